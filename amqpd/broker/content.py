@@ -1,0 +1,86 @@
+"""Contents: a message's header and body as one piece of bytes.
+
+A content is the raw content header frame and body frames as they came from the publisher,
+its channel number inside (AMQP 0-9-1 §2.3.5). It is handed on as it is; these functions
+look into it, take it apart for the store and put it together again. Contents come from the
+codec, which has checked every size and end byte: nothing here checks them again.
+
+Compiled; plain Python otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i16_be, write_i32_be
+from mypy_extensions import i16, i32, i64
+
+HEADER: Final = 2
+BODY: Final = 3
+END: Final = 0xCE
+#: Type, channel and size before a frame's payload, and the end byte after it.
+FRAME_OVERHEAD: Final = 8
+
+
+def header_payload(content: bytes) -> bytes:
+    """The payload of the content header frame: class, weight, body size, flags, properties."""
+    return content[7 : 7 + i64(read_i32_be(content, 3))]
+
+
+def body_size(content: bytes) -> i64:
+    """The size of the body in bytes, as the header declares it."""
+    return read_i64_be(content, 11)
+
+
+def body(content: bytes) -> bytes:
+    """The body without its framing."""
+    at: i64 = i64(read_i32_be(content, 3)) + 8
+    end: i64 = len(content)
+    if at >= end:
+        return b""
+    size: i64 = i64(read_i32_be(content, at + 3))
+    if at + size + 8 == end:
+        return content[at + 7 : end - 1]
+    joined = BytesWriter()
+    while at < end:
+        size = i64(read_i32_be(content, at + 3))
+        joined.write(content[at + 7 : at + 7 + size])
+        at += size + 8
+    return joined.getvalue()
+
+
+def build(channel: int, header: bytes, payload: bytes, frame_max: int = 131_072) -> bytes:
+    """A content made of a header frame's payload and a body, in frames of at most `frame_max`."""
+    number = i16(channel)
+    out = BytesWriter()
+    out.append(HEADER)
+    write_i16_be(out, number)
+    write_i32_be(out, i32(len(header)))
+    out.write(header)
+    out.append(END)
+    size: i64 = len(payload)
+    most: i64 = frame_max - FRAME_OVERHEAD
+    at: i64 = 0
+    while at < size:
+        part: i64 = min(most, size - at)
+        out.append(BODY)
+        write_i16_be(out, number)
+        write_i32_be(out, i32(part))
+        if part == size:
+            out.write(payload)
+        else:
+            out.write(payload[at : at + part])
+        out.append(END)
+        at += part
+    return out.getvalue()
+
+
+def sizes(contents: list[bytes], low: int, high: int) -> i64:
+    """The body bytes of `contents[low:high]` together."""
+    total: i64 = 0
+    at: i64 = low
+    end: i64 = high
+    while at < end:
+        total += read_i64_be(contents[at], 11)
+        at += 1
+    return total

@@ -1,0 +1,777 @@
+"""Runs, lanes and unacked ranges: the part of the model that every message passes through.
+
+A `Run` is what arrived together for the same queues. A `Lane` is one priority level of a
+queue: stretches of runs in the order of their positions, of which only a window at the head
+is in memory. `Unacked` is what a channel must remember until its client settles it, kept as
+ranges of delivery tags. Work here is per run; per message there is a slot in a list.
+
+A position is given once, at enqueue, and is the only order there is. What reached the store
+(`Run.first_id` is not 0) leaves it by a `Settle` in the journal; what is still in the journal
+when it is settled is cut out of its `Append` and never written.
+
+**Honest redelivery.** After a crash everything below a lane's durable mark counts as handed
+out. A stored message may therefore be handed out only below `granted`, the mark that is on
+disk or on its way there together with the message. Marks move ahead in growing steps, so a
+busy lane does not wait for them, and a quiet one is exact.
+
+Compiled; plain Python otherwise. Promises nothing about threads: everything runs in one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from amqpd.broker.content import sizes
+from mypy_extensions import i64
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: `Run.first_id` of messages that are in the store under ids that are not consecutive.
+UNKNOWN_IDS: Final = -1
+#: The furthest a mark runs ahead of what was handed out, in messages.
+MARK_AHEAD: Final = 8192
+
+
+class Run:
+    """Messages that arrived together and go to the same queues.
+
+    All queues of a run either store it or do not; where they differ, the caller makes a
+    second run of the same contents.
+
+    `names` holds exchange and routing key as two AMQP short strings; where messages differ
+    `names_each` has them one by one. `channel` is the channel number inside the contents.
+    """
+
+    def __init__(
+        self,
+        contents: list[bytes],
+        names: bytes,
+        names_each: list[bytes] | None,
+        persistent: bool,
+        channel: int,
+        size_bytes: int,
+    ) -> None:
+        self.contents = contents
+        self.names = names
+        self.names_each = names_each
+        self.persistent = persistent
+        self.channel = channel
+        self.size_bytes: i64 = size_bytes
+        self.body_bytes: i64 = sizes(contents, 0, len(contents))
+        self.first_id: i64 = 0
+        self.shared = False
+        self.entry: Append | None = None
+
+    def names_of(self, index: int) -> bytes:
+        """Exchange and routing key of one message, as two short strings."""
+        return self.names if self.names_each is None else self.names_each[index]
+
+    def share(self, low: int, high: int) -> int:
+        """The part of `size_bytes` that `contents[low:high]` answer for; parts add up."""
+        count: i64 = len(self.contents)
+        return self.size_bytes * high // count - self.size_bytes * low // count
+
+    def bytes_of(self, low: int, high: int) -> int:
+        """Body bytes of `contents[low:high]`."""
+        if low == 0 and high == len(self.contents):
+            return self.body_bytes
+        return sizes(self.contents, low, high)
+
+
+class Target:
+    """Where an append goes: contents[low:high] of the run at positions base + index.
+
+    `dead` marks single indexes that were settled before they were written (1 = skip).
+    """
+
+    def __init__(
+        self, home: Lane, base: int, low: int, high: int, deadline_ms: int, transient: bool
+    ) -> None:
+        self.home = home
+        self.lane: i64 = home.id
+        self.base: i64 = base
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.dead: bytearray | None = None
+        self.deadline_ms: i64 = deadline_ms
+        self.priority: i64 = home.priority
+        self.transient = transient
+
+    def cut(self, low: int, high: int) -> None:
+        """Leave out contents[low:high]: they were settled before they were written."""
+        if low <= self.lo:
+            self.lo = max(self.lo, high)
+        elif high >= self.hi:
+            self.hi = min(self.hi, low)
+        else:
+            dead = self.dead
+            if dead is None:
+                dead = self.dead = bytearray(len_of(self))
+            at: i64 = low
+            while at < high:
+                dead[at] = 1
+                at += 1
+            self._shrink(dead)
+
+    def _shrink(self, dead: bytearray) -> None:
+        low: i64 = self.lo
+        high: i64 = self.hi
+        while low < high and dead[low]:
+            low += 1
+        while high > low and dead[high - 1]:
+            high -= 1
+        self.lo = low
+        self.hi = high
+
+
+def len_of(target: Target) -> int:
+    """How long the `dead` marks of a target must be."""
+    return target.hi
+
+
+class Append:
+    """One run on its way to the store, into all its lanes or none."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self.run = run
+        self.number: i64 = number
+        self.targets: list[Target] = []
+        self.skipped = False
+        self.waiter: Callable[[], None] | None = None
+
+
+class Settle:
+    """Stored messages that are done with: positions lo to hi - 1 of a lane.
+
+    Their message ids are `first_id`, `first_id + 1`, …; where that is not above 0 the store
+    looks them up. `shared`: other lanes may still hold them.
+    """
+
+    def __init__(
+        self,
+        lane: int,
+        low: int,
+        high: int,
+        first_id: int,
+        shared: bool,
+        size_bytes: int,
+        transient: bool,
+    ) -> None:
+        self.lane: i64 = lane
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.first_id: i64 = first_id
+        self.shared = shared
+        self.body_bytes: i64 = size_bytes
+        self.transient = transient
+        self.run: Run | None = None
+        self.index: i64 = 0
+
+
+class SettleLog:
+    """Where lanes write what was settled; the journal's, shared by all of them.
+
+    `epoch` changes whenever the list is taken away: a lane then begins a new `Settle`
+    instead of growing its last one. While `atomic` nothing is cut out of an append: what a
+    transaction settles must leave together with what it publishes.
+    """
+
+    def __init__(self) -> None:
+        self.settles: list[Settle] = []
+        self.marking: list[Lane] = []
+        self.skipped: list[Callable[[], None]] = []
+        self.epoch: i64 = 1
+        self.atomic = False
+
+
+class Stretch:
+    """A part of a run inside a lane: contents[lo:hi] at positions base + index."""
+
+    def __init__(
+        self, run: Run, base: int, low: int, high: int, deadline_ms: int, redelivered: bool
+    ) -> None:
+        self.run = run
+        self.base: i64 = base
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.deadline_ms: i64 = deadline_ms
+        self.redelivered = redelivered
+
+    @property
+    def position(self) -> int:
+        """The position of its first message."""
+        return self.base + self.lo
+
+
+class Wakeable(Protocol):
+    """What is told that a lane may have something to hand out again."""
+
+    def wake(self) -> None:
+        """Look at the lane again with the next dispatch."""
+
+
+class Lane:
+    """One priority level of a queue.
+
+    Positions below `loaded_upto` that are ready are in memory; from there to
+    `next_position` they are in the store only, or on their way there. `ready` counts both.
+    """
+
+    def __init__(self, owner: Wakeable, log: SettleLog, lane_id: int, priority: int) -> None:
+        self.owner = owner
+        self.log = log
+        self.id: i64 = lane_id
+        self.priority: i64 = priority
+        self.next_position: i64 = 0
+        self.loaded_upto: i64 = 0
+        self.committed_upto: i64 = 0
+        self.ready: i64 = 0
+        self.ready_bytes: i64 = 0
+        self.unacked: i64 = 0
+        self.unacked_bytes: i64 = 0
+        self.loaded: i64 = 0
+        self.loaded_bytes: i64 = 0
+        self.window: i64 = 4096
+        self.window_bytes: i64 = 8 << 20
+        self.granted: i64 = 0
+        self.handed: i64 = 0
+        self.asked: i64 = 0
+        self.marking = False
+        self.refilling = False
+        self.dead = False
+        self.redelivered_below: i64 = 0
+        self.stored: i64 = 0  # messages of this lane in the store or on their way
+        self._stretches: list[Stretch] = []
+        self._first: i64 = 0
+        self._last_settle: Settle | None = None
+        self._last_epoch: i64 = 0
+
+    # -- what is in the lane -------------------------------------------------------------
+
+    @property
+    def paged(self) -> bool:
+        """More is waiting than is in memory: new arrivals go to the store only."""
+        return self.loaded_upto < self.next_position
+
+    @property
+    def is_full(self) -> bool:
+        """The memory window is used up: what arrives now must be in the store."""
+        return (
+            self.loaded_upto < self.next_position
+            or self.loaded >= self.window
+            or self.loaded_bytes >= self.window_bytes
+        )
+
+    def stretches(self) -> list[Stretch]:
+        """What is ready in memory, in order."""
+        return self._stretches[self._first :]
+
+    def head(self) -> Stretch | None:
+        """The first stretch in memory."""
+        if self._first < len(self._stretches):
+            return self._stretches[self._first]
+        return None
+
+    # -- in ------------------------------------------------------------------------------
+
+    def push(self, run: Run, deadline_ms: int, in_memory: bool) -> int:
+        """Put a run at the end; the position of its first message.
+
+        `in_memory` False: the caller sends the run to the store, where it stays until the
+        window has moved on to it.
+        """
+        base: i64 = self.next_position
+        count: i64 = len(run.contents)
+        self.next_position = base + count
+        self.ready += count
+        self.ready_bytes += run.body_bytes
+        if in_memory:
+            self._stretches.append(Stretch(run, base, 0, count, deadline_ms, False))
+            self.loaded += count
+            self.loaded_bytes += run.size_bytes
+            self.loaded_upto = self.next_position
+        return base
+
+    def load(self, stretches: list[Stretch], upto: int) -> None:
+        """Take over what the store had below `upto`, in the order of positions."""
+        for stretch in stretches:
+            self._stretches.append(stretch)
+            self.loaded += stretch.hi - stretch.lo
+            self.loaded_bytes += stretch.run.size_bytes
+        self.loaded_upto = max(self.loaded_upto, upto)
+        if self.loaded == 0 and self.loaded_upto == self.next_position:
+            # What the store did not have any more (quarantined) is not ready either.
+            self.ready = 0
+            self.ready_bytes = 0
+
+    def put_back(self, pieces: list[Stretch]) -> None:
+        """Return unacked messages to their old places, marked redelivered."""
+        for piece in pieces:
+            count: i64 = piece.hi - piece.lo
+            size: i64 = piece.run.bytes_of(piece.lo, piece.hi)
+            self.unacked -= count
+            self.unacked_bytes -= size
+            self.ready += count
+            self.ready_bytes += size
+            self.loaded += count
+            self.loaded_bytes += piece.run.share(piece.lo, piece.hi)
+            piece.redelivered = True
+        if len(pieces) == 1:
+            self._insert(pieces[0])
+        else:
+            self._merge(pieces)
+
+    def _insert(self, piece: Stretch) -> None:
+        stretches = self._stretches
+        low: i64 = self._first
+        high: i64 = len(stretches)
+        at: i64 = piece.base + piece.lo
+        while low < high:
+            middle: i64 = (low + high) // 2
+            other = stretches[middle]
+            if other.base + other.lo < at:
+                low = middle + 1
+            else:
+                high = middle
+        if low == self._first and low > 0:
+            self._first -= 1
+            stretches[self._first] = piece
+        else:
+            stretches.insert(low, piece)
+
+    def _merge(self, pieces: list[Stretch]) -> None:
+        pieces.sort(key=place)
+        waiting = self._stretches
+        merged: list[Stretch] = []
+        at: i64 = self._first
+        end: i64 = len(waiting)
+        for piece in pieces:
+            position: i64 = piece.base + piece.lo
+            while at < end and waiting[at].base + waiting[at].lo < position:
+                merged.append(waiting[at])
+                at += 1
+            merged.append(piece)
+        while at < end:
+            merged.append(waiting[at])
+            at += 1
+        self._stretches = merged
+        self._first = 0
+
+    # -- out -----------------------------------------------------------------------------
+
+    def take(self, limit: int, settle: bool) -> Stretch | None:
+        """Up to `limit` messages from the head, all of one run; None if none may go now.
+
+        With `settle` they are done with at once (no acknowledgement is expected), else
+        they are unacked until `settle` or `put_back`.
+        """
+        if self._first >= len(self._stretches):
+            return None
+        head = self._stretches[self._first]
+        count: i64 = min(limit, head.hi - head.lo)
+        if head.run.entry is not None or head.run.first_id != 0:
+            count = self._grant(head, count)
+            if count == 0:
+                return None
+        return self._take(head, count, settle)
+
+    def take_now(self, settle: bool) -> tuple[Stretch, bool] | None:
+        """The first message, whatever the mark says, for a reply that can wait for the disk.
+
+        The flag tells that it must: until the mark that the next batch carries is on disk.
+        """
+        if self._first >= len(self._stretches):
+            return None
+        head = self._stretches[self._first]
+        wait = False
+        if head.run.entry is not None or head.run.first_id != 0:
+            wait = self._grant(head, 1) == 0
+            if wait:
+                self.handed = max(self.handed, head.base + head.lo + 1)
+        return self._take(head, 1, settle), wait
+
+    def _take(self, head: Stretch, count: i64, settle: bool) -> Stretch:
+        run = head.run
+        low: i64 = head.lo
+        if count == head.hi - low:
+            piece = head
+            self._drop_first()
+        else:
+            piece = Stretch(run, head.base, low, low + count, head.deadline_ms, head.redelivered)
+            head.lo = low + count
+        size: i64 = run.bytes_of(low, low + count)
+        self.ready -= count
+        self.ready_bytes -= size
+        self.loaded -= count
+        self.loaded_bytes -= run.share(low, low + count)
+        if settle:
+            self.settle(run, head.base, low, low + count)
+        else:
+            self.unacked += count
+            self.unacked_bytes += size
+        return piece
+
+    def _drop_first(self) -> None:
+        first: i64 = self._first + 1
+        stretches = self._stretches
+        if first == len(stretches):
+            stretches.clear()
+            first = 0
+        elif first >= 256 and first * 2 >= len(stretches):
+            del stretches[:first]
+            first = 0
+        self._first = first
+
+    def _grant(self, head: Stretch, count: i64) -> i64:
+        """How many of the next `count` may be handed out under the lane's mark."""
+        start: i64 = head.base + head.lo
+        end: i64 = start + count
+        if head.redelivered:
+            return count
+        if end <= self.granted:
+            self.handed = max(self.handed, end)
+            return count
+        if head.run.first_id == 0:
+            # Still in the journal: the mark travels in the same batch, or before it.
+            self.handed = end
+            self.granted = end
+            self._mark(end)
+            return count
+        if self.asked < end:
+            self.asked = end + min(self.handed, MARK_AHEAD)
+            self._mark(self.asked)
+        count = max(0, self.granted - start)
+        if count > 0:
+            self.handed = max(self.handed, start + count)
+        return count
+
+    def _mark(self, upto: i64) -> None:
+        self.asked = max(self.asked, upto)
+        if not self.marking:
+            self.marking = True
+            self.log.marking.append(self)
+
+    # -- done ----------------------------------------------------------------------------
+
+    def done(self, run: Run, base: int, low: int, high: int) -> None:
+        """Unacked messages were acknowledged: they leave the queue for good."""
+        self.unacked -= high - low
+        self.unacked_bytes -= run.bytes_of(low, high)
+        self.settle(run, base, low, high)
+
+    def settle(self, run: Run, base: int, low: int, high: int) -> None:
+        """Make the store forget messages that left the lane."""
+        if self.dead:
+            return
+        if run.first_id == 0:
+            entry = run.entry
+            if entry is None:
+                return
+            if not self.log.atomic:
+                self._cut(entry, low, high)
+                return
+        elif not self.log.atomic and self._grow(run, base, low, high):
+            return
+        first: i64 = run.first_id
+        last = Settle(
+            self.id,
+            base + low,
+            base + high,
+            first + low if first > 0 else first,
+            run.shared,
+            run.bytes_of(low, high),
+            not run.persistent,
+        )
+        if first == 0:
+            last.run = run
+            last.index = low
+        self.log.settles.append(last)
+        self._last_settle = last
+        self._last_epoch = self.log.epoch
+        self.stored -= high - low
+
+    def _grow(self, run: Run, base: int, low: int, high: int) -> bool:
+        last = self._last_settle
+        if last is None or self._last_epoch != self.log.epoch:
+            return False
+        if last.hi != base + low or last.shared != run.shared or last.transient == run.persistent:
+            return False
+        if last.first_id > 0:
+            if last.first_id + (last.hi - last.lo) != run.first_id + low:
+                return False
+        elif run.first_id > 0:
+            return False
+        last.hi = base + high
+        last.body_bytes += run.bytes_of(low, high)
+        self.stored -= high - low
+        return True
+
+    def _cut(self, entry: Append, low: int, high: int) -> None:
+        left = False
+        mine = False
+        for target in entry.targets:
+            if target.home is self:
+                mine = True
+                target.cut(low, high)
+            if target.lo < target.hi:
+                left = True
+        if mine:
+            self.stored -= high - low
+        if not left and not entry.skipped:
+            entry.skipped = True
+            if entry.waiter is not None:
+                self.log.skipped.append(entry.waiter)
+
+    def drain(self) -> list[Stretch]:
+        """Empty the memory window; the caller settles or drops what it gets."""
+        taken = self._stretches[self._first :]
+        self._stretches = []
+        self._first = 0
+        self.loaded = 0
+        self.loaded_bytes = 0
+        return taken
+
+    def remove_first(self) -> Stretch | None:
+        """Take the whole first stretch out, unconditionally and unsettled (expiry, overflow)."""
+        if self._first >= len(self._stretches):
+            return None
+        head = self._stretches[self._first]
+        count: i64 = head.hi - head.lo
+        return self._uncount(head, count)
+
+    def remove(self, count: int) -> Stretch | None:
+        """Take up to `count` messages of the first stretch out, unconditionally and unsettled."""
+        if self._first >= len(self._stretches):
+            return None
+        head = self._stretches[self._first]
+        return self._uncount(head, min(count, head.hi - head.lo))
+
+    def _uncount(self, head: Stretch, count: i64) -> Stretch:
+        piece = self._take(head, count, False)
+        self.unacked -= count
+        self.unacked_bytes -= piece.run.bytes_of(piece.lo, piece.hi)
+        return piece
+
+
+def place(stretch: Stretch) -> int:
+    """The position of a stretch's first message, to sort by."""
+    return stretch.base + stretch.lo
+
+
+class Taken:
+    """Deliveries that were just settled: contents[lo:hi] of a run in a lane."""
+
+    def __init__(
+        self, lane: Lane, run: Run, base: int, low: int, high: int, consumer: object
+    ) -> None:
+        self.lane = lane
+        self.run = run
+        self.base: i64 = base
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.consumer = consumer
+
+
+class UnknownTag(Exception):
+    """A delivery tag that is not outstanding; `taken` are those before it that were."""
+
+    def __init__(self, tag: int, taken: list[Taken]) -> None:
+        super().__init__(f"unknown delivery tag {tag}")
+        self.tag = tag
+        self.taken = taken
+
+
+class Held:
+    """A range of delivery tags: tag is that of contents[lo]."""
+
+    def __init__(
+        self, tag: int, lane: Lane, run: Run, base: int, low: int, high: int, consumer: object
+    ) -> None:
+        self.tag: i64 = tag
+        self.lane = lane
+        self.run = run
+        self.base: i64 = base
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.consumer = consumer
+        # Set once tags inside were settled out of order: 1 = settled, by index in the run.
+        self.gone: bytearray | None = None
+        self.left: i64 = high - low
+
+
+class Unacked:
+    """What one channel has delivered and its client has not settled yet.
+
+    Settling in order costs a comparison, out of order a binary search; ranges are never
+    split, and settled ones inside are swept out when they are the majority.
+    """
+
+    def __init__(self) -> None:
+        self.outstanding: i64 = 0
+        self._held: list[Held] = []
+        self._first: i64 = 0
+        self._empty: i64 = 0
+
+    def __len__(self) -> int:
+        return self.outstanding
+
+    def add(
+        self, tag: int, lane: Lane, run: Run, base: int, low: int, high: int, consumer: object
+    ) -> None:
+        """Remember contents[low:high] under tag, tag + 1, …, the highest so far."""
+        self._held.append(Held(tag, lane, run, base, low, high, consumer))
+        self.outstanding += high - low
+
+    def take(self, first_tag: int, last_tag: int, multiple: bool) -> list[Taken]:
+        """Settle tags: first to last one by one, or with `multiple` all up to last (0 = all).
+
+        Raises:
+            UnknownTag: one of them is not outstanding; those before it are settled.
+        """
+        taken: list[Taken] = []
+        if multiple:
+            if last_tag == 0:
+                return self.take_all()
+            if not self._is_outstanding(last_tag):
+                raise UnknownTag(last_tag, taken)
+            self._take_upto(last_tag, taken)
+        else:
+            tag: i64 = first_tag
+            last: i64 = last_tag
+            while tag <= last:
+                next_tag = self._take_range(tag, last, taken)
+                if next_tag == tag:
+                    raise UnknownTag(tag, taken)
+                tag = next_tag
+        self._sweep()
+        return taken
+
+    def take_all(self) -> list[Taken]:
+        """Settle everything, in the order of delivery."""
+        taken: list[Taken] = []
+        at: i64 = self._first
+        while at < len(self._held):
+            held = self._held[at]
+            self._take_rest(held, held.hi, taken)
+            at += 1
+        self._held = []
+        self._first = 0
+        self._empty = 0
+        self.outstanding = 0
+        return taken
+
+    def _find(self, tag: i64) -> i64:
+        """The index of the last range that begins at or below the tag; may be before first."""
+        held = self._held
+        low: i64 = self._first
+        high: i64 = len(held)
+        if low < high and held[low].tag <= tag < held[low].tag + (held[low].hi - held[low].lo):
+            return low
+        while low < high:
+            middle: i64 = (low + high) // 2
+            if held[middle].tag <= tag:
+                low = middle + 1
+            else:
+                high = middle
+        return low - 1
+
+    def _is_outstanding(self, tag: i64) -> bool:
+        at: i64 = self._find(tag)
+        if at < self._first:
+            return False
+        held = self._held[at]
+        index: i64 = held.lo + (tag - held.tag)
+        if index >= held.hi:
+            return False
+        gone = held.gone
+        return gone is None or gone[index] == 0
+
+    def _take_range(self, tag: i64, last: i64, taken: list[Taken]) -> i64:
+        """Settle tag and those after it that lie in the same range; the next tag to settle."""
+        at: i64 = self._find(tag)
+        if at < self._first:
+            return tag
+        held = self._held[at]
+        low: i64 = held.lo + (tag - held.tag)
+        if low >= held.hi:
+            return tag
+        high: i64 = min(held.hi, low + (last - tag) + 1)
+        gone = held.gone
+        if gone is None and low != held.lo and high != held.hi:
+            gone = held.gone = bytearray(held.hi)
+        if gone is None:
+            self._cut(held, low, high)
+        else:
+            at = low
+            while at < high and gone[at] == 0:
+                gone[at] = 1
+                at += 1
+            high = at
+            held.left -= high - low
+        if high > low:
+            taken.append(Taken(held.lane, held.run, held.base, low, high, held.consumer))
+            self.outstanding -= high - low
+            if held.left == 0:
+                self._empty += 1
+        return tag + (high - low)
+
+    def _cut(self, held: Held, low: i64, high: i64) -> None:
+        held.left -= high - low
+        if low == held.lo:
+            held.tag += high - low
+            held.lo = high
+        else:
+            held.hi = low
+
+    def _take_upto(self, last: i64, taken: list[Taken]) -> None:
+        held = self._held
+        at: i64 = self._first
+        while at < len(held) and held[at].tag <= last:
+            one = held[at]
+            high: i64 = min(one.hi, one.lo + (last - one.tag) + 1)
+            had: i64 = one.left
+            if had:
+                self._take_rest(one, high, taken)
+                self.outstanding -= had - one.left
+                if one.left == 0:
+                    self._empty += 1
+            at += 1
+
+    def _take_rest(self, held: Held, high: i64, taken: list[Taken]) -> None:
+        """Settle what is outstanding of a range below the index `high`."""
+        gone = held.gone
+        low: i64 = held.lo
+        if gone is None:
+            if low < high:
+                taken.append(Taken(held.lane, held.run, held.base, low, high, held.consumer))
+                self._cut(held, low, high)
+            return
+        while low < high:
+            end: i64 = low
+            while end < high and gone[end] == 0:
+                end += 1
+            if end > low:
+                taken.append(Taken(held.lane, held.run, held.base, low, end, held.consumer))
+                held.left -= end - low
+            low = end
+            while low < high and gone[low]:
+                low += 1
+        held.tag += high - held.lo
+        held.lo = high
+
+    def _sweep(self) -> None:
+        held = self._held
+        first: i64 = self._first
+        while first < len(held) and held[first].left == 0:
+            first += 1
+            self._empty -= 1
+        self._first = first
+        if first == len(held):
+            held.clear()
+            self._first = 0
+            self._empty = 0
+        elif first + self._empty > 64 and (first + self._empty) * 2 > len(held):
+            self._held = [one for one in held[first:] if one.left]
+            self._first = 0
+            self._empty = 0
