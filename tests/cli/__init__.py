@@ -1,0 +1,1 @@
+"""Tests of `amqpd/cli`, over real sockets and real processes."""

@@ -1,0 +1,1 @@
+"""Tests of `amqpd/server`, over real sockets and real processes."""
