@@ -1,0 +1,417 @@
+"""Settings: what can be set, and where the values come from.
+
+Sources in order, later ones win: defaults, RabbitMQ's environment variables, the file
+(`--config`), `conf.d/*.toml` beside it in the order of their names, environment variables
+`AMQPD_<SECTION>_<KEY>`, the command line. A key that does not exist is an error that names
+the nearest one that does. Every value remembers its source. This is the only module that
+reads files or the environment for settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+# Union[...] and not `|`: Annotated aliases and Literal are evaluated when settings are read.
+PortOrOff = Union[Port, Literal["off"]]  # noqa: UP007
+Seconds = Annotated[float, Meta(gt=0)]
+Value = str | int | float | bool | list[str] | tuple[str, ...]
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the text is one line that names it, its source and what to do."""
+
+
+class Node(Struct, frozen=True):
+    """Who this broker is."""
+
+    name: Annotated[str, Meta(description="node name; empty: amqpd@ and the host's name")] = ""
+    cluster_name: Annotated[str, Meta(description="told to clients; empty: the node name")] = ""
+    uvloop: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="event loop of the extra 'speed'; auto: if it is installed"),
+    ] = "off"
+
+
+class Amqp(Struct, frozen=True):
+    """AMQP 0-9-1 listeners and what is agreed with clients."""
+
+    host: Annotated[str, Meta(description="address to listen on; 0.0.0.0 or :: for all")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[PortOrOff, Meta(description="TCP port; 0: any free one; or 'off'")] = 5672
+    tls_port: Annotated[PortOrOff, Meta(description="TLS port, usually 5671")] = "off"
+    backlog: Annotated[int, Meta(ge=1, description="connections waiting to be accepted")] = 1024
+    max_connections: Annotated[
+        int, Meta(ge=0, description="0: as many as the limit on open files allows")
+    ] = 0
+    handshake_timeout_s: Annotated[Seconds, Meta(description="from accept to connection.open")] = 10
+    heartbeat_s: Annotated[int, Meta(ge=0, le=65_535, description="proposed to clients")] = 60
+    frame_max_bytes: Annotated[int, Meta(ge=4096, description="proposed to clients")] = 131_072
+    channel_max: Annotated[int, Meta(ge=1, le=65_535, description="channels a connection")] = 2047
+    max_message_bytes: Annotated[
+        int, Meta(ge=0, le=536_870_912, description="larger messages are refused at their header")
+    ] = 16_777_216
+    product: Annotated[str, Meta(description="told to clients, which choose behaviour by it")] = (
+        "RabbitMQ"
+    )
+    version: Annotated[str, Meta(description="told to clients, likewise")] = "4.2.0"
+
+
+class Tls(Struct, frozen=True):
+    """Certificates of the TLS listeners."""
+
+    certificate: Annotated[str, Meta(description="PEM file: certificate and its chain")] = ""
+    key: Annotated[str, Meta(description="PEM file: private key")] = ""
+    ca: Annotated[str, Meta(description="PEM file: who may sign client certificates")] = ""
+    verify: Annotated[
+        Literal["none", "optional", "required"],
+        Meta(description="client certificates; needs 'ca' unless none"),
+    ] = "optional"
+    minimum_version: Annotated[Literal["1.2", "1.3"], Meta(description="oldest TLS")] = "1.2"
+    handshake_timeout_s: Annotated[Seconds, Meta(description="a slower peer is cut off")] = 5
+    max_handshakes: Annotated[
+        int, Meta(ge=1, description="unfinished handshakes; each costs 300 KiB")
+    ] = 200
+
+
+class Http(Struct, frozen=True):
+    """The HTTP API."""
+
+    host: Annotated[str, Meta(description="address; empty: the one of [amqp]")] = ""
+    port: Annotated[PortOrOff, Meta(description="TCP port; 0: any free one; or 'off'")] = 15672
+
+
+class Metrics(Struct, frozen=True):
+    """Metrics for Prometheus."""
+
+    host: Annotated[str, Meta(description="address; empty: the one of [amqp]")] = ""
+    port: Annotated[PortOrOff, Meta(description="TCP port; 0: any free one; or 'off'")] = 15692
+
+
+class Store(Struct, frozen=True):
+    """Where messages and definitions are kept."""
+
+    path: Annotated[str, Meta(description="the data directory")] = "./amqpd-data"
+    sync: Annotated[
+        bool, Meta(description="false: a power cut loses confirmed messages; for tests only")
+    ] = True
+
+
+class Log(Struct, frozen=True):
+    """Log lines on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="the least to be logged")
+    ] = "info"
+    format: Annotated[Literal["text", "json"], Meta(description="one line per event")] = "text"
+
+
+class Auth(Struct, frozen=True):
+    """Users and logins. The default_ settings apply only to an empty data directory."""
+
+    default_user: Annotated[str, Meta(description="made administrator")] = "guest"
+    default_password: Annotated[str, Meta(description="its password")] = "guest"  # noqa: S105
+    default_vhost: Annotated[str, Meta(description="made with full permissions for it")] = "/"
+    loopback_users: Annotated[
+        tuple[str, ...], Meta(description="may log in from this machine only")
+    ] = ("guest",)
+    mechanisms: Annotated[
+        tuple[Literal["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"], ...],
+        Meta(description="offered; EXTERNAL on TLS only"),
+    ] = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL")
+    anonymous_user: Annotated[str, Meta(description="who ANONYMOUS is; empty: not offered")] = (
+        "guest"
+    )
+    plain_needs_tls: Annotated[
+        bool, Meta(description="passwords over plain TCP only from this machine")
+    ] = False
+    failure_delay_s: Annotated[
+        float, Meta(ge=0, description="first answer to a wrong password; doubles up to 30 s")
+    ] = 1
+
+
+class Resources(Struct, frozen=True):
+    """When publishers are held back."""
+
+    memory_watermark: Annotated[
+        float, Meta(gt=0, le=1, description="share of the memory this process may use")
+    ] = 0.6
+    disk_free_bytes: Annotated[
+        int, Meta(ge=0, description="free space that is kept on the data directory's disk")
+    ] = 50_000_000
+    check_interval_s: Annotated[Seconds, Meta(description="time between two looks")] = 1
+
+
+class Settings(Struct, frozen=True):
+    """Everything that can be set, one field per section."""
+
+    node: Node = Node()
+    amqp: Amqp = Amqp()
+    tls: Tls = Tls()
+    http: Http = Http()
+    metrics: Metrics = Metrics()
+    store: Store = Store()
+    log: Log = Log()
+    auth: Auth = Auth()
+    resources: Resources = Resources()
+
+
+class Origin(NamedTuple):
+    """A value as it was written, and where."""
+
+    value: object
+    source: str
+
+
+class Config(NamedTuple):
+    """The settings in force; `origins` has those that are not defaults, by dotted key."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+    warnings: tuple[str, ...] = ()
+
+
+SECTIONS: Final[Mapping[str, type[Struct]]] = {
+    field.name: type(getattr(Settings(), field.name)) for field in msgspec.structs.fields(Settings)
+}
+
+#: RabbitMQ's variables, as its container image has them, and the settings they mean.
+RABBITMQ_VARIABLES: Final = {
+    "RABBITMQ_DEFAULT_USER": "auth.default_user",
+    "RABBITMQ_DEFAULT_PASS": "auth.default_password",
+    "RABBITMQ_DEFAULT_VHOST": "auth.default_vhost",
+    "RABBITMQ_NODENAME": "node.name",
+    "RABBITMQ_NODE_PORT": "amqp.port",
+    "RABBITMQ_NODE_IP_ADDRESS": "amqp.host",
+}
+
+SECRETS: Final = frozenset({"auth.default_password"})
+
+
+def load(
+    file: Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, Value],
+) -> Config:
+    """The settings of all sources; `flags` has dotted keys.
+
+    Raises:
+        ConfigError: a file cannot be read, a key does not exist, a value does not fit.
+    """
+    entries: dict[str, Origin] = {}
+    warnings: list[str] = []
+    state = environment.get("STATE_DIRECTORY", "").split(":")[0]
+    if state:
+        entries["store.path"] = Origin(state, "STATE_DIRECTORY")
+    entries.update(_from_rabbitmq(environment))
+    for path in _files(file, environment):
+        entries.update(_from_file(path))
+    entries.update(_from_environment(environment, warnings))
+    entries.update({key: Origin(value, "command line") for key, value in flags.items()})
+    settings = _compose(entries)
+    _check(settings)
+    return Config(settings, entries, tuple(warnings))
+
+
+def node_name(settings: Settings) -> str:
+    """The node's name as clients and operators see it."""
+    return settings.node.name or f"amqpd@{socket.gethostname().split('.')[0]}"
+
+
+def describe(cls: type[Struct]) -> Iterator[tuple[str, str]]:
+    """Keys of a section with their descriptions."""
+    for field in msgspec.structs.fields(cls):
+        info = field.type
+        while not (texts := [m.description for m in _meta(info) if m.description]):
+            info = getattr(info, "__origin__", None)
+            if info is None:
+                break
+        yield field.name, texts[0] if texts else ""
+
+
+def to_toml(settings: Settings, *, comments: bool = False, show_secrets: bool = False) -> str:
+    """The settings as a file that `load` reads back."""
+    lines: list[str] = []
+    for section, cls in SECTIONS.items():
+        if comments:
+            lines.append(f"## {(cls.__doc__ or '').splitlines()[0]}")
+        lines.append(f"[{section}]")
+        for key, description in describe(cls):
+            value = getattr(getattr(settings, section), key)
+            hidden = f"{section}.{key}" in SECRETS and not show_secrets
+            if comments:
+                lines.append(f"# {description}")
+            lines.append(f"{key} = {_toml('***' if hidden else value)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _meta(info: object) -> list[Meta]:
+    found = getattr(info, "__metadata__", ())
+    return [one for one in found if isinstance(one, Meta)]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, int) and value >= 100_000:
+        return f"{value:_}"
+    return msgspec.json.encode(value).decode()
+
+
+# -- sources --------------------------------------------------------------------------------
+
+
+def _files(file: Path | None, environment: Mapping[str, str]) -> list[Path]:
+    if file is None and (named := environment.get("AMQPD_CONFIG_FILE")):
+        file = Path(named)
+    if file is None and (directory := environment.get("CONFIGURATION_DIRECTORY")):
+        file = Path(directory.split(":")[0]) / "amqpd.toml"
+        if not file.exists():
+            return []
+    if file is None:
+        return []
+    return [file, *sorted((file.parent / "conf.d").glob("*.toml"))]
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, Origin]]:
+    try:
+        tree = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"configuration file '{path}': {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"configuration file '{path}': {error}") from error
+    for section, content in tree.items():
+        if section not in SECTIONS:
+            raise ConfigError(_unknown("section", section, list(SECTIONS), str(path)))
+        if not isinstance(content, dict):
+            raise ConfigError(f"'{section}' in {path}: must be a section, written [{section}]")
+        for key, value in content.items():
+            _known(section, key, str(path))
+            yield f"{section}.{key}", Origin(value, str(path))
+
+
+def _from_environment(
+    environment: Mapping[str, str], warnings: list[str]
+) -> Iterator[tuple[str, Origin]]:
+    for variable in sorted(environment):
+        if not variable.startswith("AMQPD_") or variable == "AMQPD_CONFIG_FILE":
+            continue
+        section, _, key = variable.removeprefix("AMQPD_").lower().partition("_")
+        if section not in SECTIONS:
+            # An error here would break every container next to a Kubernetes service of the
+            # name amqpd, which sets AMQPD_PORT, AMQPD_SERVICE_HOST and more.
+            if section not in ("codec", "pure", "port", "service"):
+                warnings.append(_unknown("section", section, list(SECTIONS), variable))
+            continue
+        keys = _keys(section)
+        if key not in keys and key.endswith("_file") and key.removesuffix("_file") in keys:
+            text = _secret(environment[variable], variable)
+            yield f"{section}.{key.removesuffix('_file')}", Origin(text, variable)
+            continue
+        _known(section, key.lstrip("_"), variable)
+        yield f"{section}.{key.lstrip('_')}", Origin(environment[variable], variable)
+
+
+def _from_rabbitmq(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:
+    for variable, key in RABBITMQ_VARIABLES.items():
+        if file := environment.get(f"{variable}_FILE"):
+            yield key, Origin(_secret(file, f"{variable}_FILE"), f"{variable}_FILE")
+        elif value := environment.get(variable):
+            yield key, Origin(value, variable)
+
+
+def _secret(file: str, variable: str) -> str:
+    try:
+        return Path(file).read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"file '{file}' (from {variable}): {error}") from error
+
+
+def _known(section: str, key: str, source: str) -> None:
+    if key not in _keys(section):
+        keys = [f"{section}.{one}" for one in _keys(section)]
+        raise ConfigError(_unknown("setting", f"{section}.{key}", keys, source))
+
+
+def _keys(section: str) -> list[str]:
+    return [field.name for field in msgspec.structs.fields(SECTIONS[section])]
+
+
+def _unknown(what: str, name: str, names: list[str], source: str) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"
+    return f"{what} '{name}' (from {source}): does not exist; {hint}"
+
+
+# -- values ---------------------------------------------------------------------------------
+
+
+def _compose(entries: Mapping[str, Origin]) -> Settings:
+    values: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
+    for dotted, origin in entries.items():
+        section, _, key = dotted.partition(".")
+        values[section][key] = _value(dotted, origin)
+    return msgspec.convert(values, Settings)
+
+
+def _value(dotted: str, origin: Origin) -> object:
+    section, _, key = dotted.partition(".")
+    field = next(one for one in msgspec.structs.fields(SECTIONS[section]) if one.name == key)
+    value = origin.value
+    if isinstance(value, str) and isinstance(field.default, tuple):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    elif isinstance(value, str) and value.isdigit() and not isinstance(field.default, str):
+        value = int(value)
+    # A string can only come from where everything is one, or from a key that wants one.
+    try:
+        return msgspec.convert(value, field.type, strict=not isinstance(value, str))
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            f"setting '{dotted}' (from {origin.source}): {origin.value!r} is not valid; "
+            f"{_wanted(field.type) or _reason(error)}"
+        ) from error
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    text = str(error).replace("`", "'")
+    return text[:1].lower() + text[1:]
+
+
+def _wanted(info: object) -> str:
+    """What a choice or a port may be; empty for what the validator explains better itself."""
+    while hasattr(info, "__metadata__"):
+        info = getattr(info, "__origin__", None)
+    if info == PortOrOff:
+        return "a port is 0 to 65535 or 'off'"
+    if get_origin(info) is Literal:
+        return f"it is one of {', '.join(map(repr, get_args(info)))}"
+    return ""
+
+
+def _check(settings: Settings) -> None:
+    """What one key alone cannot tell."""
+    tls = settings.tls
+    if settings.amqp.tls_port != "off" and not (tls.certificate and tls.key):
+        raise ConfigError(
+            "setting 'amqp.tls_port': needs 'tls.certificate' and 'tls.key' (--tls-cert, --tls-key)"
+        )
+    if tls.verify == "required" and not tls.ca:
+        raise ConfigError("setting 'tls.verify': 'required' needs 'tls.ca' (--tls-ca)")
+    for key in ("certificate", "key", "ca"):
+        path = getattr(tls, key)
+        if path and settings.amqp.tls_port != "off" and not os.access(path, os.R_OK):
+            raise ConfigError(f"setting 'tls.{key}': file '{path}' cannot be read")
