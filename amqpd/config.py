@@ -60,13 +60,19 @@ class Amqp(Struct, frozen=True):
     heartbeat_s: Annotated[int, Meta(ge=0, le=65_535, description="proposed to clients")] = 60
     frame_max_bytes: Annotated[int, Meta(ge=4096, description="proposed to clients")] = 131_072
     channel_max: Annotated[int, Meta(ge=1, le=65_535, description="channels a connection")] = 2047
-    max_message_bytes: Annotated[
+    max_message_size_bytes: Annotated[
         int, Meta(ge=0, le=536_870_912, description="larger messages are refused at their header")
     ] = 16_777_216
     product: Annotated[str, Meta(description="told to clients, which choose behaviour by it")] = (
         "RabbitMQ"
     )
     version: Annotated[str, Meta(description="told to clients, likewise")] = "4.2.0"
+    mechanisms: Annotated[
+        tuple[Literal["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL", "RABBIT-CR-DEMO"], ...],
+        Meta(description="SASL; EXTERNAL needs a client's certificate"),
+    ] = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL")
+    passwords_over_tls_only: Annotated[bool, Meta(description="no PLAIN, AMQPLAIN on TCP")] = False
+    anonymous_user: Annotated[str, Meta(description="who ANONYMOUS is; empty: nobody")] = "guest"
 
 
 class Tls(Struct, frozen=True):
@@ -79,6 +85,10 @@ class Tls(Struct, frozen=True):
         Literal["none", "optional", "required"],
         Meta(description="client certificates; needs 'ca' unless none"),
     ] = "optional"
+    login_from: Annotated[
+        Literal["distinguished_name", "common_name"],
+        Meta(description="the part of a client's certificate that EXTERNAL takes for the user"),
+    ] = "distinguished_name"
     minimum_version: Annotated[Literal["1.2", "1.3"], Meta(description="oldest TLS")] = "1.2"
     handshake_timeout_s: Annotated[Seconds, Meta(description="a slower peer is cut off")] = 5
     max_handshakes: Annotated[
@@ -127,16 +137,6 @@ class Auth(Struct, frozen=True):
     loopback_users: Annotated[
         tuple[str, ...], Meta(description="may log in from this machine only")
     ] = ("guest",)
-    mechanisms: Annotated[
-        tuple[Literal["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"], ...],
-        Meta(description="offered; EXTERNAL on TLS only"),
-    ] = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL")
-    anonymous_user: Annotated[str, Meta(description="who ANONYMOUS is; empty: not offered")] = (
-        "guest"
-    )
-    plain_needs_tls: Annotated[
-        bool, Meta(description="passwords over plain TCP only from this machine")
-    ] = False
     failure_delay_s: Annotated[
         float, Meta(ge=0, description="first answer to a wrong password; doubles up to 30 s")
     ] = 1

@@ -1,0 +1,230 @@
+"""Ports: binding them, and letting connections in.
+
+Connections are accepted here and not by asyncio, which on Python 3.11 takes a whole backlog
+at once and, out of file descriptors, starts one timer per waiting client. A connection above
+the cap is accepted and closed, so that its client learns it at once; the cap leaves enough
+descriptors for the store, HTTP and the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+from amqpd.server.process import Exit, Listening, StartError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+LOG = logging.getLogger("amqpd.connection")
+
+#: File descriptors that connections never take.
+RESERVED_FILES: Final = 64
+#: Connections taken at once before the others get their turn.
+ACCEPTS_PER_TURN: Final = 64
+#: Errors of accept() that mean: out of something, try again later.
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+RETRY_S: Final = 0.5
+#: Between two log lines about refused connections.
+REFUSAL_LOG_S: Final = 1.0
+#: How long the peer of a TLS connection may take to say goodbye.
+TLS_SHUTDOWN_S: Final = 5.0
+
+
+def bind(host: str, port: int, backlog: int, option: str) -> list[socket.socket]:
+    """Listening sockets on all addresses of `host`, all on the same port.
+
+    Raises:
+        StartError: the name has no address here, or the port is taken; the text names
+            `option`, the way to choose another.
+    """
+    try:
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        )
+    except OSError as error:
+        raise StartError(f"address '{host}': {error.strerror}", Exit.UNAVAILABLE) from error
+    opened: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            if opened and port == 0:
+                port = opened[0].getsockname()[1]
+            opened.append(_listen(family, kind, protocol, (address[0], port), backlog))
+    except OSError as error:
+        for one in opened:
+            one.close()
+        raise StartError(_bind_failed(error, host, port, option), Exit.UNAVAILABLE) from error
+    return opened
+
+
+def _listen(
+    family: int, kind: int, protocol: int, address: tuple[str | int, int], backlog: int
+) -> socket.socket:
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # `::` means all addresses, the old ones too.
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        made.bind(address)
+        made.listen(backlog)
+        made.setblocking(False)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _bind_failed(error: OSError, host: str, port: int, option: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {port} on {host} is taken: stop the program that uses it "
+            f"or choose another port with {option} (0 takes any free one)"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"address '{host}' is not one of this machine: choose another with --host"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host}: not permitted; ports below 1024 need a privilege"
+    return f"port {port} on {host}: {error.strerror}"
+
+
+class Room:
+    """How many connections there may be, counted over all listeners."""
+
+    def __init__(self, most: int, most_handshakes: int) -> None:
+        self.most = most
+        self.most_handshakes = most_handshakes
+        self.connections = 0
+        self.handshakes = 0
+        self.refused = 0
+
+    @property
+    def refusal(self) -> str | None:
+        """Why a further connection cannot be taken."""
+        return f"limit of {self.most} reached" if self.connections >= self.most else None
+
+    @property
+    def handshake_refusal(self) -> str | None:
+        """Why a further TLS connection cannot be taken."""
+        if self.handshakes >= self.most_handshakes:
+            return f"{self.handshakes} TLS handshakes are under way"
+        return self.refusal
+
+
+class Listener:
+    """One port: takes connections in and gives each a protocol.
+
+    `protocol()` is called for each; `room.connections` counts from accept to `release()`,
+    which whoever made the protocol calls when it is over.
+    """
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        protocol: Callable[[], asyncio.BaseProtocol],
+        room: Room,
+        tls: ssl.SSLContext | None = None,
+        tls_handshake_s: float = 5.0,
+    ) -> None:
+        self.sockets = sockets
+        #: Replaced on reload; connections that are open keep theirs.
+        self.tls = tls
+        self._protocol = protocol
+        self._room = room
+        self._tls_handshake_s = tls_handshake_s
+        self._loop = asyncio.get_running_loop()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._last_refusal_s = -REFUSAL_LOG_S
+
+    @property
+    def listening(self) -> list[Listening]:
+        """Where it listens."""
+        scheme = "amqp" if self.tls is None else "amqps"
+        return [Listening(scheme, *one.getsockname()[:2]) for one in self.sockets]
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Let connections in; each is set up by a task of the group."""
+        self._tasks = tasks
+        for one in self.sockets:
+            self._loop.add_reader(one, self._accept, one)
+            host, port = one.getsockname()[:2]
+            LOG.info("started %s listener on %s:%d", "TLS" if self.tls else "TCP", host, port)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        for one in self.sockets:
+            self._loop.remove_reader(one)
+            one.close()
+
+    def _accept(self, listening: socket.socket) -> None:
+        assert self._tasks is not None
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    LOG.exception("accept on %s failed", listening.getsockname())
+                self._pause(listening, error)
+                return
+            refusal = self._room.refusal if self.tls is None else self._room.handshake_refusal
+            if refusal is not None:
+                self._refuse(accepted, refusal)
+                continue
+            accepted.setblocking(False)
+            self._room.connections += 1
+            self._tasks.create_task(self._set_up(accepted))
+
+    async def _set_up(self, accepted: socket.socket) -> None:
+        room, tls = self._room, self.tls
+        if tls is None:
+            await self._connect(accepted, None)
+            return
+        room.handshakes += 1
+        try:
+            await self._connect(accepted, tls)
+        finally:
+            room.handshakes -= 1
+
+    async def _connect(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
+        try:
+            if tls is None:
+                await self._loop.connect_accepted_socket(self._protocol, accepted)
+            else:
+                await self._loop.connect_accepted_socket(
+                    self._protocol,
+                    accepted,
+                    ssl=tls,
+                    ssl_handshake_timeout=self._tls_handshake_s,
+                    ssl_shutdown_timeout=TLS_SHUTDOWN_S,
+                )
+        except OSError as error:
+            # Only before the protocol got its connection: it has nothing to clean up.
+            self._room.connections -= 1
+            LOG.warning("connection was not established: %s", error)
+            accepted.close()
+
+    def _refuse(self, accepted: socket.socket, reason: str) -> None:
+        accepted.close()
+        self._room.refused += 1
+        now_s = self._loop.time()
+        if now_s - self._last_refusal_s >= REFUSAL_LOG_S:
+            self._last_refusal_s = now_s
+            LOG.warning("connection refused: %s (%d in all)", reason, self._room.refused)
+
+    def _pause(self, listening: socket.socket, error: OSError) -> None:
+        LOG.warning("accept: %s; again in %.1f s", error.strerror, RETRY_S)
+        self._loop.remove_reader(listening)
+        self._loop.call_later(RETRY_S, self._resume, listening)
+
+    def _resume(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            # A listener that was closed meanwhile has no descriptor any more.
+            if listening.fileno() >= 0:
+                self._loop.add_reader(listening, self._accept, listening)

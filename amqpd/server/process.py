@@ -1,0 +1,129 @@
+"""The process among others: signals, systemd's notifications, and `run.json`.
+
+`run.json` in the data directory says that this broker accepts connections, and where. It is
+written in one step and is removed by a clean stop; what a killed broker left is replaced.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import resource
+import signal
+import socket
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from pathlib import Path
+
+RUN_FILE: Final = "run.json"
+
+
+class Exit(enum.IntEnum):
+    """What the process says at its end; the numbers are those of sysexits.h."""
+
+    OK = 0
+    UNAVAILABLE = 69
+    SOFTWARE = 70
+    TRY_AGAIN = 75
+    CONFIG = 78
+
+
+class StartError(Exception):
+    """The broker cannot start; one line for a person, and the exit code."""
+
+    def __init__(self, text: str, code: Exit) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Listening(NamedTuple):
+    """One open port."""
+
+    protocol: str
+    host: str
+    port: int
+
+    @property
+    def uri(self) -> str:
+        """Where a client on this machine finds it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"{self.protocol}://{host}:{self.port}"
+
+
+class RunFile:
+    """`run.json`: present while connections are accepted."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / RUN_FILE
+
+    def write(self, version: str, node: str, listeners: list[Listening]) -> None:
+        """Say that the broker is ready."""
+        content = {
+            "pid": os.getpid(),
+            "version": version,
+            "node": node,
+            "listeners": [one._asdict() | {"uri": one.uri} for one in listeners],
+        }
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps(content, indent=2) + "\n")
+        new.replace(self.path)
+
+    def remove(self) -> None:
+        """Say that it is not any more."""
+        self.path.unlink(missing_ok=True)
+
+
+def notify(*states: str) -> None:
+    """Tell systemd, if it wants to know (sd_notify(3)): `READY=1`, `STOPPING=1`, …"""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        try:
+            sender.sendto("\n".join(states).encode(), address)
+        except OSError:
+            # A supervisor that went away is no reason to stop serving.
+            return
+
+
+def raise_file_limit() -> int:
+    """Use all the open files this process may have; the number of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = 1 << 20
+    if soft < hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):
+            return soft
+        soft = hard
+    return soft
+
+
+def on_signals(
+    loop: asyncio.AbstractEventLoop,
+    stop: Callable[[str], None],
+    reload: Callable[[], None],
+) -> Callable[[], None]:
+    """Call `stop(name)` on SIGTERM and SIGINT, `reload()` on SIGHUP; returns how to undo it."""
+    calls: dict[signal.Signals, tuple[Callable[..., None], tuple[str, ...]]] = {
+        signal.SIGTERM: (stop, ("SIGTERM",)),
+        signal.SIGINT: (stop, ("SIGINT",)),
+        signal.SIGHUP: (reload, ()),
+    }
+    for number, (call, arguments) in calls.items():
+        loop.add_signal_handler(number, call, *arguments)
+
+    def undo() -> None:
+        for number in calls:
+            loop.remove_signal_handler(number)
+
+    return undo

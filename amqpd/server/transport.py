@@ -1,0 +1,223 @@
+"""A socket and a session: bytes in, bytes out.
+
+Reads come in pieces of at most `READ_BYTES`, so that one flooding connection delays the others
+by one piece. What the session has to send is written once per turn. When the peer does not
+read, the session is told to hold back; nothing here grows beyond the high-water mark plus
+what the session gave in one turn.
+
+An exception out of a session is our bug: it is logged with its traceback, the client gets
+541, and the other connections go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from amqpd.server.turn import Turn
+
+LOG = logging.getLogger("amqpd.connection")
+
+READ_BYTES: Final = 65_536
+HIGH_WATER_BYTES: Final = 262_144
+LOW_WATER_BYTES: Final = 65_536
+#: How long a peer may take to read our last words, and to close its side after them.
+LINGER_S: Final = 2.0
+#: The same when there is more to send than the socket takes at once.
+DRAIN_S: Final = 10.0
+
+#: Where reads land before they become bytes. One for all: it is used up before the next read.
+_BUFFER: Final = memoryview(bytearray(READ_BYTES))
+
+
+class Session(Protocol):
+    """One client's protocol; knows nothing of sockets."""
+
+    #: Nothing more will be sent or understood: write what there is, then close the socket.
+    closing: bool
+
+    def receive_data(self, data: bytes) -> None:
+        """Bytes came from the peer."""
+
+    def data_to_send(self) -> bytes:
+        """Everything there is to send, once."""
+
+    def writable(self, yes: bool) -> None:
+        """Whether the transport takes more."""
+
+    def tick(self, now_ms: int) -> None:
+        """Time passes."""
+
+    def fail(self) -> None:
+        """Our own code failed: close the connection with 541."""
+
+    def shut_down(self) -> None:
+        """The broker stops: close the connection with 320."""
+
+    def connection_lost(self, reason: str) -> None:
+        """The socket is gone; the reason is empty after an orderly end."""
+
+
+class Transport(asyncio.BufferedProtocol):
+    """Joins one socket and one session, from accept to close.
+
+    `make_session(transport)` is called when the connection stands; `gone(self)` when it is over.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        turn: Turn,
+        make_session: Callable[[Transport], Session],
+        gone: Callable[[Transport], None],
+    ) -> None:
+        self._loop = loop
+        self._turn = turn
+        self._make_session = make_session
+        self._gone = gone
+        self._is_touched = False
+        self._is_ending = False
+        self._reading = True
+        self._deadline: asyncio.TimerHandle | None = None
+        self.socket: asyncio.Transport
+        self.session: Session
+
+    # -- asyncio -------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open, TLS included."""
+        assert isinstance(transport, asyncio.Transport)
+        self.socket = transport
+        transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        self.session = self._make_session(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next read goes."""
+        return _BUFFER
+
+    def buffer_updated(self, nbytes: int) -> None:  # hot: S1b, S2
+        """So many bytes were read."""
+        if self._is_ending:
+            return
+        try:
+            self.session.receive_data(bytes(_BUFFER[:nbytes]))
+        except Exception:
+            self._fail()
+        self._turn.wake()
+        if self.session.closing:
+            self.touch()
+
+    def eof_received(self) -> bool:
+        """The peer has closed its side; returning False closes ours."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The peer reads slower than we write."""
+        self.session.writable(False)
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self.session.writable(True)
+        self._turn.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._is_ending = True
+        self._gone(self)
+        try:
+            self.session.connection_lost("" if exc is None else str(exc))
+        except Exception:
+            LOG.exception("connection %s: end of the session failed", self)
+        self._turn.wake()
+
+    # -- the session's side --------------------------------------------------------------
+
+    def touch(self) -> None:
+        """The session has something to send, or is at its end."""
+        if not self._is_touched:
+            self._is_touched = True
+            self._turn.touch(self)
+
+    def read(self, yes: bool) -> None:
+        """Stop or go on reading: what a peer sends meanwhile waits in its own buffers."""
+        if yes != self._reading and not self._is_ending and not self.socket.is_closing():
+            self._reading = yes
+            if yes:
+                self.socket.resume_reading()
+            else:
+                self.socket.pause_reading()
+
+    def flush(self) -> None:  # hot: S1b, S2
+        """Write what the session has to send; called by the turn."""
+        self._is_touched = False
+        if self._is_ending:
+            return
+        data = self.session.data_to_send()
+        if data:
+            self.socket.write(data)
+        if self.session.closing:
+            self._end()
+
+    def tick(self, now_ms: int) -> None:
+        """Let the session look at the time."""
+        if self._is_ending:
+            return
+        try:
+            self.session.tick(now_ms)
+        except Exception:
+            self._fail()
+        if self.session.closing:
+            self.touch()
+
+    def shut_down(self) -> None:
+        """The broker stops."""
+        if not self._is_ending:
+            self.session.shut_down()
+            self.touch()
+
+    def abort(self) -> None:
+        """Cut the connection off at once."""
+        if hasattr(self, "socket"):
+            self.socket.abort()
+
+    # -- the end -------------------------------------------------------------------------
+
+    def _fail(self) -> None:
+        LOG.exception("connection %s: closed because of an error in the broker", self)
+        try:
+            self.session.fail()
+        except Exception:
+            LOG.exception("connection %s: cannot even be closed", self)
+            self.abort()
+            return
+        self.touch()
+
+    def _end(self) -> None:
+        """Close so that the peer can read our last words.
+
+        A socket that is closed while something unread has arrived is reset, and the peer
+        loses what it had not read yet. So we close our direction only, throw away what still
+        comes, and are done when the peer closes too, or after `LINGER_S`.
+        """
+        self._is_ending = True
+        if self.socket.is_closing():
+            return
+        if self.socket.can_write_eof():
+            self.socket.write_eof()
+            if not self._reading:
+                self.socket.resume_reading()
+            wait_s = DRAIN_S if self.socket.get_write_buffer_size() else LINGER_S
+        else:
+            self.socket.close()
+            wait_s = DRAIN_S
+        self._deadline = self._loop.call_later(wait_s, self.socket.abort)
+
+    def __str__(self) -> str:
+        peer = self.socket.get_extra_info("peername") or ("?", 0)
+        return f"{peer[0]}:{peer[1]}"

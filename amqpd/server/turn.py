@@ -1,0 +1,71 @@
+"""One turn of the event loop: what happens once, after all reads of it.
+
+asyncio calls what `call_soon` was given after everything that was readable has been read and
+before it looks for more. So whatever the reads of a turn brought is dispatched together, and
+each connection that has something to say is written once.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+LOG = logging.getLogger("amqpd.server")
+
+
+class Writer(Protocol):
+    """A connection with something to write."""
+
+    def flush(self) -> None:
+        """Write what the session has to send."""
+
+
+class Turn:
+    """Gathers what a turn touched and works it off at its end.
+
+    `dispatch` hands messages to consumers and may touch connections; `journal` gives the
+    store what is new.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        dispatch: Callable[[], None],
+        journal: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._dispatch = dispatch
+        self._journal = journal
+        self._touched: list[Writer] = []
+        self._is_scheduled = False
+
+    def touch(self, writer: Writer) -> None:
+        """The connection has something to write; it calls this once until it is written."""
+        self._touched.append(writer)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._run)
+
+    def wake(self) -> None:
+        """Something happened that may let messages move on."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._run)
+
+    def _run(self) -> None:  # hot: S1b, S2
+        try:
+            self._dispatch()
+        except Exception:
+            LOG.exception("dispatch failed; the broker goes on")
+        touched, self._touched = self._touched, []
+        for writer in touched:
+            writer.flush()
+        self._journal()
+        # Only now: what the writing itself touched belongs to the next turn.
+        self._is_scheduled = False
+        if self._touched:
+            self.wake()
