@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from amqpd.broker.delivery import Lane, Run
+    from amqpd.broker.delivery import Lane, Stretch
+    from amqpd.broker.ring import Subscription
     from amqpd.fields import Table
 
 
@@ -18,14 +19,14 @@ class Consumer(Protocol):
     exclusive: bool
     arguments: Table
     owner: object
+    #: Its place in the queue's ring while it consumes.
+    queue: Subscription | None
 
     def credit(self) -> int:
         """How many messages may be handed over now; 0 while its transport is full."""
 
-    def deliver(
-        self, lane: Lane, run: Run, base: int, low: int, high: int, redelivered: bool
-    ) -> None:
-        """Take contents[low:high] of the run, at positions base + index of the lane."""
+    def deliver(self, lane: Lane, piece: Stretch) -> None:
+        """Take a stretch of the lane; without `no_ack` it stays unacked until it is settled."""
 
     def cancelled(self) -> None:
         """The queue is gone, or the right to read it: nothing more will come."""

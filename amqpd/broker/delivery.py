@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from amqpd.broker.content import sizes
+from amqpd.broker.content import build, sizes
 from mypy_extensions import i64
 
 if TYPE_CHECKING:
@@ -63,6 +63,17 @@ class Run:
         self.shared = False
         self.entry: Append | None = None
 
+    def copy(self) -> Run:
+        """The same messages, for queues that differ in whether they store them."""
+        return Run(
+            self.contents,
+            self.names,
+            self.names_each,
+            self.persistent,
+            self.channel,
+            self.size_bytes,
+        )
+
     def names_of(self, index: int) -> bytes:
         """Exchange and routing key of one message, as two short strings."""
         return self.names if self.names_each is None else self.names_each[index]
@@ -85,18 +96,16 @@ class Target:
     `dead` marks single indexes that were settled before they were written (1 = skip).
     """
 
-    def __init__(
-        self, home: Lane, base: int, low: int, high: int, deadline_ms: int, transient: bool
-    ) -> None:
+    def __init__(self, home: Lane, run: Run, base: int, deadline_ms: int) -> None:
         self.home = home
         self.lane: i64 = home.id
         self.base: i64 = base
-        self.lo: i64 = low
-        self.hi: i64 = high
+        self.lo: i64 = 0
+        self.hi: i64 = len(run.contents)
         self.dead: bytearray | None = None
         self.deadline_ms: i64 = deadline_ms
         self.priority: i64 = home.priority
-        self.transient = transient
+        self.transient = not (run.persistent and home.durable)
 
     def cut(self, low: int, high: int) -> None:
         """Leave out contents[low:high]: they were settled before they were written."""
@@ -107,7 +116,7 @@ class Target:
         else:
             dead = self.dead
             if dead is None:
-                dead = self.dead = bytearray(len_of(self))
+                dead = self.dead = bytearray(self.hi)
             at: i64 = low
             while at < high:
                 dead[at] = 1
@@ -123,11 +132,6 @@ class Target:
             high -= 1
         self.lo = low
         self.hi = high
-
-
-def len_of(target: Target) -> int:
-    """How long the `dead` marks of a target must be."""
-    return target.hi
 
 
 class Append:
@@ -215,14 +219,18 @@ class Lane:
     """One priority level of a queue.
 
     Positions below `loaded_upto` that are ready are in memory; from there to
-    `next_position` they are in the store only, or on their way there. `ready` counts both.
+    `next_position` they are in the store only, or on their way there. `ready` counts both,
+    `paged_out` the persistent ones of a durable queue among the latter.
     """
 
-    def __init__(self, owner: Wakeable, log: SettleLog, lane_id: int, priority: int) -> None:
+    def __init__(
+        self, owner: Wakeable, log: SettleLog, lane_id: int, priority: int, durable: bool
+    ) -> None:
         self.owner = owner
         self.log = log
         self.id: i64 = lane_id
         self.priority: i64 = priority
+        self.durable = durable
         self.next_position: i64 = 0
         self.loaded_upto: i64 = 0
         self.committed_upto: i64 = 0
@@ -232,6 +240,8 @@ class Lane:
         self.unacked_bytes: i64 = 0
         self.loaded: i64 = 0
         self.loaded_bytes: i64 = 0
+        self.paged_out: i64 = 0
+        self.paged_out_bytes: i64 = 0
         self.window: i64 = 4096
         self.window_bytes: i64 = 8 << 20
         self.granted: i64 = 0
@@ -246,6 +256,18 @@ class Lane:
         self._first: i64 = 0
         self._last_settle: Settle | None = None
         self._last_epoch: i64 = 0
+
+    def recover(
+        self, next_position: int, messages: int, body_bytes: int, delivered_upto: int
+    ) -> None:
+        """Take over what the store had at start; nothing is in memory yet."""
+        self.next_position = next_position
+        self.committed_upto = next_position
+        self.loaded_upto = 0 if messages else next_position
+        self.ready = self.stored = self.paged_out = messages
+        self.ready_bytes = self.paged_out_bytes = body_bytes
+        self.granted = self.handed = self.asked = delivered_upto
+        self.redelivered_below = delivered_upto
 
     # -- what is in the lane -------------------------------------------------------------
 
@@ -291,14 +313,21 @@ class Lane:
             self.loaded += count
             self.loaded_bytes += run.size_bytes
             self.loaded_upto = self.next_position
+        elif run.persistent and self.durable:
+            self.paged_out += count
+            self.paged_out_bytes += run.body_bytes
         return base
 
     def load(self, stretches: list[Stretch], upto: int) -> None:
         """Take over what the store had below `upto`, in the order of positions."""
         for stretch in stretches:
             self._stretches.append(stretch)
+            run = stretch.run
             self.loaded += stretch.hi - stretch.lo
-            self.loaded_bytes += stretch.run.size_bytes
+            self.loaded_bytes += run.size_bytes
+            if run.persistent:
+                self.paged_out -= stretch.hi - stretch.lo
+                self.paged_out_bytes -= run.body_bytes
         self.loaded_upto = max(self.loaded_upto, upto)
         if self.loaded == 0 and self.loaded_upto == self.next_position:
             # What the store did not have any more (quarantined) is not ready either.
@@ -456,9 +485,13 @@ class Lane:
 
     def done(self, run: Run, base: int, low: int, high: int) -> None:
         """Unacked messages were acknowledged: they leave the queue for good."""
+        self.forget(run, low, high)
+        self.settle(run, base, low, high)
+
+    def forget(self, run: Run, low: int, high: int) -> None:
+        """Unacked messages are in nobody's hands any more; the caller settles them."""
         self.unacked -= high - low
         self.unacked_bytes -= run.bytes_of(low, high)
-        self.settle(run, base, low, high)
 
     def settle(self, run: Run, base: int, low: int, high: int) -> None:
         """Make the store forget messages that left the lane."""
@@ -481,7 +514,7 @@ class Lane:
             first + low if first > 0 else first,
             run.shared,
             run.bytes_of(low, high),
-            not run.persistent,
+            not (run.persistent and self.durable),
         )
         if first == 0:
             last.run = run
@@ -495,7 +528,9 @@ class Lane:
         last = self._last_settle
         if last is None or self._last_epoch != self.log.epoch:
             return False
-        if last.hi != base + low or last.shared != run.shared or last.transient == run.persistent:
+        if last.hi != base + low or last.shared != run.shared:
+            return False
+        if last.transient == (run.persistent and self.durable):
             return False
         if last.first_id > 0:
             if last.first_id + (last.hi - last.lo) != run.first_id + low:
@@ -560,17 +595,20 @@ def place(stretch: Stretch) -> int:
 
 
 class Taken:
-    """Deliveries that were just settled: contents[lo:hi] of a run in a lane."""
+    """Deliveries that were just settled: contents[lo:hi] of a run in a lane.
 
-    def __init__(
-        self, lane: Lane, run: Run, base: int, low: int, high: int, consumer: object
-    ) -> None:
-        self.lane = lane
-        self.run = run
-        self.base: i64 = base
+    `tag` is the delivery tag of contents[lo].
+    """
+
+    def __init__(self, held: Held, low: int, high: int) -> None:
+        self.tag: i64 = held.tag + (low - held.lo)
+        self.lane = held.lane
+        self.run = held.run
+        self.base: i64 = held.base
         self.lo: i64 = low
         self.hi: i64 = high
-        self.consumer = consumer
+        self.deadline_ms: i64 = held.deadline_ms
+        self.consumer = held.consumer
 
 
 class UnknownTag(Exception):
@@ -585,19 +623,23 @@ class UnknownTag(Exception):
 class Held:
     """A range of delivery tags: tag is that of contents[lo]."""
 
-    def __init__(
-        self, tag: int, lane: Lane, run: Run, base: int, low: int, high: int, consumer: object
-    ) -> None:
+    def __init__(self, tag: int, lane: Lane, piece: Stretch, consumer: object) -> None:
         self.tag: i64 = tag
         self.lane = lane
-        self.run = run
-        self.base: i64 = base
-        self.lo: i64 = low
-        self.hi: i64 = high
+        self.run = piece.run
+        self.base: i64 = piece.base
+        self.lo: i64 = piece.lo
+        self.hi: i64 = piece.hi
+        self.deadline_ms: i64 = piece.deadline_ms
         self.consumer = consumer
         # Set once tags inside were settled out of order: 1 = settled, by index in the run.
         self.gone: bytearray | None = None
-        self.left: i64 = high - low
+        self.left: i64 = piece.hi - piece.lo
+
+
+def tag_of(held: Held) -> int:
+    """The first delivery tag of a range, to sort by."""
+    return held.tag
 
 
 class Unacked:
@@ -616,12 +658,10 @@ class Unacked:
     def __len__(self) -> int:
         return self.outstanding
 
-    def add(
-        self, tag: int, lane: Lane, run: Run, base: int, low: int, high: int, consumer: object
-    ) -> None:
-        """Remember contents[low:high] under tag, tag + 1, …, the highest so far."""
-        self._held.append(Held(tag, lane, run, base, low, high, consumer))
-        self.outstanding += high - low
+    def add(self, tag: int, lane: Lane, piece: Stretch, consumer: object) -> None:
+        """Remember a stretch under tag, tag + 1, …, which are the highest so far."""
+        self._held.append(Held(tag, lane, piece, consumer))
+        self.outstanding += piece.hi - piece.lo
 
     def take(self, first_tag: int, last_tag: int, multiple: bool) -> list[Taken]:
         """Settle tags: first to last one by one, or with `multiple` all up to last (0 = all).
@@ -646,6 +686,36 @@ class Unacked:
                 tag = next_tag
         self._sweep()
         return taken
+
+    def put_back(self, taken: list[Taken]) -> None:
+        """Make settled tags outstanding again (tx.rollback)."""
+        for one in taken:
+            count: i64 = one.hi - one.lo
+            self.outstanding += count
+            if not self._refill(one):
+                piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, False)
+                self._held.append(Held(one.tag, one.lane, piece, one.consumer))
+        rest = [held for held in self._held[self._first :] if held.left]
+        rest.sort(key=tag_of)
+        self._held = rest
+        self._first = 0
+        self._empty = 0
+
+    def _refill(self, one: Taken) -> bool:
+        """Put tags back into a range with gaps that spans them."""
+        at: i64 = self._find(one.tag)
+        if at < self._first:
+            return False
+        held = self._held[at]
+        gone = held.gone
+        if gone is None or held.run is not one.run or one.lo < held.lo or one.hi > held.hi:
+            return False
+        index: i64 = one.lo
+        while index < one.hi:
+            gone[index] = 0
+            index += 1
+        held.left += one.hi - one.lo
+        return True
 
     def take_all(self) -> list[Taken]:
         """Settle everything, in the order of delivery."""
@@ -700,18 +770,19 @@ class Unacked:
         gone = held.gone
         if gone is None and low != held.lo and high != held.hi:
             gone = held.gone = bytearray(held.hi)
-        if gone is None:
-            self._cut(held, low, high)
-        else:
+        if gone is not None:
             at = low
             while at < high and gone[at] == 0:
                 gone[at] = 1
                 at += 1
             high = at
-            held.left -= high - low
         if high > low:
-            taken.append(Taken(held.lane, held.run, held.base, low, high, held.consumer))
+            taken.append(Taken(held, low, high))
             self.outstanding -= high - low
+            if gone is None:
+                self._cut(held, low, high)
+            else:
+                held.left -= high - low
             if held.left == 0:
                 self._empty += 1
         return tag + (high - low)
@@ -744,7 +815,7 @@ class Unacked:
         low: i64 = held.lo
         if gone is None:
             if low < high:
-                taken.append(Taken(held.lane, held.run, held.base, low, high, held.consumer))
+                taken.append(Taken(held, low, high))
                 self._cut(held, low, high)
             return
         while low < high:
@@ -752,7 +823,7 @@ class Unacked:
             while end < high and gone[end] == 0:
                 end += 1
             if end > low:
-                taken.append(Taken(held.lane, held.run, held.base, low, end, held.consumer))
+                taken.append(Taken(held, low, end))
                 held.left -= end - low
             low = end
             while low < high and gone[low]:
@@ -775,3 +846,59 @@ class Unacked:
             self._held = [one for one in held[first:] if one.left]
             self._first = 0
             self._empty = 0
+
+
+#: A row of the store as a lane gets it back: position, message id, deadline in ms (0 none),
+#: shared, transient, names, header payload, body.
+Row = tuple[int, int, int, bool, bool, bytes, bytes, bytes]
+
+
+def assemble(rows: list[Row], redelivered_below: int) -> list[Stretch]:
+    """Stretches from rows of the store, in their order; messages that follow on share a run."""
+    stretches: list[Stretch] = []
+    count: i64 = len(rows)
+    start: i64 = 0
+    while start < count:
+        first = rows[start]
+        end: i64 = start + 1
+        redelivered: bool = first[0] < redelivered_below
+        while end < count and _follows(first, rows[end], end - start):
+            if redelivered and rows[end][0] >= redelivered_below:
+                break
+            end += 1
+        stretches.append(_stretch(rows, start, end, redelivered))
+        start = end
+    return stretches
+
+
+def _follows(first: Row, row: Row, distance: i64) -> bool:
+    return (
+        row[0] == first[0] + distance
+        and row[2] == first[2]
+        and row[3] == first[3]
+        and row[4] == first[4]
+    )
+
+
+def _stretch(rows: list[Row], start: i64, end: i64, redelivered: bool) -> Stretch:
+    first = rows[start]
+    names = first[5]
+    each: list[bytes] | None = None
+    contents: list[bytes] = []
+    size: i64 = 0
+    at: i64 = start
+    while at < end:
+        row = rows[at]
+        content = build(1, row[6], row[7])
+        contents.append(content)
+        size += len(content)
+        if each is None and row[5] != names:
+            each = [names] * (at - start)
+        if each is not None:
+            each.append(row[5])
+        at += 1
+    run = Run(contents, names, each, not first[4], 1, size)
+    # Ids grow with positions, so the ends tell whether they are consecutive.
+    run.first_id = first[1] if rows[end - 1][1] - first[1] == end - start - 1 else UNKNOWN_IDS
+    run.shared = first[3]
+    return Stretch(run, first[0], 0, end - start, first[2], redelivered)

@@ -45,7 +45,10 @@ BATCH_BYTES = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """Positions low to high - 1 of a lane are gone: so many messages and body bytes."""
+    """Positions low to high - 1 of a lane are gone.
+
+    `messages` and `body_bytes` count the persistent ones of a durable queue among them.
+    """
 
     lane: int
     low: int
@@ -134,13 +137,13 @@ class Journal:
 
     # -- in ------------------------------------------------------------------------------
 
-    def append(self, run: Run, targets: Sequence[tuple[Lane, int, int, bool]]) -> Append:
-        """A run goes into the store: (lane, base, deadline in ms, transient) for each lane."""
+    def append(self, run: Run, targets: Sequence[tuple[Lane, int, int]]) -> Append:
+        """A run goes into the store: (lane, base, deadline in ms) for each lane."""
         number = self._next()
         entry = Append(run, number)
         count = len(run.contents)
-        for lane, base, deadline_ms, transient in targets:
-            entry.targets.append(Target(lane, base, 0, count, deadline_ms, transient))
+        for lane, base, deadline_ms in targets:
+            entry.targets.append(Target(lane, run, base, deadline_ms))
             lane.stored += count
         run.entry = entry
         self.pending_bytes += run.size_bytes

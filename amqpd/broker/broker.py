@@ -1,0 +1,253 @@
+"""The broker: vhosts, users, the journal, alarms, and what is due.
+
+Sessions come in by `open_vhost`, time by `tick`, the machine's state by `resources`. After
+each turn of the event loop the server calls `dispatch`, which lets queues with news hand
+messages to consumers, and passes the journal to the store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from amqpd.broker.definitions import (
+    Command,
+    DeletePermission,
+    DeleteTopicPermission,
+    DeleteUser,
+    DeleteVhost,
+    PutPermission,
+    PutTopicPermission,
+    PutUser,
+    PutVhost,
+)
+from amqpd.broker.exchange import standard_types
+from amqpd.broker.journal import Journal, Mark
+from amqpd.broker.permissions import Directory
+from amqpd.broker.queue import Queue, Refill, Surroundings
+from amqpd.broker.timers import Timers
+from amqpd.broker.vhost import VHost
+from amqpd.errors import NotAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from amqpd.broker.delivery import Lane, Stretch
+    from amqpd.broker.exchange import Exchange
+    from amqpd.broker.limits import Limits
+    from amqpd.broker.permissions import Access
+
+#: A lane's id is part of the store's key: 23 bits (the other 40 are the position).
+LANE_IDS = 1 << 23
+
+
+class LaneState(Protocol):
+    """What the store knows of a lane at start."""
+
+    next_position: int
+    messages: int
+    body_bytes: int
+    delivered_upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Which resources are short; publishers are held while there is a reason."""
+
+    memory: bool = False
+    disk: bool = False
+
+    @property
+    def reason(self) -> str:
+        """What clients are told (RabbitMQ's words); empty if all is well."""
+        reasons = ["low on memory"] * self.memory + ["low on disk"] * self.disk
+        return " & ".join(reasons)
+
+
+class Broker:
+    """Everything that clients can see, in memory."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        refill: Refill,
+        new_token: Callable[[], str],
+        types: Mapping[str, type[Exchange]] | None = None,
+        now_ms: int = 0,
+    ) -> None:
+        self.limits = limits
+        self.types = types or standard_types()
+        self.new_token = new_token
+        self.journal = Journal()
+        self.timers = Timers()
+        self.directory = Directory()
+        self.vhosts: dict[str, VHost] = {}
+        self.definitions: dict[str, PutVhost] = {}
+        self.alarms = Alarms()
+        self._lanes_in_use: set[int] = set()
+        self._last_lane = 0
+        self._on_alarm: dict[Callable[[str], None], None] = {}
+        self.around = Surroundings(
+            journal=self.journal,
+            timers=self.timers,
+            awake=[],
+            refill=refill,
+            new_lane_id=self._new_lane_id,
+            bury=self._bury,
+            unused=self._unused,
+            lane_gone=self._lanes_in_use.discard,
+            now_ms=now_ms,
+        )
+
+    # -- definitions ---------------------------------------------------------------------
+
+    def change(self, command: Command) -> int:
+        """Carry out a durable command; the journal's number to wait for."""
+        number = self.journal.define(command)
+        self.apply(command)
+        return number
+
+    def apply(self, command: Command) -> None:
+        """Carry out a command that was checked, without writing it down."""
+        match command:
+            case PutVhost():
+                self.definitions[command.name] = command
+                if command.name not in self.vhosts:
+                    self.vhosts[command.name] = self._new_vhost(command.name)
+            case DeleteVhost():
+                self._delete_vhost(command.name)
+            case (
+                PutUser()
+                | DeleteUser()
+                | PutPermission()
+                | DeletePermission()
+                | PutTopicPermission()
+                | DeleteTopicPermission()
+            ):
+                self.directory.apply(command)
+                self._forget_routes()
+            case _:
+                if command.vhost in self.vhosts:
+                    self.vhosts[command.vhost].apply(command)
+
+    def _new_vhost(self, name: str) -> VHost:
+        return VHost(
+            name,
+            around=self.around,
+            limits=self.limits,
+            types=self.types,
+            new_token=self.new_token,
+        )
+
+    def _delete_vhost(self, name: str) -> None:
+        vhost = self.vhosts.pop(name, None)
+        self.definitions.pop(name, None)
+        self.directory.forget_vhost(name)
+        if vhost is not None:
+            vhost.close()
+
+    def _forget_routes(self) -> None:
+        for vhost in self.vhosts.values():
+            vhost.revision += 1
+
+    def recover(self, commands: Iterable[Command], lanes: Mapping[int, LaneState]) -> None:
+        """Rebuild the model from what the store has; nothing is written down again."""
+        for command in commands:
+            self.apply(command)
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                for lane in queue.lanes:
+                    self._lanes_in_use.add(lane.id)
+                    self._last_lane = max(self._last_lane, lane.id)
+                    state = lanes.get(lane.id)
+                    if state is not None:
+                        lane.recover(
+                            state.next_position,
+                            state.messages,
+                            state.body_bytes,
+                            state.delivered_upto,
+                        )
+                queue.wake()
+
+    def reserve_lanes(self, next_id: int) -> None:
+        """Ids below are or were used by the store, which may still be clearing them away."""
+        self._last_lane = max(self._last_lane, next_id - 1)
+
+    def _new_lane_id(self) -> int:
+        """The next free id; ids come back only after all others were used."""
+        candidate = self._last_lane
+        while True:
+            candidate = candidate % (LANE_IDS - 1) + 1
+            if candidate not in self._lanes_in_use:
+                self._last_lane = candidate
+                self._lanes_in_use.add(candidate)
+                return candidate
+
+    # -- clients -------------------------------------------------------------------------
+
+    def open_vhost(self, name: str, user: str) -> tuple[VHost, Access]:
+        """A client's way into a vhost.
+
+        Raises:
+            NotAllowed: there is no such vhost, or the user has no permissions in it.
+        """
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            raise NotAllowed(f"vhost {name} not found")
+        access = self.directory.access(user, name)
+        if access is None:
+            raise NotAllowed(f"access to vhost '{name}' refused for user '{user}'")
+        return vhost, access
+
+    # -- turns ---------------------------------------------------------------------------
+
+    def dispatch(self) -> None:  # hot: S7
+        """Let queues with news hand messages out, and tell publishers what needs no disk."""
+        awake = self.around.awake
+        while awake:
+            self.around.awake = []
+            for queue in awake:
+                queue.dispatch()
+            awake = self.around.awake
+        self.journal.progress_skipped()
+
+    def tick(self, now_ms: int) -> None:
+        """Time passed: what is due is done."""
+        self.around.now_ms = now_ms
+        self.timers.tick(now_ms)
+
+    def resources(self, alarms: Alarms) -> None:
+        """The machine's state changed; publishers hear of it."""
+        if alarms != self.alarms:
+            self.alarms = alarms
+            for call in list(self._on_alarm):
+                call(alarms.reason)
+
+    def watch_alarms(self, call: Callable[[str], None]) -> None:
+        """`call(reason)` whenever the alarms change, until `unwatch_alarms`."""
+        self._on_alarm[call] = None
+
+    def unwatch_alarms(self, call: Callable[[str], None]) -> None:
+        """The client is gone."""
+        self._on_alarm.pop(call, None)
+
+    def last_marks(self) -> list[Mark]:
+        """What was really handed out, for a clean stop: nobody gets a message after it."""
+        return [
+            Mark(lane.id, lane.handed, lane)
+            for vhost in self.vhosts.values()
+            for queue in vhost.queues.values()
+            if queue.durable
+            for lane in queue.lanes
+        ]
+
+    # -- what queues ask for -------------------------------------------------------------
+
+    def _bury(self, queue: Queue, lane: Lane, piece: Stretch, reason: str) -> None:
+        self.vhosts[queue.vhost].publishing.bury(queue, lane, piece, reason)
+
+    def _unused(self, queue: Queue) -> None:
+        vhost = self.vhosts.get(queue.vhost)
+        if vhost is not None:
+            vhost.unused(queue)

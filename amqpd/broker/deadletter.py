@@ -1,0 +1,130 @@
+"""Dead lettering: why messages die, what is written into their headers, where they go.
+
+RabbitMQ's rules (its guide on dead letter exchanges): a message that is rejected, expires or
+is pushed out by a length limit is published again to the queue's dead letter exchange, with
+an `x-death` header that counts its deaths per queue and reason, newest first. The caller
+moves it in one journal entry with its removal, so it is neither lost nor doubled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from amqpd.fields import Field
+
+if TYPE_CHECKING:
+    from amqpd.fields import Table
+    from amqpd.properties import Properties
+
+REJECTED: Final = "rejected"
+EXPIRED: Final = "expired"
+MAXLEN: Final = "maxlen"
+DELIVERY_LIMIT: Final = "delivery_limit"
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """A dead message: its new properties and the keys it is routed with."""
+
+    properties: Properties
+    keys: list[str]
+    deaths: list[Table]
+
+    def is_cycle(self, queue: str, reason: str) -> bool:
+        """Whether it died in this queue before and nobody rejected it since.
+
+        Such a message would go round for ever without any consumer having a say.
+        """
+        if reason == REJECTED:
+            return False
+        for death in self.deaths:
+            if _text(death.get("reason")) == REJECTED:
+                return False
+            if _text(death.get("queue")) == queue:
+                return True
+        return False
+
+
+def bury(
+    properties: Properties,
+    exchange: str,
+    routing_key: str,
+    *,
+    queue: str,
+    reason: str,
+    now_ms: int,
+    new_key: str | None,
+) -> Burial:
+    """What becomes of a message that dies in `queue`; `new_key` replaces its routing keys."""
+    headers = dict(properties.headers or {})
+    keys = [routing_key, *carbon_copies(headers)]
+    deaths = _deaths(headers)
+    death = _take_death(deaths, queue, reason)
+    if death is None:
+        death = _new_death(properties, exchange, keys, queue, reason, now_ms)
+    else:
+        death["count"] = Field("l", _number(death.get("count")) + 1)
+    deaths.insert(0, death)
+    headers["x-death"] = Field("A", [Field("F", one) for one in deaths])
+    for name, value in (("reason", reason), ("queue", queue), ("exchange", exchange)):
+        headers.setdefault(f"x-first-death-{name}", Field("S", value))
+        headers[f"x-last-death-{name}"] = Field("S", value)
+    if new_key is not None:
+        headers.pop("CC", None)
+        keys = [new_key]
+    return Burial(replace(properties, headers=headers, expiration=None), keys, deaths)
+
+
+def carbon_copies(headers: Table, name: str = "CC") -> list[str]:
+    """The routing keys of a CC or BCC header; nothing if it is not an array of strings."""
+    field = headers.get(name)
+    if field is None or not isinstance(field.value, list):
+        return []
+    return [_text(one) for one in field.value if isinstance(one, Field)]
+
+
+def _new_death(
+    properties: Properties,
+    exchange: str,
+    keys: list[str],
+    queue: str,
+    reason: str,
+    now_ms: int,
+) -> Table:
+    death: Table = {}
+    if properties.expiration is not None:
+        death["original-expiration"] = Field("S", properties.expiration)
+    death["count"] = Field("l", 1)
+    death["reason"] = Field("S", reason)
+    death["queue"] = Field("S", queue)
+    death["time"] = Field("T", now_ms // 1000)
+    death["exchange"] = Field("S", exchange)
+    death["routing-keys"] = Field("A", [Field("S", key) for key in keys])
+    return death
+
+
+def _deaths(headers: Table) -> list[Table]:
+    field = headers.get("x-death")
+    if field is None or not isinstance(field.value, list):
+        return []
+    return [
+        dict(one.value)
+        for one in field.value
+        if isinstance(one, Field) and isinstance(one.value, dict)
+    ]
+
+
+def _take_death(deaths: list[Table], queue: str, reason: str) -> Table | None:
+    for index, death in enumerate(deaths):
+        if _text(death.get("queue")) == queue and _text(death.get("reason")) == reason:
+            return deaths.pop(index)
+    return None
+
+
+def _text(field: Field | None) -> str:
+    return field.value if field is not None and isinstance(field.value, str) else ""
+
+
+def _number(field: Field | None) -> int:
+    return field.value if field is not None and isinstance(field.value, int) else 0

@@ -1,0 +1,228 @@
+"""Publishing: from an exchange and a routing key to queues, and what becomes of the dead.
+
+A `Path` is what a route cache may keep: the queues for one exchange and key, as long as the
+vhost's revision stays the same. A run goes into all queues of its path with one journal
+entry, so a crash leaves it in all of them or in none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker import deadletter
+from amqpd.broker.arguments import Overflow
+from amqpd.broker.content import body, build, header_payload
+from amqpd.broker.delivery import Run
+from amqpd.broker.names import join, split
+from amqpd.broker.routing import reaches, route
+from amqpd.errors import AccessRefused, NotFound
+from amqpd.properties import decode_header, encode_header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from amqpd.broker.delivery import Append, Lane, Stretch
+    from amqpd.broker.exchange import Exchange
+    from amqpd.broker.permissions import Access
+    from amqpd.broker.queue import Queue, Surroundings
+    from amqpd.properties import Properties
+
+#: The channel number inside contents that the broker itself makes.
+OWN_CHANNEL: Final = 1
+PERSISTENT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Where messages of one exchange and routing key go.
+
+    `each`: the properties decide too, or a queue may refuse single messages, so every
+    message is routed and published by itself.
+    """
+
+    queues: tuple[Queue, ...] = ()
+    each: bool = False
+    wants_priority: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What became of a run: `number` must be safe before it is confirmed (0 = at once)."""
+
+    entry: Append | None = None
+    number: int = 0
+    routed: bool = True
+    refused: bool = False
+
+
+UNROUTED: Final = Published(routed=False)
+TRANSIENT: Final = Published()
+
+
+@dataclass(slots=True)
+class Publishing:
+    """The publishing side of one vhost."""
+
+    name: str
+    exchanges: Mapping[str, Exchange]
+    queues: Mapping[str, Queue]
+    around: Surroundings
+    #: Dead letters by reason, and those that went nowhere; counted, never silent.
+    buried: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    # -- finding the way -----------------------------------------------------------------
+
+    def resolve(self, access: Access, exchange: str, routing_key: str) -> Path:
+        """The path for messages without anything special; may be kept per revision.
+
+        Raises:
+            AccessRefused: the user may not write there, or the exchange is internal.
+            NotFound: no such exchange.
+        """
+        source = self._enter(access, exchange, (routing_key,))
+        if any(one.uses_headers for one in reaches(source, self.exchanges.get)):
+            return Path(each=True)
+        return self._path(route(source, (routing_key,), None, self.exchanges.get))
+
+    def route(
+        self, access: Access, exchange: str, keys: Sequence[str], properties: Properties
+    ) -> Path:
+        """The path of one message, by all its routing keys and its headers; as `resolve`."""
+        source = self._enter(access, exchange, keys)
+        return self._path(route(source, keys, properties.headers or {}, self.exchanges.get))
+
+    def _enter(self, access: Access, exchange: str, keys: Sequence[str]) -> Exchange:
+        access.write("exchange", exchange)
+        source = self.exchanges.get(exchange)
+        if source is None:
+            raise NotFound(f"no exchange '{exchange}' in vhost '{self.name}'")
+        if source.internal:
+            raise AccessRefused(
+                f"cannot publish to internal exchange '{exchange}' in vhost '{self.name}'"
+            )
+        if source.has_topics:
+            for key in keys:
+                access.topic_write(exchange, key)
+        return source
+
+    def _path(self, names: Sequence[str]) -> Path:
+        queues = tuple(queue for name in names if (queue := self.queues.get(name)) is not None)
+        return Path(
+            queues,
+            each=not all(queue.is_plain for queue in queues),
+            wants_priority=any(len(queue.lanes) > 1 for queue in queues),
+        )
+
+    # -- going it ------------------------------------------------------------------------
+
+    def publish(  # hot: S2
+        self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
+    ) -> Published:
+        """Put a run into all queues of a path; -1 = its messages do not have that property."""
+        if not path.queues:
+            return UNROUTED
+        refused = False
+        stored: list[tuple[Queue, Lane]] = []
+        loose: list[tuple[Queue, Lane]] = []
+        for queue in path.queues:
+            if queue.refuses():
+                refused = True
+                self._refuse(queue, run)
+                continue
+            lane = queue.level(priority)
+            (stored if queue.stores(run, lane) else loose).append((queue, lane))
+        if loose:
+            # A run is stored for all its queues or for none.
+            own = run.copy() if stored else run
+            for queue, lane in loose:
+                queue.put(own, lane, queue.deadline(expiration_ms))
+        result = TRANSIENT
+        if stored:
+            result = self._store(stored, run, expiration_ms)
+        for queue in path.queues:
+            if queue.is_limited:
+                queue.dispatch()
+        if refused:
+            return Published(result.entry, result.number, refused=True)
+        return result
+
+    def _store(
+        self, stored: list[tuple[Queue, Lane]], run: Run, expiration_ms: int
+    ) -> Published:
+        targets = []
+        durable = False
+        for queue, lane in stored:
+            deadline_ms = queue.deadline(expiration_ms)
+            targets.append((lane, queue.put(run, lane, deadline_ms), deadline_ms))
+            durable = durable or queue.durable
+        entry = self.around.journal.append(run, targets)
+        if run.persistent and durable:
+            return Published(entry, entry.number)
+        return TRANSIENT
+
+    def _refuse(self, queue: Queue, run: Run) -> None:
+        if queue.arguments.overflow is Overflow.REJECT_PUBLISH_DLX:
+            for index in range(len(run.contents)):
+                self._bury_one(queue, run, index, deadletter.MAXLEN)
+        else:
+            self._count(self.dropped, "rejected_publish", len(run.contents))
+
+    # -- the dead ------------------------------------------------------------------------
+
+    def bury(self, queue: Queue, lane: Lane, piece: Stretch, reason: str) -> None:
+        """Messages that were taken out of a lane leave it for good, to the DLX if it has one.
+
+        The removal and the dead letters are one entry in the journal.
+        """
+        if queue.arguments.dead_letter_exchange is None:
+            self._count(self.dropped, reason, piece.hi - piece.lo)
+            lane.settle(piece.run, piece.base, piece.lo, piece.hi)
+            return
+        with self.around.journal.atomic():
+            for index in range(piece.lo, piece.hi):
+                self._bury_one(queue, piece.run, index, reason)
+            lane.settle(piece.run, piece.base, piece.lo, piece.hi)
+
+    def _bury_one(self, queue: Queue, run: Run, index: int, reason: str) -> None:
+        target = queue.arguments.dead_letter_exchange
+        source = self.exchanges.get(target) if target is not None else None
+        if target is None or source is None:
+            self._count(self.dropped, reason, 1)
+            return
+        content = run.contents[index]
+        properties = decode_header(header_payload(content))[2]
+        exchange, routing_key = split(run.names_of(index))
+        burial = deadletter.bury(
+            properties,
+            exchange,
+            routing_key,
+            queue=queue.name,
+            reason=reason,
+            now_ms=self.around.now_ms,
+            new_key=queue.arguments.dead_letter_routing_key,
+        )
+        names = route(source, burial.keys, burial.properties.headers or {}, self.exchanges.get)
+        names = [name for name in names if not burial.is_cycle(name, reason)]
+        path = self._path(names)
+        if not path.queues:
+            self._count(self.dropped, reason, 1)
+            return
+        self._count(self.buried, reason, 1)
+        dead = a_run(join(target, burial.keys[0]), burial.properties, body(content))
+        self.publish(path, dead, priority=_or_none(burial.properties.priority))
+
+    def _count(self, counts: dict[str, int], reason: str, messages: int) -> None:
+        counts[reason] = counts.get(reason, 0) + messages
+
+
+def a_run(names: bytes, properties: Properties, payload: bytes) -> Run:
+    """A run of one message that the broker itself makes."""
+    content = build(OWN_CHANNEL, encode_header(properties, len(payload)), payload)
+    persistent = properties.delivery_mode == PERSISTENT
+    return Run([content], names, None, persistent, OWN_CHANNEL, len(content))
+
+
+def _or_none(priority: int | None) -> int:
+    return -1 if priority is None else priority

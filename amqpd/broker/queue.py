@@ -1,0 +1,440 @@
+"""Queues: where messages wait.
+
+A queue keeps messages in arrival order and hands each one to a single consumer that has
+credit. What must survive a crash goes to the journal at the moment it is decided; the queue
+never waits for the disk and never reads a clock.
+
+A queue has one lane, or one per priority level. At the head of each lane a window is in
+memory; what arrives beyond it goes to the store only and comes back through the refill.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from amqpd.broker.arguments import Overflow
+from amqpd.broker.deadletter import EXPIRED, MAXLEN, REJECTED
+from amqpd.broker.delivery import Lane, Run, Stretch, assemble
+from amqpd.broker.journal import Purge
+from amqpd.broker.ring import Ring, Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from amqpd.broker.arguments import QueueArguments
+    from amqpd.broker.consumer import Consumer
+    from amqpd.broker.delivery import Row, Taken
+    from amqpd.broker.journal import Journal
+    from amqpd.broker.timers import Timers
+    from amqpd.fields import Table
+
+#: One refill brings at most this much.
+REFILL_MESSAGES = 2048
+REFILL_BYTES = 4 << 20
+#: A message without TTL.
+NEVER = 0
+
+
+class Refill(Protocol):
+    """The core's third opening: brings a stretch of a lane back from the store."""
+
+    def __call__(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: Callable[[list[Row], int], None],
+    ) -> None:
+        """`done(rows, upto)`: all committed rows below `upto`, in order of position."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a queue needs of its broker; one for all queues."""
+
+    journal: Journal
+    timers: Timers
+    awake: list[Queue]
+    refill: Refill
+    new_lane_id: Callable[[], int]
+    bury: Callable[[Queue, Lane, Stretch, str], None]
+    unused: Callable[[Queue], None]
+    lane_gone: Callable[[int], None]
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """One message for basic.get; `number` must be safe before the client may see it."""
+
+    lane: Lane
+    piece: Stretch
+    remaining: int
+    number: int
+
+
+class Queue:
+    """One queue of a vhost.
+
+    `owner` is the connection an exclusive queue belongs to. `declared` are the arguments as
+    the client sent them, `arguments` what is in force.
+    """
+
+    def __init__(
+        self,
+        vhost: str,
+        name: str,
+        *,
+        durable: bool,
+        owner: object | None,
+        auto_delete: bool,
+        declared: Table,
+        arguments: QueueArguments,
+        lanes: tuple[int, ...],
+        around: Surroundings,
+    ) -> None:
+        self.vhost = vhost
+        self.name = name
+        self.durable = durable
+        self.owner = owner
+        self.auto_delete = auto_delete
+        self.declared = declared
+        self.arguments = arguments
+        self.around = around
+        self.lanes = [
+            Lane(self, around.journal.log, one, level, durable) for level, one in enumerate(lanes)
+        ]
+        self.ring = Ring(arguments.single_active_consumer)
+        self.exclusive_consumer: Subscription | None = None
+        self.deleted = False
+        self.had_consumers = False
+        self.used_ms = around.now_ms
+        self._awake = False
+        self._getting: deque[tuple[bool, Callable[[Got | None], None]]] = deque()
+        self._expiry_ms = 0
+
+    # -- figures -------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> int:
+        """Messages that wait for a consumer."""
+        return sum(lane.ready for lane in self.lanes)
+
+    @property
+    def unacked(self) -> int:
+        """Messages that a client has and has not settled."""
+        return sum(lane.unacked for lane in self.lanes)
+
+    @property
+    def ready_bytes(self) -> int:
+        """Body bytes of the ready messages."""
+        return sum(lane.ready_bytes for lane in self.lanes)
+
+    @property
+    def is_plain(self) -> bool:
+        """Takes whole runs as they come: nothing has to be looked at per message."""
+        return not self.is_limited or self.arguments.overflow is Overflow.DROP_HEAD
+
+    @property
+    def is_limited(self) -> bool:
+        """Has a length limit."""
+        arguments = self.arguments
+        return arguments.max_length is not None or arguments.max_length_bytes is not None
+
+    def level(self, priority: int) -> Lane:
+        """The lane of a message of this priority; -1 = it has none."""
+        lanes = self.lanes
+        return lanes[0] if len(lanes) == 1 else lanes[min(max(priority, 0), len(lanes) - 1)]
+
+    def deadline(self, expiration_ms: int) -> int:
+        """When a message that arrives now expires; `NEVER` if it does not (-1: no expiration)."""
+        ttl = self.arguments.message_ttl_ms
+        if expiration_ms >= 0 and (ttl is None or expiration_ms < ttl):
+            ttl = expiration_ms
+        return NEVER if ttl is None else max(1, self.around.now_ms + ttl)
+
+    # -- in ------------------------------------------------------------------------------
+
+    def refuses(self) -> bool:
+        """A queue at its limit that does not make room for new messages."""
+        arguments = self.arguments
+        if arguments.overflow is Overflow.DROP_HEAD:
+            return False
+        limit, limit_bytes = arguments.max_length, arguments.max_length_bytes
+        return (limit is not None and self.ready >= limit) or (
+            limit_bytes is not None and self.ready_bytes >= limit_bytes
+        )
+
+    def stores(self, run: Run, lane: Lane) -> bool:
+        """Whether the run goes to the store: it must survive, or the window is full."""
+        return (run.persistent and self.durable) or lane.is_full
+
+    def put(self, run: Run, lane: Lane, deadline_ms: int) -> int:
+        """Take a run in; its base position. The caller journals it if `stores` said so."""
+        if lane.id == 0 and lane.is_full:
+            lane.id = self.around.new_lane_id()
+        base = lane.push(run, deadline_ms, not lane.is_full)
+        if deadline_ms:
+            self._expect(deadline_ms)
+        self.wake()
+        return base
+
+    def trim(self) -> None:
+        """Drop from the head what is over the length limits."""
+        limit, limit_bytes = self.arguments.max_length, self.arguments.max_length_bytes
+        if not self.is_limited or self.arguments.overflow is not Overflow.DROP_HEAD:
+            return
+        while True:
+            over = 0 if limit is None else self.ready - limit
+            if over <= 0 and limit_bytes is not None and self.ready_bytes > limit_bytes:
+                over = 1
+            lane = self._head_lane()
+            if over <= 0 or lane is None:
+                return
+            piece = lane.remove(over)
+            if piece is None:
+                return
+            self.around.bury(self, lane, piece, MAXLEN)
+
+    # -- out -----------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look at this queue in the next dispatch."""
+        if not self._awake:
+            self._awake = True
+            self.around.awake.append(self)
+
+    def dispatch(self) -> None:
+        """Hand what is ready to consumers with credit, and see to expiry and the window."""
+        self._awake = False
+        if self.deleted:
+            return
+        if self._expiry_ms:
+            self._expire_before(self.around.now_ms)
+        if self._getting:
+            self._serve_gets()
+        if self.ring:
+            self._hand_out()
+        if self._expiry_ms:
+            self._expire_before(self.around.now_ms + 1)
+        self.trim()
+        for lane in self.lanes:
+            self._keep_window(lane)
+
+    def _head_lane(self) -> Lane | None:
+        """The highest level that has something in memory; none while a higher one loads."""
+        for lane in reversed(self.lanes):
+            if lane.loaded:
+                return lane
+            if lane.ready:
+                return None
+        return None
+
+    def _hand_out(self) -> None:
+        while (lane := self._head_lane()) is not None:
+            turn = self.ring.next()
+            if turn is None:
+                return
+            subscription, credit, sharing = turn
+            if sharing > 1:
+                credit = min(credit, -(-lane.loaded // sharing))
+            piece = lane.take(credit, subscription.consumer.no_ack)
+            if piece is None:
+                return  # the next one waits for its mark
+            subscription.consumer.deliver(lane, piece)
+
+    def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
+        """The next message, for basic.get; `done(None)` if the queue is empty."""
+        self.used_ms = self.around.now_ms
+        if self._expiry_ms:
+            self._expire_before(self.around.now_ms)
+        self._getting.append((no_ack, done))
+        self._serve_gets()
+
+    def _serve_gets(self) -> None:
+        while self._getting:
+            no_ack, done = self._getting[0]
+            lane = self._head_lane()
+            if lane is None and self.ready:
+                self.wake()  # the head is on its way from the store
+                return
+            self._getting.popleft()
+            taken = lane.take_now(no_ack) if lane is not None else None
+            if lane is None or taken is None:
+                done(None)
+                continue
+            piece, wait = taken
+            number = self.around.journal.next_number() if wait else 0
+            done(Got(lane, piece, self.ready, number))
+
+    # -- the window ----------------------------------------------------------------------
+
+    def _keep_window(self, lane: Lane) -> None:
+        if lane.refilling or not lane.paged or lane.loaded > lane.window // 2:
+            return
+        upto = min(lane.next_position, lane.committed_upto)
+        if upto <= lane.loaded_upto:
+            return  # still on its way to the store; the commit wakes the queue
+        lane.refilling = True
+
+        def arrived(rows: list[Row], seen: int) -> None:
+            lane.refilling = False
+            if lane.dead or lane.loaded_upto >= seen:
+                return
+            rows = [row for row in rows if row[0] >= lane.loaded_upto]
+            stretches = assemble(rows, lane.redelivered_below)
+            lane.load(stretches, seen)
+            for stretch in stretches:
+                if stretch.deadline_ms:
+                    self._expect(stretch.deadline_ms)
+            self.wake()
+
+        self.around.refill(
+            lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived
+        )
+
+    # -- done ----------------------------------------------------------------------------
+
+    def requeue(self, taken: Iterable[Taken]) -> None:
+        """Put unacked messages back into their old places, marked redelivered."""
+        by_lane: dict[int, tuple[Lane, list[Stretch]]] = {}
+        for one in taken:
+            if one.lane.dead:
+                continue
+            piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
+            by_lane.setdefault(one.lane.priority, (one.lane, []))[1].append(piece)
+        for lane, pieces in by_lane.values():
+            lane.put_back(pieces)
+        self.wake()
+
+    def discard(self, taken: Iterable[Taken]) -> None:
+        """Unacked messages were rejected for good: they are dead."""
+        for one in taken:
+            if not one.lane.dead:
+                one.lane.forget(one.run, one.lo, one.hi)
+                piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
+                self.around.bury(self, one.lane, piece, REJECTED)
+
+    def purge(self) -> tuple[int, int]:
+        """Drop all ready messages: how many, and the journal's number for it (0 = none)."""
+        count, number, journal = self.ready, 0, self.around.journal
+        for lane in self.lanes:
+            for piece in lane.drain():
+                lane.settle(piece.run, piece.base, piece.lo, piece.hi)
+                lane.ready -= piece.hi - piece.lo
+                lane.ready_bytes -= piece.run.bytes_of(piece.lo, piece.hi)
+            if lane.paged:
+                purge = Purge(
+                    lane.id,
+                    lane.loaded_upto,
+                    lane.next_position,
+                    lane.paged_out,
+                    lane.paged_out_bytes,
+                )
+                lane.stored -= lane.ready
+                lane.paged_out = lane.paged_out_bytes = 0
+                lane.ready = lane.ready_bytes = 0
+                lane.loaded_upto = lane.next_position
+                number = journal.purge(purge)
+            elif count and lane.durable:
+                number = journal.next_number()
+        return count, number
+
+    def delete(self) -> int:
+        """The queue goes away with its messages; the journal's number for it (0 = none)."""
+        self.deleted = True
+        stored = tuple(lane.id for lane in self.lanes if lane.id)
+        for lane in self.lanes:
+            lane.dead = True
+            lane.drain()
+            self.around.lane_gone(lane.id)
+        for _, done in self._getting:
+            done(None)
+        self._getting.clear()
+        for subscription in list(self.ring):
+            self.ring.remove(subscription)
+            subscription.consumer.cancelled()
+        return self.around.journal.drop(stored) if stored else 0
+
+    # -- consumers -----------------------------------------------------------------------
+
+    def attach(self, consumer: Consumer, *, exclusive: bool) -> Subscription:
+        """A consumer begins; the caller has checked that it may."""
+        subscription = Subscription(consumer, consumer.priority, self._resume, self.detach)
+        self.ring.add(subscription)
+        if exclusive:
+            self.exclusive_consumer = subscription
+        self.had_consumers = True
+        self.wake()
+        return subscription
+
+    def detach(self, subscription: Subscription) -> None:
+        """A consumer ends; an auto-delete queue goes with its last one."""
+        if not subscription.active:
+            return
+        self.ring.remove(subscription)
+        if self.exclusive_consumer is subscription:
+            self.exclusive_consumer = None
+        self.used_ms = self.around.now_ms
+        self.wake()
+        if self.auto_delete and not self.ring:
+            self.around.unused(self)
+
+    def _resume(self, subscription: Subscription) -> None:
+        self.ring.resume(subscription)
+        if not self._awake and (self.lanes[-1].ready or self.ready):
+            self.wake()
+
+    # -- unused queues -------------------------------------------------------------------
+
+    def use(self) -> None:
+        """Somebody declared the queue again: its lease begins anew."""
+        self.used_ms = self.around.now_ms
+
+    def expire_when_unused(self, expired: Callable[[Queue], None]) -> None:
+        """Call back once nobody has used the queue for as long as `x-expires` says."""
+        lease_ms = self.arguments.expires_ms
+        if lease_ms is None:
+            return
+
+        def look(now_ms: int) -> None:
+            if self.deleted:
+                return
+            if self.ring:
+                self.used_ms = now_ms
+            if now_ms - self.used_ms >= lease_ms:
+                expired(self)
+            else:
+                self.around.timers.at(self.used_ms + lease_ms, look)
+
+        self.around.timers.at(self.used_ms + lease_ms, look)
+
+    # -- expiry --------------------------------------------------------------------------
+
+    def _expect(self, deadline_ms: int) -> None:
+        """See to it that somebody looks when the message expires."""
+        if self._expiry_ms == 0 or deadline_ms < self._expiry_ms:
+            self._expiry_ms = deadline_ms
+            self.around.timers.at(deadline_ms, self._due)
+
+    def _due(self, now_ms: int) -> None:
+        if self._expiry_ms and self._expiry_ms <= now_ms:
+            self.wake()
+
+    def _expire_before(self, now_ms: int) -> None:
+        """Remove messages at the heads whose deadline is before `now_ms`."""
+        if self._expiry_ms >= now_ms:
+            return
+        self._expiry_ms = 0
+        for lane in self.lanes:
+            while (head := lane.head()) is not None and head.deadline_ms:
+                if head.deadline_ms >= now_ms:
+                    self._expect(head.deadline_ms)
+                    break
+                piece = lane.remove_first()
+                if piece is not None:
+                    self.around.bury(self, lane, piece, EXPIRED)

@@ -1,0 +1,124 @@
+"""Who gets the next messages: consumers by priority, in turn within one priority.
+
+A consumer without credit is set aside and costs nothing until it is woken. With a single
+active consumer only the oldest one (of the highest priority) is asked.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from amqpd.broker.consumer import Consumer
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One consumer's place in a queue's ring."""
+
+    consumer: Consumer
+    priority: int
+    on_wake: Callable[[Self], None]
+    on_cancel: Callable[[Self], None]
+    stalled: bool = False
+    active: bool = True
+
+    def wake(self) -> None:
+        """The consumer has credit again."""
+        if self.active:
+            self.on_wake(self)
+
+    def cancel(self) -> None:
+        """The consumer ends."""
+        if self.active:
+            self.on_cancel(self)
+
+
+@dataclass(slots=True)
+class Ring:
+    """The consumers of one queue."""
+
+    single_active: bool = False
+    _levels: dict[int, deque[Subscription]] = field(default_factory=dict)
+    _order: list[int] = field(default_factory=list)
+    _all: dict[Subscription, None] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter(self._all)
+
+    def add(self, subscription: Subscription) -> None:
+        """A consumer begins."""
+        self._all[subscription] = None
+        self._place(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """A consumer ends; with a single active consumer the next one takes over."""
+        subscription.active = False
+        self._all.pop(subscription, None)
+        if not subscription.stalled:
+            self._unplace(subscription)
+        if self.single_active and self._all:
+            self.resume(self.active_one())
+
+    def resume(self, subscription: Subscription) -> None:
+        """A consumer that was set aside may have credit again."""
+        if subscription.stalled:
+            subscription.stalled = False
+            self._place(subscription)
+
+    def stall(self, subscription: Subscription) -> None:
+        """Set a consumer aside until it is woken: it has no credit."""
+        if not subscription.stalled:
+            self._unplace(subscription)
+            subscription.stalled = True
+
+    def active_one(self) -> Subscription:
+        """The single active consumer: of the highest priority the one that came first."""
+        return max(self._all, key=lambda one: one.priority)
+
+    def is_active(self, subscription: Subscription) -> bool:
+        """Whether this consumer is one that messages go to."""
+        return not self.single_active or subscription is self.active_one()
+
+    def next(self) -> tuple[Subscription, int, int] | None:
+        """The consumer whose turn it is, its credit, and how many share its level."""
+        if self.single_active:
+            return self._next_single()
+        for priority in list(self._order):
+            level = self._levels.get(priority)
+            while level:
+                subscription = level[0]
+                credit = subscription.consumer.credit()
+                if credit > 0:
+                    level.rotate(-1)
+                    return subscription, credit, len(level)
+                self.stall(subscription)
+        return None
+
+    def _next_single(self) -> tuple[Subscription, int, int] | None:
+        if not self._all:
+            return None
+        subscription = self.active_one()
+        credit = subscription.consumer.credit()
+        return (subscription, credit, 1) if credit > 0 else None
+
+    def _place(self, subscription: Subscription) -> None:
+        level = self._levels.get(subscription.priority)
+        if level is None:
+            level = self._levels[subscription.priority] = deque()
+            self._order = sorted(self._levels, reverse=True)
+        level.append(subscription)
+
+    def _unplace(self, subscription: Subscription) -> None:
+        level = self._levels[subscription.priority]
+        level.remove(subscription)
+        if not level:
+            del self._levels[subscription.priority]
+            self._order = sorted(self._levels, reverse=True)

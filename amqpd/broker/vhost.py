@@ -1,0 +1,616 @@
+"""A vhost: exchanges, queues and bindings by name, and what clients may do with them.
+
+Every operation of a protocol on a definition is a method here; it checks permissions first,
+so that nobody can probe for names, then whether the thing is there, then whether the request
+fits it (the order RabbitMQ uses; its texts too). What changes becomes a command, applied by
+`apply` and nothing else, and goes to the journal if it is durable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from amqpd.broker import arguments as arguments_of
+from amqpd.broker.binding import Binding, Destination, DestinationIndex
+from amqpd.broker.definitions import (
+    Command,
+    DeleteBinding,
+    DeleteExchange,
+    DeleteQueue,
+    DestinationKind,
+    PutBinding,
+    PutExchange,
+    PutQueue,
+)
+from amqpd.broker.exchange import create, predeclared
+from amqpd.broker.publishing import Publishing
+from amqpd.broker.queue import Queue
+from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from amqpd.broker.consumer import Consumer
+    from amqpd.broker.delivery import Run, Taken
+    from amqpd.broker.exchange import Exchange
+    from amqpd.broker.limits import Limits
+    from amqpd.broker.permissions import Access
+    from amqpd.broker.publishing import Path, Published
+    from amqpd.broker.queue import Got, Surroundings
+    from amqpd.broker.ring import Subscription
+    from amqpd.fields import Table
+    from amqpd.properties import Properties
+
+T = TypeVar("T")
+
+RESERVED: Final = "amq."
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What to answer, and the journal's number that must be safe before (0 = at once)."""
+
+    value: T
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueInfo:
+    """What queue.declare answers."""
+
+    name: str
+    ready: int
+    consumers: int
+
+
+def _strip(name: str) -> str:
+    """RabbitMQ takes line breaks out of the names of exchanges and queues."""
+    return name.replace("\r", "").replace("\n", "")
+
+
+class VHost:
+    """One vhost.
+
+    `revision` changes whenever a route, a permission or a policy may have: what a session
+    keeps of routes is valid for one revision.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        around: Surroundings,
+        limits: Limits,
+        types: Mapping[str, type[Exchange]],
+        new_token: Callable[[], str],
+    ) -> None:
+        self.name = name
+        self.around = around
+        self.limits = limits
+        self.types = types
+        self.new_token = new_token
+        self.revision = 0
+        self.exchanges: dict[str, Exchange] = {one.name: one for one in predeclared(types)}
+        self.queues: dict[str, Queue] = {}
+        self.incoming = DestinationIndex()
+        self.publishing = Publishing(name, self.exchanges, self.queues, around)
+        self._exclusive: dict[object, dict[str, None]] = {}
+
+    # -- definitions ---------------------------------------------------------------------
+
+    def apply(self, command: Command, owner: object | None = None) -> int:
+        """Carry out a command that was checked; the number of messages it removed."""
+        self.revision += 1
+        match command:
+            case PutExchange():
+                self.exchanges[command.name] = create(
+                    self.types,
+                    command.kind,
+                    command.name,
+                    durable=command.durable,
+                    auto_delete=command.auto_delete,
+                    internal=command.internal,
+                    arguments=command.arguments,
+                )
+            case DeleteExchange():
+                self.exchanges.pop(command.name, None)
+            case PutQueue():
+                self._put_queue(command, owner)
+            case DeleteQueue():
+                return self._delete_queue(command)
+            case PutBinding():
+                binding = _binding(command)
+                if self.exchanges[command.source].bind(binding):
+                    self.incoming.add(binding)
+            case DeleteBinding():
+                binding = _binding(command)
+                self.incoming.remove(binding)
+                source = self.exchanges.get(command.source)
+                if source is not None:
+                    source.unbind(binding)
+            case _:
+                raise AssertionError(f"not a command of a vhost: {command}")
+        return 0
+
+    def _put_queue(self, command: PutQueue, owner: object | None) -> None:
+        queue = Queue(
+            self.name,
+            command.name,
+            durable=command.durable,
+            owner=owner if command.exclusive else None,
+            auto_delete=command.auto_delete,
+            declared=command.arguments,
+            arguments=arguments_of.parse_queue(
+                self.name,
+                command.name,
+                command.arguments,
+                durable=command.durable,
+                exclusive=command.exclusive,
+                auto_delete=command.auto_delete,
+            ),
+            lanes=command.lanes,
+            around=self.around,
+        )
+        self.queues[command.name] = queue
+        if queue.owner is not None:
+            self._exclusive.setdefault(owner, {})[command.name] = None
+        queue.expire_when_unused(self._expired)
+
+    def _delete_queue(self, command: DeleteQueue) -> int:
+        queue = self.queues.pop(command.name)
+        if queue.owner is not None:
+            self._exclusive.get(queue.owner, {}).pop(command.name, None)
+        count = queue.ready
+        queue.delete()
+        return count
+
+    def _change(self, command: Command, durable: bool, owner: object | None = None) -> int:
+        """Apply, and journal if durable; the number to wait for."""
+        number = self.around.journal.define(command) if durable else 0
+        self.apply(command, owner)
+        return number
+
+    # -- exchanges -----------------------------------------------------------------------
+
+    def declare_exchange(
+        self,
+        access: Access,
+        name: str,
+        kind: str,
+        *,
+        passive: bool,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: Table,
+    ) -> Answer[None]:
+        """Create an exchange, or see that the existing one is the same."""
+        name = _strip(name)
+        if passive:
+            access.any_of("exchange", name)
+            self._exchange(name)
+            return Answer(None)
+        if not name:
+            raise AccessRefused("operation not permitted on the default exchange")
+        access.configure("exchange", name)
+        command = PutExchange(
+            self.name, name, kind, durable, auto_delete, internal, dict(arguments)
+        )
+        existing = self.exchanges.get(name)
+        if existing is not None:
+            arguments_of.check_equivalent_exchange(_put_exchange(self.name, existing), command)
+            return Answer(None, self._number_of_definitions(durable))
+        self._check_reserved("exchange", name)
+        create(self.types, kind, name, arguments=arguments)
+        alternate = arguments_of.alternate_exchange(self.name, name, arguments)
+        if alternate is not None:
+            access.read("exchange", name)
+            access.write("exchange", alternate)
+        return Answer(None, self._change(command, durable))
+
+    def delete_exchange(self, access: Access, name: str, *, if_unused: bool) -> Answer[None]:
+        """Remove an exchange and its bindings; one that is not there is fine."""
+        name = _strip(name)
+        if not name:
+            raise AccessRefused("operation not permitted on the default exchange")
+        if name.startswith(RESERVED):
+            raise AccessRefused(
+                f"deletion of system exchange '{name}' in vhost '{self.name}' not allowed"
+            )
+        access.configure("exchange", name)
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return Answer(None)
+        if if_unused and exchange.bindings:
+            raise PreconditionFailed(f"exchange '{name}' in vhost '{self.name}' in use")
+        return Answer(None, self._remove_exchange(exchange))
+
+    def _remove_exchange(self, exchange: Exchange) -> int:
+        number = 0
+        for binding in list(exchange.bindings):
+            number = max(number, self._remove_binding(binding))
+        sources = []
+        for binding in self.incoming.of(Destination("exchange", exchange.name)):
+            number = max(number, self._remove_binding(binding))
+            sources.append(binding.source)
+        command = DeleteExchange(self.name, exchange.name)
+        number = max(number, self._change(command, exchange.durable))
+        return max(number, self._remove_unused(sources))
+
+    def _remove_unused(self, sources: Iterable[str]) -> int:
+        """Auto-delete exchanges go when the last binding from them is gone."""
+        number = 0
+        for name in dict.fromkeys(sources):
+            exchange = self.exchanges.get(name)
+            if exchange is not None and exchange.auto_delete and not exchange.bindings:
+                number = max(number, self._remove_exchange(exchange))
+        return number
+
+    # -- bindings ------------------------------------------------------------------------
+
+    def bind(
+        self,
+        access: Access,
+        source: str,
+        destination: str,
+        destination_kind: DestinationKind,
+        routing_key: str,
+        arguments: Table,
+        owner: object | None,
+    ) -> Answer[None]:
+        """Bind a queue or an exchange to an exchange; doing it twice is fine."""
+        exchange, target = self._check_binding(
+            access, source, destination, destination_kind, routing_key, owner
+        )
+        command = PutBinding(
+            self.name,
+            _strip(source),
+            target.name,
+            destination_kind,
+            routing_key,
+            dict(arguments),
+        )
+        binding = _binding(command)
+        durable = self._is_durable(exchange, target)
+        if binding in exchange.bindings:
+            return Answer(None, self._number_of_definitions(durable))
+        exchange.validate(binding, self.limits)
+        return Answer(None, self._change(command, durable))
+
+    def unbind(
+        self,
+        access: Access,
+        source: str,
+        destination: str,
+        destination_kind: DestinationKind,
+        routing_key: str,
+        arguments: Table,
+        owner: object | None,
+    ) -> Answer[None]:
+        """Remove a binding; one that is not there is fine."""
+        exchange, target = self._check_binding(
+            access, source, destination, destination_kind, routing_key, owner
+        )
+        binding = Binding(_strip(source), target, routing_key, dict(arguments))
+        if binding not in exchange.bindings:
+            return Answer(None)
+        number = self._remove_binding(binding)
+        return Answer(None, max(number, self._remove_unused([exchange.name])))
+
+    def _check_binding(
+        self,
+        access: Access,
+        source: str,
+        destination: str,
+        kind: DestinationKind,
+        routing_key: str,
+        owner: object | None,
+    ) -> tuple[Exchange, Destination]:
+        source, destination = _strip(source), _strip(destination)
+        access.write(kind, destination)
+        if not source or (kind == "exchange" and not destination):
+            raise AccessRefused("operation not permitted on the default exchange")
+        access.read("exchange", source)
+        exchange = self._exchange(source)
+        if exchange.has_topics:
+            access.topic_read(source, routing_key)
+        if kind == "queue":
+            self._queue(destination, owner)
+        else:
+            self._exchange(destination)
+        return exchange, Destination(kind, destination)
+
+    def _remove_binding(self, binding: Binding) -> int:
+        exchange = self.exchanges[binding.source]
+        durable = self._is_durable(exchange, binding.destination)
+        command = DeleteBinding(
+            self.name,
+            binding.source,
+            binding.destination.name,
+            binding.destination.kind,
+            binding.routing_key,
+            binding.arguments,
+        )
+        return self._change(command, durable)
+
+    def _is_durable(self, source: Exchange, target: Destination) -> bool:
+        """A binding is durable when both its ends are."""
+        if target.kind == "queue":
+            return source.durable and self.queues[target.name].durable
+        return source.durable and self.exchanges[target.name].durable
+
+    # -- queues --------------------------------------------------------------------------
+
+    def declare_queue(
+        self,
+        access: Access,
+        name: str,
+        *,
+        passive: bool,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Table,
+        owner: object,
+    ) -> Answer[QueueInfo]:
+        """Create a queue, or see that the existing one is the same."""
+        name = _strip(name)
+        if passive:
+            access.any_of("queue", name)
+            return Answer(self._info(self._queue(name, owner)))
+        if name.startswith(RESERVED):
+            self._check_reserved("queue", name)
+        if not name:
+            prefix, arguments = arguments_of.take_name_prefix(arguments)
+            name = f"{prefix}-{self.new_token()}"
+        access.configure("queue", name)
+        existing = self.queues.get(name)
+        if existing is not None:
+            self._check_owner(existing, owner if exclusive else None)
+            arguments_of.check_equivalent_queue(
+                existing,
+                durable=durable and not exclusive,
+                auto_delete=auto_delete,
+                arguments=arguments,
+            )
+            existing.use()
+            return Answer(self._info(existing), self._number_of_definitions(existing.durable))
+        return self._create_queue(
+            access, name, durable and not exclusive, exclusive, auto_delete, arguments, owner
+        )
+
+    def _create_queue(
+        self,
+        access: Access,
+        name: str,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Table,
+        owner: object,
+    ) -> Answer[QueueInfo]:
+        dead_letter = arguments_of.dead_letter_exchange(self.name, name, arguments)
+        if dead_letter is not None:
+            access.read("queue", name)
+            access.write("exchange", dead_letter)
+        parsed = arguments_of.parse_queue(
+            self.name,
+            name,
+            arguments,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+        )
+        levels = 1 + (parsed.max_priority or 0)
+        lanes = tuple(self.around.new_lane_id() if durable else 0 for _ in range(levels))
+        command = PutQueue(
+            self.name, name, durable, exclusive, auto_delete, dict(arguments), lanes
+        )
+        number = self._change(command, durable, owner)
+        return Answer(QueueInfo(name, 0, 0), number)
+
+    def delete_queue(
+        self, access: Access, name: str, *, if_unused: bool, if_empty: bool, owner: object | None
+    ) -> Answer[int]:
+        """Remove a queue with its messages; the number of ready ones."""
+        name = _strip(name)
+        access.configure("queue", name)
+        queue = self.queues.get(name)
+        if queue is None:
+            return Answer(0)
+        self._check_owner_of(queue, owner)
+        queue.dispatch()
+        if if_unused and queue.ring:
+            raise PreconditionFailed(f"queue '{name}' in vhost '{self.name}' in use")
+        if if_empty and queue.ready:
+            raise PreconditionFailed(f"queue '{name}' in vhost '{self.name}' not empty")
+        return self.remove_queue(queue)
+
+    def remove_queue(self, queue: Queue) -> Answer[int]:
+        """Remove a queue, its bindings and the exchanges that only they kept alive."""
+        number = 0
+        sources = []
+        for binding in self.incoming.of(Destination("queue", queue.name)):
+            number = max(number, self._remove_binding(binding))
+            sources.append(binding.source)
+        command = DeleteQueue(self.name, queue.name)
+        if queue.durable:
+            self.around.journal.define(command)
+        count = self.apply(command)
+        if queue.durable:
+            number = self.around.journal.last
+        return Answer(count, max(number, self._remove_unused(sources)))
+
+    def purge_queue(self, access: Access, name: str, owner: object) -> Answer[int]:
+        """Remove what is ready; how many."""
+        name = _strip(name)
+        access.read("queue", name)
+        queue = self._queue(name, owner)
+        queue.dispatch()
+        count, number = queue.purge()
+        return Answer(count, number)
+
+    def release(self, owner: object) -> None:
+        """A connection is gone: its exclusive queues go with it."""
+        for name in self._exclusive.pop(owner, {}):
+            queue = self.queues.get(name)
+            if queue is not None:
+                self.remove_queue(queue)
+
+    def close(self) -> None:
+        """The vhost is gone: its queues go, and nothing is found here any more."""
+        for queue in self.queues.values():
+            queue.delete()
+        self.queues.clear()
+        self.exchanges.clear()
+        self.revision += 1
+
+    def unused(self, queue: Queue) -> None:
+        """The last consumer of an auto-delete queue is gone."""
+        if not queue.deleted:
+            self.remove_queue(queue)
+
+    def _expired(self, queue: Queue) -> None:
+        if self.queues.get(queue.name) is queue:
+            self.remove_queue(queue)
+
+    # -- messages ------------------------------------------------------------------------
+
+    def consume(
+        self, access: Access, name: str, consumer: Consumer, *, exclusive: bool, owner: object
+    ) -> Subscription:
+        """Begin to hand messages of a queue to a consumer."""
+        name = _strip(name)
+        access.read("queue", name)
+        queue = self._queue(name, owner)
+        if queue.exclusive_consumer is not None or (exclusive and queue.ring):
+            raise AccessRefused(f"queue '{name}' in vhost '{self.name}' in exclusive use")
+        subscription = queue.attach(consumer, exclusive=exclusive)
+        consumer.queue = subscription
+        return subscription
+
+    def cancel(self, consumer: Consumer) -> None:
+        """End a consumer; what it has not settled stays with its channel."""
+        subscription = consumer.queue
+        if subscription is not None:
+            consumer.queue = None
+            subscription.cancel()
+
+    def get(
+        self,
+        access: Access,
+        name: str,
+        owner: object,
+        no_ack: bool,
+        done: Callable[[Got | None], None],
+    ) -> None:
+        """One message, by `done`: at once, or when the head of the queue is in memory."""
+        name = _strip(name)
+        access.read("queue", name)
+        queue = self._queue(name, owner)
+        if queue.arguments.single_active_consumer:
+            raise ResourceLocked(
+                f"cannot obtain access to locked queue '{name}' in vhost '{self.name}'. basic.get "
+                "operations are not supported by quorum queues with single active consumer"
+            )
+        queue.get(no_ack, done)
+
+    def resolve(self, access: Access, exchange: str, routing_key: str) -> Path:
+        """See `Publishing.resolve`."""
+        return self.publishing.resolve(access, exchange, routing_key)
+
+    def route(
+        self, access: Access, exchange: str, keys: Sequence[str], properties: Properties
+    ) -> Path:
+        """See `Publishing.route`."""
+        return self.publishing.route(access, exchange, keys, properties)
+
+    def publish(
+        self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
+    ) -> Published:
+        """See `Publishing.publish`."""
+        return self.publishing.publish(
+            path, run, expiration_ms=expiration_ms, priority=priority
+        )
+
+    def settle(self, taken: Iterable[Taken]) -> None:  # hot: S2
+        """Deliveries were acknowledged."""
+        for one in taken:
+            one.lane.done(one.run, one.base, one.lo, one.hi)
+
+    def requeue(self, taken: Sequence[Taken]) -> None:
+        """Deliveries go back to their queues, into their old places."""
+        for queue, some in _by_queue(taken).items():
+            queue.requeue(some)
+
+    def discard(self, taken: Sequence[Taken]) -> None:
+        """Deliveries were rejected for good: to the dead letter exchange, if there is one."""
+        for queue, some in _by_queue(taken).items():
+            queue.discard(some)
+
+    # -- what the checks share -----------------------------------------------------------
+
+    def _exchange(self, name: str) -> Exchange:
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise NotFound(f"no exchange '{name}' in vhost '{self.name}'")
+        return exchange
+
+    def _queue(self, name: str, owner: object | None) -> Queue:
+        queue = self.queues.get(name)
+        if queue is None:
+            raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
+        self._check_owner_of(queue, owner)
+        return queue
+
+    def _check_owner_of(self, queue: Queue, owner: object | None) -> None:
+        if queue.owner is not None:
+            self._check_owner(queue, owner)
+
+    def _check_owner(self, queue: Queue, owner: object | None) -> None:
+        if queue.owner is not owner:
+            raise ResourceLocked(
+                f"cannot obtain exclusive access to locked queue '{queue.name}' in vhost "
+                f"'{self.name}'. It could be originally declared on another connection or the "
+                "exclusive property value does not match that of the original declaration."
+            )
+
+    def _check_reserved(self, kind: str, name: str) -> None:
+        if name.startswith(RESERVED):
+            raise AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
+
+    def _number_of_definitions(self, durable: bool) -> int:
+        """What a repeated declaration waits for: that the first one is on disk."""
+        return self.around.journal.last if durable else 0
+
+    def _info(self, queue: Queue) -> QueueInfo:
+        queue.dispatch()
+        return QueueInfo(queue.name, queue.ready, len(queue.ring))
+
+
+def _put_exchange(vhost: str, exchange: Exchange) -> PutExchange:
+    """The command that would make this exchange."""
+    return PutExchange(
+        vhost,
+        exchange.name,
+        exchange.kind,
+        exchange.durable,
+        exchange.auto_delete,
+        exchange.internal,
+        exchange.arguments,
+    )
+
+
+def _binding(command: PutBinding | DeleteBinding) -> Binding:
+    destination = Destination(command.destination_kind, command.destination)
+    return Binding(command.source, destination, command.routing_key, command.arguments)
+
+
+def _by_queue(taken: Sequence[Taken]) -> dict[Queue, list[Taken]]:
+    queues: dict[Queue, list[Taken]] = {}
+    for one in taken:
+        owner = one.lane.owner
+        assert isinstance(owner, Queue)
+        queues.setdefault(owner, []).append(one)
+    return queues

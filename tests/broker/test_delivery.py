@@ -1,0 +1,298 @@
+"""Runs, lanes, unacked ranges: order, counting, marks and what reaches the journal."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from amqpd.broker.content import build
+from amqpd.broker.delivery import Lane, Run, Stretch, UnknownTag, Unacked, assemble
+from amqpd.broker.journal import Journal
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+class Owner:
+    """A queue that only counts how often it was woken."""
+
+    def __init__(self) -> None:
+        self.woken = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+
+def a_content(body: bytes, channel: int = 1) -> bytes:
+    header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x10\x00\x02"
+    return build(channel, header, body)
+
+
+def a_run(*bodies: bytes, persistent: bool = True) -> Run:
+    contents = [a_content(body) for body in bodies]
+    return Run(contents, b"\x00\x01q", None, persistent, 1, sum(map(len, contents)))
+
+
+def a_lane(journal: Journal, durable: bool = True) -> Lane:
+    return Lane(Owner(), journal.log, 7, 0, durable)
+
+
+def bodies(piece: Stretch) -> list[bytes]:
+    return [content[-2:-1] for content in piece.run.contents[piece.lo : piece.hi]]
+
+
+def all_bodies(lane: Lane) -> list[bytes]:
+    return [body for piece in lane.stretches() for body in bodies(piece)]
+
+
+def stored(journal: Journal, lane: Lane, *names: bytes) -> Run:
+    run = a_run(*names)
+    journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    batch = journal.take()
+    assert batch is not None
+    journal.committed(batch)
+    return run
+
+
+def test_messages_leave_in_the_order_they_came() -> None:
+    lane = a_lane(Journal(), durable=False)
+    lane.push(a_run(b"a", b"b", persistent=False), 0, True)
+    lane.push(a_run(b"c", persistent=False), 0, True)
+
+    taken = [lane.take(1, False), lane.take(9, False), lane.take(9, False)]
+
+    assert [bodies(piece) for piece in taken if piece] == [[b"a"], [b"b"], [b"c"]]
+    assert lane.take(1, False) is None
+    assert (lane.ready, lane.ready_bytes, lane.loaded, lane.loaded_bytes) == (0, 0, 0, 0)
+    assert (lane.unacked, lane.unacked_bytes) == (3, 3)
+
+
+def test_returned_messages_take_their_old_places_marked_redelivered() -> None:
+    lane = a_lane(Journal(), durable=False)
+    lane.push(a_run(*b"a b c d e f".split(), persistent=False), 0, True)
+    first, second, third = (lane.take(1, False) for _ in range(3))
+    assert first and second and third
+
+    lane.put_back([third])
+    lane.put_back([second, first])
+
+    assert all_bodies(lane) == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert [piece.redelivered for piece in lane.stretches()] == [True, True, True, False]
+    assert lane.unacked == 0
+
+
+def test_what_is_settled_before_it_is_written_is_never_written() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b", b"c")
+    entry = journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    told: list[str] = []
+    entry.waiter = lambda: told.append("skipped")
+
+    lane.take(9, True)
+    journal.progress_skipped()
+    batch = journal.take()
+
+    assert entry.skipped
+    assert told == ["skipped"]
+    assert batch is not None
+    assert batch.appends == []
+    assert batch.settles == []
+    assert lane.stored == 0
+    journal.committed(batch)
+    assert journal.pending_bytes == 0
+
+
+def test_a_hole_is_cut_out_of_an_append() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b", b"c", b"d")
+    entry = journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    lane.take(9, False)
+
+    lane.done(run, 0, 1, 2)
+    lane.done(run, 0, 0, 1)
+
+    target = entry.targets[0]
+    assert (target.lo, target.hi) == (2, 4) or target.dead == bytearray([0, 1, 0, 0])
+    assert not entry.skipped
+
+
+def test_settles_of_stored_messages_grow_into_one_range() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    stored(journal, lane, b"a", b"b", b"c")
+    lane.take(1, False)  # asks for its mark
+    batch = journal.take()
+    assert batch is not None
+    journal.committed(batch)
+    piece = lane.take(9, False)
+    assert piece is not None
+
+    lane.done(piece.run, piece.base, 0, 1)
+    lane.done(piece.run, piece.base, 1, 3)
+    batch = journal.take()
+
+    assert batch is not None
+    assert [(one.lo, one.hi, one.first_id) for one in batch.settles] == [(0, 3, 1)]
+
+
+def test_a_stored_message_waits_for_its_mark() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    stored(journal, lane, b"a", b"b")
+
+    assert lane.take(1, False) is None
+    batch = journal.take()
+    assert batch is not None
+    assert [(mark.lane, mark.upto) for mark in batch.marks] == [(7, 1)]
+    journal.committed(batch)
+
+    piece = lane.take(1, False)
+    assert piece is not None
+    assert bodies(piece) == [b"a"]
+
+
+def test_a_message_still_in_the_journal_goes_out_at_once_and_its_mark_with_it() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b")
+    journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+
+    piece = lane.take(1, False)
+    batch = journal.take()
+
+    assert piece is not None
+    assert batch is not None
+    assert [mark.upto for mark in batch.marks] == [1]
+    assert len(batch.appends) == 1
+
+
+def test_a_run_in_two_lanes_is_shared() -> None:
+    journal = Journal()
+    one, other = a_lane(journal), a_lane(journal)
+    run = a_run(b"a")
+
+    journal.append(run, [(one, one.push(run, 0, True), 0), (other, other.push(run, 0, True), 0)])
+    journal.take()
+
+    assert run.shared
+    assert run.first_id == 1
+
+
+def test_an_atomic_group_settles_what_it_would_otherwise_cut() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b")
+    journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    lane.take(9, False)
+
+    with journal.atomic():
+        lane.done(run, 0, 0, 1)
+    batch = journal.take()
+
+    assert batch is not None
+    assert len(batch.appends) == 1
+    assert [(one.lo, one.hi, one.first_id) for one in batch.settles] == [(0, 1, 1)]
+
+
+def test_rows_become_stretches_that_break_at_gaps() -> None:
+    def row(position: int, ident: int, body: bytes) -> tuple[int, int, int, bool, bool, bytes, bytes, bytes]:
+        header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x00\x00"
+        return (position, ident, 0, False, False, b"\x00\x01q", header, body)
+
+    rows = [row(3, 10, b"a"), row(4, 11, b"b"), row(6, 13, b"c"), row(7, 20, b"d")]
+
+    stretches = assemble(rows, 4)
+
+    assert [bodies(piece) for piece in stretches] == [[b"a"], [b"b"], [b"c", b"d"]]
+    assert [piece.redelivered for piece in stretches] == [True, False, False]
+    assert [piece.run.first_id for piece in stretches] == [10, 11, -1]
+    assert [piece.position for piece in stretches] == [3, 4, 6]
+
+
+def test_an_unknown_tag_is_told_with_what_was_settled_before_it() -> None:
+    lane = a_lane(Journal(), durable=False)
+    lane.push(a_run(b"a", b"b", persistent=False), 0, True)
+    unacked = Unacked()
+    piece = lane.take(9, False)
+    assert piece is not None
+    unacked.add(1, lane, piece, None)
+
+    with pytest.raises(UnknownTag) as error:
+        unacked.take(1, 5, False)
+
+    assert error.value.tag == 3
+    assert [(one.lo, one.hi) for one in error.value.taken] == [(0, 2)]
+    assert unacked.outstanding == 0
+
+
+def test_multiple_needs_an_outstanding_tag_unless_it_is_zero() -> None:
+    unacked = Unacked()
+
+    assert unacked.take(0, 0, True) == []
+    with pytest.raises(UnknownTag):
+        unacked.take(0, 3, True)
+
+
+Step = tuple[str, int]
+
+
+@given(
+    st.lists(st.integers(1, 7), min_size=1, max_size=30),
+    st.lists(st.tuples(st.integers(1, 120), st.booleans(), st.booleans()), max_size=60),
+)
+def test_unacked_is_a_set_of_tags(
+    sizes: list[int], steps: list[tuple[int, bool, bool]]
+) -> None:
+    lane = a_lane(Journal(), durable=False)
+    unacked, model = Unacked(), dict[int, int]()
+    tag = 1
+    for size in sizes:
+        lane.push(a_run(*[b"x"] * size, persistent=False), 0, True)
+        piece = lane.take(size, False)
+        assert piece is not None
+        unacked.add(tag, lane, piece, None)
+        for offset in range(size):
+            model[tag + offset] = piece.base + offset
+        tag += size
+    for wanted, multiple, back in steps:
+        expected = (
+            {one for one in model if one <= wanted} if multiple else {wanted} & model.keys()
+        )
+        if wanted not in model:
+            with pytest.raises(UnknownTag):
+                unacked.take(wanted, wanted, multiple)
+            continue
+        taken = unacked.take(wanted, wanted, multiple)
+        got = {
+            one.tag + offset: one.base + one.lo + offset
+            for one in taken
+            for offset in range(one.hi - one.lo)
+        }
+        assert got == {one: model[one] for one in expected}
+        if back:
+            unacked.put_back(taken)
+        else:
+            for one in expected:
+                del model[one]
+        assert unacked.outstanding == len(model)
+    left = unacked.take_all()
+    assert sorted(
+        one.base + one.lo + offset for one in left for offset in range(one.hi - one.lo)
+    ) == sorted(model.values())
+
+
+@given(st.integers(1, 40), st.randoms(use_true_random=False))
+def test_returning_in_any_order_keeps_the_order(count: int, chance: random.Random) -> None:
+    lane = a_lane(Journal(), durable=False)
+    lane.push(a_run(*[bytes([65 + one]) for one in range(count)], persistent=False), 0, True)
+    pieces = []
+    while (piece := lane.take(chance.randint(1, 4), False)) is not None:
+        pieces.append(piece)
+    chance.shuffle(pieces)
+    while pieces:
+        some = [pieces.pop() for _ in range(min(len(pieces), chance.randint(1, 3)))]
+        lane.put_back(some)
+
+    assert all_bodies(lane) == [bytes([65 + one]) for one in range(count)]
+    assert (lane.ready, lane.unacked, lane.loaded) == (count, 0, count)
