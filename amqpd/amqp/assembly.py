@@ -1,0 +1,210 @@
+"""Assembly: contents that do not come in one piece.
+
+The codecs take a publish in one step when its method, header and only body frame follow each
+other. Everything else comes here frame by frame: bodies of several frames, channels that
+take turns, heartbeats in between, and everything that is out of order.
+
+Promises: what a content needs in memory is bounded by its size, however small its frames
+are; a content that is too large or discarded needs none.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from amqpd.amqp import frames
+from amqpd.errors import FrameError, UnexpectedFrame
+from amqpd.properties import BASIC_CLASS
+
+if TYPE_CHECKING:
+    from amqpd.amqp.gathering import Group, Route
+
+#: RabbitMQ's limit for any body, whatever is configured.
+MAX_BODY_BYTES: Final = 512 * 1024 * 1024
+MAX_EMPTY_FRAMES: Final = 1000
+#: Body frames smaller than this are put together, so that a content of one-octet frames
+#: does not need a hundred times its size.
+SMALL_FRAME: Final = 4096
+DEFAULT_FRAME_MAX: Final = 131_072
+
+_HEADER: Final = struct.Struct(">HHQ")
+_EXPECTED_METHOD: Final = "expected method frame, got non method frame instead"
+_EXPECTED_HEADER: Final = (
+    f"expected content header for class {BASIC_CLASS}, got non content header frame instead"
+)
+_EXPECTED_BODY: Final = "expected content body, got non content body frame instead"
+
+
+class Publishing(Protocol):
+    """What a parser tells about messages. `resolve` only answers; all others act.
+
+    Messages gathered before are handed over before anything else is called, `resolve`
+    excepted: an error found there belongs into `content`, which follows when it gave None.
+    """
+
+    def resolve(self, method_frame: bytes, channel: int) -> Route | None: ...
+    def publish(self, group: Group) -> None: ...
+    def special(self, route: Route, content: bytes) -> None: ...
+    def content(self, channel: int, method_payload: bytes, content: bytes) -> None: ...
+    def too_large(self, channel: int, method_payload: bytes, size: int) -> None: ...
+
+
+class Receiving(Protocol):
+    """What a parser tells about all other frames."""
+
+    def ack(self, channel: int, first_tag: int, last_tag: int, multiple: bool) -> None: ...
+    def reject(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None: ...
+    def method(self, channel: int, payload: bytes) -> None: ...
+    def heartbeat(self) -> None: ...
+
+
+class Events(Publishing, Receiving, Protocol):
+    """What a session does for its parser."""
+
+
+class Assembled(NamedTuple):
+    """A content that has all its frames, or one that is too large to be taken.
+
+    `method_frame` is the whole frame of the basic.publish. `content` has the header frame
+    and body frames; `oversize` is 0 or the size that was declared.
+    """
+
+    method_frame: bytes
+    content: bytes
+    oversize: int
+
+
+class _Content:
+    """A content between its method and its last body frame."""
+
+    __slots__ = ("dropped", "empty_frames", "header_frame", "method_frame", "parts", "remaining")
+
+    def __init__(self, method_frame: bytes) -> None:
+        self.method_frame = method_frame
+        self.header_frame = b""
+        self.parts: list[bytes | bytearray] = []
+        self.remaining = 0
+        self.empty_frames = 0
+        self.dropped = False
+
+    def drop(self) -> None:
+        self.dropped = True
+        self.parts.clear()
+
+
+class Assembly:
+    """The contents under assembly of one connection, by channel."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, _Content] = {}
+        self.max_message_bytes = MAX_BODY_BYTES
+        self.frame_max = DEFAULT_FRAME_MAX
+
+    def begin(self, channel: int, method_frame: bytes) -> None:
+        """A basic.publish whose content is to be assembled.
+
+        Raises:
+            UnexpectedFrame: the channel's last content is not complete.
+        """
+        self.interrupt(channel)
+        self.open[channel] = _Content(method_frame)
+
+    def interrupt(self, channel: int) -> None:
+        """A method came; that is legal if no content is open, or if it was discarded.
+
+        Raises:
+            UnexpectedFrame: the channel's content is not complete.
+        """
+        content = self.open.pop(channel, None)
+        if content is not None and not content.dropped:
+            raise UnexpectedFrame(_EXPECTED_BODY if content.header_frame else _EXPECTED_HEADER)
+
+    def discard(self, channel: int) -> None:
+        """Throw away what the channel has begun; its further frames are skipped."""
+        content = self.open.get(channel)
+        if content is not None:
+            content.drop()
+
+    def header(self, channel: int, payload: bytes) -> Assembled | None:
+        """A content header frame.
+
+        Raises:
+            UnexpectedFrame: no header is due, or not this one.
+            FrameError: the body would be larger than any may be.
+        """
+        content = self.open.pop(channel, None)
+        if content is None:
+            raise UnexpectedFrame(_EXPECTED_METHOD)
+        if content.header_frame:
+            raise UnexpectedFrame(_EXPECTED_BODY)
+        class_id, weight, size = _HEADER.unpack_from(payload)
+        if class_id != BASIC_CLASS:
+            raise UnexpectedFrame(
+                f"expected content header for class {BASIC_CLASS},"
+                f" got one for class {class_id} instead"
+            )
+        if weight:
+            raise UnexpectedFrame(_EXPECTED_HEADER)
+        if size > MAX_BODY_BYTES:
+            raise FrameError(
+                f"content body size {size} exceeds maximum allowed size {MAX_BODY_BYTES}"
+            )
+        content.header_frame = frames.frame(frames.HEADER, channel, payload)
+        content.remaining = size
+        oversize = 0
+        if size > self.max_message_bytes and not content.dropped:
+            content.drop()
+            oversize = size
+        if size:
+            self.open[channel] = content
+            return Assembled(content.method_frame, b"", oversize) if oversize else None
+        return self._complete(channel, content)
+
+    def body(self, channel: int, payload: bytes) -> Assembled | None:
+        """A content body frame.
+
+        Raises:
+            UnexpectedFrame: no body is due, or too many empty frames came.
+            FrameError: there is more than the header has declared.
+        """
+        content = self.open.pop(channel, None)
+        if content is None:
+            raise UnexpectedFrame(_EXPECTED_METHOD)
+        if not content.header_frame:
+            raise UnexpectedFrame(_EXPECTED_HEADER)
+        if len(payload) > content.remaining:
+            raise FrameError("content body frame exceeds remaining content size")
+        content.remaining -= len(payload)
+        if payload:
+            self._collect(content, payload)
+        else:
+            content.empty_frames += 1
+            if content.empty_frames > MAX_EMPTY_FRAMES:
+                raise UnexpectedFrame(f"more than {MAX_EMPTY_FRAMES} empty content body frames")
+        if content.remaining:
+            self.open[channel] = content
+            return None
+        return self._complete(channel, content)
+
+    def _collect(self, content: _Content, payload: bytes) -> None:
+        if content.dropped:
+            return
+        if len(payload) >= SMALL_FRAME:
+            content.parts.append(payload)
+            return
+        last = content.parts[-1] if content.parts else b""
+        room = (self.frame_max or DEFAULT_FRAME_MAX) - frames.OVERHEAD
+        if isinstance(last, bytearray) and len(last) + len(payload) <= room:
+            last += payload
+        else:
+            content.parts.append(bytearray(payload))
+
+    def _complete(self, channel: int, content: _Content) -> Assembled | None:
+        if content.dropped:
+            return None
+        head = b"\x03" + channel.to_bytes(2, "big")
+        pieces: list[bytes | bytearray] = [content.header_frame]
+        for part in content.parts:
+            pieces += (head, len(part).to_bytes(4, "big"), part, b"\xce")
+        return Assembled(content.method_frame, b"".join(pieces), 0)

@@ -1,0 +1,204 @@
+"""Gathering: publishes and acks of one read, brought together before anyone acts on them.
+
+A `Route` is what the session has found out about one distinct basic.publish frame. Routes
+that lead to the same queues share a `Group`, in which the contents of one read collect; the
+session gets them in one call. `Slot` keeps the order of each queue: only one group at a time
+may hold messages for it.
+
+Used by both codecs. Compiled together with `codec`; plain Python otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+    from amqpd.amqp.assembly import Events
+
+#: Routes remembered for one connection; keys may be chosen by the client without end.
+MAX_ROUTES: Final = 20_000
+
+# What the properties of a message mean for the hot path; found by the codecs.
+PERSISTENT: Final[i64] = 1
+PRIORITY: Final[i64] = 2
+#: Only the session can tell: see `Events.special`.
+CLOSER_LOOK: Final[i64] = 4
+
+
+class ChannelCount:
+    """How many messages a channel has published: what its confirms count.
+
+    `touched` says that the channel stands in `Gathering.touched_channels`; whoever empties
+    that list sets it back.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number: i64 = number
+        self.published: i64 = 0
+        self.touched = False
+
+
+class Slot:
+    """One queue as seen by one channel: which group holds messages for it."""
+
+    def __init__(self) -> None:
+        self.pending: Group | None = None
+
+
+class Group:
+    """Messages of one channel for one set of queues.
+
+    `target` and `slots` are the session's. `names` is that of the first message;
+    `names_each` exists only if another message has other names. The lists are handed over
+    with `Events.publish` and never touched again.
+    """
+
+    def __init__(self, channel: ChannelCount, target: object, slots: list[Slot]) -> None:
+        self.channel = channel
+        self.target = target
+        self.slots = slots
+        self.contents: list[bytes] = []
+        self.names = b""
+        self.names_each: list[bytes] | None = None
+        self.persistent = False
+        self.size_bytes: i64 = 0
+        self.gathering = False
+
+    def reset(self) -> None:
+        """Forget the messages, after someone else has taken the lists."""
+        self.gathering = False
+        for slot in self.slots:
+            if slot.pending is self:
+                slot.pending = None
+        self.contents = []
+        self.names_each = None
+        self.size_bytes = 0
+
+
+class Route:
+    """Where the messages of one distinct basic.publish frame go.
+
+    Without a group every message is given to `Events.special` by itself.
+    """
+
+    def __init__(
+        self, names: bytes, group: Group | None, channel: ChannelCount, wants_priority: bool = False
+    ) -> None:
+        self.names = names
+        self.group = group
+        self.channel = channel
+        self.wants_priority = wants_priority
+
+
+class Gathering:
+    """What one parser has gathered and not yet handed over, and the routes it knows."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.routes: dict[bytes, Route] = {}
+        self.touched_channels: list[ChannelCount] = []
+        self.pending: list[Group] = []
+        self.ack_channel: i64 = -1
+        self.ack_first: i64 = 0
+        self.ack_last: i64 = 0
+
+    def resolve(self, method_frame: bytes, channel: i64) -> Route | None:
+        """Ask the session for a route that is not known, and remember it."""
+        route = self.events.resolve(method_frame, channel)
+        if route is not None:
+            if len(self.routes) >= MAX_ROUTES:
+                self.routes.clear()
+            self.routes[method_frame] = route
+        return route
+
+    def take(self, route: Route, content: bytes, found: i64) -> None:
+        """Gather a message, or give it to the session by itself."""  # hot: tests/bench/codec.py
+        group = route.group
+        if group is None or (
+            found > PERSISTENT
+            and (found & CLOSER_LOOK != 0 or (found & PRIORITY != 0 and route.wants_priority))
+        ):
+            self.special(route, content)
+            return
+        persistent = found & PERSISTENT != 0
+        if not group.gathering or group.persistent != persistent:
+            self.begin(group, route.names, persistent)
+        elif group.names_each is not None:
+            group.names_each.append(route.names)
+        elif route.names is not group.names and route.names != group.names:
+            group.names_each = [group.names] * len(group.contents)
+            group.names_each.append(route.names)
+        group.contents.append(content)
+        group.size_bytes += len(content)
+        channel = route.channel
+        channel.published += 1
+        if not channel.touched:
+            self.touch(channel)
+
+    def begin(self, group: Group, names: bytes, persistent: bool) -> None:
+        """Start to gather for a group; what its queues must get before that goes first."""
+        if group.gathering:
+            self.hand_over(group)
+        for slot in group.slots:
+            other = slot.pending
+            if other is not None:
+                self.hand_over(other)
+            slot.pending = group
+        group.gathering = True
+        group.names = names
+        group.persistent = persistent
+        self.pending.append(group)
+
+    def special(self, route: Route, content: bytes) -> None:
+        """Give a message to the session by itself, after those that came before it."""
+        self.flush()
+        route.channel.published += 1
+        if not route.channel.touched:
+            self.touch(route.channel)
+        self.events.special(route, content)
+
+    def touch(self, channel: ChannelCount) -> None:
+        """Note that the channel has published."""
+        channel.touched = True
+        self.touched_channels.append(channel)
+
+    def ack(self, channel: i64, tag: i64, multiple: bool) -> None:
+        """Gather an ack; single ones in order become a range."""
+        if not multiple:
+            if channel == self.ack_channel and tag == self.ack_last + 1:
+                self.ack_last = tag
+                return
+            if self.ack_channel >= 0:
+                self.flush()
+            self.ack_channel = channel
+            self.ack_first = tag
+            self.ack_last = tag
+            return
+        self.flush()
+        self.events.ack(channel, 0, tag, True)
+
+    def hand_over(self, group: Group) -> None:
+        """Give a group's messages to the session."""
+        try:
+            self.events.publish(group)
+        finally:
+            group.reset()
+
+    def flush(self) -> None:
+        """Hand over everything: messages first, then the acks that came among them.
+
+        A client that publishes a result and then acks its input must not lose the result
+        to a crash in between; the other order does no harm.
+        """
+        if self.pending:
+            groups = self.pending
+            self.pending = []
+            for group in groups:
+                if group.gathering:
+                    self.hand_over(group)
+        if self.ack_channel >= 0:
+            channel = self.ack_channel
+            self.ack_channel = -1
+            self.events.ack(channel, self.ack_first, self.ack_last, False)
