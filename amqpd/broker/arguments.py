@@ -1,0 +1,568 @@
+"""Arguments of queues, exchanges and consumers: names, types, validation, equality.
+
+    declared_type(arguments, default, *, durable, exclusive, auto_delete) -> Table
+                                              x-queue-type filled in, as RabbitMQ stores it
+    take_name_prefix(arguments) -> (prefix, rest)         for server-named queues
+    dead_letter_exchange(vhost, queue, arguments) -> name | None      before the rights check
+    alternate_exchange(vhost, exchange, arguments) -> name | None     before the rights check
+    queue_type_of(vhost, queue, arguments) -> QueueType
+    parse_queue(vhost, queue, arguments, *, durable, exclusive, auto_delete) -> QueueArguments
+    parse_consumer(vhost, queue, queue_type, arguments) -> ConsumerArguments
+    check_equivalent_queue(queue, *, durable, auto_delete, arguments)
+    check_equivalent_exchange(current: PutExchange, declared: PutExchange)
+
+All raise `PreconditionFailed` with RabbitMQ's texts. Arguments that nobody knows are kept by
+the queue and never compared. The names and who accepts them are one table, `QUEUE_ARGUMENTS`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
+
+from amqpd.broker.binding import comparable
+from amqpd.broker.text import resource, term
+from amqpd.errors import PreconditionFailed
+from amqpd.fields import Field, type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from amqpd.broker.definitions import PutExchange
+    from amqpd.fields import FieldValue, Table
+
+#: Ten years; no time to live is longer in RabbitMQ.
+MAX_TTL_MS: Final = 315_360_000_000
+MAX_PRIORITY: Final = 255
+MAX_SEGMENT_BYTES: Final = 3_000_000_000
+NAME_PREFIX_BYTES: Final = 64
+DEFAULT_NAME_PREFIX: Final = "amq.gen"
+#: How often a message of a quorum queue may fail before it is poison.
+QUORUM_DELIVERY_LIMIT: Final = 20
+
+QUEUE_TYPE: Final = "x-queue-type"
+NAME_PREFIX: Final = "x-name-prefix"
+DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
+ALTERNATE_EXCHANGE: Final = "alternate-exchange"
+
+
+class QueueType(StrEnum):
+    """The types that can be declared."""
+
+    CLASSIC = "classic"
+    QUORUM = "quorum"
+    STREAM = "stream"
+
+
+class Overflow(StrEnum):
+    """What a full queue does with the next message."""
+
+    DROP_HEAD = "drop-head"
+    REJECT_PUBLISH = "reject-publish"
+    REJECT_PUBLISH_DLX = "reject-publish-dlx"
+
+
+class DeadLetterStrategy(StrEnum):
+    """Kept as declared; local dead lettering never loses a message."""
+
+    AT_MOST_ONCE = "at-most-once"
+    AT_LEAST_ONCE = "at-least-once"
+
+
+class DelayedRetry(StrEnum):
+    """Which returned messages come back later than at once."""
+
+    DISABLED = "disabled"
+    ALL = "all"
+    FAILED = "failed"
+    RETURNED = "returned"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueArguments:
+    """What is in force for a queue; None = not limited, not set."""
+
+    queue_type: QueueType = QueueType.CLASSIC
+    message_ttl_ms: int | None = None
+    expires_ms: int | None = None
+    dead_letter_exchange: str | None = None
+    dead_letter_routing_key: str | None = None
+    dead_letter_strategy: DeadLetterStrategy = DeadLetterStrategy.AT_MOST_ONCE
+    max_length: int | None = None
+    max_length_bytes: int | None = None
+    overflow: Overflow = Overflow.DROP_HEAD
+    #: None or 0: the queue has no priorities.
+    max_priority: int | None = None
+    single_active_consumer: bool = False
+    #: None: messages never become poison. (Quorum queues: 20 unless set.)
+    delivery_limit: int | None = None
+    #: None: as configured; 0: none.
+    consumer_timeout_ms: int | None = None
+    consumer_disconnected_timeout_ms: int | None = None
+    delayed_retry: DelayedRetry = DelayedRetry.DISABLED
+    delayed_retry_min_ms: int | None = None
+    delayed_retry_max_ms: int | None = None
+    max_age_ms: int | None = None
+    max_segment_bytes: int | None = None
+    filter_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerArguments:
+    """What basic.consume may ask for; the rest of its table is kept as it came."""
+
+    priority: int = 0
+    consumer_timeout_ms: int | None = None
+    #: Where a stream is read from: a word, an offset, a timestamp or an interval.
+    stream_offset: Field | None = None
+
+
+class DeclaredQueue(Protocol):
+    """What the equivalence check reads of a queue."""
+
+    vhost: str
+    name: str
+    durable: bool
+    auto_delete: bool
+    declared: Table
+
+
+# -- checks of single values -------------------------------------------------------------
+#
+# A check tells what is wrong with a value, as an Erlang term: RabbitMQ's texts end with it.
+
+_INTEGERS: Final = frozenset("bBsuIil")
+_MAX_AGE: Final = re.compile(r"([0-9]+)([YMDhms])", re.ASCII)
+_UNITS_MS: Final[Mapping[str, int]] = {
+    "Y": 365 * 86_400_000,
+    "M": 30 * 86_400_000,
+    "D": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1000,
+}
+
+
+def _unacceptable(value: Field) -> str:
+    return f"{{unacceptable_type,{type_name(value)}}}"
+
+
+def _is_text(value: Field) -> bool:
+    return value.kind == "S" and isinstance(value.value, str)
+
+
+def _anything(value: Field, arguments: Table) -> str | None:
+    return None
+
+
+def _an_integer(value: Field, arguments: Table) -> str | None:
+    if value.kind not in _INTEGERS:
+        return f'"expected integer, got {type_name(value)}"'
+    return None
+
+
+def _between(
+    lowest: int, highest: int | None, excess: str = "value_too_large"
+) -> Callable[[Field, Table], str | None]:
+    """An integer of at least 0 or 1, and at most `highest`."""
+
+    def check(value: Field, arguments: Table) -> str | None:
+        number = value.value
+        if value.kind not in _INTEGERS or not isinstance(number, int):
+            return _an_integer(value, arguments)
+        if number < 0:
+            return f"{{value_negative,{number}}}"
+        if number < lowest:
+            return f"{{value_zero,{number}}}"
+        if highest is not None and number > highest:
+            return f"{{{excess},{number}}}"
+        return None
+
+    return check
+
+
+def _one_of(
+    names: type[StrEnum] | frozenset[str], wrong: str
+) -> Callable[[Field, Table], str | None]:
+    """One of some words."""
+    known = frozenset(str(each) for each in names)
+
+    def check(value: Field, arguments: Table) -> str | None:
+        if value.kind != "S":
+            return _unacceptable(value)
+        return None if value.value in known else wrong
+
+    return check
+
+
+def _a_text(value: Field, arguments: Table) -> str | None:
+    return None if _is_text(value) else _unacceptable(value)
+
+
+def _a_boolean(value: Field, arguments: Table) -> str | None:
+    return None if value.kind == "t" else _unacceptable(value)
+
+
+def _a_queue_type(value: Field, arguments: Table) -> str | None:
+    if value.kind != "S":
+        return _unacceptable(value)
+    known = value.value in frozenset(QueueType)
+    return None if known else f"\"unsupported queue type '{term(value.value)}'\""
+
+
+def _a_dead_letter_key(value: Field, arguments: Table) -> str | None:
+    if not _is_text(value):
+        return _unacceptable(value)
+    return None if DEAD_LETTER_EXCHANGE in arguments else "routing_key_but_no_dlx_defined"
+
+
+def _a_max_age(value: Field, arguments: Table) -> str | None:
+    if value.kind != "S":
+        return _unacceptable(value)
+    return "invalid_max_age" if interval_ms(value.value) is None else None
+
+
+def _a_placement_tag(value: Field, arguments: Table) -> str | None:
+    if value.kind != "S":
+        return _unacceptable(value)
+    return None if value.value else "invalid_member_placement_tag_arg"
+
+
+def _a_retry_type(value: Field, arguments: Table) -> str | None:
+    wrong = _one_of(DelayedRetry, "invalid_delayed_retry_type")(value, arguments)
+    if wrong is None and value.value != DelayedRetry.DISABLED and RETRY_MIN not in arguments:
+        return "delayed_retry_min_required"
+    return wrong
+
+
+def _a_retry_max(value: Field, arguments: Table) -> str | None:
+    wrong = _between(1, MAX_TTL_MS)(value, arguments)
+    least = arguments.get(RETRY_MIN)
+    if wrong is None and least is not None and _number(value) < _number(least):
+        return "delayed_retry_max_less_than_min"
+    return wrong
+
+
+def _a_stream_offset(value: Field, arguments: Table) -> str | None:
+    if value.kind == "T" or value.kind in _INTEGERS or value.value in {"first", "last", "next"}:
+        return None
+    if value.kind == "S" and interval_ms(value.value) is not None:
+        return None
+    return f"{{invalid_stream_offset_arg,{{{type_name(value)},{term(value.value)}}}}}"
+
+
+def interval_ms(text: FieldValue) -> int | None:
+    """`7D`, `12h` and the like in milliseconds; None if it is not an interval."""
+    found = _MAX_AGE.fullmatch(text) if isinstance(text, str) else None
+    # Python would convert millions of digits, slowly.
+    if found is None or len(found[1]) > 15 or int(found[1]) == 0:
+        return None
+    return int(found[1]) * _UNITS_MS[found[2]]
+
+
+def _number(value: Field) -> int:
+    return value.value if isinstance(value.value, int) else 0
+
+
+# -- the arguments of queues -------------------------------------------------------------
+
+
+class Argument(NamedTuple):
+    """Which queue types take an argument (C, Q, S), and what it may be."""
+
+    types: str
+    check: Callable[[Field, Table], str | None]
+
+
+RETRY_MIN: Final = "x-delayed-retry-min"
+_LOCATORS: Final = frozenset({"client-local", "balanced", "random", "least-leaders", "min-masters"})
+_size = _between(0, None)
+_time = _between(0, MAX_TTL_MS)
+
+#: In the order in which they are checked. Classic queues take more than RabbitMQ's: delivery
+#: limit, timeouts, delayed retry and dead letter strategy work on every queue with messages.
+QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
+    "x-expires": Argument("CQ", _between(1, MAX_TTL_MS)),
+    "x-message-ttl": Argument("CQ", _time),
+    DEAD_LETTER_EXCHANGE: Argument("CQ", _a_text),
+    "x-dead-letter-routing-key": Argument("CQ", _a_dead_letter_key),
+    "x-max-length": Argument("CQ", _size),
+    "x-max-length-bytes": Argument("CQS", _size),
+    "x-max-priority": Argument("CQ", _between(0, MAX_PRIORITY, "max_value_exceeded")),
+    "x-overflow": Argument("CQ", _one_of(Overflow, "invalid_overflow")),
+    "x-queue-mode": Argument("C", _anything),
+    "x-queue-version": Argument("C", _anything),
+    "x-single-active-consumer": Argument("CQ", _a_boolean),
+    QUEUE_TYPE: Argument("CQS", _a_queue_type),
+    "x-queue-master-locator": Argument("C", _anything),
+    "x-queue-leader-locator": Argument("CQS", _one_of(_LOCATORS, "invalid_queue_locator_arg")),
+    "x-dead-letter-strategy": Argument("CQ", _one_of(DeadLetterStrategy, "invalid_dlx_strategy")),
+    "x-max-in-memory-length": Argument("Q", _size),
+    "x-max-in-memory-bytes": Argument("Q", _size),
+    "x-delivery-limit": Argument("CQ", _an_integer),
+    "x-consumer-timeout": Argument("CQ", _size),
+    "x-consumer-disconnected-timeout": Argument("CQ", _size),
+    "x-delayed-retry-type": Argument("CQ", _a_retry_type),
+    RETRY_MIN: Argument("CQ", _between(1, MAX_TTL_MS)),
+    "x-delayed-retry-max": Argument("CQ", _a_retry_max),
+    "x-quorum-initial-group-size": Argument("Q", _between(1, None)),
+    "x-member-placement-tag": Argument("Q", _a_placement_tag),
+    "x-max-age": Argument("S", _a_max_age),
+    "x-stream-max-segment-size-bytes": Argument("S", _size),
+    "x-stream-filter-size-bytes": Argument("S", _size),
+    "x-initial-cluster-size": Argument("S", _between(1, None)),
+}
+
+CONSUMER_ARGUMENTS: Final[Mapping[str, Argument]] = {
+    "x-priority": Argument("CQ", _an_integer),
+    "x-consumer-timeout": Argument("CQ", _size),
+    "x-stream-offset": Argument("S", _a_stream_offset),
+    "x-stream-filter": Argument("S", _anything),
+    "x-stream-match-unfiltered": Argument("S", _anything),
+}
+
+_LETTERS: Final = {QueueType.CLASSIC: "C", QueueType.QUORUM: "Q", QueueType.STREAM: "S"}
+
+
+def declared_type(
+    arguments: Table, default: str, *, durable: bool, exclusive: bool, auto_delete: bool
+) -> Table:
+    """The arguments with the queue type in them, as RabbitMQ stores and compares them.
+
+    `default` is the vhost's default queue type; a queue that cannot be of that type is
+    classic. An argument of the client itself is left as it is.
+    """
+    if QUEUE_TYPE in arguments:
+        return arguments
+    replicable = durable and not exclusive and not auto_delete
+    chosen = default if default and replicable else QueueType.CLASSIC
+    return {**arguments, QUEUE_TYPE: Field("S", str(chosen))}
+
+
+def take_name_prefix(arguments: Table) -> tuple[str, Table]:
+    """For a queue that the server names: how the name begins, and the other arguments."""
+    prefix = arguments.get(NAME_PREFIX)
+    if prefix is None:
+        return DEFAULT_NAME_PREFIX, arguments
+    if not isinstance(prefix.value, str):
+        raise PreconditionFailed(f"invalid arg '{NAME_PREFIX}': {_unacceptable(prefix)}")
+    if len(prefix.value.encode()) > NAME_PREFIX_BYTES:
+        raise PreconditionFailed(
+            f"Queue name prefix '{prefix.value}' exceeds the {NAME_PREFIX_BYTES}-byte limit"
+        )
+    rest = {name: value for name, value in arguments.items() if name != NAME_PREFIX}
+    return prefix.value, rest
+
+
+def dead_letter_exchange(vhost: str, queue: str, arguments: Table) -> str | None:
+    """The exchange named, which the user must be allowed to write to."""
+    return _name_argument(arguments, DEAD_LETTER_EXCHANGE, resource("queue", queue, vhost))
+
+
+def alternate_exchange(vhost: str, exchange: str, arguments: Table) -> str | None:
+    """The exchange named, which the user must be allowed to write to."""
+    return _name_argument(arguments, ALTERNATE_EXCHANGE, resource("exchange", exchange, vhost))
+
+
+def _name_argument(arguments: Table, name: str, where: str) -> str | None:
+    value = arguments.get(name)
+    if value is None:
+        return None
+    if not isinstance(value.value, str):
+        raise PreconditionFailed(f"invalid type '{type_name(value)}' for arg '{name}' in {where}")
+    return value.value
+
+
+def _check(
+    known: Mapping[str, Argument], arguments: Table, queue_type: QueueType, where: str
+) -> None:
+    """Check the values that this queue type knows, then refuse those of other types."""
+    letter = _LETTERS[queue_type]
+    for name, argument in known.items():
+        value = arguments.get(name)
+        if value is None or letter not in argument.types:
+            continue
+        wrong = argument.check(value, arguments)
+        if wrong is not None:
+            raise PreconditionFailed(f"invalid arg '{name}' for {where}: {wrong}")
+    for name in arguments:
+        if name in known and letter not in known[name].types:
+            raise PreconditionFailed(f"invalid arg '{name}' for {where} of queue type {queue_type}")
+
+
+def queue_type_of(vhost: str, queue: str, arguments: Table) -> QueueType:
+    """The type declared; classic if none is."""
+    value = arguments.get(QUEUE_TYPE)
+    if value is None:
+        return QueueType.CLASSIC
+    wrong = _a_queue_type(value, arguments)
+    if wrong is not None:
+        where = resource("queue", queue, vhost)
+        raise PreconditionFailed(f"invalid arg '{QUEUE_TYPE}' for {where}: {wrong}")
+    return QueueType(str(value.value))
+
+
+def parse_queue(
+    vhost: str,
+    queue: str,
+    arguments: Table,
+    *,
+    durable: bool = True,
+    exclusive: bool = False,
+    auto_delete: bool = False,
+) -> QueueArguments:
+    """What a new queue's arguments mean.
+
+    Raises:
+        PreconditionFailed: an argument is not valid, belongs to another queue type, or the
+            queue type cannot be exclusive, auto-delete or transient.
+    """
+    queue_type = queue_type_of(vhost, queue, arguments)
+    where = resource("queue", queue, vhost)
+    _check(QUEUE_ARGUMENTS, arguments, queue_type, where)
+    if queue_type is not QueueType.CLASSIC:
+        for refused, name in (
+            (auto_delete, "auto-delete"),
+            (exclusive, "exclusive-owner"),
+            (not durable, "non-durable"),
+        ):
+            if refused:
+                raise PreconditionFailed(f"invalid property '{name}' for {where}")
+    parsed = _read(arguments, queue_type)
+    if (parsed.max_segment_bytes or 0) > MAX_SEGMENT_BYTES:
+        raise PreconditionFailed("Exceeded max value for x-stream-max-segment-size-bytes")
+    if parsed.filter_bytes is not None and not 16 <= parsed.filter_bytes <= 255:
+        raise PreconditionFailed("Invalid value for x-stream-filter-size-bytes")
+    return parsed
+
+
+def _read(arguments: Table, queue_type: QueueType) -> QueueArguments:
+    """Checked arguments as values."""
+
+    def number(name: str) -> int | None:
+        value = arguments.get(name)
+        return None if value is None else _number(value)
+
+    def text(name: str) -> str | None:
+        value = arguments.get(name)
+        return None if value is None else str(value.value)
+
+    quorum = queue_type is QueueType.QUORUM
+    delivery_limit = number("x-delivery-limit")
+    if delivery_limit is None and quorum:
+        delivery_limit = QUORUM_DELIVERY_LIMIT
+    single_active = arguments.get("x-single-active-consumer")
+    return QueueArguments(
+        queue_type=queue_type,
+        message_ttl_ms=number("x-message-ttl"),
+        expires_ms=number("x-expires"),
+        dead_letter_exchange=text(DEAD_LETTER_EXCHANGE),
+        dead_letter_routing_key=text("x-dead-letter-routing-key"),
+        dead_letter_strategy=DeadLetterStrategy(text("x-dead-letter-strategy") or "at-most-once"),
+        max_length=number("x-max-length"),
+        max_length_bytes=number("x-max-length-bytes"),
+        overflow=Overflow(text("x-overflow") or "drop-head"),
+        # Quorum queues have priorities of their own and ignore the argument.
+        max_priority=None if quorum else number("x-max-priority"),
+        single_active_consumer=single_active is not None and bool(single_active.value),
+        delivery_limit=unlimited_if_negative(delivery_limit),
+        consumer_timeout_ms=number("x-consumer-timeout"),
+        consumer_disconnected_timeout_ms=number("x-consumer-disconnected-timeout"),
+        delayed_retry=DelayedRetry(text("x-delayed-retry-type") or "disabled"),
+        delayed_retry_min_ms=number(RETRY_MIN),
+        delayed_retry_max_ms=number("x-delayed-retry-max"),
+        max_age_ms=interval_ms(text("x-max-age")),
+        max_segment_bytes=number("x-stream-max-segment-size-bytes"),
+        filter_bytes=number("x-stream-filter-size-bytes"),
+    )
+
+
+def unlimited_if_negative(limit: int | None) -> int | None:
+    """RabbitMQ's way to write `no limit` where leaving it out means a default."""
+    return None if limit is None or limit < 0 else limit
+
+
+def parse_consumer(
+    vhost: str, queue: str, queue_type: QueueType, arguments: Table
+) -> ConsumerArguments:
+    """What the arguments of basic.consume mean.
+
+    Raises:
+        PreconditionFailed: an argument is not valid or belongs to another queue type.
+    """
+    _check(CONSUMER_ARGUMENTS, arguments, queue_type, resource("queue", queue, vhost))
+    priority, timeout = arguments.get("x-priority"), arguments.get("x-consumer-timeout")
+    return ConsumerArguments(
+        priority=0 if priority is None else _number(priority),
+        consumer_timeout_ms=None if timeout is None else _number(timeout),
+        stream_offset=arguments.get("x-stream-offset"),
+    )
+
+
+# -- equality ----------------------------------------------------------------------------
+
+
+def check_equivalent_queue(
+    queue: DeclaredQueue, *, durable: bool, auto_delete: bool, arguments: Table
+) -> None:
+    """Check a declaration against the queue of that name that exists.
+
+    Whether it is exclusive to another connection is not a question of equivalence (405, not
+    406) and was answered before. `arguments` have their queue type in them (`declared_type`).
+
+    Raises:
+        PreconditionFailed: they differ in something that matters to this type of queue.
+    """
+    where = resource("queue", queue.name, queue.vhost)
+    _check_property("durable", where, queue.durable, durable)
+    _check_property("auto_delete", where, queue.auto_delete, auto_delete)
+    letter = _LETTERS[queue_type_of(queue.vhost, queue.name, queue.declared)]
+    for name, argument in QUEUE_ARGUMENTS.items():
+        if letter in argument.types:
+            _check_argument(name, where, queue.declared.get(name), arguments.get(name))
+
+
+def check_equivalent_exchange(current: PutExchange, declared: PutExchange) -> None:
+    """Check a declaration against the exchange of that name that exists.
+
+    Raises:
+        PreconditionFailed: they differ in something other than an unimportant argument.
+    """
+    where = resource("exchange", current.name, current.vhost)
+    _check_property("type", where, current.kind, declared.kind)
+    _check_property("durable", where, current.durable, declared.durable)
+    _check_property("auto_delete", where, current.auto_delete, declared.auto_delete)
+    _check_property("internal", where, current.internal, declared.internal)
+    name = ALTERNATE_EXCHANGE
+    _check_argument(name, where, current.arguments.get(name), declared.arguments.get(name))
+
+
+def _check_property(name: str, where: str, current: str | bool, received: str | bool) -> None:
+    if current != received:
+        _inequivalent(name, where, f"'{term(received)}'", f"'{term(current)}'")
+
+
+def _check_argument(name: str, where: str, current: Field | None, received: Field | None) -> None:
+    if current is None and received is None:
+        return
+    if current is None or received is None:
+        known = received or current
+        if name == QUEUE_TYPE and known is not None and known.value == QueueType.CLASSIC:
+            return
+        _inequivalent(name, where, _with_type(received), _with_type(current))
+    elif comparable(current) != comparable(received):
+        _inequivalent(name, where, f"'{term(received.value)}'", f"'{term(current.value)}'")
+
+
+def _with_type(value: Field | None) -> str:
+    if value is None:
+        return "none"
+    return f"the value '{term(value.value)}' of type '{type_name(value)}'"
+
+
+def _inequivalent(name: str, where: str, received: str, current: str) -> NoReturn:
+    raise PreconditionFailed(
+        f"inequivalent arg '{name}' for {where}: received {received} but current is {current}"
+    )
