@@ -65,23 +65,27 @@ class Session(Protocol):
 class Transport(asyncio.BufferedProtocol):
     """Joins one socket and one session, from accept to close.
 
-    `make_session(transport)` is called when the connection stands; `gone(self)` when it is over.
+    `make_session(transport)` is called when the connection stands; `gone(transport)` when it
+    is over; `was_read(transport)` after each read, to hold publishers back.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         turn: Turn,
+        *,
         make_session: Callable[[Transport], Session],
         gone: Callable[[Transport], None],
+        was_read: Callable[[Transport], None],
     ) -> None:
         self._loop = loop
         self._turn = turn
         self._make_session = make_session
         self._gone = gone
+        self._was_read = was_read
         self._is_touched = False
         self._is_ending = False
-        self._reading = True
+        self._is_held = False
         self._deadline: asyncio.TimerHandle | None = None
         self.socket: asyncio.Transport
         self.session: Session
@@ -108,6 +112,7 @@ class Transport(asyncio.BufferedProtocol):
         except Exception:
             self._fail()
         self._turn.wake()
+        self._was_read(self)
         if self.session.closing:
             self.touch()
 
@@ -144,14 +149,15 @@ class Transport(asyncio.BufferedProtocol):
             self._is_touched = True
             self._turn.touch(self)
 
-    def read(self, yes: bool) -> None:
+    def hold(self, yes: bool) -> None:
         """Stop or go on reading: what a peer sends meanwhile waits in its own buffers."""
-        if yes != self._reading and not self._is_ending and not self.socket.is_closing():
-            self._reading = yes
-            if yes:
-                self.socket.resume_reading()
-            else:
-                self.socket.pause_reading()
+        if yes == self._is_held or self._is_ending or self.socket.is_closing():
+            return
+        self._is_held = yes
+        if yes:
+            self.socket.pause_reading()
+        else:
+            self.socket.resume_reading()
 
     def flush(self) -> None:  # hot: S1b, S2
         """Write what the session has to send; called by the turn."""
@@ -179,6 +185,12 @@ class Transport(asyncio.BufferedProtocol):
         """The broker stops."""
         if not self._is_ending:
             self.session.shut_down()
+            self.touch()
+
+    def fail(self) -> None:
+        """Close the connection with 541."""
+        if not self._is_ending:
+            self.session.fail()
             self.touch()
 
     def abort(self) -> None:
@@ -210,7 +222,7 @@ class Transport(asyncio.BufferedProtocol):
             return
         if self.socket.can_write_eof():
             self.socket.write_eof()
-            if not self._reading:
+            if self._is_held:
                 self.socket.resume_reading()
             wait_s = DRAIN_S if self.socket.get_write_buffer_size() else LINGER_S
         else:

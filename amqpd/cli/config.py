@@ -1,0 +1,49 @@
+"""`amqpd config`: what is set, where it comes from, and whether it is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from amqpd import config as settings
+from amqpd.cli.options import load, settings_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.group()
+def config() -> None:
+    """Show and check settings; takes the options of start."""
+
+
+@config.command()
+@settings_options
+@click.option("--origin", is_flag=True, help="Only what is not a default, with its source.")
+@click.option("--comments", is_flag=True, help="With what each setting means.")
+@click.option("--show-secrets", is_flag=True, help="Passwords as they are.")
+def show(
+    file: Path | None, origin: bool, comments: bool, show_secrets: bool, **options: object
+) -> None:
+    """Print the settings in force as a configuration file."""
+    found = load(file, options)
+    if not origin:
+        text = settings.to_toml(found.settings, comments=comments, show_secrets=show_secrets)
+        click.echo(text, nl=False)
+        return
+    for key, entry in sorted(found.origins.items()):
+        hidden = key in settings.SECRETS and not show_secrets
+        click.echo(f"{key} = {'***' if hidden else entry.value}  ({entry.source})")
+    if not found.origins:
+        click.echo("everything is a default")
+
+
+@config.command()
+@settings_options
+def check(file: Path | None, **options: object) -> None:
+    """Say whether the settings are right; 78 if not."""
+    found = load(file, options)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"settings are right ({len(found.origins)} of them not defaults)")

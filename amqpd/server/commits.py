@@ -1,0 +1,169 @@
+"""Journal to store and back: one batch at a time, the next as soon as the last is on disk.
+
+No timer decides how long a batch collects: while one is written the next grows. Only settles
+that nobody waits for are held back, for at most `COMPANY_S`, to ride with something else. A
+full disk is a pause, and publishers wait. Anything else that the store reports is final.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from amqpd.store import StoreFailed, StoreFull
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from amqpd.broker.delivery import Row as StoredRow
+    from amqpd.broker.journal import Batch, Journal
+    from amqpd.store import Row, Store
+
+LOG = logging.getLogger("amqpd.store")
+
+#: Longest that settles wait for something that somebody waits for.
+COMPANY_S: Final = 0.010
+#: Between two attempts on a full disk.
+FULL_RETRY_S: Final = 1.0
+#: Publishers are not read while this much is not on disk yet, and again below the half.
+CONGESTED_BYTES: Final = 32 << 20
+
+
+class Commits:
+    """Hands the journal to the store whenever its writer is free.
+
+    `committed()` is called after each batch that reached the disk; `full(yes)` when the disk
+    has no room, and when it has again; `failed(error)` once, when nothing can be promised any
+    more.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        journal: Journal,
+        store: Store,
+        *,
+        committed: Callable[[], None],
+        full: Callable[[bool], None],
+        failed: Callable[[StoreFailed], None],
+    ) -> None:
+        self.batches = 0
+        self.messages = 0
+        self.busy = False
+        self.is_full = False
+        self.error: StoreFailed | None = None
+        self._loop = loop
+        self._journal = journal
+        self._store = store
+        self._committed = committed
+        self._full = full
+        self._failed = failed
+        self._later: asyncio.TimerHandle | None = None
+        self._company_over = False
+        self._idle: asyncio.Future[None] | None = None
+
+    @property
+    def congested(self) -> bool:
+        """More waits for the disk than should."""
+        return self._journal.pending_bytes > CONGESTED_BYTES
+
+    @property
+    def relieved(self) -> bool:
+        """Publishers may be read again."""
+        return self._journal.pending_bytes < CONGESTED_BYTES // 2
+
+    def push(self) -> None:  # hot: S2
+        """Give the store what is new, unless it is busy."""
+        if self.busy or self.error is not None:
+            return
+        journal = self._journal
+        if journal.is_empty:
+            self._company_over = False
+            self._wake_idle()
+            return
+        if journal.only_settles and not self._company_over and self._idle is None:
+            if self._later is None:
+                self._later = self._loop.call_later(COMPANY_S, self._alone)
+            return
+        self._company_over = False
+        batch = journal.take()
+        if batch is not None:
+            self._write(batch)
+
+    async def drain(self) -> None:
+        """Wait until everything is on disk, or cannot be."""
+        if self.error is None and (self.busy or not self._journal.is_empty):
+            self._idle = self._loop.create_future()
+            self.push()
+            await self._idle
+            self._idle = None
+
+    def refill(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: Callable[[list[StoredRow], int], None],
+    ) -> None:
+        """The broker's way to get stored messages back (`broker.queue.Refill`)."""
+
+        def arrived(rows: list[Row] | StoreFailed) -> None:
+            if isinstance(rows, StoreFailed):
+                self._fail(rows)
+                return
+            # No rows means that there are none; fewer than asked for mean nothing.
+            done(list(rows), rows[-1].position + 1 if rows else upto_position)
+            self._committed()
+
+        self._store.read(lane, from_position, upto_position, max_messages, max_bytes, arrived)
+
+    def _alone(self) -> None:
+        self._later = None
+        self._company_over = True
+        self.push()
+
+    def _write(self, batch: Batch) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        self.busy = True
+
+        def done(outcome: int | StoreFull | StoreFailed) -> None:
+            self._done(batch, outcome)
+
+        self._store.write(batch, done)
+
+    def _done(self, batch: Batch, outcome: int | StoreFull | StoreFailed) -> None:
+        if isinstance(outcome, StoreFull):
+            if not self.is_full:
+                self.is_full = True
+                LOG.error("%s: publishers wait until there is room", outcome)
+                self._full(True)
+            self._loop.call_later(FULL_RETRY_S, self._write, batch)
+            return
+        self.busy = False
+        if isinstance(outcome, StoreFailed):
+            self._fail(outcome)
+            return
+        if self.is_full:
+            self.is_full = False
+            self._full(False)
+        self.batches += 1
+        self.messages += batch.messages
+        self._journal.committed(batch)
+        self._committed()
+        # At once and not at the end of the turn: the disk must not wait for the sockets.
+        self.push()
+
+    def _fail(self, error: StoreFailed) -> None:
+        if self.error is None:
+            self.error = error
+            self._failed(error)
+        self._wake_idle()
+
+    def _wake_idle(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)

@@ -1,0 +1,100 @@
+"""All open connections: time for them, and an end when the broker stops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amqpd.server.commits import Commits
+    from amqpd.server.listener import Room
+    from amqpd.server.transport import Transport
+
+#: Each connection looks at the time once in so many ticks.
+TICK_SHARES: Final = 5
+
+
+class Connections:
+    """The transports that are open, in the order in which they came."""
+
+    def __init__(self, room: Room, commits: Commits) -> None:
+        self.opened = 0
+        self.closed = 0
+        self._room = room
+        self._commits = commits
+        self._open: dict[Transport, int] = {}
+        self._held: set[Transport] = set()
+        self._empty: asyncio.Future[None] | None = None
+        self._share = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Transport]:
+        return iter(self._open)
+
+    def add(self, transport: Transport) -> None:
+        """A connection was established."""
+        self.opened += 1
+        self._open[transport] = self.opened % TICK_SHARES
+
+    def remove(self, transport: Transport) -> None:
+        """A connection is over."""
+        if self._open.pop(transport, None) is None:
+            return
+        self.closed += 1
+        self._room.connections -= 1
+        self._held.discard(transport)
+        if not self._open and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def tick(self, now_ms: int) -> None:
+        """Let a share of the sessions look at the time."""
+        self._share = (self._share + 1) % TICK_SHARES
+        for transport in [one for one, share in self._open.items() if share == self._share]:
+            transport.tick(now_ms)
+
+    # -- back pressure -------------------------------------------------------------------
+
+    def hold(self, transport: Transport) -> None:
+        """The connection published while too much waits for the disk: read it later."""
+        if transport not in self._held:
+            self._held.add(transport)
+            transport.hold(True)
+
+    def relieve(self) -> None:
+        """Read publishers again once the disk has caught up."""
+        if self._held and self._commits.relieved:
+            held, self._held = self._held, set()
+            for transport in held:
+                transport.hold(False)
+
+    # -- the end -------------------------------------------------------------------------
+
+    async def shut_down(self, patience_s: float) -> None:
+        """Ask all clients to go, and cut off those that have not gone in time."""
+        for transport in list(self._open):
+            transport.shut_down()
+        await self._wait(patience_s)
+        for transport in list(self._open):
+            transport.abort()
+        await self._wait(1.0)
+
+    def fail(self) -> None:
+        """Close all connections with 541."""
+        for transport in list(self._open):
+            transport.fail()
+
+    async def _wait(self, patience_s: float) -> None:
+        if not self._open:
+            return
+        self._empty = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait_for(self._empty, patience_s)
+        except TimeoutError:
+            # Whoever is left is cut off by the caller.
+            return
+        finally:
+            self._empty = None

@@ -1,0 +1,70 @@
+"""The figures of a running broker at one moment, for metrics, API and start screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from amqpd.broker.broker import Broker
+    from amqpd.server.process import Listening
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the model holds, over all vhosts."""
+
+    exchanges: int
+    queues: int
+    consumers: int
+    ready: int
+    unacked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All of it; units are in the names."""
+
+    product: str
+    product_version: str
+    version: str
+    node: str
+    cluster_name: str
+    sync: bool
+    listeners: tuple[Listening, ...]
+    uptime_s: float
+    connections: int
+    connections_opened: int
+    connections_closed: int
+    connections_refused: int
+    channels: int
+    exchanges: int
+    queues: int
+    consumers: int
+    ready: int
+    unacked: int
+    store_batches: int
+    store_messages: int
+    store_pending_bytes: int
+    open_files: int
+    open_files_limit: int
+    resident_bytes: int
+    resident_limit_bytes: int
+    disk_free_bytes: int
+    disk_limit_bytes: int
+    memory_alarm: bool
+    disk_alarm: bool
+
+
+def totals(broker: Broker) -> Totals:
+    """Count what is in all vhosts; costs a look at each queue."""
+    exchanges = queues = consumers = ready = unacked = 0
+    for vhost in broker.vhosts.values():
+        exchanges += len(vhost.exchanges)
+        queues += len(vhost.queues)
+        for queue in vhost.queues.values():
+            consumers += len(queue.ring)
+            for lane in queue.lanes:
+                ready += lane.ready
+                unacked += lane.unacked
+    return Totals(exchanges, queues, consumers, ready, unacked)

@@ -1,0 +1,92 @@
+"""Watching memory and disk: when one runs short, publishers are held back.
+
+Memory is what this process has resident, measured against a share of what it may use: the
+control group's limit, or the machine's memory. Disk is the free space where the data are. An
+alarm goes off only when things are 5 % better than when it came on, so it does not flap.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.broker import Alarms
+
+if TYPE_CHECKING:
+    from amqpd.config import Resources
+
+#: How much better it must get before an alarm is lifted.
+HYSTERESIS: Final = 0.05
+PAGE_BYTES: Final = resource.getpagesize()
+#: Where a control group says what its processes may use, new and old hierarchy.
+GROUP_LIMITS: Final = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found."""
+
+    alarms: Alarms
+    memory_bytes: int
+    disk_free_bytes: int
+
+
+class Watch:
+    """Looks at memory and disk; keeps nothing but the last alarms."""
+
+    def __init__(self, settings: Resources, directory: Path) -> None:
+        self.memory_limit_bytes = int(memory_available() * settings.memory_watermark)
+        self.disk_limit_bytes = settings.disk_free_bytes
+        self._directory = directory
+        self._alarms = Alarms()
+
+    def look(self) -> Look:
+        """Measure; may take as long as the disk does, so it belongs into a thread."""
+        used, free = resident_bytes(), disk_free_bytes(self._directory)
+        was = self._alarms
+        ease = 1 - HYSTERESIS if was.memory else 1
+        memory = used > self.memory_limit_bytes * ease
+        need = self.disk_limit_bytes * (1 + HYSTERESIS if was.disk else 1)
+        self._alarms = Alarms(memory=memory, disk=free < need)
+        return Look(self._alarms, used, free)
+
+
+def memory_available() -> int:
+    """Bytes that this process may use."""
+    machine = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
+    limits = [_number(path) for path in GROUP_LIMITS]
+    return min([machine, *[limit for limit in limits if limit]])
+
+
+def resident_bytes() -> int:
+    """What this process has in memory."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
+    except OSError:
+        # Not Linux: the most it ever had, in KiB.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def disk_free_bytes(directory: Path) -> int:
+    """Free space that this process may use where the directory is."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def open_files() -> int:
+    """File descriptors in use."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _number(path: Path) -> int:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return 0
+    return int(text) if text.isdigit() else 0
