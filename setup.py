@@ -22,8 +22,10 @@ ROOT = Path(__file__).resolve().parent
 
 #: One group, one extension: calls and attributes between these modules are direct.
 COMPILED = (
+    "amqpd/amqp/classify.py",
     "amqpd/amqp/codec.py",
     "amqpd/amqp/gathering.py",
+    "amqpd/amqp/reader.py",
     "amqpd/broker/content.py",
     "amqpd/broker/delivery.py",
 )

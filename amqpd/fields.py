@@ -249,7 +249,7 @@ def _encode_value(kind: str, value: FieldValue) -> bytes:
     match kind, value:
         case "S", str():
             return _sized(value.encode())
-        case ("S" | "x"), bytes():
+        case (("S" | "x"), bytes()):
             return _sized(value)
         case "t", int():
             return bytes((value,))

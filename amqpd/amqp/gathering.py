@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from amqpd.amqp.classify import CLOSER_LOOK, PERSISTENT, PRIORITY
+
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
@@ -19,12 +21,6 @@ if TYPE_CHECKING:
 
 #: Routes remembered for one connection; keys may be chosen by the client without end.
 MAX_ROUTES: Final = 20_000
-
-# What the properties of a message mean for the hot path; found by the codecs.
-PERSISTENT: Final[i64] = 1
-PRIORITY: Final[i64] = 2
-#: Only the session can tell: see `Events.special`.
-CLOSER_LOOK: Final[i64] = 4
 
 
 class ChannelCount:
@@ -78,18 +74,24 @@ class Group:
 
 
 class Route:
-    """Where the messages of one distinct basic.publish frame go.
+    """Where the messages of one distinct basic.publish frame go; `target` is the session's.
 
     Without a group every message is given to `Events.special` by itself.
     """
 
     def __init__(
-        self, names: bytes, group: Group | None, channel: ChannelCount, wants_priority: bool = False
+        self,
+        names: bytes,
+        group: Group | None,
+        channel: ChannelCount,
+        wants_priority: bool = False,
+        target: object = None,
     ) -> None:
         self.names = names
         self.group = group
         self.channel = channel
         self.wants_priority = wants_priority
+        self.target = target
 
 
 class Gathering:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 from amqpd.amqp.gathering import ChannelCount, Group, Route, Slot
 
 if TYPE_CHECKING:
-
     from amqpd.amqp.assembly import Events
 
 __all__ = ["ChannelCount", "Codec", "Group", "Outbox", "Parser", "Route", "Slot", "select"]
@@ -64,6 +63,17 @@ class Codec(Protocol):
 
     def Parser(self, events: Events, frame_max: int) -> Parser: ...
     def Outbox(self) -> Outbox: ...
+    def ChannelCount(self, number: int) -> ChannelCount: ...
+    def Slot(self) -> Slot: ...
+    def Group(self, channel: ChannelCount, target: object, slots: list[Slot]) -> Group: ...
+    def Route(
+        self,
+        names: bytes,
+        group: Group | None,
+        channel: ChannelCount,
+        wants_priority: bool = False,
+        target: object = None,
+    ) -> Route: ...
 
 
 def select() -> Codec:

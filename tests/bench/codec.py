@@ -169,7 +169,8 @@ def deliver_us(codec: Codec, octets: bytes, count: int, source_channel: int = 1)
 def report(name: str) -> None:
     """The table for one codec."""
     module = importlib.import_module(f"amqpd.amqp.{name}")
-    print(f"{name} ({module.__file__.rsplit('/', 1)[-1]})")  # noqa: T201
+    file = (module.__file__ or "").rpartition("/")[2]
+    print(f"{name} ({file})")  # noqa: T201
     count = MESSAGES
     rows = (
         ("no properties", publishes(count)),
