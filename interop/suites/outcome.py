@@ -1,0 +1,92 @@
+"""What a suite's report says, and whether that is what it should say."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from catalogue import Suite
+
+TAP_LINE = re.compile(r"^(not )?ok\s+\d+\s*-?\s*([^#]*)(#\s*(skip|todo)\b.*)?", re.IGNORECASE)
+TAP_FILE = re.compile(r"^(\S+\.t) \.+")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Every test of a suite by what became of it."""
+
+    suite: Suite
+    passed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    not_runnable: str = ""
+    took_s: float = 0.0
+
+    @property
+    def shortfall(self) -> int:
+        """Tests of the reference count that neither passed nor are accounted for."""
+        accounted = len(self.passed) + len(self.failed) + len(self.known)
+        return 0 if self.not_runnable else max(0, self.suite.passed - accounted)
+
+    @property
+    def failures(self) -> int:
+        """What counts against the broker."""
+        return len(self.failed) + self.shortfall + len(self.notes)
+
+    def judge(self, broker: str) -> None:
+        """Move the failures that are understood out of the failed ones."""
+        for test in list(self.failed):
+            reason = self.suite.reason(test, broker)
+            if reason is not None:
+                del self.failed[test]
+                self.known[test] = reason
+
+
+def read_junit(path: Path, outcome: Outcome) -> None:
+    """Add the test cases of a JUnit XML file."""
+    # The file was written by the suite that just ran, on this machine.
+    root = ElementTree.parse(path).getroot()  # noqa: S314
+    seen: Counter[str] = Counter()
+    for case in root.iter("testcase"):
+        name = f"{case.get('classname', '')}::{case.get('name', '')}"
+        seen[name] += 1
+        if seen[name] > 1:
+            name += f" ({seen[name]})"
+        bad = next((e for e in case if e.tag in ("failure", "error")), None)
+        if bad is not None:
+            outcome.failed[name] = _first_line(bad.get("message") or bad.text or "")
+            if name in outcome.passed:
+                outcome.passed.remove(name)
+        elif any(element.tag == "skipped" for element in case):
+            outcome.skipped.append(name)
+        else:
+            outcome.passed.append(name)
+
+
+def read_tap(path: Path, outcome: Outcome) -> None:
+    """Add the assertions of a Test Anything Protocol stream."""
+    file = ""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if heading := TAP_FILE.match(line):
+            file = heading[1]
+        elif found := TAP_LINE.match(line):
+            name = f"{file}::{found[2].strip()}"
+            if found[4]:
+                outcome.skipped.append(name)
+            elif found[1]:
+                outcome.failed[name] = "not ok"
+            else:
+                outcome.passed.append(name)
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0][:200] if lines else ""
