@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from amqpd.broker.definitions import (
     Command,
+    DeleteParameter,
     DeletePermission,
     DeleteTopicPermission,
     DeleteUser,
     DeleteVhost,
+    PutParameter,
     PutPermission,
     PutTopicPermission,
     PutUser,
@@ -23,7 +25,7 @@ from amqpd.broker.definitions import (
 )
 from amqpd.broker.exchange import standard_types
 from amqpd.broker.journal import Journal, Mark
-from amqpd.broker.permissions import Directory
+from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
 from amqpd.broker.queue import Queue, Refill, Surroundings
 from amqpd.broker.timers import Timers
 from amqpd.broker.vhost import VHost
@@ -37,6 +39,14 @@ if TYPE_CHECKING:
     from amqpd.broker.limits import Limits
     from amqpd.broker.permissions import Access
 
+UserCommand = (
+    PutUser
+    | DeleteUser
+    | PutPermission
+    | DeletePermission
+    | PutTopicPermission
+    | DeleteTopicPermission
+)
 #: A lane's id is part of the store's key: 23 bits (the other 40 are the position).
 LANE_IDS = 1 << 23
 
@@ -81,9 +91,10 @@ class Broker:
         self.new_token = new_token
         self.journal = Journal()
         self.timers = Timers()
-        self.directory = Directory()
+        self.permissions = Permissions()
         self.vhosts: dict[str, VHost] = {}
         self.definitions: dict[str, PutVhost] = {}
+        self.parameters: dict[tuple[str, str, str], PutParameter] = {}
         self.alarms = Alarms()
         self._lanes_in_use: set[int] = set()
         self._last_lane = 0
@@ -125,11 +136,45 @@ class Broker:
                 | PutTopicPermission()
                 | DeleteTopicPermission()
             ):
-                self.directory.apply(command)
-                self._forget_routes()
+                self._apply_to_users(command)
+                for vhost in self.vhosts.values():
+                    vhost.revision += 1  # what sessions remember of rights and routes is old
+            case PutParameter() | DeleteParameter():
+                self._apply_parameter(command)
             case _:
-                if command.vhost in self.vhosts:
-                    self.vhosts[command.vhost].apply(command)
+                self.vhosts[command.vhost].apply(command)
+
+    def _apply_to_users(self, command: UserCommand) -> None:
+        permissions = self.permissions
+        match command:
+            case PutUser():
+                permissions.put_user(
+                    User(
+                        command.name,
+                        frozenset(command.tags),
+                        command.password_hash,
+                        command.hashing_algorithm,
+                    )
+                )
+            case DeleteUser():
+                permissions.delete_user(command.name)
+            case PutPermission():
+                permission = Permission(command.configure, command.write, command.read)
+                permissions.put(command.user, command.vhost, permission)
+            case DeletePermission():
+                permissions.delete(command.user, command.vhost)
+            case PutTopicPermission():
+                topic = TopicPermission(command.write, command.read)
+                permissions.put_topic(command.user, command.vhost, command.exchange, topic)
+            case DeleteTopicPermission():
+                permissions.delete_topic(command.user, command.vhost, command.exchange)
+
+    def _apply_parameter(self, command: PutParameter | DeleteParameter) -> None:
+        key = (command.component, command.vhost, command.name)
+        if isinstance(command, PutParameter):
+            self.parameters[key] = command
+        else:
+            self.parameters.pop(key, None)
 
     def _new_vhost(self, name: str) -> VHost:
         return VHost(
@@ -143,13 +188,9 @@ class Broker:
     def _delete_vhost(self, name: str) -> None:
         vhost = self.vhosts.pop(name, None)
         self.definitions.pop(name, None)
-        self.directory.forget_vhost(name)
+        self.permissions.delete_vhost(name)
         if vhost is not None:
             vhost.close()
-
-    def _forget_routes(self) -> None:
-        for vhost in self.vhosts.values():
-            vhost.revision += 1
 
     def recover(self, commands: Iterable[Command], lanes: Mapping[int, LaneState]) -> None:
         """Rebuild the model from what the store has; nothing is written down again."""
@@ -195,10 +236,10 @@ class Broker:
         vhost = self.vhosts.get(name)
         if vhost is None:
             raise NotAllowed(f"vhost {name} not found")
-        access = self.directory.access(user, name)
-        if access is None:
+        known = self.permissions.user(user)
+        if known is None:
             raise NotAllowed(f"access to vhost '{name}' refused for user '{user}'")
-        return vhost, access
+        return vhost, self.permissions.access(known, name)
 
     # -- turns ---------------------------------------------------------------------------
 

@@ -22,10 +22,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from amqpd.broker.content import build, sizes
-from mypy_extensions import i64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from mypy_extensions import i64
 
 #: `Run.first_id` of messages that are in the store under ids that are not consecutive.
 UNKNOWN_IDS: Final = -1

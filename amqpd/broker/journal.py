@@ -282,7 +282,9 @@ class Journal:
         for entry in batch.appends:
             for target in entry.targets:
                 lane = target.home
-                lane.committed_upto = max(lane.committed_upto, target.base + len(entry.run.contents))
+                lane.committed_upto = max(
+                    lane.committed_upto, target.base + len(entry.run.contents)
+                )
                 if lane.paged:
                     lane.owner.wake()
         for mark in batch.marks:

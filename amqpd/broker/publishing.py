@@ -148,9 +148,7 @@ class Publishing:
             return Published(result.entry, result.number, refused=True)
         return result
 
-    def _store(
-        self, stored: list[tuple[Queue, Lane]], run: Run, expiration_ms: int
-    ) -> Published:
+    def _store(self, stored: list[tuple[Queue, Lane]], run: Run, expiration_ms: int) -> Published:
         targets = []
         durable = False
         for queue, lane in stored:

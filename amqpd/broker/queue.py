@@ -235,13 +235,17 @@ class Queue:
         return None
 
     def _hand_out(self) -> None:
+        shared: Lane | None = None
+        share = 0
         while (lane := self._head_lane()) is not None:
             turn = self.ring.next()
             if turn is None:
                 return
             subscription, credit, sharing = turn
             if sharing > 1:
-                credit = min(credit, -(-lane.loaded // sharing))
+                if lane is not shared:
+                    shared, share = lane, -(-lane.loaded // sharing)
+                credit = min(credit, share)
             piece = lane.take(credit, subscription.consumer.no_ack)
             if piece is None:
                 return  # the next one waits for its mark
@@ -293,9 +297,7 @@ class Queue:
                     self._expect(stretch.deadline_ms)
             self.wake()
 
-        self.around.refill(
-            lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived
-        )
+        self.around.refill(lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
 
     # -- done ----------------------------------------------------------------------------
 

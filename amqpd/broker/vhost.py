@@ -8,7 +8,7 @@ fits it (the order RabbitMQ uses; its texts too). What changes becomes a command
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from amqpd.broker import arguments as arguments_of
@@ -91,7 +91,7 @@ class VHost:
         self.types = types
         self.new_token = new_token
         self.revision = 0
-        self.exchanges: dict[str, Exchange] = {one.name: one for one in predeclared(types)}
+        self.exchanges: dict[str, Exchange] = {one.name: one for one in predeclared(types, name)}
         self.queues: dict[str, Queue] = {}
         self.incoming = DestinationIndex()
         self.publishing = Publishing(name, self.exchanges, self.queues, around)
@@ -104,15 +104,7 @@ class VHost:
         self.revision += 1
         match command:
             case PutExchange():
-                self.exchanges[command.name] = create(
-                    self.types,
-                    command.kind,
-                    command.name,
-                    durable=command.durable,
-                    auto_delete=command.auto_delete,
-                    internal=command.internal,
-                    arguments=command.arguments,
-                )
+                self.exchanges[command.name] = create(self.types, command)
             case DeleteExchange():
                 self.exchanges.pop(command.name, None)
             case PutQueue():
@@ -199,10 +191,10 @@ class VHost:
         )
         existing = self.exchanges.get(name)
         if existing is not None:
-            arguments_of.check_equivalent_exchange(_put_exchange(self.name, existing), command)
+            arguments_of.check_equivalent_exchange(existing.definition, command)
             return Answer(None, self._number_of_definitions(durable))
         self._check_reserved("exchange", name)
-        create(self.types, kind, name, arguments=arguments)
+        create(self.types, command)  # refuses what the type does not know
         alternate = arguments_of.alternate_exchange(self.name, name, arguments)
         if alternate is not None:
             access.read("exchange", name)
@@ -404,9 +396,7 @@ class VHost:
         )
         levels = 1 + (parsed.max_priority or 0)
         lanes = tuple(self.around.new_lane_id() if durable else 0 for _ in range(levels))
-        command = PutQueue(
-            self.name, name, durable, exclusive, auto_delete, dict(arguments), lanes
-        )
+        command = PutQueue(self.name, name, durable, exclusive, auto_delete, dict(arguments), lanes)
         number = self._change(command, durable, owner)
         return Answer(QueueInfo(name, 0, 0), number)
 
@@ -530,9 +520,7 @@ class VHost:
         self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
     ) -> Published:
         """See `Publishing.publish`."""
-        return self.publishing.publish(
-            path, run, expiration_ms=expiration_ms, priority=priority
-        )
+        return self.publishing.publish(path, run, expiration_ms=expiration_ms, priority=priority)
 
     def settle(self, taken: Iterable[Taken]) -> None:  # hot: S2
         """Deliveries were acknowledged."""
@@ -587,19 +575,6 @@ class VHost:
     def _info(self, queue: Queue) -> QueueInfo:
         queue.dispatch()
         return QueueInfo(queue.name, queue.ready, len(queue.ring))
-
-
-def _put_exchange(vhost: str, exchange: Exchange) -> PutExchange:
-    """The command that would make this exchange."""
-    return PutExchange(
-        vhost,
-        exchange.name,
-        exchange.kind,
-        exchange.durable,
-        exchange.auto_delete,
-        exchange.internal,
-        exchange.arguments,
-    )
 
 
 def _binding(command: PutBinding | DeleteBinding) -> Binding:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
 
 import pytest
-from amqpd.broker.content import build
-from amqpd.broker.delivery import Lane, Run, Stretch, UnknownTag, Unacked, assemble
-from amqpd.broker.journal import Journal
 from hypothesis import given
 from hypothesis import strategies as st
+
+from amqpd.broker.content import build
+from amqpd.broker.delivery import Lane, Run, Stretch, Unacked, UnknownTag, assemble
+from amqpd.broker.journal import Journal
+
+if TYPE_CHECKING:
+    import random
 
 
 class Owner:
@@ -70,7 +74,9 @@ def test_returned_messages_take_their_old_places_marked_redelivered() -> None:
     lane = a_lane(Journal(), durable=False)
     lane.push(a_run(*b"a b c d e f".split(), persistent=False), 0, True)
     first, second, third = (lane.take(1, False) for _ in range(3))
-    assert first and second and third
+    assert first
+    assert second
+    assert third
 
     lane.put_back([third])
     lane.put_back([second, first])
@@ -196,7 +202,9 @@ def test_an_atomic_group_settles_what_it_would_otherwise_cut() -> None:
 
 
 def test_rows_become_stretches_that_break_at_gaps() -> None:
-    def row(position: int, ident: int, body: bytes) -> tuple[int, int, int, bool, bool, bytes, bytes, bytes]:
+    def row(
+        position: int, ident: int, body: bytes
+    ) -> tuple[int, int, int, bool, bool, bytes, bytes, bytes]:
         header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x00\x00"
         return (position, ident, 0, False, False, b"\x00\x01q", header, body)
 
@@ -241,9 +249,7 @@ Step = tuple[str, int]
     st.lists(st.integers(1, 7), min_size=1, max_size=30),
     st.lists(st.tuples(st.integers(1, 120), st.booleans(), st.booleans()), max_size=60),
 )
-def test_unacked_is_a_set_of_tags(
-    sizes: list[int], steps: list[tuple[int, bool, bool]]
-) -> None:
+def test_unacked_is_a_set_of_tags(sizes: list[int], steps: list[tuple[int, bool, bool]]) -> None:
     lane = a_lane(Journal(), durable=False)
     unacked, model = Unacked(), dict[int, int]()
     tag = 1
@@ -256,9 +262,7 @@ def test_unacked_is_a_set_of_tags(
             model[tag + offset] = piece.base + offset
         tag += size
     for wanted, multiple, back in steps:
-        expected = (
-            {one for one in model if one <= wanted} if multiple else {wanted} & model.keys()
-        )
+        expected = {one for one in model if one <= wanted} if multiple else {wanted} & model.keys()
         if wanted not in model:
             with pytest.raises(UnknownTag):
                 unacked.take(wanted, wanted, multiple)

@@ -1,0 +1,208 @@
+"""A broker in memory for the tests of the model: fake consumers, a store that is a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amqpd.broker.broker import Broker
+from amqpd.broker.content import body
+from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
+from amqpd.broker.delivery import Lane, Run, Stretch, Unacked
+from amqpd.broker.limits import Limits
+from amqpd.broker.names import join
+from amqpd.broker.publishing import a_run
+from amqpd.fields import Table, wrap
+from amqpd.properties import Properties
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from amqpd.broker.delivery import Row, Taken
+    from amqpd.broker.permissions import Access
+    from amqpd.broker.publishing import Published
+    from amqpd.broker.queue import Queue
+    from amqpd.broker.ring import Subscription
+    from amqpd.broker.vhost import VHost
+
+
+class FakeConsumer:
+    """Takes as many messages as it has credit and remembers them."""
+
+    def __init__(self, credit: int = 1_000, *, no_ack: bool = False, priority: int = 0) -> None:
+        self.tag = "fake"
+        self.no_ack = no_ack
+        self.priority = priority
+        self.exclusive = False
+        self.arguments: Table = {}
+        self.owner: object = self
+        self.queue: Subscription | None = None
+        self.prefetch = credit
+        self.unacked = Unacked()
+        self.bodies: list[bytes] = []
+        self.redelivered: list[bool] = []
+        self.gone = False
+        self._tag = 1
+
+    def credit(self) -> int:
+        return 1_000_000 if self.no_ack else self.prefetch - len(self.unacked)
+
+    def deliver(self, lane: Lane, piece: Stretch) -> None:
+        contents = piece.run.contents[piece.lo : piece.hi]
+        self.bodies += [body(content) for content in contents]
+        self.redelivered += [piece.redelivered] * len(contents)
+        if not self.no_ack:
+            self.unacked.add(self._tag, lane, piece, self)
+            self._tag += len(contents)
+
+    def cancelled(self) -> None:
+        self.gone = True
+
+    def take(self, upto: int = 0) -> list[Taken]:
+        """Settle everything up to a tag; wake the queue as a session would."""
+        taken = self.unacked.take(0, upto, True)
+        if self.queue is not None:
+            self.queue.wake()
+        return taken
+
+
+class Store:
+    """Keeps what the journal hands over, and gives it back as rows."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, dict[int, Row]] = {}
+        self.asked = 0
+
+    def read(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: Callable[[list[Row], int], None],
+    ) -> None:
+        self.asked += 1
+        found = [
+            row
+            for position, row in sorted(self.rows.get(lane, {}).items())
+            if from_position <= position < upto_position
+        ]
+        upto = found[max_messages][0] if len(found) > max_messages else upto_position
+        done(found[:max_messages], upto)
+
+
+class Model:
+    """A broker with one vhost and one user who may do everything."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self._tokens = 0
+        self.broker = Broker(
+            limits=Limits(), refill=self.store.read, new_token=self._token, now_ms=1_000_000
+        )
+        self.broker.change(PutVhost("/"))
+        self.broker.change(PutUser("u", "", "rabbit_password_hashing_sha256"))
+        self.broker.change(PutPermission("u", "/", ".*", ".*", ".*"))
+        self.vhost: VHost
+        self.access: Access
+        self.vhost, self.access = self.broker.open_vhost("/", "u")
+
+    def _token(self) -> str:
+        self._tokens += 1
+        return f"token{self._tokens}"
+
+    def queue(
+        self,
+        name: str = "q",
+        *,
+        durable: bool = True,
+        arguments: Mapping[str, object] | None = None,
+    ) -> Queue:
+        self.vhost.declare_queue(
+            self.access,
+            name,
+            passive=False,
+            durable=durable,
+            exclusive=False,
+            auto_delete=False,
+            arguments=a_table(arguments or {}),
+            owner=self,
+        )
+        return self.vhost.queues[name]
+
+    def publish(
+        self,
+        *bodies: bytes,
+        exchange: str = "",
+        key: str = "q",
+        mode: int = 2,
+        **more: object,
+    ) -> Published:
+        """Publish messages one by one; the outcome of the last."""
+        properties = Properties(delivery_mode=mode, **more)  # type: ignore[arg-type]
+        priority = -1 if properties.priority is None else properties.priority
+        expiration = -1 if properties.expiration is None else int(properties.expiration)
+        for one in bodies:
+            path = self.vhost.route(self.access, exchange, [key], properties)
+            result = self.vhost.publish(
+                path,
+                a_run(join(exchange, key), properties, one),
+                expiration_ms=expiration,
+                priority=priority,
+            )
+        return result
+
+    def publish_run(self, *bodies: bytes, key: str = "q", mode: int = 2) -> Published:
+        """Publish messages as one run."""
+        runs = [a_run(join("", key), Properties(delivery_mode=mode), one) for one in bodies]
+        contents = [run.contents[0] for run in runs]
+        run = Run(contents, join("", key), None, mode == 2, 1, sum(map(len, contents)))
+        return self.vhost.publish(self.vhost.resolve(self.access, "", key), run)
+
+    def consume(self, consumer: FakeConsumer, name: str = "q", *, exclusive: bool = False) -> None:
+        self.vhost.consume(self.access, name, consumer, exclusive=exclusive, owner=consumer)
+
+    def commit(self) -> None:
+        """Hand the journal to the store and commit it, until nothing is left."""
+        while (batch := self.broker.journal.take()) is not None:
+            for append in batch.appends:
+                run = append.run
+                for target in append.targets:
+                    rows = self.store.rows.setdefault(int(target.lane), {})
+                    for index in range(target.lo, target.hi):
+                        if target.dead is None or not target.dead[index]:
+                            rows[target.base + index] = _row(run, index, target.base)
+            for settle in batch.settles:
+                for position in range(settle.lo, settle.hi):
+                    del self.store.rows[int(settle.lane)][position]
+            for purge in batch.purges:
+                for position in range(purge.low, purge.high):
+                    self.store.rows.get(purge.lane, {}).pop(position, None)
+            self.broker.journal.committed(batch)
+            self.broker.dispatch()
+
+    def turn(self, passed_ms: int = 0) -> None:
+        """One turn of the event loop, some time later."""
+        self.broker.tick(self.broker.around.now_ms + passed_ms)
+        self.broker.dispatch()
+
+
+def _row(run: Run, index: int, base: int) -> Row:
+    from amqpd.broker.content import header_payload
+
+    content = run.contents[index]
+    return (
+        base + index,
+        run.first_id + index,
+        0,
+        run.shared,
+        not run.persistent,
+        run.names_of(index),
+        header_payload(content),
+        body(content),
+    )
+
+
+def a_table(values: Mapping[str, object]) -> Table:
+    """A field table from plain values."""
+    return {name: wrap(value) for name, value in values.items()}  # type: ignore[arg-type]

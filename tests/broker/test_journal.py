@@ -1,0 +1,155 @@
+"""The journal: what a batch holds, when a number is safe, what stays together."""
+
+from __future__ import annotations
+
+from amqpd.broker import journal as journal_module
+from amqpd.broker.definitions import DeleteQueue, PutVhost
+from amqpd.broker.delivery import Lane, Run
+from amqpd.broker.journal import Journal, Purge
+from tests.broker.test_delivery import Owner, a_run
+
+
+def a_lane(journal: Journal) -> Lane:
+    return Lane(Owner(), journal.log, 3, 0, True)
+
+
+def append(journal: Journal, lane: Lane, run: Run) -> int:
+    return int(journal.append(run, [(lane, lane.push(run, 0, True), 0)]).number)
+
+
+def commit(journal: Journal) -> None:
+    batch = journal.take()
+    assert batch is not None
+    journal.committed(batch)
+
+
+def test_an_empty_journal_gives_no_batch() -> None:
+    assert Journal().take() is None
+
+
+def test_everything_up_to_the_batch_number_is_safe_after_its_commit() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    told: list[int] = []
+    for body in (b"a", b"b"):
+        number = append(journal, lane, a_run(body))
+        journal.when_safe(number, lambda: told.append(journal.safe))
+    batch = journal.take()
+    assert batch is not None
+    assert told == []
+
+    journal.committed(batch)
+
+    assert journal.safe == journal.last == 2
+    assert told == [2, 2]
+    assert lane.committed_upto == 2
+    assert journal.pending_bytes == 0
+
+
+def test_what_is_safe_already_is_told_at_once() -> None:
+    journal = Journal()
+    told: list[str] = []
+
+    journal.when_safe(0, lambda: told.append("now"))
+
+    assert told == ["now"]
+
+
+def test_a_batch_is_bounded_and_the_rest_comes_with_the_next() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    big = a_run(*[b"x"] * journal_module.BATCH_MESSAGES)
+    first = append(journal, lane, big)
+    second = append(journal, lane, a_run(b"y"))
+
+    batch = journal.take()
+    rest = journal.take()
+
+    assert batch is not None
+    assert rest is not None
+    assert (batch.number, rest.number) == (first, second)
+
+
+def test_message_ids_are_given_at_hand_over_and_never_twice() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    one, two = a_run(b"a", b"b"), a_run(b"c")
+    append(journal, lane, one)
+    append(journal, lane, two)
+
+    journal.take()
+
+    assert (one.first_id, two.first_id) == (1, 3)
+
+
+def test_a_group_is_never_split() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    with journal.atomic():
+        for _ in range(3):
+            append(journal, lane, a_run(*[b"x"] * journal_module.BATCH_MESSAGES))
+
+    batch = journal.take()
+
+    assert batch is not None
+    assert len(batch.appends) == 3
+    assert batch.number == journal.last
+
+
+def test_an_empty_group_leaves_nothing() -> None:
+    journal = Journal()
+
+    with journal.atomic():
+        pass
+
+    assert journal.is_empty
+
+
+def test_settles_made_inside_a_group_belong_to_it_and_others_do_not() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b", b"c")
+    append(journal, lane, run)
+    commit(journal)
+    lane.take(3, False)
+    commit(journal)
+    lane.take(3, False)
+
+    lane.done(run, 0, 0, 1)
+    with journal.atomic():
+        lane.done(run, 0, 1, 2)
+    lane.done(run, 0, 2, 3)
+    batch = journal.take()
+
+    assert batch is not None
+    assert sorted((one.lo, one.hi) for one in batch.settles) == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_definitions_purges_and_drops_keep_their_order_with_appends() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    journal.define(PutVhost("a"))
+    append(journal, lane, a_run(b"x"))
+    journal.purge(Purge(3, 0, 1, 1, 1))
+    journal.define(DeleteQueue("a", "q"))
+    number = journal.drop((3,))
+
+    batch = journal.take()
+
+    assert batch is not None
+    assert batch.number == number
+    assert [type(one).__name__ for one in batch.defines] == ["PutVhost", "DeleteQueue"]
+    assert len(batch.purges) == len(batch.drops) == len(batch.appends) == 1
+
+
+def test_a_dead_lane_leaves_no_mark() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    append(journal, lane, a_run(b"x"))
+    lane.take(1, False)
+    lane.dead = True
+
+    batch = journal.take()
+
+    assert batch is not None
+    assert batch.marks == []
