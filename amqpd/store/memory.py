@@ -1,0 +1,283 @@
+"""The store in memory: for tests, and for brokers that need not survive.
+
+Behaves as the one on disk does, seen through the `Store` interface: a batch is on "disk" when
+its number is reported, whole or not at all. `crash()` drops what is not; `open()` on the same
+object is then the restart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker import definitions as d
+from amqpd.broker.content import body, header_payload
+from amqpd.store import LaneState, Post, ReadDone, Row, Snapshot, StoreFailed, WriteDone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from amqpd.broker.journal import Append, Batch, Purge, Settle
+
+#: The order in which definitions can be applied.
+_ORDER: Final = (
+    d.PutVhost,
+    d.PutUser,
+    d.PutPermission,
+    d.PutTopicPermission,
+    d.PutExchange,
+    d.PutQueue,
+    d.PutBinding,
+    d.PutParameter,
+)
+
+_Put = (
+    d.PutVhost
+    | d.PutUser
+    | d.PutPermission
+    | d.PutTopicPermission
+    | d.PutExchange
+    | d.PutQueue
+    | d.PutBinding
+    | d.PutParameter
+)
+_Delete = (
+    d.DeleteVhost
+    | d.DeleteUser
+    | d.DeletePermission
+    | d.DeleteTopicPermission
+    | d.DeleteExchange
+    | d.DeleteQueue
+    | d.DeleteBinding
+    | d.DeleteParameter
+)
+
+
+class MemoryStore:
+    """A `Store` that forgets everything with the object."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._clean = True
+        self._definitions: dict[tuple[object, ...], _Put] = {}
+        self._lanes: dict[int, LaneState] = {}
+        self._rows: dict[int, dict[int, Row]] = {}
+        self._next_message_id = 1
+        self._next_lane_id = 1
+        #: Counts restarts: what was handed in before a crash is not done after it.
+        self._life = 0
+
+    def open(self) -> Snapshot:
+        """What survived."""
+        for rows in self._rows.values():
+            for position in [row.position for row in rows.values() if row.transient]:
+                del rows[position]
+        commands: list[d.Command] = sorted(
+            self._definitions.values(), key=lambda command: _ORDER.index(type(command))
+        )
+        clean, self._clean = self._clean, False
+        return Snapshot(
+            clean, commands, dict(self._lanes), self._next_message_id, self._next_lane_id
+        )
+
+    def crash(self) -> None:
+        """Forget what is not committed; its `done` is never called."""
+        self._life += 1
+
+    def write(self, batch: Batch, done: WriteDone) -> None:
+        """Commit a batch as a whole when the loop comes round."""
+        rows = [row for append in batch.appends for row in _rows_of(append)]
+        work: list[Callable[[], None]] = [
+            *(lambda command=command: self._define(command) for command in batch.defines),
+            lambda: self._append(batch.appends, rows),
+            *(lambda settle=settle: self._settle(settle) for settle in batch.settles),
+            *(lambda purge=purge: self._purge(purge) for purge in batch.purges),
+            *(lambda drop=drop: self._drop(drop.lanes) for drop in batch.drops),
+            *(
+                lambda mark=mark: self._change(mark.lane, 0, 0, 0, mark.upto)
+                for mark in batch.marks
+            ),
+        ]
+        life, number = self._life, batch.number
+
+        def commit() -> None:
+            if life == self._life:
+                for step in work:
+                    step()
+                done(number)
+
+        self._post(commit)
+
+    def read(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: ReadDone,
+    ) -> None:
+        """Committed messages with `from_position <= position < upto_position`, in order."""
+        held = self._rows.get(lane, {})
+        life, rows, left = self._life, list[Row](), max_bytes
+        copies = Counter(row.message_id for rows in self._rows.values() for row in rows.values())
+        for position in sorted(held):
+            if from_position <= position < upto_position and left > 0 and len(rows) < max_messages:
+                row = held[position]
+                rows.append(row._replace(shared=copies[row.message_id] > 1))
+                left -= len(row.header_payload) + len(row.body)
+        outcome: list[Row] | StoreFailed = rows
+        self._post(lambda: done(outcome) if life == self._life else None)
+
+    def close(self) -> None:
+        """The stop is a clean one."""
+        self._clean = True
+
+    # -- what a batch does ---------------------------------------------------------------
+
+    def _change(
+        self, lane: int, next_position: int, messages: int, body_bytes: int, upto: int
+    ) -> None:
+        state = self._lanes.get(lane)
+        if state is not None:
+            self._lanes[lane] = LaneState(
+                max(state.next_position, next_position),
+                state.messages + messages,
+                state.body_bytes + body_bytes,
+                max(state.delivered_upto, upto),
+            )
+
+    def _append(self, appends: list[Append], rows: list[tuple[int, Row]]) -> None:
+        for append in appends:
+            upto = append.run.first_id + len(append.run.contents)
+            self._next_message_id = max(self._next_message_id, upto)
+        for lane, row in rows:
+            self._next_lane_id = max(self._next_lane_id, lane + 1)
+            self._rows.setdefault(lane, {})[row.position] = row
+            counted = 0 if row.transient else 1
+            self._change(lane, row.position + 1, counted, counted * len(row.body), 0)
+
+    def _settle(self, settle: Settle) -> None:
+        rows = self._rows.get(settle.lane, {})
+        for position in range(settle.lo, settle.hi):
+            rows.pop(position, None)
+        if not settle.transient:
+            self._change(settle.lane, 0, settle.lo - settle.hi, -settle.body_bytes, 0)
+
+    def _purge(self, purge: Purge) -> None:
+        rows = self._rows.get(purge.lane, {})
+        for position in [at for at in rows if purge.low <= at < purge.high]:
+            del rows[position]
+        self._change(purge.lane, 0, -purge.messages, -purge.body_bytes, 0)
+
+    def _drop(self, lanes: tuple[int, ...]) -> None:
+        for lane in lanes:
+            self._rows.pop(lane, None)
+            self._lanes.pop(lane, None)
+
+    def _define(self, command: d.Command) -> None:
+        if isinstance(command, _Put):
+            self._put(command)
+            return
+        for put in [put for put in self._definitions.values() if _takes_along(command, put)]:
+            del self._definitions[_identity(put)]
+            if isinstance(put, d.PutQueue):
+                self._drop(put.lanes)
+
+    def _put(self, command: _Put) -> None:
+        self._definitions[_identity(command)] = command
+        if isinstance(command, d.PutQueue):
+            for lane in command.lanes:
+                self._lanes.setdefault(lane, LaneState(0, 0, 0, 0))
+                self._next_lane_id = max(self._next_lane_id, lane + 1)
+
+
+def _rows_of(append: Append) -> Iterator[tuple[int, Row]]:
+    run = append.run
+    for target in append.targets:
+        for index in range(target.lo, target.hi):
+            if target.dead is None or not target.dead[index]:
+                content = run.contents[index]
+                yield (
+                    target.lane,
+                    Row(
+                        target.base + index,
+                        run.first_id + index,
+                        target.deadline_ms,
+                        False,
+                        target.transient,
+                        run.names_of(index),
+                        header_payload(content),
+                        body(content),
+                    ),
+                )
+
+
+def _identity(
+    command: _Put | d.DeletePermission | d.DeleteBinding | d.DeleteParameter,
+) -> tuple[object, ...]:
+    match command:
+        case d.PutVhost(name) | d.PutUser(name):
+            return type(command), name
+        case d.PutPermission(user, vhost) | d.DeletePermission(user, vhost):
+            return d.PutPermission, user, vhost
+        case d.PutTopicPermission(user, vhost, exchange):
+            return d.PutTopicPermission, user, vhost, exchange
+        case d.PutExchange(vhost, name) | d.PutQueue(vhost, name):
+            return type(command), vhost, name
+        case d.PutParameter(component, vhost, name) | d.DeleteParameter(component, vhost, name):
+            return d.PutParameter, component, vhost, name
+        case _:
+            arguments = repr(sorted(command.arguments.items()))
+            return (
+                d.PutBinding,
+                command.vhost,
+                command.source,
+                command.destination,
+                command.destination_kind,
+                command.routing_key,
+                arguments,
+            )
+
+
+def _vhost_of(put: _Put) -> str | None:
+    if isinstance(put, d.PutUser):
+        return None
+    return put.name if isinstance(put, d.PutVhost) else put.vhost
+
+
+def _user_of(put: _Put) -> str | None:
+    if isinstance(put, d.PutUser):
+        return put.name
+    return put.user if isinstance(put, d.PutPermission | d.PutTopicPermission) else None
+
+
+def _takes_along(command: _Delete, put: _Put) -> bool:
+    """What the command deletes, directly or because it belongs to it."""
+    match command:
+        case d.DeleteVhost(vhost):
+            return _vhost_of(put) == vhost
+        case d.DeleteUser(user):
+            return _user_of(put) == user
+        case d.DeleteTopicPermission(user, vhost, exchange):
+            return (
+                isinstance(put, d.PutTopicPermission)
+                and (put.user, put.vhost) == (user, vhost)
+                and exchange in (None, put.exchange)
+            )
+        case d.DeleteExchange(vhost, name):
+            return _identity(put) == (d.PutExchange, vhost, name) or (
+                isinstance(put, d.PutBinding)
+                and put.vhost == vhost
+                and (
+                    put.source == name
+                    or (put.destination_kind, put.destination) == ("exchange", name)
+                )
+            )
+        case d.DeleteQueue(vhost, name):
+            return _identity(put) == (d.PutQueue, vhost, name) or (
+                isinstance(put, d.PutBinding)
+                and (put.vhost, put.destination_kind, put.destination) == (vhost, "queue", name)
+            )
+        case _:
+            return _identity(put) == _identity(command)

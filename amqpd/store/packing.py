@@ -1,0 +1,380 @@
+"""A batch of the journal in the form in which it is bound to statements.
+
+Runs on the loop thread and costs it about a microsecond per message: everything is done for
+many messages by one call into C, nothing is copied twice. The result shares nothing with the
+model, so the writer thread may take its time with it.
+
+A **place** tells where a message lies in its chunk's blob, in one integer: 24 bits of offset,
+19 bits of body length, 19 bits of header length; it is never 0. A content of more than half a
+megabyte is bound as parameters of its own.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import add
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from amqpd.broker.content import body, header_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amqpd.broker.definitions import Command
+    from amqpd.broker.journal import Append, Batch, Run, Settle, Target
+
+#: `key` of `queue_message`: lane, then position.
+POSITION_BITS: Final = 40
+#: `flags` of `queue_message`: not to survive a restart.
+TRANSIENT: Final = 1
+
+#: Width of the two lengths in a place.
+SIZE_BITS: Final = 19
+#: A larger content is bound by itself; names are the room that is left.
+LARGE_BYTES: Final = (1 << SIZE_BITS) - 1024
+#: What a chunk holds at most. With names of 512 bytes each its blob stays below 24 bits.
+CHUNK_BYTES: Final = 8 << 20
+CHUNK_MESSAGES: Final = 8192
+#: Ids in one chunk may skip this many at a time (messages settled before they were written).
+GAP: Final = 4096
+
+#: Frame header, content header up to the body size: its payload's size, the body's size.
+_SIZES: Final = struct.Struct(">3xI4xQ").unpack_from
+
+
+def key_of(lane: int, position: int) -> int:
+    """The key of a lane's position."""
+    return lane << POSITION_BITS | position
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Messages with ids from `first_id` on: one place and one checksum each, 0 for a hole."""
+
+    first_id: int
+    places: array[int]
+    checksums: bytes
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A message that is bound by itself."""
+
+    id: int
+    checksum: bytes
+    header: bytes
+    body: bytes
+
+
+@dataclass(slots=True)
+class Stay:
+    """Messages first_id to last_id are in a lane; key = id + shift."""
+
+    shift: int
+    first_id: int
+    last_id: int
+    flags: int
+    priority: int
+    expires_at: int | None
+
+    def follows(self, other: Stay) -> bool:
+        """It continues the other one without a seam."""
+        return (
+            self.shift == other.shift
+            and self.first_id == other.last_id + 1
+            and self.flags == other.flags
+            and self.priority == other.priority
+            and self.expires_at == other.expires_at
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Messages first_id to last_id are in `lanes` lanes each."""
+
+    first_id: int
+    last_id: int
+    lanes: int
+
+
+@dataclass(slots=True)
+class Change:
+    """How a lane's counters change. They count persistent messages only."""
+
+    next_position: int = 0
+    messages: int = 0
+    body_bytes: int = 0
+    delivered_upto: int = 0
+
+
+@dataclass(slots=True)
+class Packed:
+    """A batch, ready to be bound. Ranges are closed: first and last belong to them."""
+
+    number: int
+    defines: list[Command]
+    chunks: list[Chunk] = field(default_factory=list)
+    large: list[Large] = field(default_factory=list)
+    stays: list[Stay] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+    #: Keys that are done with, and the ids of their messages where no other lane has them.
+    gone_keys: list[tuple[int, int]] = field(default_factory=list)
+    gone_ids: list[tuple[int, int]] = field(default_factory=list)
+    #: Keys that are done with and whose messages must be looked up and counted down.
+    released: list[tuple[int, int]] = field(default_factory=list)
+    garbage: list[tuple[int, int]] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    changes: dict[int, Change] = field(default_factory=dict)
+
+    def change(self, lane: int) -> Change:
+        """The counters of a lane."""
+        found = self.changes.get(lane)
+        if found is None:
+            found = self.changes[lane] = Change()
+        return found
+
+
+def pack(batch: Batch) -> Packed:
+    """Read a batch completely."""
+    packed = Packed(batch.number, list(batch.defines))
+    messages = _Messages(packed)
+    for append in batch.appends:
+        messages.add(append)
+    messages.flush()
+    packed.stays = _joined(packed.stays)
+    for settle in batch.settles:
+        _settle(packed, settle)
+    for purge in batch.purges:
+        first, last = key_of(purge.lane, purge.low), key_of(purge.lane, purge.high) - 1
+        packed.garbage.append((first, last))
+        change = packed.change(purge.lane)
+        change.messages -= purge.messages
+        change.body_bytes -= purge.body_bytes
+    for drop in batch.drops:
+        packed.dropped.extend(drop.lanes)
+    for mark in batch.marks:
+        change = packed.change(mark.lane)
+        change.delivered_upto = max(change.delivered_upto, mark.upto)
+    return packed
+
+
+def _settle(packed: Packed, settle: Settle) -> None:
+    lane, low, count = settle.lane, settle.lo, settle.hi - settle.lo
+    keys = key_of(lane, low), key_of(lane, settle.hi) - 1
+    if not settle.transient:
+        change = packed.change(lane)
+        change.messages -= count
+        change.body_bytes -= settle.body_bytes
+    if settle.shared or settle.first_id <= 0:
+        packed.released.append(keys)
+    else:
+        packed.gone_keys.append(keys)
+        packed.gone_ids.append((settle.first_id, settle.first_id + count - 1))
+
+
+def _joined(stays: list[Stay]) -> list[Stay]:
+    """Sorted by key, so that each leaf of the tree is visited once, and without seams."""
+    if len(stays) < 2:
+        return stays
+    stays.sort(key=lambda stay: stay.shift + stay.first_id)
+    joined = [stays[0]]
+    for stay in stays[1:]:
+        if stay.follows(joined[-1]):
+            joined[-1].last_id = stay.last_id
+        else:
+            joined.append(stay)
+    return joined
+
+
+class _Messages:
+    """Gathers the messages of all appends and packs them chunk by chunk."""
+
+    def __init__(self, packed: Packed) -> None:
+        self._packed = packed
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ids: list[int] = []
+        self._names: list[bytes] = []
+        self._contents: list[bytes] = []
+        self._size_bytes = 0
+
+    def add(self, append: Append) -> None:
+        """Take an append's messages, each once, and note where they stay."""
+        run, targets = append.run, append.targets
+        for target in targets:
+            for low, high in _alive(target):
+                self._stay(target, run.first_id, low, high)
+                change = self._packed.change(target.lane)
+                if not target.transient:
+                    change.messages += high - low
+                    change.body_bytes += run.bytes_of(low, high)
+                change.next_position = max(change.next_position, target.base + high)
+        for low, high, lanes in _copies(targets):
+            self._take(run, low, high)
+            if lanes > 1:
+                share = Share(run.first_id + low, run.first_id + high - 1, lanes)
+                self._packed.shares.append(share)
+
+    def _stay(self, target: Target, first_id: int, low: int, high: int) -> None:
+        stay = Stay(
+            key_of(target.lane, target.base) - first_id,
+            first_id + low,
+            first_id + high - 1,
+            TRANSIENT if target.transient else 0,
+            target.priority,
+            target.deadline_ms or None,
+        )
+        self._packed.stays.append(stay)
+
+    def _take(self, run: Run, low: int, high: int) -> None:
+        first_id = run.first_id + low
+        if not self._fits(first_id, run.size_bytes, high - low):
+            self.flush()
+        if run.size_bytes > LARGE_BYTES and not _is_small(run):
+            self._take_each(run, low, high)
+            return
+        self._size_bytes += run.size_bytes
+        self._ids.extend(range(first_id, run.first_id + high))
+        self._contents.extend(run.contents[low:high])
+        if run.names_each is None:
+            self._names.extend([run.names] * (high - low))
+        else:
+            self._names.extend(run.names_each[low:high])
+
+    def _fits(self, id_: int, size_bytes: int, count: int) -> bool:
+        ids = self._ids
+        return not ids or (
+            ids[-1] < id_ <= ids[-1] + GAP
+            and self._size_bytes + size_bytes <= CHUNK_BYTES
+            and len(ids) + count <= CHUNK_MESSAGES
+        )
+
+    def _take_each(self, run: Run, low: int, high: int) -> None:
+        """One by one: large ones aside, chunks cut where they are full."""
+        for index in range(low, high):
+            content, names, id_ = run.contents[index], run.names_of(index), run.first_id + index
+            if len(content) > LARGE_BYTES:
+                self._packed.large.append(_large(id_, names, content))
+                continue
+            if not self._fits(id_, len(content), 1):
+                self.flush()
+            self._size_bytes += len(content)
+            self._ids.append(id_)
+            self._names.append(names)
+            self._contents.append(content)
+
+    def flush(self) -> None:  # hot: tests/bench/store.py
+        """Pack what was gathered into a chunk."""
+        ids, contents = self._ids, self._contents
+        if not ids:
+            return
+        sizes = list(map(_SIZES, contents))
+        headers = [
+            names + content[7 : 7 + size]
+            for names, content, (size, _) in zip(self._names, contents, sizes, strict=True)
+        ]
+        bodies = [
+            # One body frame is the rule; more of them are joined without their framing.
+            content[size + 15 : -1] if len(content) == size + length + 16 else body(content)
+            for content, (size, length) in zip(contents, sizes, strict=True)
+        ]
+        checksums = array("I", map(crc32, bodies, map(crc32, headers)))
+        places = _places(list(map(len, headers)), list(map(len, bodies)))
+        first = ids[0]
+        if ids[-1] - first >= len(ids):
+            places, checksums = _spread(ids, places, checksums)
+        parts = [b""] * (2 * len(ids))
+        parts[::2] = headers
+        parts[1::2] = bodies
+        chunk = Chunk(first, places, _big_endian(checksums), b"".join(parts))
+        self._packed.chunks.append(chunk)
+        self._clear()
+
+
+def _alive(target: Target) -> Iterator[tuple[int, int]]:
+    """The stretches of a target that were not settled before they were written."""
+    low, high, dead = target.lo, target.hi, target.dead
+    if dead is None:
+        if low < high:
+            yield low, high
+        return
+    while (low := dead.find(0, low, high)) >= 0:
+        end = dead.find(1, low, high)
+        end = high if end < 0 else end
+        yield low, end
+        low = end
+
+
+def _copies(targets: list[Target]) -> list[tuple[int, int, int]]:
+    """Stretches of a run that are alive in the same number of lanes: (low, high, lanes)."""
+    first = targets[0]
+    if all(t.lo == first.lo and t.hi == first.hi and t.dead is None for t in targets):
+        return [(first.lo, first.hi, len(targets))] if first.lo < first.hi else []
+    steps: dict[int, int] = {}
+    for target in targets:
+        for low, high in _alive(target):
+            steps[low] = steps.get(low, 0) + 1
+            steps[high] = steps.get(high, 0) - 1
+    stretches: list[tuple[int, int, int]] = []
+    lanes, begin = 0, 0
+    for at in sorted(steps):
+        if lanes:
+            stretches.append((begin, at, lanes))
+        lanes += steps[at]
+        begin = at
+    return stretches
+
+
+def _is_small(run: Run) -> bool:
+    """None of its messages must be bound by itself."""
+    return (
+        run.size_bytes <= CHUNK_BYTES
+        and len(run.contents) <= CHUNK_MESSAGES
+        and max(map(len, run.contents)) <= LARGE_BYTES
+    )
+
+
+def _places(headers: list[int], bodies: list[int]) -> array[int]:
+    offsets = accumulate(map(add, headers, bodies), initial=0)
+    return array(
+        "q",
+        [
+            offset << 2 * SIZE_BITS | body << SIZE_BITS | header
+            for offset, header, body in zip(offsets, headers, bodies, strict=False)
+        ],
+    )
+
+
+def _spread(
+    ids: list[int], places: array[int], checksums: array[int]
+) -> tuple[array[int], array[int]]:
+    """The same with holes where ids are missing."""
+    first, count = ids[0], ids[-1] - ids[0] + 1
+    wide_places, wide_checksums = array("q", bytes(8 * count)), array("I", bytes(4 * count))
+    for id_, place, checksum in zip(ids, places, checksums, strict=True):
+        wide_places[id_ - first] = place
+        wide_checksums[id_ - first] = checksum
+    return wide_places, wide_checksums
+
+
+def _large(id_: int, names: bytes, content: bytes) -> Large:
+    header, payload = names + header_payload(content), body(content)
+    return Large(id_, checksum_of(header, payload), header, payload)
+
+
+def _big_endian(checksums: array[int]) -> bytes:
+    if sys.byteorder == "little":
+        checksums.byteswap()
+    return checksums.tobytes()
+
+
+def checksum_of(header: bytes, payload: bytes) -> bytes:
+    """What is stored beside a message: CRC-32 over both, most significant byte first."""
+    return crc32(payload, crc32(header)).to_bytes(4, "big")

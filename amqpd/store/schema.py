@@ -1,0 +1,269 @@
+"""The file's schema: its versions and how one becomes the next.
+
+Created and migrated with sqlite-utils over the standard library's connection, strictly before
+the store opens the file with its own driver (two SQLite libraries on one open file lose data).
+Each migration is one transaction that also raises `user_version`; the file is left
+checkpointed, so that the version can be read from its first page without opening it. A file
+of a newer version is refused and not touched.
+
+Tables are for the broker, views for people: `sqlite-utils tables`, `sqlite-utils query`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from amqpd.store import StoreDamaged, StoreNewer
+from amqpd.store.views import VIEWS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlite_utils import Database, Migrations
+
+#: The version that this code reads and writes.
+VERSION: Final = 1
+#: "AMQP" in the file's header tells our files from others'.
+APPLICATION_ID: Final = 0x414D5150
+
+_HEADER_BYTES: Final = 100
+_MAGIC: Final = b"SQLite format 3\0"
+
+
+def version_of(path: Path) -> int:
+    """The schema version of a file; 0 for none yet.
+
+    Reads the file's header only. Must not be called while this process has the file open:
+    closing it again would drop SQLite's locks.
+
+    Raises:
+        StoreDamaged: it is not a file of ours.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return 0
+    if not header:
+        return 0
+    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
+        raise StoreDamaged(path, f"store {path}: not a SQLite database; move it away to begin anew")
+    version = int.from_bytes(header[60:64], "big")
+    if version and int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise StoreDamaged(path, f"store {path}: a database, but not of amqpd; choose another path")
+    return version
+
+
+def migrate(path: Path, page_size: int = 16384) -> None:
+    """Bring a file to `VERSION`, creating it where there is none; free where it is current.
+
+    Raises:
+        StoreNewer: a newer version has written it.
+        StoreDamaged: it is not a file of ours, or cannot be migrated.
+    """
+    found = version_of(path)
+    if found > VERSION:
+        raise StoreNewer(path, newer(path, found))
+    if found == VERSION:
+        return
+    # Owner only from the first moment; SQLite gives its other files the same mode.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        _migrate(path, page_size)
+    except sqlite3.Error as error:
+        raise StoreDamaged(path, f"store {path}: cannot be migrated: {error}") from error
+    _sync_directory(path)
+
+
+def newer(path: Path, found: object) -> str:
+    """What to tell about a file of a newer version."""
+    return (
+        f"store {path}: written by a newer amqpd (schema {found}, this one knows {VERSION}); "
+        "start that version, or choose another data directory"
+    )
+
+
+def _migrate(path: Path, page_size: int) -> None:
+    # 90 ms of imports that only a first start or a new version needs.
+    from sqlite_utils import Database
+
+    connection = sqlite3.connect(path)
+    try:
+        for pragma in (
+            f"page_size = {page_size}",
+            "auto_vacuum = INCREMENTAL",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        _migrations().apply(database)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _migrations() -> Migrations:
+    from sqlite_utils import Migrations
+
+    migrations = Migrations("amqpd")
+
+    @migrations(name="1-first")
+    def first(database: Database) -> None:
+        _create_messages(database)
+        _create_definitions(database)
+        for name, sql in VIEWS.items():
+            database.create_view(name, sql)
+        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        database.execute("PRAGMA user_version = 1")
+
+    return migrations
+
+
+def _table(database: Database, name: str, pk: str | tuple[str, ...], /, **columns: type) -> None:
+    """A strict table without nulls; a column whose name ends in `_` may be null."""
+    kinds = {column.rstrip("_"): kind for column, kind in columns.items()}
+    # An integer key is the row id, which is never null.
+    required = {c for c in kinds if c in columns and not (c == pk and kinds[c] is int)}
+    database.create_table(name, kinds, pk=pk, not_null=required, strict=True)
+
+
+def _create_messages(database: Database) -> None:
+    _table(database, "message", "id", id=int, checksum=bytes, header=bytes, body=bytes)
+    _table(
+        database,
+        "queue_message",
+        "key",
+        key=int,
+        message_id=int,
+        flags=int,
+        priority=int,
+        expires_at_=int,
+    )
+    database.execute(
+        "CREATE INDEX queue_message_transient ON queue_message(message_id) WHERE flags & 1"
+    )
+    _table(database, "message_share", "message_id", message_id=int, lanes=int)
+    _table(database, "garbage", "first_key", first_key=int, last_key=int)
+    _table(
+        database,
+        "lane",
+        "id",
+        id=int,
+        vhost=str,
+        queue=str,
+        level=int,
+        next_position=int,
+        messages=int,
+        body_bytes=int,
+        delivered_upto=int,
+    )
+    database.execute("CREATE INDEX lane_queue ON lane(vhost, queue)")
+    _table(
+        database,
+        "quarantine",
+        "id",
+        id=int,
+        lane=int,
+        position=int,
+        message_id=int,
+        reason=str,
+        checksum_=bytes,
+        header_=bytes,
+        body_=bytes,
+        found_at=str,
+    )
+    _table(database, "state", "name", name=str, value=int)
+    database.execute("INSERT INTO state(name, value) VALUES ('clean', 1)")
+
+
+def _create_definitions(database: Database) -> None:
+    _table(
+        database,
+        "vhost",
+        "name",
+        name=str,
+        description=str,
+        tags=str,
+        default_queue_type=str,
+        tracing=int,
+    )
+    _table(database, "user", "name", name=str, password_hash=str, hashing_algorithm=str, tags=str)
+    _table(
+        database,
+        "permission",
+        ("user", "vhost"),
+        user=str,
+        vhost=str,
+        configure=str,
+        write=str,
+        read=str,
+    )
+    _table(
+        database,
+        "topic_permission",
+        ("user", "vhost", "exchange"),
+        user=str,
+        vhost=str,
+        exchange=str,
+        write=str,
+        read=str,
+    )
+    _table(
+        database,
+        "exchange",
+        ("vhost", "name"),
+        vhost=str,
+        name=str,
+        kind=str,
+        durable=int,
+        auto_delete=int,
+        internal=int,
+        arguments=bytes,
+        arguments_text=str,
+    )
+    _table(
+        database,
+        "queue",
+        ("vhost", "name"),
+        vhost=str,
+        name=str,
+        durable=int,
+        exclusive=int,
+        auto_delete=int,
+        arguments=bytes,
+        arguments_text=str,
+        lanes=str,
+    )
+    _table(
+        database,
+        "binding",
+        ("vhost", "source", "destination", "destination_kind", "routing_key", "arguments"),
+        vhost=str,
+        source=str,
+        destination=str,
+        destination_kind=str,
+        routing_key=str,
+        arguments=bytes,
+        arguments_text=str,
+    )
+    _table(
+        database,
+        "parameter",
+        ("component", "vhost", "name"),
+        component=str,
+        vhost=str,
+        name=str,
+        value=str,
+    )
+    database.execute("CREATE INDEX binding_destination ON binding(vhost, destination)")

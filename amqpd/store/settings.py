@@ -1,0 +1,31 @@
+"""The store's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from amqpd.store.driver import DriverName
+
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How the store writes. The defaults are measured; few have a reason to change them."""
+
+    #: False: commits are not synced, a confirm survives a crash of the process only.
+    sync: bool = True
+    #: The SQLite library; `auto` takes apsw where it is installed.
+    driver: DriverName = "auto"
+    #: Of a new file. 4096 writes less where nearly all commits are tiny.
+    page_size_bytes: int = 16384
+    #: The WAL is moved into the database once it is larger than this.
+    wal_limit_bytes: int = 64 * MIB
+    #: SQLite's page cache of the writing connection.
+    cache_bytes: int = 64 * MIB
+    #: Rows deleted at a time behind a purge or a dropped queue.
+    sweep_rows: int = 2000
+    #: Free space is given back to the file system above this much and half of the file.
+    vacuum_above_bytes: int = 16 * MIB

@@ -1,0 +1,190 @@
+"""The store on SQLite: one file, one writer, one reader, one lock.
+
+The data directory holds `amqpd.db`, what SQLite puts beside it, and `lock`, which one process
+at a time holds. Nothing of the directory is touched before the lock is ours.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from amqpd.store import (
+    Post,
+    ReadDone,
+    Snapshot,
+    StoreDamaged,
+    StoreLocked,
+    StoreNewer,
+    WriteDone,
+)
+from amqpd.store.driver import SqlError, select
+from amqpd.store.packing import pack
+from amqpd.store.reader import Read, Reader
+from amqpd.store.schema import VERSION, migrate, newer
+from amqpd.store.settings import StoreSettings
+from amqpd.store.tables import Tables
+from amqpd.store.writer import BUSY_MS, Write, Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from amqpd.broker.journal import Batch
+    from amqpd.store.driver import Connection, Driver
+
+log = logging.getLogger(__name__)
+
+FILE: Final = "amqpd.db"
+LOCK: Final = "lock"
+
+_READER_CACHE_KIB: Final = 8192
+
+
+class SqliteStore:
+    """A `Store` in a directory of its own; see the package for how it works.
+
+    Without `sync` a confirm survives a crash of the process, not one of the machine.
+    """
+
+    def __init__(self, directory: Path, post: Post, settings: StoreSettings | None = None) -> None:
+        self.path = directory / FILE
+        self._directory = directory
+        self._post = post
+        self._settings = settings or StoreSettings()
+        self._lock: int | None = None
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+
+    @property
+    def quarantined(self) -> int:
+        """How many damaged messages were set aside since the start."""
+        return 0 if self._writer is None else self._writer.quarantined
+
+    def open(self) -> Snapshot:
+        """Create, migrate or recover the file, and tell what it holds.
+
+        Raises:
+            StoreLocked: another process has it.
+            StoreNewer: a newer version has written it.
+            StoreDamaged: it cannot be read.
+        """
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = lock(self._directory / LOCK)
+        try:
+            return self._open()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def _open(self) -> Snapshot:
+        migrate(self.path, self._settings.page_size_bytes)
+        driver = select(self._settings.driver)
+        log.info("store %s: SQLite %s (%s)", self.path, driver.version, driver.name)
+        opened: list[Connection] = []
+        try:
+            return self._start(driver, opened)
+        except (SqlError, StoreNewer) as error:
+            for connection in opened:
+                connection.close()
+            if isinstance(error, StoreNewer):
+                raise
+            text = f"store {self.path}: cannot be opened: {error}"
+            raise StoreDamaged(self.path, text) from error
+
+    def _start(self, driver: Driver, opened: list[Connection]) -> Snapshot:
+        connection = driver.open(self.path, read_only=False)
+        opened.append(connection)
+        self._prepare(connection)
+        tables = Tables(driver, connection)
+        connection.run("BEGIN IMMEDIATE")
+        snapshot = tables.snapshot()
+        tables.begin_life()
+        connection.run("COMMIT")
+        reading = driver.open(self.path, read_only=True)
+        opened.append(reading)
+        for pragma in ("query_only = 1", f"cache_size = -{_READER_CACHE_KIB}", "mmap_size = 0"):
+            reading.run(f"PRAGMA {pragma}")
+        life = snapshot.next_message_id
+        self._writer = Writer(self.path, connection, tables, self._settings, life, self._post)
+        self._reader = Reader(self.path, reading, life, self._post, self._writer.put)
+        self._writer.start()
+        self._reader.start()
+        return snapshot
+
+    def _prepare(self, connection: Connection) -> None:
+        settings = self._settings
+        for pragma in (
+            f"busy_timeout = {BUSY_MS}",
+            "journal_mode = WAL",
+            f"synchronous = {'FULL' if settings.sync else 'OFF'}",
+            "wal_autocheckpoint = 0",
+            f"cache_size = -{settings.cache_bytes // 1024}",
+            "mmap_size = 0",
+            # Distributions switch it on: each settle would write zeros over the pages.
+            "secure_delete = 0",
+            "temp_store = MEMORY",
+        ):
+            connection.run(f"PRAGMA {pragma}")
+        version = connection.run("PRAGMA user_version")[0][0]
+        if version != VERSION:
+            # Only where a newer version was killed while it migrated: the WAL knows, the file's
+            # first page does not yet.
+            raise StoreNewer(self.path, newer(self.path, version))
+
+    def write(self, batch: Batch, done: WriteDone) -> None:
+        """Commit a batch as a whole; `done` gets its number once it is on disk."""
+        assert self._writer is not None
+        self._writer.put(Write(pack(batch), done))
+
+    def read(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: ReadDone,
+    ) -> None:
+        """Committed messages with `from_position <= position < upto_position`, in order."""
+        assert self._reader is not None
+        read = Read(lane, from_position, upto_position, max_messages, max_bytes, done)
+        self._reader.put(read)
+
+    def close(self) -> None:
+        """Wait for what was handed in, note that the stop was clean, close the files."""
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
+        if self._writer is not None:
+            self._writer.stop()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def lock(path: Path) -> int:
+    """Take the lock of a data directory; the descriptor holds it.
+
+    Raises:
+        StoreLocked: another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        os.close(descriptor)
+        who = f"process {owner}" if owner else "another process"
+        raise StoreLocked(
+            path,
+            f"data directory {path.parent}: in use by {who}; "
+            "stop it, or choose another data directory",
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor

@@ -1,0 +1,308 @@
+"""Messages in tables: the statements that apply a batch, and those that clean up behind it.
+
+One statement per table whatever the number of messages, because each one gives the
+interpreter's lock away and takes it back (`executemany` in a thread starves the event loop
+with gaps of 20 to 450 ms). The caller owns the transaction.
+"""
+
+# ruff: noqa: S608 - what is put into statements are names of ours; values are bound
+from __future__ import annotations
+
+import json
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from amqpd.store import LaneState, Snapshot
+from amqpd.store.catalogue import Catalogue
+from amqpd.store.packing import POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from amqpd.store.driver import Connection, Driver, Value
+    from amqpd.store.packing import Change, Chunk, Packed
+
+_OFFSET_BITS: Final = 2 * SIZE_BITS
+_SIZE: Final = (1 << SIZE_BITS) - 1
+
+_MESSAGES: Final = f"""
+INSERT INTO message(id, checksum, header, body)
+SELECT ?1 + {{index}}, substr(?4, 4 * ({{index}}) + 1, 4),
+       substr(?3, (n.value >> {_OFFSET_BITS}) + 1, n.value & {_SIZE}),
+       substr(?3, (n.value >> {_OFFSET_BITS}) + (n.value & {_SIZE}) + 1,
+              (n.value >> {SIZE_BITS}) & {_SIZE})
+FROM {{source}} WHERE n.value
+"""
+
+#: Rows of lanes come from the messages just written: nothing is packed for them.
+_STAY: Final = """
+INSERT INTO queue_message(key, message_id, flags, priority, expires_at)
+SELECT id + ?1, id, ?4, ?5, ?6 FROM message WHERE id BETWEEN ?2 AND ?3
+"""
+
+_STAYS: Final = """
+WITH stay AS MATERIALIZED (
+    SELECT json_extract(value, '$[0]') AS shift, json_extract(value, '$[1]') AS first_id,
+           json_extract(value, '$[2]') AS last_id, json_extract(value, '$[3]') AS flags,
+           json_extract(value, '$[4]') AS priority, json_extract(value, '$[5]') AS expires_at
+    FROM json_each(?1))
+INSERT INTO queue_message(key, message_id, flags, priority, expires_at)
+SELECT m.id + shift, m.id, flags, priority, expires_at
+FROM stay CROSS JOIN message m WHERE m.id BETWEEN first_id AND last_id
+"""
+
+_SHARE: Final = """
+INSERT INTO message_share(message_id, lanes)
+SELECT id, ?3 FROM message WHERE id BETWEEN ?1 AND ?2
+"""
+
+_CHANGES: Final = """
+UPDATE lane SET
+    next_position = max(lane.next_position, c.next_position),
+    messages = lane.messages + c.messages,
+    body_bytes = lane.body_bytes + c.body_bytes,
+    delivered_upto = max(lane.delivered_upto, c.delivered_upto)
+FROM (
+    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS next_position,
+           json_extract(value, '$[2]') AS messages, json_extract(value, '$[3]') AS body_bytes,
+           json_extract(value, '$[4]') AS delivered_upto
+    FROM json_each(?1)) AS c
+WHERE lane.id = c.id
+"""
+
+#: Messages that lanes let go, with the number of lanes that do; one life of a statement.
+_RELEASED: Final = "CREATE TEMP TABLE released(message_id INTEGER PRIMARY KEY, lanes INTEGER)"
+
+_RELEASE: Final = """
+INSERT INTO released SELECT message_id, count(*) FROM queue_message WHERE {which}
+GROUP BY message_id ON CONFLICT(message_id) DO UPDATE SET lanes = lanes + excluded.lanes
+"""
+
+_COUNT_DOWN: Final = (
+    """
+UPDATE message_share SET lanes = message_share.lanes - r.lanes
+FROM released r WHERE r.message_id = message_share.message_id
+""",
+    """
+DELETE FROM message WHERE id IN (SELECT message_id FROM released) AND NOT EXISTS (
+    SELECT 1 FROM message_share s WHERE s.message_id = message.id AND s.lanes > 0)
+""",
+    """
+DELETE FROM message_share WHERE lanes < 2 AND message_id IN (SELECT message_id FROM released)
+""",
+    "DELETE FROM released",
+)
+
+#: Below this length a range joins the others in one list; above it is a statement of its own.
+_SHORT: Final = 32
+#: So many ranges are statements of their own anyway: no list is made for them.
+_FEW: Final = 4
+
+_QUARANTINE: Final = """
+INSERT INTO quarantine(lane, position, message_id, reason, checksum, header, body, found_at)
+SELECT ?2, ?3, q.message_id, ?4, m.checksum, m.header, m.body, datetime('now')
+FROM queue_message q LEFT JOIN message m ON m.id = q.message_id WHERE q.key = ?1
+"""
+
+
+class Tables:
+    """The message tables over the writing connection."""
+
+    def __init__(self, driver: Driver, connection: Connection) -> None:
+        self.catalogue = Catalogue(connection)
+        self._connection = connection
+        self._run = connection.run
+        source = {"source": driver.source(1), "index": driver.index}
+        self._messages = _MESSAGES.format(source=driver.source(2), index=driver.index)
+        self._forget_keys = "DELETE FROM queue_message WHERE key IN (SELECT value FROM {source})"
+        self._forget_keys = self._forget_keys.format_map(source)
+        self._forget_ids = "DELETE FROM message WHERE id IN (SELECT value FROM {source})"
+        self._forget_ids = self._forget_ids.format_map(source)
+        self._run(_RELEASED)
+
+    # -- a batch -------------------------------------------------------------------------
+
+    def apply(self, packed: Packed) -> None:
+        """Everything that a batch changes, in the order that the journal promises."""
+        for command in packed.defines:
+            self.catalogue.apply(command)
+        self._append(packed)
+        self._forget(packed.gone_keys, self._forget_keys, "queue_message", "key")
+        self._forget(packed.gone_ids, self._forget_ids, "message", "id")
+        if packed.released:
+            self._let_go(packed.released)
+        for keys in packed.garbage:
+            self._throw_away(keys)
+        for lane in packed.dropped:
+            self._throw_away((key_of(lane, 0), key_of(lane + 1, 0) - 1))
+            self._run("DELETE FROM lane WHERE id = ?", [lane])
+        if packed.changes:
+            self._run(_CHANGES, [_counters(packed.changes)])
+
+    def _append(self, packed: Packed) -> None:
+        for chunk in packed.chunks:
+            self._insert(chunk)
+        for large in packed.large:
+            self._run(
+                "INSERT INTO message(id, checksum, header, body) VALUES (?, ?, ?, ?)",
+                [large.id, large.checksum, large.header, large.body],
+            )
+        stays = packed.stays
+        if len(stays) <= _FEW:
+            for s in stays:
+                self._run(
+                    _STAY, [s.shift, s.first_id, s.last_id, s.flags, s.priority, s.expires_at]
+                )
+        else:
+            rows = [
+                [s.shift, s.first_id, s.last_id, s.flags, s.priority, s.expires_at] for s in stays
+            ]
+            self._run(_STAYS, [json.dumps(rows)])
+        for share in packed.shares:
+            self._run(_SHARE, [share.first_id, share.last_id, share.lanes])
+
+    def _insert(self, chunk: Chunk) -> None:
+        places = self._connection.numbers(chunk.places)
+        self._run(self._messages, [chunk.first_id, places, chunk.blob, chunk.checksums])
+
+    def _forget(
+        self, ranges: Sequence[tuple[int, int]], listed: str, table: str, column: str
+    ) -> None:
+        """Delete rows: long ranges one by one, short ones together as a list."""
+        few = len(ranges) <= _FEW
+        numbers: array[int] = array("q")
+        statement = f"DELETE FROM {table} WHERE {column} BETWEEN ? AND ?"
+        for first, last in ranges:
+            if few or last - first >= _SHORT:
+                self._run(statement, [first, last])
+            else:
+                numbers.extend(range(first, last + 1))
+        if numbers:
+            self._run(listed, [self._connection.numbers(numbers)])
+
+    def _let_go(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Remove keys; their messages go with the last lane that has them."""
+        which = "key BETWEEN ? AND ?"
+        for keys in ranges:
+            self._run(_RELEASE.format(which=which), keys)
+            self._run(f"DELETE FROM queue_message WHERE {which}", keys)
+        for statement in _COUNT_DOWN:
+            self._run(statement)
+
+    def _throw_away(self, keys: tuple[int, int]) -> None:
+        self._run(
+            "INSERT INTO garbage(first_key, last_key) VALUES (?, ?) ON CONFLICT(first_key) "
+            "DO UPDATE SET last_key = max(last_key, excluded.last_key)",
+            keys,
+        )
+
+    # -- behind it -----------------------------------------------------------------------
+
+    def sweep(self, rows: int) -> bool:
+        """Delete up to so many rows that were purged or dropped; True if that was all."""
+        found = self._run("SELECT first_key, last_key FROM garbage LIMIT 1")
+        if not found:
+            return True
+        first, last = map(_int, found[0])
+        cut = self._run(
+            "SELECT key FROM queue_message WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1 OFFSET ?",
+            [first, last, rows - 1],
+        )
+        self._let_go([(first, _int(cut[0][0]) if cut else last)])
+        if not cut:
+            self._run("DELETE FROM garbage WHERE first_key = ?", [first])
+        return False
+
+    def sweep_transient(self, life: int, rows: int) -> bool:
+        """Delete up to so many transient rows with message ids below `life`; True if all."""
+        which = f"flags & {TRANSIENT} AND message_id < ?"
+        cut = self._run(
+            f"SELECT message_id FROM queue_message WHERE {which} "
+            "ORDER BY message_id LIMIT 1 OFFSET ?",
+            [life, rows - 1],
+        )
+        upto = _int(cut[0][0]) + 1 if cut else life
+        self._run(_RELEASE.format(which=which), [upto])
+        self._run(f"DELETE FROM queue_message WHERE {which}", [upto])
+        for statement in _COUNT_DOWN:
+            self._run(statement)
+        return not cut
+
+    def quarantine(self, lane: int, position: int, reason: str) -> bool:
+        """Move a damaged message of a lane aside; False if it is gone already."""
+        key = key_of(lane, position)
+        found = self._run(
+            "SELECT q.flags, coalesce(length(m.body), 0) FROM queue_message q "
+            "LEFT JOIN message m ON m.id = q.message_id WHERE q.key = ?",
+            [key],
+        )
+        if not found:
+            return False
+        flags, body_bytes = map(_int, found[0])
+        self._run(_QUARANTINE, [key, lane, position, reason])
+        self._let_go([(key, key)])
+        if not flags & TRANSIENT:
+            self._run(
+                "UPDATE lane SET messages = messages - 1, body_bytes = body_bytes - ? WHERE id = ?",
+                [body_bytes, lane],
+            )
+        return True
+
+    # -- start and stop ------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What the tables hold, in O(definitions and lanes)."""
+        lanes = {
+            _int(id_): LaneState(_int(next_position), _int(messages), _int(size), _int(upto))
+            for id_, next_position, messages, size, upto in self._run(
+                "SELECT id, next_position, messages, body_bytes, delivered_upto FROM lane"
+            )
+        }
+        return Snapshot(
+            clean=bool(self._number("SELECT value FROM state WHERE name = 'clean'")),
+            commands=self.catalogue.commands(),
+            lanes=lanes,
+            next_message_id=1 + self._last_message_id(),
+            next_lane_id=1 + self._last_lane_id(),
+        )
+
+    def begin_life(self) -> None:
+        """From now on a stop is not clean."""
+        self._run("UPDATE state SET value = 0 WHERE name = 'clean'")
+
+    def end_life(self) -> None:
+        """The stop is a clean one."""
+        self._run("UPDATE state SET value = 1 WHERE name = 'clean'")
+
+    def _number(self, sql: str) -> int:
+        return _int(self._run(sql)[0][0])
+
+    def _last_message_id(self) -> int:
+        return max(
+            self._number("SELECT coalesce(max(id), 0) FROM message"),
+            self._number("SELECT coalesce(max(message_id), 0) FROM message_share"),
+            self._number(
+                f"SELECT coalesce(max(message_id), 0) FROM queue_message WHERE flags & {TRANSIENT}"
+            ),
+        )
+
+    def _last_lane_id(self) -> int:
+        """The highest lane that has rows of any kind: its id must not be given again."""
+        keys = max(
+            self._number("SELECT coalesce(max(key), 0) FROM queue_message"),
+            self._number("SELECT coalesce(max(first_key), 0) FROM garbage"),
+        )
+        return max(self._number("SELECT coalesce(max(id), 0) FROM lane"), keys >> POSITION_BITS)
+
+
+def _counters(changes: dict[int, Change]) -> str:
+    rows = [
+        [lane, c.next_position, c.messages, c.body_bytes, c.delivered_upto]
+        for lane, c in changes.items()
+    ]
+    return json.dumps(rows)
+
+
+def _int(value: Value) -> int:
+    assert isinstance(value, int)
+    return value

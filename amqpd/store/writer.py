@@ -1,0 +1,294 @@
+"""The writer: one thread, one connection, the only one that writes and checkpoints.
+
+A batch is one transaction and one sync. What must be done but nobody waits for is done when
+no batch is there, in steps of a few milliseconds: moving the WAL into the database, deleting
+rows of purged and dropped lanes, setting damaged messages aside, giving free space back.
+Those steps are not synced by themselves; the next batch's sync covers them, and if they are
+lost they are done again.
+
+A full disk met before the sync is reported as `StoreFull`: rolled back, nothing written, the
+batch may come again. Every other error is final. A failed sync in particular must not be
+tried again: the kernel reports it once and may have dropped the pages.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final, Literal
+
+from amqpd.store import Post, StoreFailed, StoreFull, WriteDone
+from amqpd.store.driver import BUSY, FULL, SqlError
+from amqpd.store.wal import WalGauge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from amqpd.store.driver import Connection
+    from amqpd.store.packing import Packed
+    from amqpd.store.settings import StoreSettings
+    from amqpd.store.tables import Tables
+
+log = logging.getLogger(__name__)
+
+#: How long nothing must have happened before free space is given back, and between steps.
+QUIET_S: Final = 1.0
+VACUUM_PAUSE_S: Final = 0.02
+#: Pages moved in one step; 32 of them take a few milliseconds.
+VACUUM_PAGES: Final = 32
+#: After a chore found the disk full.
+FULL_PAUSE_S: Final = 5.0
+#: The WAL grows past its limit only while a reader holds on to it.
+WAL_ALARM: Final = 4
+#: Of SQLite's own wait for a foreign process that writes into our file.
+BUSY_MS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A batch and who waits for it."""
+
+    packed: Packed
+    done: WriteDone
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A message that must not be handed out."""
+
+    lane: int
+    position: int
+    reason: str
+
+
+Job = Write | Damaged | None
+
+
+class Writer:
+    """Writes batches in the order in which they are handed in, each as a whole."""
+
+    def __init__(
+        self,
+        path: Path,
+        connection: Connection,
+        tables: Tables,
+        settings: StoreSettings,
+        life: int,
+        post: Post,
+    ) -> None:
+        self._path = path
+        self._connection = connection
+        self._tables = tables
+        self._settings = settings
+        self._life = life
+        self._post = post
+        self._inbox: SimpleQueue[Job] = SimpleQueue()
+        self._failure: StoreFailed | None = None
+        self._wal_alarm = False
+        page_size = connection.run("PRAGMA page_size")[0][0]
+        assert isinstance(page_size, int)
+        self._page_size = page_size
+        self._wal = WalGauge(path, page_size)
+        self._chores: deque[Callable[[], bool]] = deque([self._sweep, self._sweep_transient])
+        self._level: Literal["FULL", "NORMAL", "OFF"] = "FULL" if settings.sync else "OFF"
+        #: Messages set aside because they were damaged, since the start.
+        self.quarantined = 0
+        self._thread = threading.Thread(target=self._run, name="amqpd-store-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def put(self, job: Write | Damaged) -> None:
+        """Hand in a job."""
+        self._inbox.put(job)
+
+    def stop(self) -> None:
+        """Finish what was handed in, note a clean stop, end."""
+        self._inbox.put(None)
+        self._thread.join()
+        self._wal.close()
+
+    # -- the thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause_s: float | None = 0.0
+        while True:
+            try:
+                job = self._inbox.get(timeout=pause_s) if pause_s else self._next(pause_s)
+            except Empty:
+                pause_s = self._chore()
+                continue
+            match job:
+                case None:
+                    break
+                case Write():
+                    self._write(job)
+                    pause_s = 0.0 if self._chores else QUIET_S
+                case Damaged():
+                    self._chores.appendleft(partial(self._set_aside, job))
+                    pause_s = 0.0
+        self._finish()
+
+    def _next(self, pause_s: float | None) -> Job:
+        return self._inbox.get() if pause_s is None else self._inbox.get_nowait()
+
+    def _write(self, job: Write) -> None:
+        outcome = self._commit(job.packed) if self._failure is None else self._failure
+        done = job.done
+        self._post(lambda: done(outcome))
+        if isinstance(outcome, int):
+            if job.packed.garbage or job.packed.dropped or job.packed.defines:
+                self._expect(self._sweep)
+            self._checkpoint()
+
+    def _commit(self, packed: Packed) -> int | StoreFull | StoreFailed:
+        try:
+            self._transact(lambda: self._tables.apply(packed))
+        except SqlError as error:
+            if error.code == FULL:
+                text = f"store {self._path}: the disk is full; free some space ({error})"
+                return StoreFull(self._path, text)
+            return self._fail(f"commit failed: {error}")
+        except Exception as error:
+            # Our own bug, but the same promise: what is on disk is not known any more.
+            log.exception("store %s: batch %d cannot be written", self._path, packed.number)
+            return self._fail(f"batch {packed.number} cannot be written: {error!r}")
+        return packed.number
+
+    def _transact(self, work: Callable[[], object]) -> None:
+        """Do it in one transaction; on an error nothing of it stays, except after the sync."""
+        self._begin()
+        try:
+            work()
+            self._connection.run("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.run("ROLLBACK")
+            raise
+
+    def _begin(self) -> None:
+        while True:
+            try:
+                self._connection.run("BEGIN IMMEDIATE")
+            except SqlError as error:
+                if error.code != BUSY:
+                    raise
+                log.warning("store %s: another process keeps it locked, waiting", self._path)
+            else:
+                return
+
+    def _fail(self, text: str) -> StoreFailed:
+        if self._failure is None:
+            self._failure = StoreFailed(self._path, f"store {self._path}: {text}")
+            self._chores.clear()
+            log.critical("%s; nothing is written any more", self._failure)
+        return self._failure
+
+    def _finish(self) -> None:
+        if self._failure is None:
+            try:
+                self._sync(True)
+                self._transact(self._tables.end_life)
+                self._connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+            except SqlError as error:
+                log.error("store %s: the stop is not a clean one: %s", self._path, error)
+        self._connection.close()
+
+    # -- chores --------------------------------------------------------------------------
+
+    def _expect(self, chore: Callable[[], bool]) -> None:
+        if chore not in self._chores:
+            self._chores.append(chore)
+
+    def _chore(self) -> float | None:
+        """Do one step of what nobody waits for; seconds until the next one, None for never."""
+        if self._failure is not None:
+            return None
+        if not self._chores:
+            # Quiet for a while, and nothing else to do.
+            self._chores.append(self._vacuum)
+        chore = self._chores[0]
+        finished = False
+        try:
+            self._sync(False)
+            finished = chore()
+        except SqlError as error:
+            if error.code != FULL:
+                self._fail(f"cleaning up failed: {error}")
+                return None
+            return FULL_PAUSE_S
+        finally:
+            if self._failure is None:
+                self._sync(True)
+        if finished:
+            self._chores.remove(chore)
+        self._checkpoint()
+        if not self._chores:
+            return None if chore == self._vacuum else QUIET_S
+        return VACUUM_PAUSE_S if chore == self._vacuum else 0.0
+
+    def _sync(self, wanted: bool) -> None:
+        """Whether commits are synced from here on; chores leave it to the next batch."""
+        if self._settings.sync:
+            self._connection.run(f"PRAGMA synchronous = {'FULL' if wanted else 'NORMAL'}")
+
+    def _sweep(self) -> bool:
+        finished: list[bool] = []
+        rows = self._settings.sweep_rows
+        self._transact(lambda: finished.append(self._tables.sweep(rows)))
+        return finished[0]
+
+    def _sweep_transient(self) -> bool:
+        finished: list[bool] = []
+        life, rows = self._life, self._settings.sweep_rows
+        self._transact(lambda: finished.append(self._tables.sweep_transient(life, rows)))
+        return finished[0]
+
+    def _set_aside(self, damaged: Damaged) -> bool:
+        moved: list[bool] = []
+        lane, position, reason = damaged.lane, damaged.position, damaged.reason
+        self._transact(lambda: moved.append(self._tables.quarantine(lane, position, reason)))
+        if moved[0]:
+            self.quarantined += 1
+            log.error(
+                "store %s: message at position %d of lane %d is damaged (%s); quarantined",
+                self._path,
+                position,
+                lane,
+                reason,
+            )
+        return True
+
+    def _vacuum(self) -> bool:
+        """Give a few free pages back to the file system while most of the file is free."""
+        run = self._connection.run
+        free, pages = run("PRAGMA freelist_count")[0][0], run("PRAGMA page_count")[0][0]
+        assert isinstance(free, int)
+        assert isinstance(pages, int)
+        if free * 2 <= pages or free * self._page_size <= self._settings.vacuum_above_bytes:
+            return True
+        run(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        return False
+
+    def _checkpoint(self) -> None:
+        """Move the WAL into the database once it is long; readers and nobody else may delay it."""
+        limit = self._settings.wal_limit_bytes
+        if not self._wal.is_longer_than(limit):
+            self._wal_alarm = False
+            return
+        try:
+            self._connection.run("PRAGMA wal_checkpoint(PASSIVE)")
+        except SqlError as error:
+            if error.code != FULL:
+                self._fail(f"checkpoint failed: {error}")
+                return
+            log.warning("store %s: no space to checkpoint, the WAL grows", self._path)
+        if not self._wal_alarm and self._wal.is_longer_than(WAL_ALARM * limit):
+            self._wal_alarm = True
+            log.warning("store %s: the WAL is %d times its limit", self._path, WAL_ALARM)
