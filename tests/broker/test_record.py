@@ -1,0 +1,133 @@
+"""Records: a broker's journal in bytes makes an equal model elsewhere."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from amqpd.broker.broker import Broker
+from amqpd.broker.content import body
+from amqpd.broker.definitions import PutVhost
+from amqpd.broker.journal import Batch
+from amqpd.broker.limits import Limits
+from amqpd.broker.record import RecordError, decode, encode
+from tests.broker.model import FakeConsumer, Model
+
+
+class Replica:
+    """What a second node knows: definitions, and the rows of each lane, from records alone."""
+
+    def __init__(self) -> None:
+        self.broker = Broker(limits=Limits(), refill=_never, new_token=str)
+        self.lanes: dict[int, dict[int, bytes]] = {}
+
+    def apply(self, octets: bytes) -> None:
+        batch = decode(octets)
+        for command in batch.defines:
+            self.broker.apply(command)
+        for append in batch.appends:
+            for target in append.targets:
+                rows = self.lanes.setdefault(int(target.lane), {})
+                for index, content in enumerate(append.run.contents):
+                    if target.dead is None or not target.dead[index]:
+                        rows[target.base + index] = body(content)
+        for settle in batch.settles:
+            for position in range(settle.lo, settle.hi):
+                del self.lanes[int(settle.lane)][position]
+        for purge in batch.purges:
+            for position in range(purge.low, purge.high):
+                self.lanes[purge.lane].pop(position, None)
+        for drop in batch.drops:
+            for lane in drop.lanes:
+                self.lanes.pop(lane, None)
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("a replica reads nothing back")
+
+
+def rows(model: Model) -> dict[int, dict[int, bytes]]:
+    """What is durable in the first broker's queues, by lane and position."""
+    found: dict[int, dict[int, bytes]] = {}
+    for queue in model.vhost.queues.values():
+        for lane in queue.lanes:
+            here = found.setdefault(int(lane.id), {})
+            for piece in lane.stretches():
+                for index in range(piece.lo, piece.hi):
+                    here[piece.base + index] = body(piece.run.contents[index])
+    return {lane: here for lane, here in found.items() if here}
+
+
+def test_a_replayed_journal_makes_an_equal_model() -> None:
+    chance = random.Random(7)  # noqa: S311 - the same every time
+    model, replica = Model(), Replica()
+    names = ["a", "b", "c"]
+    consumer = FakeConsumer(credit=3)
+    for step in range(300):
+        name = chance.choice(names)
+        match chance.randrange(8):
+            case 0 if name not in model.vhost.queues:
+                model.queue(name, arguments={"x-max-priority": 2})
+                model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+            case 1 if name in model.vhost.queues and chance.random() < 0.2:
+                model.vhost.delete_queue(
+                    model.access, name, if_unused=False, if_empty=False, owner=model
+                )
+            case 2 if name in model.vhost.queues and chance.random() < 0.3:
+                model.vhost.purge_queue(model.access, name, model)
+            case 3 if name in model.vhost.queues and consumer.queue is None:
+                model.consume(consumer, name)
+            case 4:
+                model.vhost.settle(consumer.take())
+            case 5:
+                model.vhost.cancel(consumer)
+                model.vhost.requeue(consumer.take())
+            case _:
+                model.publish(
+                    b"%d" % step, b"%d!" % step, exchange="amq.fanout", priority=chance.randrange(3)
+                )
+        model.turn()
+        if chance.random() < 0.3:
+            hand_over(model, replica)
+    model.vhost.cancel(consumer)
+    model.vhost.requeue(consumer.take())
+    hand_over(model, replica)
+
+    assert {lane: one for lane, one in replica.lanes.items() if one} == rows(model)
+    theirs = replica.broker.vhosts["/"]
+    assert theirs.queues.keys() == model.vhost.queues.keys()
+    for name, queue in theirs.queues.items():
+        assert queue.declared == model.vhost.queues[name].declared
+        assert [lane.id for lane in queue.lanes] == [
+            lane.id for lane in model.vhost.queues[name].lanes
+        ]
+    assert list(theirs.incoming) == list(model.vhost.incoming)
+
+
+def hand_over(model: Model, replica: Replica) -> None:
+    while (batch := model.broker.journal.take()) is not None:
+        replica.apply(encode(batch))
+        model.broker.journal.committed(batch)
+        model.broker.dispatch()
+
+
+def test_a_record_survives_a_round_trip() -> None:
+    octets = encode(Batch(7, defines=[PutVhost("v", tags=("a", "b"))]))
+
+    assert encode(decode(octets)) == octets
+
+
+def test_an_unknown_version_is_refused() -> None:
+    octets = b"\x63" + encode(Batch(1))[1:]
+
+    with pytest.raises(RecordError, match="version 99"):
+        decode(octets)
+
+
+@pytest.mark.parametrize("size", [0, 5, 9, 12, 20])
+def test_a_record_that_is_cut_short_is_refused(size: int) -> None:
+    octets = encode(Batch(7, defines=[PutVhost("v")]))
+
+    with pytest.raises(RecordError):
+        decode(octets[:size])
