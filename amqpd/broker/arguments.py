@@ -17,21 +17,36 @@ the queue and never compared. The names and who accepts them are one table, `QUE
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
 
 from amqpd.broker.binding import comparable
+from amqpd.broker.checks import (
+    a_boolean,
+    a_max_age,
+    a_placement_tag,
+    a_stream_offset,
+    a_text,
+    an_integer,
+    anything,
+    between,
+    interval_ms,
+    is_text,
+    number_of,
+    one_of,
+    unacceptable,
+)
 from amqpd.broker.text import resource, term
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import Field, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
+    from amqpd.broker.checks import Check
     from amqpd.broker.definitions import PutExchange
-    from amqpd.fields import FieldValue, Table
+    from amqpd.fields import Table
 
 #: Ten years; no time to live is longer in RabbitMQ.
 MAX_TTL_MS: Final = 315_360_000_000
@@ -129,198 +144,89 @@ class DeclaredQueue(Protocol):
     declared: Table
 
 
-# -- checks of single values -------------------------------------------------------------
-#
-# A check tells what is wrong with a value, as an Erlang term: RabbitMQ's texts end with it.
-
-_INTEGERS: Final = frozenset("bBsuIil")
-_MAX_AGE: Final = re.compile(r"([0-9]+)([YMDhms])", re.ASCII)
-_UNITS_MS: Final[Mapping[str, int]] = {
-    "Y": 365 * 86_400_000,
-    "M": 30 * 86_400_000,
-    "D": 86_400_000,
-    "h": 3_600_000,
-    "m": 60_000,
-    "s": 1000,
-}
-
-
-def _unacceptable(value: Field) -> str:
-    return f"{{unacceptable_type,{type_name(value)}}}"
-
-
-def _is_text(value: Field) -> bool:
-    return value.kind == "S" and isinstance(value.value, str)
-
-
-def _anything(value: Field, arguments: Table) -> str | None:
-    return None
-
-
-def _an_integer(value: Field, arguments: Table) -> str | None:
-    if value.kind not in _INTEGERS:
-        return f'"expected integer, got {type_name(value)}"'
-    return None
-
-
-def _between(
-    lowest: int, highest: int | None, excess: str = "value_too_large"
-) -> Callable[[Field, Table], str | None]:
-    """An integer of at least 0 or 1, and at most `highest`."""
-
-    def check(value: Field, arguments: Table) -> str | None:
-        number = value.value
-        if value.kind not in _INTEGERS or not isinstance(number, int):
-            return _an_integer(value, arguments)
-        if number < 0:
-            return f"{{value_negative,{number}}}"
-        if number < lowest:
-            return f"{{value_zero,{number}}}"
-        if highest is not None and number > highest:
-            return f"{{{excess},{number}}}"
-        return None
-
-    return check
-
-
-def _one_of(
-    names: type[StrEnum] | frozenset[str], wrong: str
-) -> Callable[[Field, Table], str | None]:
-    """One of some words."""
-    known = frozenset(str(each) for each in names)
-
-    def check(value: Field, arguments: Table) -> str | None:
-        if value.kind != "S":
-            return _unacceptable(value)
-        return None if value.value in known else wrong
-
-    return check
-
-
-def _a_text(value: Field, arguments: Table) -> str | None:
-    return None if _is_text(value) else _unacceptable(value)
-
-
-def _a_boolean(value: Field, arguments: Table) -> str | None:
-    return None if value.kind == "t" else _unacceptable(value)
+# -- the arguments of queues -------------------------------------------------------------
 
 
 def _a_queue_type(value: Field, arguments: Table) -> str | None:
     if value.kind != "S":
-        return _unacceptable(value)
+        return unacceptable(value)
     known = value.value in frozenset(QueueType)
     return None if known else f"\"unsupported queue type '{term(value.value)}'\""
 
 
 def _a_dead_letter_key(value: Field, arguments: Table) -> str | None:
-    if not _is_text(value):
-        return _unacceptable(value)
+    if not is_text(value):
+        return unacceptable(value)
     return None if DEAD_LETTER_EXCHANGE in arguments else "routing_key_but_no_dlx_defined"
 
 
-def _a_max_age(value: Field, arguments: Table) -> str | None:
-    if value.kind != "S":
-        return _unacceptable(value)
-    return "invalid_max_age" if interval_ms(value.value) is None else None
-
-
-def _a_placement_tag(value: Field, arguments: Table) -> str | None:
-    if value.kind != "S":
-        return _unacceptable(value)
-    return None if value.value else "invalid_member_placement_tag_arg"
-
-
 def _a_retry_type(value: Field, arguments: Table) -> str | None:
-    wrong = _one_of(DelayedRetry, "invalid_delayed_retry_type")(value, arguments)
+    wrong = one_of(DelayedRetry, "invalid_delayed_retry_type")(value, arguments)
     if wrong is None and value.value != DelayedRetry.DISABLED and RETRY_MIN not in arguments:
         return "delayed_retry_min_required"
     return wrong
 
 
 def _a_retry_max(value: Field, arguments: Table) -> str | None:
-    wrong = _between(1, MAX_TTL_MS)(value, arguments)
+    wrong = between(1, MAX_TTL_MS)(value, arguments)
     least = arguments.get(RETRY_MIN)
-    if wrong is None and least is not None and _number(value) < _number(least):
+    if wrong is None and least is not None and number_of(value) < number_of(least):
         return "delayed_retry_max_less_than_min"
     return wrong
-
-
-def _a_stream_offset(value: Field, arguments: Table) -> str | None:
-    if value.kind == "T" or value.kind in _INTEGERS or value.value in {"first", "last", "next"}:
-        return None
-    if value.kind == "S" and interval_ms(value.value) is not None:
-        return None
-    return f"{{invalid_stream_offset_arg,{{{type_name(value)},{term(value.value)}}}}}"
-
-
-def interval_ms(text: FieldValue) -> int | None:
-    """`7D`, `12h` and the like in milliseconds; None if it is not an interval."""
-    found = _MAX_AGE.fullmatch(text) if isinstance(text, str) else None
-    # Python would convert millions of digits, slowly.
-    if found is None or len(found[1]) > 15 or int(found[1]) == 0:
-        return None
-    return int(found[1]) * _UNITS_MS[found[2]]
-
-
-def _number(value: Field) -> int:
-    return value.value if isinstance(value.value, int) else 0
-
-
-# -- the arguments of queues -------------------------------------------------------------
 
 
 class Argument(NamedTuple):
     """Which queue types take an argument (C, Q, S), and what it may be."""
 
     types: str
-    check: Callable[[Field, Table], str | None]
+    check: Check
 
 
 RETRY_MIN: Final = "x-delayed-retry-min"
 _LOCATORS: Final = frozenset({"client-local", "balanced", "random", "least-leaders", "min-masters"})
-_size = _between(0, None)
-_time = _between(0, MAX_TTL_MS)
+_size = between(0, None)
+_time = between(0, MAX_TTL_MS)
 
 #: In the order in which they are checked. Classic queues take more than RabbitMQ's: delivery
 #: limit, timeouts, delayed retry and dead letter strategy work on every queue with messages.
 QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
-    "x-expires": Argument("CQ", _between(1, MAX_TTL_MS)),
+    "x-expires": Argument("CQ", between(1, MAX_TTL_MS)),
     "x-message-ttl": Argument("CQ", _time),
-    DEAD_LETTER_EXCHANGE: Argument("CQ", _a_text),
+    DEAD_LETTER_EXCHANGE: Argument("CQ", a_text),
     "x-dead-letter-routing-key": Argument("CQ", _a_dead_letter_key),
     "x-max-length": Argument("CQ", _size),
     "x-max-length-bytes": Argument("CQS", _size),
-    "x-max-priority": Argument("CQ", _between(0, MAX_PRIORITY, "max_value_exceeded")),
-    "x-overflow": Argument("CQ", _one_of(Overflow, "invalid_overflow")),
-    "x-queue-mode": Argument("C", _anything),
-    "x-queue-version": Argument("C", _anything),
-    "x-single-active-consumer": Argument("CQ", _a_boolean),
+    "x-max-priority": Argument("CQ", between(0, MAX_PRIORITY, "max_value_exceeded")),
+    "x-overflow": Argument("CQ", one_of(Overflow, "invalid_overflow")),
+    "x-queue-mode": Argument("C", anything),
+    "x-queue-version": Argument("C", anything),
+    "x-single-active-consumer": Argument("CQ", a_boolean),
     QUEUE_TYPE: Argument("CQS", _a_queue_type),
-    "x-queue-master-locator": Argument("C", _anything),
-    "x-queue-leader-locator": Argument("CQS", _one_of(_LOCATORS, "invalid_queue_locator_arg")),
-    "x-dead-letter-strategy": Argument("CQ", _one_of(DeadLetterStrategy, "invalid_dlx_strategy")),
+    "x-queue-master-locator": Argument("C", anything),
+    "x-queue-leader-locator": Argument("CQS", one_of(_LOCATORS, "invalid_queue_locator_arg")),
+    "x-dead-letter-strategy": Argument("CQ", one_of(DeadLetterStrategy, "invalid_dlx_strategy")),
     "x-max-in-memory-length": Argument("Q", _size),
     "x-max-in-memory-bytes": Argument("Q", _size),
-    "x-delivery-limit": Argument("CQ", _an_integer),
+    "x-delivery-limit": Argument("CQ", an_integer),
     "x-consumer-timeout": Argument("CQ", _size),
     "x-consumer-disconnected-timeout": Argument("CQ", _size),
     "x-delayed-retry-type": Argument("CQ", _a_retry_type),
-    RETRY_MIN: Argument("CQ", _between(1, MAX_TTL_MS)),
+    RETRY_MIN: Argument("CQ", between(1, MAX_TTL_MS)),
     "x-delayed-retry-max": Argument("CQ", _a_retry_max),
-    "x-quorum-initial-group-size": Argument("Q", _between(1, None)),
-    "x-member-placement-tag": Argument("Q", _a_placement_tag),
-    "x-max-age": Argument("S", _a_max_age),
+    "x-quorum-initial-group-size": Argument("Q", between(1, None)),
+    "x-member-placement-tag": Argument("Q", a_placement_tag),
+    "x-max-age": Argument("S", a_max_age),
     "x-stream-max-segment-size-bytes": Argument("S", _size),
     "x-stream-filter-size-bytes": Argument("S", _size),
-    "x-initial-cluster-size": Argument("S", _between(1, None)),
+    "x-initial-cluster-size": Argument("S", between(1, None)),
 }
 
 CONSUMER_ARGUMENTS: Final[Mapping[str, Argument]] = {
-    "x-priority": Argument("CQ", _an_integer),
+    "x-priority": Argument("CQ", an_integer),
     "x-consumer-timeout": Argument("CQ", _size),
-    "x-stream-offset": Argument("S", _a_stream_offset),
-    "x-stream-filter": Argument("S", _anything),
-    "x-stream-match-unfiltered": Argument("S", _anything),
+    "x-stream-offset": Argument("S", a_stream_offset),
+    "x-stream-filter": Argument("S", anything),
+    "x-stream-match-unfiltered": Argument("S", anything),
 }
 
 _LETTERS: Final = {QueueType.CLASSIC: "C", QueueType.QUORUM: "Q", QueueType.STREAM: "S"}
@@ -347,7 +253,7 @@ def take_name_prefix(arguments: Table) -> tuple[str, Table]:
     if prefix is None:
         return DEFAULT_NAME_PREFIX, arguments
     if not isinstance(prefix.value, str):
-        raise PreconditionFailed(f"invalid arg '{NAME_PREFIX}': {_unacceptable(prefix)}")
+        raise PreconditionFailed(f"invalid arg '{NAME_PREFIX}': {unacceptable(prefix)}")
     if len(prefix.value.encode()) > NAME_PREFIX_BYTES:
         raise PreconditionFailed(
             f"Queue name prefix '{prefix.value}' exceeds the {NAME_PREFIX_BYTES}-byte limit"
@@ -443,7 +349,7 @@ def _read(arguments: Table, queue_type: QueueType) -> QueueArguments:
 
     def number(name: str) -> int | None:
         value = arguments.get(name)
-        return None if value is None else _number(value)
+        return None if value is None else number_of(value)
 
     def text(name: str) -> str | None:
         value = arguments.get(name)
@@ -495,8 +401,8 @@ def parse_consumer(
     _check(CONSUMER_ARGUMENTS, arguments, queue_type, resource("queue", queue, vhost))
     priority, timeout = arguments.get("x-priority"), arguments.get("x-consumer-timeout")
     return ConsumerArguments(
-        priority=0 if priority is None else _number(priority),
-        consumer_timeout_ms=None if timeout is None else _number(timeout),
+        priority=0 if priority is None else number_of(priority),
+        consumer_timeout_ms=None if timeout is None else number_of(timeout),
         stream_offset=arguments.get("x-stream-offset"),
     )
 

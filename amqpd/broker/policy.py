@@ -1,0 +1,364 @@
+"""Policies: settings for all queues and exchanges whose names match a pattern.
+
+    parse_policy(name, {"pattern": …, "definition": …, "priority": …, "apply-to": …},
+                 operator=False) -> Policy
+    Policies                                    those of one vhost; .revision
+        .put(policy, operator=False)  .delete(name, operator=False)  .listing(operator=False)
+        .for_queue(name, queue_type) -> Match(policy, operator)
+        .for_exchange(name) -> Match
+    effective_queue(parsed, declared, match) -> Effective(arguments, origins)
+    effective_exchange(match) -> alternate exchange | None
+
+Of the user policies that match, the one with the highest priority applies and no other (of
+equals, the first by name); the same holds for operator policies. Both are merged key by key,
+then with what the queue was declared with: of numbers the lowest counts, of words the queue's
+own, so that a policy never widens what a client asked for. Operators have the last word.
+
+A policy with a key that a queue's type does not know leaves queues of this type alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from amqpd.broker.arguments import (
+    MAX_SEGMENT_BYTES,
+    DeadLetterStrategy,
+    DelayedRetry,
+    Overflow,
+    QueueType,
+    unlimited_if_negative,
+)
+from amqpd.broker.checks import interval_ms
+from amqpd.broker.pattern import compile_pattern
+from amqpd.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from amqpd.broker.arguments import QueueArguments
+    from amqpd.fields import Table
+
+PolicyValue = str | int | bool
+
+
+class ApplyTo(StrEnum):
+    """What a policy is for."""
+
+    ALL = "all"
+    QUEUES = "queues"
+    CLASSIC_QUEUES = "classic_queues"
+    QUORUM_QUEUES = "quorum_queues"
+    STREAMS = "streams"
+    EXCHANGES = "exchanges"
+
+
+class Origin(StrEnum):
+    """Where a value in force comes from."""
+
+    ARGUMENT = "argument"
+    POLICY = "policy"
+    OPERATOR_POLICY = "operator policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy of either kind."""
+
+    name: str
+    pattern: str
+    definition: Mapping[str, PolicyValue]
+    priority: int = 0
+    apply_to: ApplyTo = ApplyTo.ALL
+
+
+class Match(NamedTuple):
+    """The policies that apply to one queue or exchange."""
+
+    policy: Policy | None
+    operator: Policy | None
+
+
+class Effective(NamedTuple):
+    """What is in force for a queue, and for each key that is set at all, why."""
+
+    arguments: QueueArguments
+    origins: dict[str, Origin]
+
+
+# -- keys --------------------------------------------------------------------------------
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(lowest: int | None, highest: int | None = None) -> Callable[[object], bool]:
+    def valid(value: object) -> bool:
+        if not isinstance(value, int) or isinstance(value, bool):
+            return False
+        return (lowest is None or value >= lowest) and (highest is None or value <= highest)
+
+    return valid
+
+
+def _word(*known: str) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and value in known
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _interval(value: object) -> bool:
+    return isinstance(value, str) and interval_ms(value) is not None
+
+
+def _anything(value: object) -> bool:
+    return True
+
+
+class _Key(NamedTuple):
+    """Which queue types know a key (C, Q, S; E: exchanges), and which values are valid."""
+
+    types: str
+    valid: Callable[[object], bool]
+    #: The field of `QueueArguments` that it sets, if any.
+    field: str = ""
+    #: Operator policies may set it.
+    operator: bool = False
+
+
+#: Every key that a policy may have. Those without a field are kept and have no effect.
+POLICY_KEYS: Final[Mapping[str, _Key]] = {
+    "alternate-exchange": _Key("CQSE", _text),
+    "message-ttl": _Key("CQ", _number(0), "message_ttl_ms", operator=True),
+    "expires": _Key("CQ", _number(1), "expires_ms", operator=True),
+    "max-length": _Key("CQ", _number(0), "max_length", operator=True),
+    "max-length-bytes": _Key("CQS", _number(0), "max_length_bytes", operator=True),
+    "max-in-memory-length": _Key("Q", _number(0), operator=True),
+    "max-in-memory-bytes": _Key("Q", _number(0), operator=True),
+    "overflow": _Key("CQ", _word(*Overflow), "overflow", operator=True),
+    "dead-letter-exchange": _Key("CQ", _text, "dead_letter_exchange"),
+    "dead-letter-routing-key": _Key("CQ", _text, "dead_letter_routing_key"),
+    "dead-letter-strategy": _Key("CQ", _word(*DeadLetterStrategy), "dead_letter_strategy"),
+    "delivery-limit": _Key("CQ", _number(None), "delivery_limit", operator=True),
+    "consumer-timeout": _Key("CQ", _number(0), "consumer_timeout_ms"),
+    "consumer-disconnected-timeout": _Key("CQ", _number(0), "consumer_disconnected_timeout_ms"),
+    "delayed-retry-type": _Key("CQ", _word(*DelayedRetry), "delayed_retry", operator=True),
+    "delayed-retry-min": _Key("CQ", _number(1), "delayed_retry_min_ms", operator=True),
+    "delayed-retry-max": _Key("CQ", _number(1), "delayed_retry_max_ms", operator=True),
+    "queue-mode": _Key("C", _word("default", "lazy")),
+    "queue-version": _Key("CQS", _number(1, 2), operator=True),
+    "queue-leader-locator": _Key(
+        "CQS", _word("client-local", "balanced", "random", "least-leaders", "min-masters")
+    ),
+    "initial-cluster-size": _Key("S", _number(0)),
+    "target-group-size": _Key("Q", _number(1)),
+    "member-placement-tag": _Key("Q", lambda value: isinstance(value, str) and value != ""),
+    "max-age": _Key("S", _interval, "max_age_ms"),
+    "stream-max-segment-size-bytes": _Key("S", _number(0, MAX_SEGMENT_BYTES), "max_segment_bytes"),
+    "stream-filter-size-bytes": _Key("S", _number(16, 255), "filter_bytes"),
+    "federation-upstream": _Key("CQSE", _text),
+    "federation-upstream-set": _Key("CQSE", _text),
+    # Mirroring is gone from RabbitMQ; definitions that come from older ones still have it.
+    "ha-mode": _Key("CE", _anything),
+    "ha-params": _Key("CE", _anything),
+    "ha-sync-mode": _Key("CE", _anything),
+    "ha-sync-batch-size": _Key("CE", _anything),
+    "ha-promote-on-shutdown": _Key("CE", _anything),
+    "ha-promote-on-failure": _Key("CE", _anything),
+}
+
+#: Keys of which two policies' higher value counts; of all other numbers it is the lower.
+_HIGHER_WINS: Final = frozenset({"delayed-retry-min"})
+#: Keys whose negative values mean no limit.
+_NEGATIVE_IS_UNLIMITED: Final = frozenset({"delivery-limit"})
+
+
+# -- reading a policy --------------------------------------------------------------------
+
+
+def parse_policy(name: str, value: Mapping[str, object], *, operator: bool = False) -> Policy:
+    """A policy from its JSON form, as it is in definitions and parameters.
+
+    Raises:
+        PreconditionFailed: something in it is not valid; the text says what.
+    """
+
+    def refuse(what: str) -> PreconditionFailed:
+        kind = "operator policy" if operator else "policy"
+        return PreconditionFailed(f"{kind} '{name}': {what}")
+
+    pattern, definition = value.get("pattern"), value.get("definition")
+    priority, apply_to = value.get("priority", 0), value.get("apply-to", "all")
+    if not isinstance(pattern, str):
+        raise refuse("the pattern must be text")
+    compile_pattern(pattern)
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise refuse(f"{priority!r} priority must be a number")
+    if apply_to not in frozenset(ApplyTo):
+        raise refuse(f"{apply_to!r} is not a valid apply-to; one of {', '.join(ApplyTo)}")
+    if not isinstance(definition, Mapping) or not definition:
+        raise refuse("no policy provided")
+    for key, setting in definition.items():
+        known = POLICY_KEYS.get(key)
+        if known is None or (operator and not known.operator):
+            raise refuse(f"'{key}' is not a recognised setting")
+        if not known.valid(setting):
+            raise refuse(f"{setting!r} is not a valid {key}")
+    wrong = _wrong_retry(definition)
+    if wrong:
+        raise refuse(wrong)
+    return Policy(name, pattern, dict(definition), priority, ApplyTo(str(apply_to)))
+
+
+def _wrong_retry(definition: Mapping[str, object]) -> str:
+    """What is wrong with the delayed retry, of which the keys depend on each other."""
+    least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
+    kind = definition.get("delayed-retry-type", DelayedRetry.DISABLED)
+    if least is None and kind != DelayedRetry.DISABLED:
+        return f"delayed-retry-min is required when delayed-retry-type is {kind}"
+    if isinstance(least, int) and isinstance(most, int) and most < least:
+        return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
+    return ""
+
+
+# -- matching ----------------------------------------------------------------------------
+
+_APPLIES: Final[Mapping[ApplyTo, str]] = {
+    ApplyTo.ALL: "CQSE",
+    ApplyTo.QUEUES: "CQS",
+    ApplyTo.CLASSIC_QUEUES: "C",
+    ApplyTo.QUORUM_QUEUES: "Q",
+    ApplyTo.STREAMS: "S",
+    ApplyTo.EXCHANGES: "E",
+}
+_LETTERS: Final = {QueueType.CLASSIC: "C", QueueType.QUORUM: "Q", QueueType.STREAM: "S"}
+
+
+class Policies:
+    """The policies of one vhost."""
+
+    def __init__(self) -> None:
+        #: Counts changes.
+        self.revision = 0
+        # By kind: user policies, operator policies; each in the order of precedence.
+        self._policies: dict[bool, list[Policy]] = {False: [], True: []}
+
+    def put(self, policy: Policy, *, operator: bool = False) -> None:
+        """Set a policy; it replaces the one of that name and kind."""
+        self.delete(policy.name, operator=operator)
+        self._policies[operator].append(policy)
+        self._policies[operator].sort(key=lambda each: (-each.priority, each.name))
+
+    def delete(self, name: str, *, operator: bool = False) -> None:
+        """Remove a policy, if it is there."""
+        self.revision += 1
+        self._policies[operator] = [each for each in self._policies[operator] if each.name != name]
+
+    def listing(self, *, operator: bool = False) -> list[Policy]:
+        """All policies of a kind, in the order of precedence."""
+        return list(self._policies[operator])
+
+    def for_queue(self, name: str, queue_type: QueueType) -> Match:
+        """What applies to a queue of this name and type."""
+        letter = _LETTERS[queue_type]
+        return Match(self._first(False, name, letter), self._first(True, name, letter))
+
+    def for_exchange(self, name: str) -> Match:
+        """What applies to an exchange of this name."""
+        return Match(self._first(False, name, "E"), self._first(True, name, "E"))
+
+    def _first(self, operator: bool, name: str, letter: str) -> Policy | None:
+        for policy in self._policies[operator]:
+            if _is_for(policy, letter) and compile_pattern(policy.pattern).matches(name):
+                return policy
+        return None
+
+
+def _is_for(policy: Policy, letter: str) -> bool:
+    if letter not in _APPLIES[policy.apply_to]:
+        return False
+    # RabbitMQ: exchanges take any definition, queues only one they know every key of.
+    return letter == "E" or all(letter in POLICY_KEYS[key].types for key in policy.definition)
+
+
+# -- merging -----------------------------------------------------------------------------
+
+
+def _lower(key: str, first: PolicyValue, second: PolicyValue) -> bool:
+    """Whether the first of two numbers is the one that counts."""
+    if not (_is_integer(first) and _is_integer(second)):
+        return False
+    one, other = int(first), int(second)
+    if key in _HIGHER_WINS:
+        return one > other
+    if key in _NEGATIVE_IS_UNLIMITED and (one < 0 or other < 0):
+        return one > other
+    return one < other
+
+
+def _merged(match: Match) -> dict[str, tuple[PolicyValue, Origin]]:
+    """Both policies, key by key: the operator's value unless the user's number is stricter."""
+    merged: dict[str, tuple[PolicyValue, Origin]] = {}
+    if match.policy is not None:
+        for key, value in match.policy.definition.items():
+            merged[key] = (value, Origin.POLICY)
+    if match.operator is not None:
+        for key, value in match.operator.definition.items():
+            if key not in merged or not _lower(key, merged[key][0], value):
+                merged[key] = (value, Origin.OPERATOR_POLICY)
+    return merged
+
+
+def effective_queue(parsed: QueueArguments, declared: Table, match: Match) -> Effective:
+    """What is in force for a queue: its arguments and the policies that apply to it.
+
+    `parsed` is what `arguments.parse_queue` made of `declared`.
+    """
+    origins: dict[str, Origin] = {}
+    values: dict[str, object] = {}
+    for key, known in POLICY_KEYS.items():
+        if known.field and f"x-{key}" in declared:
+            origins[key] = Origin.ARGUMENT
+    for key, (value, origin) in _merged(match).items():
+        field = POLICY_KEYS[key].field
+        if not field:
+            continue
+        argument = declared.get(f"x-{key}")
+        if argument is not None and not (
+            isinstance(argument.value, int) and _lower(key, value, argument.value)
+        ):
+            continue
+        origins[key] = origin
+        values[field] = _value(key, value)
+    return Effective(_replaced(parsed, values), origins)
+
+
+def _value(key: str, value: PolicyValue) -> object:
+    """A policy's value as a field of `QueueArguments`."""
+    if key in _NEGATIVE_IS_UNLIMITED:
+        return unlimited_if_negative(int(value))
+    if key == "max-age":
+        return interval_ms(str(value))
+    words: dict[str, type[StrEnum]] = {
+        "overflow": Overflow,
+        "dead-letter-strategy": DeadLetterStrategy,
+        "delayed-retry-type": DelayedRetry,
+    }
+    return words[key](str(value)) if key in words else value
+
+
+def _replaced(parsed: QueueArguments, values: dict[str, object]) -> QueueArguments:
+    # The table above names the fields; `test_every_key_sets_a_field_of_its_type` holds it.
+    return replace(parsed, **values)  # type: ignore[arg-type]
+
+
+def effective_exchange(match: Match) -> str | None:
+    """The alternate exchange that policies give to an exchange without one of its own."""
+    value = _merged(match).get("alternate-exchange")
+    return None if value is None else str(value[0])
