@@ -1,0 +1,283 @@
+"""A channel: what it has open, and which methods it answers.
+
+`METHODS` is the table of answers; publishes and acknowledgements come past it, gathered by
+the codec. A channel that failed sends channel.close and then ignores everything until the
+client's close-ok (AMQP 0-9-1 §2.2.5).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+
+from pamqp.base import Frame as Command
+from pamqp.commands import Basic, Confirm, Exchange, Queue, Tx
+from pamqp.commands import Channel as ChannelClass
+
+from amqpd.amqp import basic, confirms, methods, topology, tx
+from amqpd.amqp.consumer import Consumer
+from amqpd.amqp.gathering import ChannelCount
+from amqpd.amqp.publish import Publisher
+from amqpd.broker.delivery import Unacked, UnknownTag
+from amqpd.errors import ChannelError, CommandInvalid, NotFound, PreconditionFailed
+
+if TYPE_CHECKING:
+    from amqpd.amqp.connection import Connection
+    from amqpd.amqp.direct_reply import ReplyConsumer, ReplyConsumers
+    from amqpd.amqp.replies import Replies
+    from amqpd.broker.broker import Broker
+    from amqpd.broker.delivery import Taken
+    from amqpd.broker.permissions import Access
+    from amqpd.broker.vhost import VHost
+
+
+class State(enum.Enum):
+    """What may happen on a channel."""
+
+    OPEN = enum.auto()
+    CLOSING = enum.auto()  # we sent Close; only CloseOk counts
+    CLOSED = enum.auto()
+
+
+class Settlement(enum.Enum):
+    """What a client does with a delivery."""
+
+    ACK = enum.auto()
+    REQUEUE = enum.auto()
+    DISCARD = enum.auto()
+
+
+class Channel:
+    """One open channel of a connection."""
+
+    __slots__ = (
+        "_flowing", "broker", "confirms", "connection", "consumers", "count", "last_queue",
+        "next_tag", "number", "output", "paused", "prefetch", "prefetch_shared", "publisher",
+        "replies", "reply_consumer", "state", "tx", "unacked", "unacked_shared", "vhost",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, vhost: VHost, number: int, replies: Replies) -> None:
+        self.connection = connection
+        self.broker: Broker = connection.broker
+        self.vhost = vhost
+        self.number = number
+        self.output = connection.output
+        self.replies = replies
+        self.state = State.OPEN
+        #: No deliveries now: the client's flow is off, or replies wait for the disk.
+        self.paused = replies.held
+        self._flowing = True
+        self.count = ChannelCount(number)
+        self.publisher = Publisher(self)
+        self.confirms: confirms.Confirms | None = None
+        self.tx: tx.Tx | None = None
+        self.unacked = Unacked()
+        self.next_tag = 1
+        self.consumers: dict[str, Consumer] = {}
+        self.reply_consumer: ReplyConsumer | None = None
+        #: Limits on unacked deliveries, 0 = none: of each later consumer, and of all together.
+        self.prefetch = 0
+        self.prefetch_shared = 0
+        self.unacked_shared = 0
+        self.last_queue = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Neither side has closed it."""
+        return self.state is State.OPEN
+
+    @property
+    def access(self) -> Access:
+        """What the connection's user may do in its vhost."""
+        return self.connection.access
+
+    @property
+    def reply_consumers(self) -> ReplyConsumers:
+        """Where direct replies lead."""
+        return self.connection.reply_consumers
+
+    def queue_name(self, name: str) -> str:
+        """The name, or without one that of the queue most recently declared on this channel.
+
+        Raises:
+            NotFound: there was none.
+        """
+        if not name and not self.last_queue:
+            raise NotFound("no previously declared queue")
+        return name or self.last_queue
+
+    # -- methods and replies -------------------------------------------------------------
+
+    def method(self, command: Command) -> None:
+        """Answer a method.
+
+        Raises:
+            CommandInvalid: it is not one that clients may send on a channel.
+        """
+        answer = METHODS.get(type(command))
+        if answer is None:
+            raise CommandInvalid("unimplemented method")
+        if self.tx is not None:
+            self.tx.refuse_while_committing()
+        answer(self, command)
+
+    def reply(self, command: Command, number: int = 0) -> None:
+        """Send a method when `number` is on disk and all earlier replies are out."""
+        octets = methods.encode(command, self.number)
+        self.replies.send(partial(self.output.raw, octets), number)
+
+    def replies_held(self, held: bool) -> None:
+        """Replies began to wait for the disk, or all of them are out."""
+        if self.confirms is not None:
+            self.confirms.held = held
+        self._pause_or_resume()
+        if not held and self.confirms is not None:
+            self.confirms.flush()
+
+    def flow(self, active: bool) -> None:
+        """The client wants deliveries, or wants none for a while."""
+        self._flowing = active
+        self._pause_or_resume()
+
+    def _pause_or_resume(self) -> None:
+        was_paused = self.paused
+        self.paused = not self._flowing or self.replies.held or self.state is not State.OPEN
+        if was_paused and not self.paused:
+            self.wake_consumers()
+
+    def wake_consumers(self) -> None:
+        """All consumers may have credit again."""
+        for consumer in self.consumers.values():
+            consumer.wake()
+
+    # -- confirms and acknowledgements ---------------------------------------------------
+
+    def write_confirm(self, sequence: int, multiple: bool, refused: bool) -> None:
+        """Write one basic.ack or basic.nack for a publisher."""
+        if refused:
+            self.output.outbox.nack(self.number, sequence, multiple)
+        else:
+            self.output.outbox.confirm(self.number, sequence, multiple)
+        self.output.touch()
+
+    def settle_tags(
+        self, how: Settlement, first_tag: int, last_tag: int, multiple: bool
+    ) -> None:  # hot: S2
+        """Acknowledge or reject deliveries: first to last, or with `multiple` all up to last.
+
+        Raises:
+            PreconditionFailed: one of them is not outstanding; those before it are settled.
+        """
+        if self.tx is not None:
+            self.tx.refuse_while_committing()
+        unknown: int | None = None
+        try:
+            taken = self.unacked.take(first_tag, last_tag, multiple)
+        except UnknownTag as error:
+            taken, unknown = error.taken, error.tag
+        if self.tx is not None:
+            self.tx.settle(how, taken)
+        else:
+            self.settle(how, taken)
+        if unknown is not None:
+            raise PreconditionFailed(f"unknown delivery tag {unknown}")
+
+    def settle(self, how: Settlement, taken: list[Taken]) -> None:  # hot: S2
+        """Tell the queues what became of deliveries, and give credit back."""
+        if how is Settlement.ACK:
+            self.vhost.settle(taken)
+        elif how is Settlement.REQUEUE:
+            self.vhost.requeue(taken)
+        else:
+            self.vhost.discard(taken)
+        self._give_credit(taken)
+
+    def requeue(self, taken: list[Taken]) -> None:
+        """Put deliveries back into their queues."""
+        self.settle(Settlement.REQUEUE, taken)
+
+    def _give_credit(self, taken: list[Taken]) -> None:
+        for one in taken:
+            consumer = one.consumer
+            if isinstance(consumer, Consumer):
+                consumer.settled(one.hi - one.lo)
+        if self.prefetch_shared:
+            self.wake_consumers()
+
+    # -- the end -------------------------------------------------------------------------
+
+    def fail(self, error: ChannelError, class_id: int, method_id: int) -> None:
+        """Close the channel because of an error, and wait for the client to agree."""
+        self.release()
+        self.state = State.CLOSING
+        self.reply(
+            ChannelClass.Close(
+                reply_code=error.reply_code,
+                reply_text=error.reply_text,
+                class_id=class_id,
+                method_id=method_id,
+            )
+        )
+
+    def release(self) -> None:
+        """Give everything back: consumers end, what is unacked is requeued in its old order."""
+        if not self.is_open:
+            return
+        self.state = State.CLOSED
+        self.paused = True
+        for consumer in self.consumers.values():
+            self.vhost.cancel(consumer)
+        self.consumers.clear()
+        if self.reply_consumer is not None:
+            self.reply_consumers.close(self.reply_consumer)
+        if self.tx is not None:
+            self.tx.roll_back(self)
+        if self.confirms is not None:
+            self.confirms.drop()
+        self.vhost.requeue(self.unacked.take_all())
+
+
+def _flow(channel: Channel, method: ChannelClass.Flow) -> None:
+    """channel.flow: RabbitMQ refuses to pause; here it does what the specification says."""
+    active = bool(method.active)
+    channel.flow(active)
+    channel.reply(ChannelClass.FlowOk(active=active))
+
+
+M = TypeVar("M", bound=Command)
+Answer: TypeAlias = Callable[[Channel, Command], None]
+
+
+def _answers(kind: type[M], answer: Callable[[Channel, M], None]) -> tuple[type[Command], Answer]:
+    # The table gives an answer nothing but commands of the type it is entered for.
+    return kind, cast("Answer", answer)
+
+
+#: What an open channel answers. Opening and closing are the connection's.
+METHODS: Final[Mapping[type[Command], Answer]] = dict(
+    (
+        _answers(ChannelClass.Flow, _flow),
+        _answers(Exchange.Declare, topology.declare_exchange),
+        _answers(Exchange.Delete, topology.delete_exchange),
+        _answers(Exchange.Bind, topology.bind_exchange),
+        _answers(Exchange.Unbind, topology.unbind_exchange),
+        _answers(Queue.Declare, topology.declare_queue),
+        _answers(Queue.Bind, topology.bind_queue),
+        _answers(Queue.Unbind, topology.unbind_queue),
+        _answers(Queue.Purge, topology.purge_queue),
+        _answers(Queue.Delete, topology.delete_queue),
+        _answers(Basic.Qos, basic.qos),
+        _answers(Basic.Consume, basic.consume),
+        _answers(Basic.Cancel, basic.cancel),
+        _answers(Basic.CancelOk, basic.cancel_ok),
+        _answers(Basic.Get, basic.get),
+        _answers(Basic.Recover, basic.recover),
+        _answers(Basic.RecoverAsync, basic.recover_async),
+        _answers(Tx.Select, tx.select),
+        _answers(Tx.Commit, tx.commit),
+        _answers(Tx.Rollback, tx.rollback),
+        _answers(Confirm.Select, confirms.select),
+    )
+)

@@ -1,0 +1,143 @@
+"""Publisher confirms: which publishes wait for which journal number.
+
+One waiting entry per read, not per message: what a channel published in one read is safe when
+the highest journal number of it is. Confirms go out in order, as one `multiple` up to the last
+safe one; a message that a queue refused is nacked alone, in its turn.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pamqp.commands import Confirm as ConfirmClass
+
+from amqpd.errors import PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from amqpd.amqp.channel import Channel
+    from amqpd.broker.journal import Append, Journal
+    from amqpd.broker.publishing import Published
+
+
+class Waiting:
+    """Sequence numbers up to `sequence`, waiting for a journal number."""
+
+    __slots__ = ("appends", "number", "refused", "sequence")
+
+    def __init__(self, sequence: int, number: int, appends: list[Append], refused: bool) -> None:
+        self.sequence = sequence
+        self.number = number
+        self.appends = appends
+        self.refused = refused
+
+    def is_done(self, safe: int) -> bool:
+        """On disk, or settled before anything was written."""
+        return self.number <= safe or all(append.skipped for append in self.appends)
+
+
+class Confirms:
+    """The confirms of one channel.
+
+    `published` is how many publishes the channel had seen when confirms were selected: the
+    next one has sequence number 1. `send(sequence, multiple, refused)` writes one confirm.
+    """
+
+    __slots__ = (
+        "_appends", "_base", "_counted", "_journal", "_number", "_send", "_settled", "_waiting",
+        "held",
+    )  # fmt: skip
+
+    def __init__(
+        self, journal: Journal, published: int, send: Callable[[int, bool, bool], None]
+    ) -> None:
+        self._journal = journal
+        self._send = send
+        self._base = published
+        self._counted = 0  # the last sequence number that has its entry
+        self._settled = 0  # the last one that was confirmed or nacked
+        self._number = 0
+        self._appends: list[Append] = []
+        self._waiting: deque[Waiting] = deque()
+        #: While replies of the channel wait, so do its confirms.
+        self.held = False
+
+    @property
+    def outstanding(self) -> int:
+        """Publishes that are neither confirmed nor nacked."""
+        return self._counted - self._settled
+
+    def add(self, published: Published) -> None:  # hot: S2
+        """A run of this read was published."""
+        append = published.entry
+        if append is not None:
+            self._number = max(self._number, published.number)
+            self._appends.append(append)
+
+    def refuse(self, published: int) -> None:
+        """The message that was the channel's `published`-th was refused by a queue."""
+        sequence = published - self._base
+        if sequence - 1 > self._counted:
+            self._close(sequence - 1)
+        self._counted = sequence
+        self._waiting.append(Waiting(sequence, 0, [], True))
+        self.flush()
+
+    def end_read(self, published: int) -> None:
+        """All of a read is published; the channel has seen `published` publishes by now."""
+        sequence = published - self._base
+        if sequence > self._counted:
+            self._close(sequence)
+            self.flush()
+
+    def _close(self, sequence: int) -> None:
+        number, appends = self._number, self._appends
+        self._counted = sequence
+        self._number = 0
+        self._waiting.append(Waiting(sequence, number, appends, False))
+        if appends:
+            self._appends = []
+            if number > self._journal.safe:
+                self._journal.when_safe(number, self.flush)
+                for append in appends:
+                    append.waiter = self.flush
+
+    def flush(self) -> None:
+        """Confirm what has become safe."""
+        waiting = self._waiting
+        if self.held or not waiting:
+            return
+        safe = self._journal.safe
+        upto = self._settled
+        while waiting and waiting[0].is_done(safe):
+            head = waiting.popleft()
+            if head.refused:
+                self._confirm(upto)
+                self._settled = head.sequence
+                self._send(head.sequence, False, True)
+            upto = head.sequence
+        self._confirm(upto)
+
+    def _confirm(self, upto: int) -> None:
+        if upto > self._settled:
+            self._send(upto, upto - self._settled > 1, False)
+            self._settled = upto
+
+    def drop(self) -> None:
+        """The channel is gone."""
+        self._waiting.clear()
+
+
+def select(channel: Channel, method: ConfirmClass.Select) -> None:
+    """confirm.select: the next publish has sequence number 1."""
+    if channel.tx is not None:
+        raise PreconditionFailed("cannot switch from tx to confirm mode")
+    if not method.nowait:
+        channel.reply(ConfirmClass.SelectOk())
+    if channel.confirms is None:
+        channel.confirms = Confirms(
+            channel.broker.journal, channel.count.published, channel.write_confirm
+        )
+        channel.confirms.held = channel.replies.held

@@ -1,0 +1,123 @@
+"""A consumer of an AMQP channel: its credit, and deliveries on their way to the client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pamqp.commands import Basic
+
+from amqpd.amqp import methods
+
+if TYPE_CHECKING:
+    from amqpd.amqp.channel import Channel
+    from amqpd.broker.delivery import Lane, Stretch
+    from amqpd.broker.ring import Subscription
+    from amqpd.fields import Table
+
+#: The most that is handed over at once where the client sets no limit.
+UNLIMITED: Final = 4096
+
+
+class Consumer:
+    """One basic.consume; what the broker hands messages to."""
+
+    __slots__ = (
+        "_channel", "_output", "_starving", "_tag_octets", "arguments", "exclusive", "no_ack",
+        "owner", "prefetch", "priority", "queue", "queue_name", "tag", "unacked",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        channel: Channel,
+        tag: str,
+        queue_name: str,
+        *,
+        no_ack: bool,
+        exclusive: bool,
+        priority: int,
+        arguments: Table,
+    ) -> None:
+        self.tag = tag
+        self.queue_name = queue_name
+        self.no_ack = no_ack
+        self.exclusive = exclusive
+        self.priority = priority
+        self.arguments = arguments
+        self.owner: object = channel.connection
+        #: The consumer's place in its queue; set and cleared by the vhost.
+        self.queue: Subscription | None = None
+        #: Later changes by basic.qos are for later consumers.
+        self.prefetch = channel.prefetch
+        self.unacked = 0
+        self._channel = channel
+        self._output = channel.output
+        self._tag_octets = methods.shortstr(tag)
+        self._starving = False
+
+    def credit(self) -> int:  # hot: S1b, S2
+        """How many messages may be handed over now."""
+        channel = self._channel
+        if channel.paused:
+            return 0
+        if self._output.is_full:
+            if not self._starving:
+                self._starving = True
+                self._output.when_room(self._relieved)
+            return 0
+        if self.no_ack:
+            return UNLIMITED
+        credit = self.prefetch - self.unacked if self.prefetch else UNLIMITED
+        if channel.prefetch_shared:
+            credit = min(credit, channel.prefetch_shared - channel.unacked_shared)
+        return max(0, min(credit, UNLIMITED))
+
+    def _relieved(self) -> None:
+        self._starving = False
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be credit again."""
+        if self.queue is not None:
+            self.queue.wake()
+
+    def deliver(self, lane: Lane, piece: Stretch) -> None:  # hot: S1b, S2
+        """Write the deliveries of a stretch, and remember them unless they need no ack."""
+        channel = self._channel
+        tag = channel.next_tag
+        count = piece.hi - piece.lo
+        channel.next_tag = tag + count
+        if not self.no_ack:
+            channel.unacked.add(tag, lane, piece, self)
+            self.unacked += count
+            channel.unacked_shared += count
+        run = piece.run
+        output = self._output
+        output.outbox.deliver(
+            channel.number,
+            self._tag_octets,
+            tag,
+            piece.redelivered,
+            run.names,
+            run.names_each,
+            run.contents,
+            piece.lo,
+            piece.hi,
+            run.channel,
+            output.frame_max,
+        )
+        output.touch()
+
+    def settled(self, count: int) -> None:
+        """So many of the unacked ones are done with: credit comes back."""
+        self.unacked -= count
+        self._channel.unacked_shared -= count
+        self.wake()
+
+    def cancelled(self) -> None:
+        """The queue is gone, or the right to read it: tell clients that understand it."""
+        self.queue = None
+        channel = self._channel
+        if channel.consumers.pop(self.tag, None) is None:
+            return
+        if channel.connection.can("consumer_cancel_notify"):
+            channel.reply(Basic.Cancel(consumer_tag=self.tag, nowait=True))

@@ -1,0 +1,240 @@
+"""Publishing: from basic.publish to the vhost, in runs.
+
+The codec gathers messages of one channel for one set of queues into a `Group`; what such a
+group publishes to is a `Target`, decided once per distinct method frame and kept in the
+codec's cache until the topology changes. A message whose properties matter (expiration,
+user-id, CC, BCC, direct reply-to, headers exchanges, priorities) comes alone, to `special`.
+
+Order of the checks: rights on the exchange, its existence, internal; then the properties:
+direct reply-to, expiration, CC and BCC, rights on topics, user-id. A returned message is
+written before its confirm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from amqpd.amqp import direct_reply, methods
+from amqpd.amqp.gathering import Group, Route, Slot
+from amqpd.broker import content as contents
+from amqpd.broker.delivery import Run
+from amqpd.broker.publishing import Published
+from amqpd.broker.routing import BCC, routing_keys
+from amqpd.errors import NotImplementedHere, PreconditionFailed
+from amqpd.properties import Properties, decode_header, encode_header
+
+if TYPE_CHECKING:
+    from pamqp.commands import Basic
+
+    from amqpd.amqp.channel import Channel
+    from amqpd.amqp.direct_reply import ReplyConsumer
+    from amqpd.broker.publishing import Path
+
+#: basic.return 312 NO_ROUTE, up to exchange and routing key.
+_RETURN: Final = b"\x00\x3c\x00\x32\x01\x38\x08NO_ROUTE"
+#: Ten years: what RabbitMQ takes for a message's time to live.
+_MAX_EXPIRATION_MS: Final = 315_360_000_000
+_PERSISTENT: Final = 2
+#: A message without expiration, or without priority.
+NONE: Final = -1
+
+
+@dataclass(slots=True, eq=False)
+class Target:
+    """What one basic.publish method frame stands for; `path` None: a direct reply."""
+
+    exchange: str
+    routing_key: str
+    mandatory: bool
+    path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A run on its way into queues, routed already."""
+
+    run: Run
+    mandatory: bool
+    path: Path
+    expiration_ms: int = NONE
+    priority: int = NONE
+    reply: ReplyConsumer | None = None
+
+
+class Publisher:
+    """The publishing side of one channel."""
+
+    __slots__ = ("_channel", "_groups", "_slots")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._groups: dict[tuple[object, bool], Group] = {}
+        self._slots: dict[object, Slot] = {}
+
+    def forget(self) -> None:
+        """The topology or the rights have changed: nothing that was routed is valid."""
+        self._groups.clear()
+        self._slots.clear()
+
+    # -- a new method frame ----------------------------------------------------------------
+
+    def target(self, method: Basic.Publish) -> Target:
+        """Look up where a method frame leads.
+
+        Raises:
+            AmqpError: the method asks for `immediate`, the user may not, there is no such
+                exchange, or it is internal.
+        """
+        if method.immediate:
+            raise NotImplementedHere("immediate=true")
+        channel = self._channel
+        exchange, key = method.exchange, method.routing_key
+        path: Path | None = channel.vhost.resolve(channel.access, exchange, key)
+        if not exchange and key.startswith(direct_reply.PREFIX):
+            path = None
+        return Target(exchange, key, method.mandatory, path)
+
+    def route(self, target: Target) -> Route:
+        """What the codec needs to gather the messages of a target."""
+        path = target.path
+        names = methods.names(target.exchange, target.routing_key)
+        count = self._channel.count
+        if path is None or path.each:
+            return Route(names, None, count, False, target)
+        group = self._groups.get((path.queues, target.mandatory))
+        if group is None:
+            group = self._group(path, target)
+        return Route(names, group, count, path.wants_priority, target)
+
+    def _group(self, path: Path, target: Target) -> Group:
+        slots = []
+        for queue in path.queues:
+            slot = self._slots.get(queue)
+            if slot is None:
+                slot = self._slots[queue] = Slot()
+            slots.append(slot)
+        group = Group(self._channel.count, target, slots)
+        self._groups[path.queues, target.mandatory] = group
+        return group
+
+    # -- messages --------------------------------------------------------------------------
+
+    def publish(self, target: Target, run: Run) -> None:  # hot: S1b, S2
+        """A run of messages that need no closer look."""
+        channel = self._channel
+        path = target.path
+        assert path is not None
+        if channel.tx is not None:
+            channel.tx.publish(Publication(run, target.mandatory, path))
+            return
+        published = channel.vhost.publish(path, run)
+        if channel.confirms is not None:
+            channel.confirms.add(published)
+        if target.mandatory and not published.routed:
+            self.give_back(run)
+
+    def special(self, target: Target, content: bytes) -> None:
+        """One message whose properties have to be looked at.
+
+        Raises:
+            AmqpError: see the order of checks above.
+        """
+        channel = self._channel
+        publication = self._look_into(target, content)
+        if channel.tx is not None:
+            channel.tx.publish(publication)
+            return
+        published = self.send(publication)
+        if channel.confirms is not None:
+            if published.refused:
+                channel.confirms.refuse(channel.count.published)
+            else:
+                channel.confirms.add(published)
+
+    def send(self, publication: Publication) -> Published:
+        """Publish what was routed; a mandatory message without a queue goes back."""
+        run = publication.run
+        if publication.reply is not None:
+            routed = publication.reply.deliver(run)
+            return Published(None, 0, routed, False)
+        published = self._channel.vhost.publish(
+            publication.path,
+            run,
+            expiration_ms=publication.expiration_ms,
+            priority=publication.priority,
+        )
+        if publication.mandatory and not published.routed:
+            self.give_back(run)
+        return published
+
+    def give_back(self, run: Run) -> None:
+        """Return messages that no queue has taken."""
+        channel = self._channel
+        output = channel.output
+        for index, content in enumerate(run.contents):
+            payload = _RETURN + run.names_of(index)
+            channel.replies.send(
+                partial(output.outbox.content, channel.number, payload, content, output.frame_max)
+            )
+        output.touch()
+
+    # -- properties ------------------------------------------------------------------------
+
+    def _look_into(self, target: Target, content: bytes) -> Publication:
+        channel = self._channel
+        _, size, properties = decode_header(contents.header_payload(content))
+        changed = self._rewrite_reply_to(properties)
+        expiration_ms = NONE
+        if properties.expiration is not None:
+            expiration_ms = parse_expiration(properties.expiration)
+        headers = properties.headers
+        keys = routing_keys(target.routing_key, headers)
+        if headers is not None and headers.pop(BCC, None) is not None:
+            changed = True
+        path = channel.vhost.route(channel.access, target.exchange, keys, properties)
+        if properties.user_id is not None:
+            channel.access.check_user_id(properties.user_id)
+        if changed:
+            header = encode_header(properties, size)
+            content = contents.build(channel.number, header, contents.body(content))
+        names = methods.names(target.exchange, target.routing_key)
+        persistent = properties.delivery_mode == _PERSISTENT
+        run = Run([content], names, None, persistent, channel.number, len(content))
+        priority = NONE if properties.priority is None else properties.priority
+        reply = None
+        if target.path is None:
+            reply = channel.reply_consumers.find(channel.vhost.name, target.routing_key)
+        return Publication(run, target.mandatory, path, expiration_ms, priority, reply)
+
+    def _rewrite_reply_to(self, properties: Properties) -> bool:
+        if properties.reply_to != direct_reply.PSEUDO_QUEUE:
+            return False
+        consumer = self._channel.reply_consumer
+        if consumer is None:
+            raise PreconditionFailed("fast reply consumer does not exist")
+        properties.reply_to = consumer.name
+        return True
+
+
+def parse_expiration(text: str) -> int:
+    """A message's time to live in milliseconds.
+
+    Raises:
+        PreconditionFailed: it is not a number of milliseconds up to ten years.
+    """
+    digits = text.lstrip("+-")
+    sign = text[: len(text) - len(digits)]
+    number = digits[: len(digits) - len(digits.lstrip("0123456789"))]
+    if not number or len(sign) > 1:
+        reason = "no_integer"
+    elif number != digits:
+        reason = f'{{leftover_string,"{digits[len(number) :]}"}}'
+    elif sign == "-" and number.strip("0"):
+        reason = f"{{value_negative,-{number}}}"
+    elif len(number) > len(str(_MAX_EXPIRATION_MS)) or int(number) > _MAX_EXPIRATION_MS:
+        reason = f"{{value_too_large,{number}}}"
+    else:
+        return int(number)
+    raise PreconditionFailed(f"invalid expiration '{text}': {reason}")

@@ -1,0 +1,111 @@
+"""Transactions: publishes and acknowledgements that take effect together (AMQP 0-9-1 §1.9).
+
+What a channel publishes is routed at once and kept; what it settles leaves its unacked
+messages at once, so that a tag cannot be settled twice. A commit is one entry of the journal,
+over all its queues, and its answer waits for the disk; a rollback makes the settled tags
+outstanding again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pamqp.commands import Tx as TxClass
+
+from amqpd.errors import ChannelStateError, PreconditionFailed
+
+if TYPE_CHECKING:
+    from amqpd.amqp.channel import Channel, Settlement
+    from amqpd.amqp.publish import Publication
+    from amqpd.broker.delivery import Taken
+
+
+class Tx:
+    """The transaction a channel is in; a new one begins with each commit or rollback."""
+
+    __slots__ = ("_publications", "_settlements", "committing")
+
+    def __init__(self) -> None:
+        self._publications: list[Publication] = []
+        self._settlements: list[tuple[Settlement, list[Taken]]] = []
+        #: The commit is on its way to the disk.
+        self.committing = False
+
+    def refuse_while_committing(self) -> None:
+        """Nothing may come between tx.commit and its answer.
+
+        Raises:
+            ChannelStateError: it did.
+        """
+        if self.committing:
+            raise ChannelStateError("unexpected command while processing 'tx.commit'")
+
+    def publish(self, publication: Publication) -> None:
+        """Keep a message until the commit."""
+        self.refuse_while_committing()
+        self._publications.append(publication)
+
+    def settle(self, how: Settlement, taken: list[Taken]) -> None:
+        """Keep an acknowledgement until the commit."""
+        self._settlements.append((how, taken))
+
+    def roll_back(self, channel: Channel) -> None:
+        """Drop what was published, make outstanding again what was settled."""
+        taken = [one for _, some in self._settlements for one in some]
+        self._publications = []
+        self._settlements = []
+        channel.unacked.put_back(taken)
+
+    def apply(self, channel: Channel) -> int:
+        """Make everything durable together; the journal's number for it (0: nothing to wait for).
+
+        Raises:
+            PreconditionFailed: a queue has refused a message.
+        """
+        publications, self._publications = self._publications, []
+        settlements, self._settlements = self._settlements, []
+        journal = channel.broker.journal
+        before = journal.last
+        refused = False
+        with journal.atomic():
+            for publication in publications:
+                refused |= channel.publisher.send(publication).refused
+            for how, taken in settlements:
+                channel.settle(how, taken)
+        if refused:
+            raise PreconditionFailed("partial tx completion")
+        return journal.last if journal.last > before else 0
+
+
+def select(channel: Channel, method: TxClass.Select) -> None:
+    """Make the channel transactional."""
+    if channel.confirms is not None:
+        raise PreconditionFailed("cannot switch from confirm to tx mode")
+    if channel.tx is None:
+        channel.tx = Tx()
+    channel.reply(TxClass.SelectOk())
+
+
+def _current(channel: Channel) -> Tx:
+    if channel.tx is None:
+        raise PreconditionFailed("channel is not transactional")
+    return channel.tx
+
+
+def commit(channel: Channel, method: TxClass.Commit) -> None:
+    """Commit; the answer says that it is on disk."""
+    tx = _current(channel)
+    number = tx.apply(channel)
+    tx.committing = True
+
+    def emit() -> None:
+        tx.committing = False
+        channel.output.send(TxClass.CommitOk(), channel.number)
+
+    channel.replies.send(emit, number)
+
+
+def rollback(channel: Channel, method: TxClass.Rollback) -> None:
+    """Forget what was published and settled since the last commit."""
+    _current(channel).roll_back(channel)
+    channel.reply(TxClass.RollbackOk())

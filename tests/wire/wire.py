@@ -1,0 +1,276 @@
+"""Both ends of AMQP connections in memory: a broker without a disk, and clients of it.
+
+Frames of the client's side are written and read by pamqp, so that the broker's own codec is
+never on both ends of a test.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from amqpd.amqp import frames
+from amqpd.amqp.connection import Connection, Environment
+from amqpd.amqp.direct_reply import ReplyConsumers
+from amqpd.amqp.sasl import Credentials, Login, Peer
+from amqpd.amqp.settings import AmqpSettings
+from amqpd.broker.broker import Broker
+from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
+from amqpd.broker.limits import Limits
+from pamqp import body, commands, frame, header, heartbeat
+from pamqp.base import Frame as Command
+from pamqp.commands import Basic, Confirm, Tx
+from pamqp.commands import Channel as ChannelClass
+from pamqp.commands import Connection as ConnectionClass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HEADER = b"AMQP\x00\x00\x09\x01"
+_HEAD = struct.Struct(">BHI")
+
+C = TypeVar("C", bound=Command)
+Sent: TypeAlias = (
+    "Command | header.ContentHeader | body.ContentBody | heartbeat.Heartbeat | header.ProtocolHeader"
+)
+
+
+@dataclass
+class Message:
+    """A method with content, as a client gets it."""
+
+    method: Command
+    properties: commands.Basic.Properties
+    body: bytes
+
+
+Received: TypeAlias = "Command | Message"
+
+
+def nothing_on_disk(*arguments: object) -> None:
+    """The refill of a broker whose queues never page."""
+
+
+class World:
+    """A broker with users and vhosts, its disk, its clock and its clients."""
+
+    def __init__(self, settings: AmqpSettings | None = None) -> None:
+        self.settings = settings or AmqpSettings()
+        self.tokens = 0
+        self.now_ms = 1_000
+        self.broker = Broker(limits=Limits(), refill=nothing_on_disk, new_token=self.token)
+        self.broker.apply(PutVhost("/"))
+        self.user("guest", "administrator")
+        self.user("other")
+        self.replies = ReplyConsumers(self.token)
+        self.logins: list[Callable[[], None]] = []
+        self.later = False
+        self.disk = True
+        self.touched: list[Connection] = []
+
+    def token(self) -> str:
+        """Not random, but never the same."""
+        self.tokens += 1
+        return f"{self.tokens:022d}"
+
+    def user(self, name: str, *tags: str, configure: str = ".*", write: str = ".*",
+             read: str = ".*") -> None:  # fmt: skip
+        """Create a user whose password is its name."""
+        self.broker.apply(PutUser(name, "", "", tags))
+        self.broker.apply(PutPermission(name, "/", configure, write, read))
+
+    def authenticate(
+        self, credentials: Credentials, peer: Peer, done: Callable[[Login | None], None]
+    ) -> None:
+        """Passwords are right if they are the user's name; none is needed if none is given."""
+        password = credentials.password
+        right = password is None or password == credentials.user.encode()
+        answer = Login(credentials.user) if right else None
+        if self.later:
+            self.logins.append(lambda: done(answer))
+        else:
+            done(answer)
+
+    def commit(self) -> None:
+        """Write everything that is decided, and what follows from that, until all is quiet."""
+        self.broker.dispatch()
+        while (batch := self.broker.journal.take()) is not None:
+            self.broker.journal.committed(batch)
+            self.broker.dispatch()
+
+    def turn(self) -> None:
+        """One turn of the loop: queues are looked at; with a disk everything is written."""
+        if self.disk:
+            self.commit()
+        else:
+            self.broker.dispatch()
+
+    def connect(self, peer: Peer | None = None) -> Client:
+        """A client that has not said anything yet."""
+        return Client(self, peer or Peer("127.0.0.1", 50_000))
+
+    def client(self, **properties: object) -> Client:
+        """A client that is logged in, with a channel 1."""
+        client = self.connect()
+        client.log_in(**properties)
+        client.open(1)
+        return client
+
+
+@dataclass
+class Client:
+    """One client: says bytes, hears frames."""
+
+    world: World
+    peer: Peer
+    session: Connection = field(init=False)
+    heard: bytes = b""
+
+    def __post_init__(self) -> None:
+        environment = Environment(
+            self.world.broker,
+            self.world.settings,
+            self.world.authenticate,
+            self.world.replies,
+            self.world.token,
+            "test",
+        )
+        self.session = Connection(
+            environment, self.peer, self.world.touched.append, self.world.now_ms
+        )
+
+    # -- saying --------------------------------------------------------------------------
+
+    def say(self, octets: bytes) -> None:
+        """Send bytes, in one read."""
+        self.session.receive_data(octets)
+        self.world.turn()
+
+    def send(self, command: Sent, channel: int = 1) -> None:
+        """Send a frame."""
+        self.say(frame.marshal(command, channel))
+
+    def ask(self, command: Command, reply: type[C], channel: int = 1) -> C:
+        """Send a method and hear its reply, and nothing else."""
+        self.send(command, channel)
+        (heard,) = self.hear()
+        assert isinstance(heard, reply), heard
+        return heard
+
+    def publish(
+        self,
+        octets: bytes = b"",
+        key: str = "",
+        exchange: str = "",
+        *,
+        channel: int = 1,
+        mandatory: bool = False,
+        properties: Basic.Properties | None = None,
+    ) -> None:
+        """Publish one message."""
+        self.say(published(octets, key, exchange, channel, mandatory, properties))
+
+    # -- hearing -------------------------------------------------------------------------
+
+    def hear_octets(self) -> bytes:
+        """All bytes the session has for us."""
+        return self.session.data_to_send()
+
+    def hear(self) -> list[Received]:
+        """All methods and messages the session has for us, heartbeats left out."""
+        octets = self.heard + self.hear_octets()
+        received: list[Received] = []
+        pending: tuple[Command, header.ContentHeader] | None = None
+        parts = b""
+        while octets:
+            size = _HEAD.unpack_from(octets)[2] + 8
+            _, _, value = frame.unmarshal(octets[:size])
+            octets = octets[size:]
+            match value:
+                case Basic.Return() | Basic.Deliver() | Basic.GetOk():
+                    method = value
+                case Command():
+                    received.append(value)
+                case header.ContentHeader():
+                    pending, parts = (method, value), b""
+                case body.ContentBody():
+                    parts += value.value or b""
+            if pending is not None and len(parts) == pending[1].body_size:
+                received.append(Message(pending[0], pending[1].properties, parts))
+                pending = None
+        return received
+
+    # -- what tests begin with -----------------------------------------------------------
+
+    def log_in(self, frame_max: int = 131_072, heartbeat_s: int = 0, **properties: object) -> None:
+        """From the protocol header to open-ok, as guest in vhost /."""
+        capabilities = properties.pop("capabilities", None)
+        if capabilities is not None:
+            properties["capabilities"] = dict.fromkeys(str(capabilities).split(), True)
+        self.say(HEADER)
+        start = ConnectionClass.StartOk(
+            client_properties=properties,  # type: ignore[arg-type]  # what tests give is right
+            mechanism="PLAIN",
+            response="\0guest\0guest",
+        )
+        self.send(start, 0)
+        self.send(ConnectionClass.TuneOk(2047, frame_max, heartbeat_s), 0)
+        self.send(ConnectionClass.Open("/"), 0)
+        assert isinstance(self.hear()[-1], ConnectionClass.OpenOk)
+
+    def open(self, channel: int) -> None:
+        """Open a channel."""
+        self.ask(ChannelClass.Open(), ChannelClass.OpenOk, channel)
+
+    def declare(self, queue: str, channel: int = 1, **arguments: object) -> None:
+        """Declare a queue."""
+        command = commands.Queue.Declare(queue=queue, **arguments)  # type: ignore[arg-type]  # as above
+        self.ask(command, commands.Queue.DeclareOk, channel)
+
+    def consume(self, queue: str, tag: str = "t", channel: int = 1, **arguments: object) -> None:
+        """Start a consumer; what is delivered at once is still to be heard."""
+        command = Basic.Consume(queue=queue, consumer_tag=tag, **arguments)  # type: ignore[arg-type]  # as above
+        self.session.receive_data(frame.marshal(command, channel))
+        (heard,) = self.hear()
+        assert isinstance(heard, Basic.ConsumeOk)
+        self.world.turn()
+
+    def confirms(self, channel: int = 1) -> None:
+        """Select confirms."""
+        self.ask(Confirm.Select(), Confirm.SelectOk, channel)
+
+    def tx(self, channel: int = 1) -> None:
+        """Select transactions."""
+        self.ask(Tx.Select(), Tx.SelectOk, channel)
+
+    def get(self, queue: str, channel: int = 1, no_ack: bool = True) -> Message | None:
+        """Get one message, if there is one."""
+        self.send(Basic.Get(queue=queue, no_ack=no_ack), channel)
+        (heard,) = self.hear()
+        return heard if isinstance(heard, Message) else None
+
+
+def published(
+    octets: bytes,
+    key: str = "",
+    exchange: str = "",
+    channel: int = 1,
+    mandatory: bool = False,
+    properties: Basic.Properties | None = None,
+) -> bytes:
+    """The frames of one message."""
+    method = Basic.Publish(exchange=exchange, routing_key=key, mandatory=mandatory)
+    head = header.ContentHeader(0, len(octets), properties or Basic.Properties())
+    text = frame.marshal(method, channel) + frame.marshal(head, channel)
+    return text + (frame.marshal(body.ContentBody(octets), channel) if octets else b"")
+
+
+def method_frame(payload: bytes, channel: int = 1) -> bytes:
+    """A method frame with any payload."""
+    return frames.frame(frames.METHOD, channel, payload)
+
+
+def bodies(received: list[Received]) -> list[bytes]:
+    """The bodies of the messages among what was heard."""
+    return [one.body for one in received if isinstance(one, Message)]
