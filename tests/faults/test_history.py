@@ -1,0 +1,153 @@
+"""The history checker accepts what an honest broker does and catches each broken promise."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults import history
+from tests.faults.history import (
+    Committed,
+    Confirmed,
+    Crashed,
+    Delivered,
+    Drained,
+    Event,
+    Missing,
+    Publish,
+    Removed,
+    Settled,
+)
+from tests.faults.simulation import Fault, Simulation
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEEDS = range(20)
+SECOND = 1_000_000_000
+
+#: Which checks may find which fault; one is enough.
+FOUND_BY = {
+    Fault.CONFIRM_BEFORE_SYNC: {"I1"},
+    Fault.DROP_ON_REQUEUE: {"I1"},
+    Fault.REQUEUE_AT_TAIL: {"I7"},
+    Fault.FORGET_A_TARGET: {"I1", "I6"},
+    Fault.FRESH_AFTER_CRASH: {"I3"},
+    Fault.CONFIRM_TWICE: {"I9"},
+    Fault.ACKED_COMES_BACK: {"I4"},
+    Fault.SWAP_IN_BATCH: {"I7"},
+    Fault.HALF_A_TRANSACTION: {"T1"},
+    Fault.ROLLED_BACK_IS_KEPT: {"I2"},
+    Fault.DAMAGED_BODY: {"I8"},
+    Fault.HOLE_AFTER_CRASH: {"I1", "I7"},
+    Fault.DELIVER_TWICE: {"I3"},
+    Fault.LOST_DEFINITION: {"I12"},
+}
+
+
+def simulated(fault: Fault, seed: int) -> history.Report:
+    """The checker's report on one run of a broker with this fault."""
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    return history.check(Simulation(chance, fault).run(400))
+
+
+def judged(*events: Event) -> set[str]:
+    """The invariants that these events violate, when queue q drains to empty at the end."""
+    drained = [Drained(90 * SECOND, "q", 1, 0), Drained(91 * SECOND, "q", 2, 0)]
+    return set(history.check([*events, *drained]).violations)
+
+
+def published(seq: int = 1, at: int = 1, **changed: object) -> Publish:
+    """A durable publish to q, by default the first of its channel."""
+    return Publish(at, f"m{seq}", "c", seq, ("q",), **changed)  # type: ignore[arg-type]
+
+
+def test_an_honest_broker_is_found_honest() -> None:
+    reports = [simulated(Fault.NONE, seed) for seed in range(60)]
+
+    assert [report.text() for report in reports if not report.clean] == []
+    assert sum(report.crashes for report in reports) > 60
+    assert sum(report.acknowledged for report in reports) > 1000
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+def test_every_broken_promise_is_caught(fault: Fault) -> None:
+    found: set[str] = set()
+    for seed in SEEDS:
+        found |= set(simulated(fault, seed).violations)
+
+    assert found & FOUND_BY[fault]
+
+
+def test_a_confirmed_message_that_never_comes_out_is_lost() -> None:
+    assert judged(published(), Confirmed(2, "c", 1, multiple=False)) == {"I1"}
+
+
+def test_a_counted_removal_explains_a_lost_message() -> None:
+    events = (published(), Confirmed(2, "c", 1, multiple=False), Removed(3, "q", "expired", 1))
+
+    assert judged(*events) == set()
+
+
+def test_an_unconfirmed_message_may_be_there_or_not() -> None:
+    there = Delivered(3 * SECOND, "m1", "q", "d", redelivered=False, drain=1)
+
+    assert judged(published(), Crashed(SECOND)) == set()
+    assert judged(published(), Crashed(SECOND), there) == set()
+
+
+def test_a_crash_within_the_window_excuses_an_acked_message_that_comes_again() -> None:
+    def story(crash: int) -> set[str]:
+        return judged(
+            published(),
+            Delivered(2, "m1", "q", "a", redelivered=False),
+            Settled(SECOND, "m1", "q", "ack"),
+            Crashed(crash),
+            Delivered(30 * SECOND, "m1", "q", "d", redelivered=True, drain=1),
+        )
+
+    assert story(SECOND + SECOND // 2) == set()
+    assert story(3 * SECOND) == {"I4"}
+
+
+def test_a_verdict_for_nothing_is_caught() -> None:
+    assert judged(Confirmed(2, "c", 1, multiple=True)) == {"I9"}
+
+
+def test_survivors_have_no_hole() -> None:
+    survivor = Delivered(3 * SECOND, "m2", "q", "d", redelivered=False, drain=1)
+
+    assert judged(published(1, 1), published(2, 2), Crashed(SECOND), survivor) == {"I7"}
+
+
+def test_acks_of_a_transaction_that_left_nothing_must_be_undone() -> None:
+    events = (
+        published(),
+        Delivered(2, "m1", "q", "a", redelivered=False),
+        Publish(3, "t1", "t", 1, ("q",), tx="x"),
+        Settled(4, "m1", "q", "ack", tx="x"),
+        Crashed(SECOND),
+    )
+    again = Delivered(3 * SECOND, "m1", "q", "d", redelivered=True, drain=1)
+
+    assert judged(*events) == {"T1"}
+    assert judged(*events, again) == set()
+
+
+def test_a_committed_transaction_counts_as_confirmed() -> None:
+    assert judged(published(tx="x"), Committed(2, "x", "ok")) == {"I1"}
+
+
+def test_a_queue_that_was_not_drained_is_noticed() -> None:
+    assert set(history.check([published()]).violations) == {"I11"}
+
+
+def test_events_survive_the_file(tmp_path: Path) -> None:
+    events: list[Event] = [published(), Missing(2, "exchange 'x'"), Crashed(3)]
+    file = tmp_path / "history.jsonl"
+    file.write_text("\n".join(map(history.line, events)), encoding="utf-8")
+
+    assert list(history.read(file)) == events
+    assert history.main(str(file)) == 1
