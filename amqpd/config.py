@@ -86,7 +86,7 @@ class Tls(Struct, frozen=True):
         Meta(description="client certificates; needs 'ca' unless none"),
     ] = "optional"
     login_from: Annotated[
-        Literal["distinguished_name", "common_name"],
+        Literal["distinguished_name", "common_name", "subject_alternative_name"],
         Meta(description="the part of a client's certificate that EXTERNAL takes for the user"),
     ] = "distinguished_name"
     minimum_version: Annotated[Literal["1.2", "1.3"], Meta(description="oldest TLS")] = "1.2"

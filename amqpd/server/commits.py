@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from amqpd.broker.journal import Batch
 from amqpd.store import StoreFailed, StoreFull
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from amqpd.broker.delivery import Row as StoredRow
-    from amqpd.broker.journal import Batch, Journal
+    from amqpd.broker.journal import Journal, Mark
     from amqpd.store import Row, Store
 
 LOG = logging.getLogger("amqpd.store")
@@ -96,6 +97,14 @@ class Commits:
         if self.error is None and (self.busy or not self._journal.is_empty):
             self._idle = self._loop.create_future()
             self.push()
+            await self._idle
+            self._idle = None
+
+    async def write_marks(self, marks: list[Mark]) -> None:
+        """Note how far each lane was really handed out; the last thing before the end."""
+        if self.error is None and marks:
+            self._idle = self._loop.create_future()
+            self._write(Batch(self._journal.safe, marks=marks))
             await self._idle
             self._idle = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from amqpd.errors import AmqpError, ConnectionForced
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Each connection looks at the time once in so many ticks.
 TICK_SHARES: Final = 5
+#: RabbitMQ's words.
+SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
 
 
 class Connections:
@@ -34,6 +38,11 @@ class Connections:
 
     def __iter__(self) -> Iterator[Transport]:
         return iter(self._open)
+
+    @property
+    def channels(self) -> int:
+        """Channels that are open, over all connections."""
+        return sum(len(transport.session.channels) for transport in self._open)
 
     def add(self, transport: Transport) -> None:
         """A connection was established."""
@@ -71,21 +80,30 @@ class Connections:
             for transport in held:
                 transport.hold(False)
 
+    def look(self) -> None:
+        """Alarms have changed: some connections may be read again."""
+        for transport in self._open:
+            transport.look()
+
+    def access_changed(self) -> None:
+        """Users or permissions have changed."""
+        for transport in list(self._open):
+            transport.session.access_changed()
+
     # -- the end -------------------------------------------------------------------------
 
     async def shut_down(self, patience_s: float) -> None:
         """Ask all clients to go, and cut off those that have not gone in time."""
-        for transport in list(self._open):
-            transport.shut_down()
+        self.close(ConnectionForced(SHUTDOWN))
         await self._wait(patience_s)
         for transport in list(self._open):
             transport.abort()
         await self._wait(1.0)
 
-    def fail(self) -> None:
-        """Close all connections with 541."""
+    def close(self, error: AmqpError) -> None:
+        """Close all connections with this error."""
         for transport in list(self._open):
-            transport.fail()
+            transport.close(error)
 
     async def _wait(self, patience_s: float) -> None:
         if not self._open:

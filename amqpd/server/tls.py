@@ -1,4 +1,4 @@
-"""TLS with the standard library: contexts, and names in clients' certificates."""
+"""TLS with the standard library: the context of a listener."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 from amqpd.server.process import Exit, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from amqpd.config import Tls
 
 VERIFY: Final = {
@@ -18,21 +16,6 @@ VERIFY: Final = {
     "required": ssl.CERT_REQUIRED,
 }
 MINIMUM: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-
-#: Attribute types of a distinguished name that have a short form (RFC 4514 §3).
-SHORT_NAMES: Final = {
-    "commonName": "CN",
-    "localityName": "L",
-    "stateOrProvinceName": "ST",
-    "organizationName": "O",
-    "organizationalUnitName": "OU",
-    "countryName": "C",
-    "streetAddress": "STREET",
-    "domainComponent": "DC",
-    "userId": "UID",
-}
-#: Characters that are escaped anywhere in a value (RFC 4514 §2.4).
-SPECIAL: Final = frozenset(',+"\\<>;')
 
 
 def context(settings: Tls) -> ssl.SSLContext:
@@ -61,28 +44,6 @@ def context(settings: Tls) -> ssl.SSLContext:
         # Without a CA nobody's certificate can be checked, so none is asked for.
         made.verify_mode = VERIFY[settings.verify]
     return made
-
-
-def certificate_user(certificate: Mapping[str, object] | None, login_from: str) -> str | None:
-    """The name that a verified certificate (as `getpeercert` gives it) logs in with."""
-    subject = (certificate or {}).get("subject")
-    if not isinstance(subject, tuple) or not subject:
-        return None
-    if login_from == "common_name":
-        names = [value for part in subject for key, value in part if key == "commonName"]
-        return ",".join(names) or None
-    parts = ["+".join(f"{SHORT_NAMES.get(k, k)}={_escape(v)}" for k, v in p) for p in subject]
-    # The most specific part comes first in the written form (RFC 4514 §2.1).
-    return ",".join(reversed(parts))
-
-
-def _escape(value: str) -> str:
-    text = "".join(f"\\{char}" if char in SPECIAL else char for char in value)
-    if text.startswith(("#", " ")):
-        text = f"\\{text}"
-    if text.endswith(" ") and len(value) > 1:
-        text = f"{text[:-1]}\\ "
-    return text
 
 
 def _reason(error: OSError) -> str:

@@ -15,8 +15,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
+from amqpd.errors import AmqpError, InternalError
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from amqpd.server.turn import Turn
 
@@ -39,27 +41,37 @@ class Session(Protocol):
 
     #: Nothing more will be sent or understood: write what there is, then close the socket.
     closing: bool
+    #: We do not read for reasons of our own: silence is not the peer's fault.
+    reading_paused: bool
 
-    def receive_data(self, data: bytes) -> None:
+    @property
+    def channels(self) -> Sized:
+        """Those that are open."""
+
+    @property
+    def wants_reading(self) -> bool:
+        """False: what the peer sends now shall wait."""
+
+    def receive_data(self, data: bytes, /) -> None:
         """Bytes came from the peer."""
 
     def data_to_send(self) -> bytes:
         """Everything there is to send, once."""
 
-    def writable(self, yes: bool) -> None:
+    def writable(self, yes: bool, /) -> None:
         """Whether the transport takes more."""
 
     def tick(self, now_ms: int) -> None:
         """Time passes."""
 
-    def fail(self) -> None:
-        """Our own code failed: close the connection with 541."""
+    def access_changed(self) -> None:
+        """Users or permissions have changed."""
 
-    def shut_down(self) -> None:
-        """The broker stops: close the connection with 320."""
+    def close(self, error: AmqpError) -> None:
+        """Close the connection from our side."""
 
     def connection_lost(self, reason: str) -> None:
-        """The socket is gone; the reason is empty after an orderly end."""
+        """The socket is gone."""
 
 
 class Transport(asyncio.BufferedProtocol):
@@ -85,7 +97,7 @@ class Transport(asyncio.BufferedProtocol):
         self._was_read = was_read
         self._is_touched = False
         self._is_ending = False
-        self._is_held = False
+        self._is_paused = False
         self._deadline: asyncio.TimerHandle | None = None
         self.socket: asyncio.Transport
         self.session: Session
@@ -115,6 +127,8 @@ class Transport(asyncio.BufferedProtocol):
         self._was_read(self)
         if self.session.closing:
             self.touch()
+        elif not self.session.wants_reading:
+            self.look()
 
     def eof_received(self) -> bool:
         """The peer has closed its side; returning False closes ours."""
@@ -151,13 +165,20 @@ class Transport(asyncio.BufferedProtocol):
 
     def hold(self, yes: bool) -> None:
         """Stop or go on reading: what a peer sends meanwhile waits in its own buffers."""
-        if yes == self._is_held or self._is_ending or self.socket.is_closing():
+        self.session.reading_paused = yes
+        self.look()
+
+    def look(self) -> None:
+        """Read, or do not, as the session and its surroundings want it by now."""
+        if self._is_ending or self.socket.is_closing():
             return
-        self._is_held = yes
-        if yes:
-            self.socket.pause_reading()
-        else:
+        reading = self.session.wants_reading and not self.session.reading_paused
+        if reading and self._is_paused:
+            self._is_paused = False
             self.socket.resume_reading()
+        elif not reading and not self._is_paused:
+            self._is_paused = True
+            self.socket.pause_reading()
 
     def flush(self) -> None:  # hot: S1b, S2
         """Write what the session has to send; called by the turn."""
@@ -181,16 +202,10 @@ class Transport(asyncio.BufferedProtocol):
         if self.session.closing:
             self.touch()
 
-    def shut_down(self) -> None:
-        """The broker stops."""
+    def close(self, error: AmqpError) -> None:
+        """Close the connection from our side."""
         if not self._is_ending:
-            self.session.shut_down()
-            self.touch()
-
-    def fail(self) -> None:
-        """Close the connection with 541."""
-        if not self._is_ending:
-            self.session.fail()
+            self.session.close(error)
             self.touch()
 
     def abort(self) -> None:
@@ -203,7 +218,7 @@ class Transport(asyncio.BufferedProtocol):
     def _fail(self) -> None:
         LOG.exception("connection %s: closed because of an error in the broker", self)
         try:
-            self.session.fail()
+            self.session.close(InternalError("internal error"))
         except Exception:
             LOG.exception("connection %s: cannot even be closed", self)
             self.abort()
@@ -222,7 +237,7 @@ class Transport(asyncio.BufferedProtocol):
             return
         if self.socket.can_write_eof():
             self.socket.write_eof()
-            if self._is_held:
+            if self._is_paused:
                 self.socket.resume_reading()
             wait_s = DRAIN_S if self.socket.get_write_buffer_size() else LINGER_S
         else:

@@ -1,0 +1,493 @@
+"""The broker as a whole: introduces the rooms to each other, starts and stops them in order.
+
+Start: lock and open the store, let the broker recover, bind the ports, let connections in,
+say so (`run.json`, start screen, systemd), then import and start what is slow (HTTP).
+
+Stop: let nobody in any more, close clients with 320, write what the journal holds, close the
+store, remove `run.json`. When the store fails there is nothing to write: clients get 541 and
+the process ends with 70; what is on disk counts at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from amqpd import __version__, config
+from amqpd.broker.broker import Alarms, Broker
+from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
+from amqpd.broker.limits import Limits
+from amqpd.clock import SteadyClock
+from amqpd.errors import InternalError
+from amqpd.server import process, tls
+from amqpd.server.commits import Commits
+from amqpd.server.connections import Connections
+from amqpd.server.figures import Figures, totals
+from amqpd.server.listener import RESERVED_FILES, Listener, Room, bind
+from amqpd.server.login import Logins, new_password_hash
+from amqpd.server.process import Exit, Listening, RunFile, StartError
+from amqpd.server.resources import Look, Watch, open_files
+from amqpd.server.sessions import Sessions
+from amqpd.server.transport import Transport
+from amqpd.server.turn import Turn
+from amqpd.store import StoreDamaged, StoreError, StoreLocked, StoreNewer
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from amqpd.broker.delivery import Row
+    from amqpd.clock import Clock
+    from amqpd.config import Config, PortOrOff, Settings
+    from amqpd.server.http import HttpServer
+    from amqpd.server.transport import Session
+    from amqpd.store import Post, Snapshot, Store, StoreFailed
+
+LOG = logging.getLogger("amqpd.server")
+
+#: Time comes into the broker and the sessions in steps of this.
+TICK_S: Final = 0.1
+#: How long clients have to answer our close, and the journal to reach the disk; below 10 s
+#: together, because that is what a supervisor waits.
+GOODBYE_S: Final = 3.0
+FLUSH_S: Final = 5.0
+#: After a failed store: for the 541 to reach the clients.
+LAST_WORDS_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the start screen shows."""
+
+    settings: Settings
+    is_new: bool
+    clean: bool
+    queues: int
+    messages: int
+    listeners: list[Listening]
+    http: list[Listening]
+    metrics: list[Listening]
+
+
+class BrokerServer:
+    """One broker with everything around it; `run` is its life.
+
+    `make_store(directory, settings, post)` says where messages are kept; `announce(started)`
+    is called once connections are accepted.
+    """
+
+    def __init__(
+        self,
+        loaded: Config,
+        *,
+        make_store: Callable[[Path, Settings, Post], Store],
+        announce: Callable[[Started], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self.settings = loaded.settings
+        self.directory = Path(self.settings.store.path)
+        self._make_store = make_store
+        self._announce = announce
+        self._clock = clock or SteadyClock()
+        self._exit = Exit.OK
+        self._started_s = time.monotonic()
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._listeners: list[Listener] = []
+        self._listening: list[Listening] = []
+        self._ready = False
+        self._disk_full = False
+        self._pending_bytes = 0
+        self._look: Look | None = None
+        self._http: HttpServer | None = None
+        self._file_limit = process.raise_file_limit()
+
+    # -- life ----------------------------------------------------------------------------
+
+    async def run(self) -> Exit:
+        """Start, serve until asked to stop, stop.
+
+        Raises:
+            StartError: it cannot start; nothing was left behind.
+        """
+        loop = asyncio.get_running_loop()
+        # Garbage made while starting stays, so there is none to look for.
+        gc.disable()
+        store, snapshot = self._open_store(loop)
+        try:
+            await self._serve(loop, store, snapshot)
+        finally:
+            gc.enable()
+            await asyncio.to_thread(store.close)
+        return self._exit
+
+    def stop(self, reason: str) -> None:
+        """Stop in good order; asked twice, without waiting for clients."""
+        if self._stop.is_set():
+            LOG.warning("%s again: not waiting for clients", reason)
+            self._hurry.set()
+            return
+        LOG.info("%s: stopping", reason)
+        self._stop.set()
+
+    def reload(self) -> None:
+        """Read the certificates again; connections that are open keep theirs."""
+        process.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        for listener in self._listeners:
+            if listener.tls is not None:
+                try:
+                    listener.tls = tls.context(self.settings.tls)
+                except StartError as error:
+                    LOG.error("reload: %s; the old certificate stays", error)
+        LOG.info("reloaded")
+        process.notify("READY=1")
+
+    async def _serve(
+        self, loop: asyncio.AbstractEventLoop, store: Store, snapshot: Snapshot
+    ) -> None:
+        self._build(loop, store)
+        self._recover(snapshot)
+        await self._first_definitions(snapshot)
+        with contextlib.ExitStack() as ports:
+            api = self._open_ports(ports)
+            async with asyncio.TaskGroup() as tasks:
+                undo = process.on_signals(loop, self.stop, self.reload)
+                try:
+                    self._let_in(tasks, snapshot, *api)
+                    background = [
+                        tasks.create_task(self._ticking()),
+                        tasks.create_task(self._watching()),
+                        tasks.create_task(self._start_http(*api)),
+                    ]
+                    await self._stop.wait()
+                    await self._say_goodbye(store, background)
+                finally:
+                    undo()
+        RunFile(self.directory).remove()
+
+    # -- start ---------------------------------------------------------------------------
+
+    def _open_store(self, loop: asyncio.AbstractEventLoop) -> tuple[Store, Snapshot]:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(
+                f"data directory '{self.directory}': {error.strerror}", Exit.CONFIG
+            ) from error
+        store = self._make_store(self.directory, self.settings, loop.call_soon_threadsafe)
+        codes = {StoreLocked: Exit.TRY_AGAIN, StoreNewer: Exit.CONFIG, StoreDamaged: Exit.CONFIG}
+        try:
+            return store, store.open()
+        except StoreError as error:
+            raise StartError(str(error), codes.get(type(error), Exit.SOFTWARE)) from error
+
+    def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
+        amqp, auth = self.settings.amqp, self.settings.auth
+        limit = self._file_limit - RESERVED_FILES
+        most = min(amqp.max_connections or limit, limit)
+        self.room = Room(most, self.settings.tls.max_handshakes)
+        self.broker = Broker(
+            limits=Limits(
+                channel_max=amqp.channel_max,
+                frame_max_bytes=amqp.frame_max_bytes,
+                heartbeat_s=amqp.heartbeat_s,
+                max_message_bytes=amqp.max_message_size_bytes,
+            ),
+            refill=self._refill,
+            new_token=lambda: secrets.token_urlsafe(16),
+            now_ms=self._clock.now_ms(),
+        )
+        self.turn = Turn(loop, self.broker.dispatch, self._push)
+        self.commits = Commits(
+            loop,
+            self.broker.journal,
+            store,
+            committed=self._committed,
+            full=self._disk_is_full,
+            failed=self._store_failed,
+        )
+        self.connections = Connections(self.room, self.commits)
+        self.logins = Logins(self.broker, auth, loop)
+        self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
+        self.watch = Watch(self.settings.resources, self.directory)
+
+    def _recover(self, snapshot: Snapshot) -> None:
+        journal = self.broker.journal
+        journal.next_message_id = snapshot.next_message_id
+        self.broker.recover(snapshot.commands, snapshot.lanes)
+        self.broker.reserve_lanes(snapshot.next_lane_id)
+        self.broker.tick(self._clock.now_ms())
+
+    async def _first_definitions(self, snapshot: Snapshot) -> None:
+        """The default vhost, user and permissions of an empty data directory."""
+        if snapshot.commands:
+            return
+        auth = self.settings.auth
+        hashed, algorithm = new_password_hash(auth.default_password)
+        for command in (
+            PutVhost(auth.default_vhost, "Default virtual host"),
+            PutUser(auth.default_user, hashed, algorithm, ("administrator",)),
+            PutPermission(auth.default_user, auth.default_vhost, ".*", ".*", ".*"),
+        ):
+            self.broker.change(command)
+        await self.commits.drain()
+
+    def _open_ports(
+        self, ports: contextlib.ExitStack
+    ) -> tuple[list[socket.socket], list[socket.socket]]:
+        """Bind all ports before anything is announced; those of HTTP are returned."""
+        settings = self.settings
+        amqp = settings.amqp
+        for port, option, secure in (
+            (amqp.port, "--port", False),
+            (amqp.tls_port, "--tls-port", True),
+        ):
+            if port == "off":
+                continue
+            sockets = self._bind(ports, amqp.host, port, option)
+            context = tls.context(settings.tls) if secure else None
+            self._listeners.append(
+                Listener(
+                    sockets, self._protocol, self.room, context, settings.tls.handshake_timeout_s
+                )
+            )
+        api = self._bind(ports, settings.http.host or amqp.host, settings.http.port, "--http-port")
+        host = settings.metrics.host or amqp.host
+        return api, self._bind(ports, host, settings.metrics.port, "--metrics-port")
+
+    def _bind(
+        self, ports: contextlib.ExitStack, host: str, port: PortOrOff, option: str
+    ) -> list[socket.socket]:
+        if port == "off":
+            return []
+        sockets = bind(host, port, self.settings.amqp.backlog, option)
+        for one in sockets:
+            ports.callback(one.close)
+        return sockets
+
+    def _let_in(
+        self,
+        tasks: asyncio.TaskGroup,
+        snapshot: Snapshot,
+        api: list[socket.socket],
+        metrics: list[socket.socket],
+    ) -> None:
+        for listener in self._listeners:
+            listener.start(tasks)
+            self._listening += listener.listening
+        http = [Listening("http", *one.getsockname()[:2]) for one in api]
+        scraped = [Listening("http", *one.getsockname()[:2]) for one in metrics]
+        RunFile(self.directory).write(
+            __version__,
+            config.node_name(self.settings),
+            [
+                *self._listening,
+                *(one._replace(protocol="http/metrics") for one in scraped),
+                *http,
+            ],
+        )
+        self._ready = True
+        counted = totals(self.broker)
+        LOG.info("Server startup complete; 0 plugins started.")
+        self._announce(
+            Started(
+                settings=self.settings,
+                is_new=not snapshot.commands,
+                clean=snapshot.clean,
+                queues=counted.queues,
+                messages=counted.ready,
+                listeners=self._listening,
+                http=http,
+                metrics=scraped,
+            )
+        )
+        process.notify("READY=1")
+        # What exists now stays; the collector need not look at it again (0.1 s per million).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 1000)
+        gc.enable()
+
+    async def _start_http(self, api: list[socket.socket], metrics: list[socket.socket]) -> None:
+        if not (api or metrics):
+            return
+        module = await asyncio.to_thread(_import_http)
+        server: HttpServer = module(self.figures, lambda: self._ready, self.logins.check_password)
+        await server.start(api, metrics)
+        self._http = server
+
+    # -- stop ----------------------------------------------------------------------------
+
+    async def _say_goodbye(self, store: Store, background: list[asyncio.Task[None]]) -> None:
+        process.notify("STOPPING=1")
+        self._ready = False
+        for listener in self._listeners:
+            listener.close()
+        if self.commits.error is None:
+            await self._farewell()
+            await self._flush(store)
+        else:
+            self.connections.close(InternalError("the store failed"))
+            await self.connections.shut_down(LAST_WORDS_S)
+        for task in background:
+            task.cancel()
+        if self._http is not None:
+            await self._http.close()
+        await self.logins.close()
+
+    async def _farewell(self) -> None:
+        """Close all clients with 320; a second signal cuts this short."""
+        goodbye = asyncio.ensure_future(self.connections.shut_down(GOODBYE_S))
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait((goodbye, hurry), return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not goodbye.done():
+            goodbye.cancel()
+            await self.connections.shut_down(0)
+
+    async def _flush(self, store: Store) -> None:
+        """Bring the journal to disk, and how far each queue was really handed out."""
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self.commits.drain()
+                await self.commits.write_marks(self.broker.last_marks())
+        except TimeoutError:
+            LOG.error("store: not everything could be written in %s s", FLUSH_S)
+            self._exit = Exit.SOFTWARE
+
+    # -- turns ---------------------------------------------------------------------------
+
+    def _push(self) -> None:
+        self.commits.push()
+
+    def _committed(self) -> None:
+        self._pending_bytes = self.broker.journal.pending_bytes
+        self.connections.relieve()
+        self.turn.wake()
+
+    def _refill(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: Callable[[list[Row], int], None],
+    ) -> None:
+        # The broker is made before the commits that it needs for this.
+        self.commits.refill(lane, from_position, upto_position, max_messages, max_bytes, done)
+
+    def _protocol(self) -> Transport:
+        loop = asyncio.get_running_loop()
+        return Transport(
+            loop,
+            self.turn,
+            make_session=self._connected,
+            gone=self.connections.remove,
+            was_read=self._was_read,
+        )
+
+    def _connected(self, transport: Transport) -> Session:
+        self.connections.add(transport)
+        return self.sessions.make(transport)
+
+    def _was_read(self, transport: Transport) -> None:
+        # Who added to what waits for the disk is a publisher; others are never held.
+        before, self._pending_bytes = self._pending_bytes, self.broker.journal.pending_bytes
+        if self.commits.congested and self._pending_bytes > before:
+            self.connections.hold(transport)
+
+    async def _ticking(self) -> None:
+        revision = self.broker.permissions.revision
+        while True:
+            now_ms = self._clock.now_ms()
+            self.broker.tick(now_ms)
+            self.connections.tick(now_ms)
+            if self.broker.permissions.revision != revision:
+                revision = self.broker.permissions.revision
+                self.connections.access_changed()
+            self.turn.wake()
+            await asyncio.sleep(TICK_S)
+
+    # -- resources and failures ----------------------------------------------------------
+
+    async def _watching(self) -> None:
+        while True:
+            try:
+                self._look = await asyncio.to_thread(self.watch.look)
+                self._alarm()
+            except OSError:
+                LOG.exception("resources: cannot be measured")
+            await asyncio.sleep(self.settings.resources.check_interval_s)
+
+    def _alarm(self) -> None:
+        found = self._look.alarms if self._look else Alarms()
+        alarms = Alarms(memory=found.memory, disk=found.disk or self._disk_full)
+        before = self.broker.alarms
+        if alarms == before:
+            return
+        LOG.warning("resources: %s", alarms.reason or "no alarm any more")
+        self.broker.resources(alarms)
+        self.connections.look()
+        self.turn.wake()
+
+    def _disk_is_full(self, yes: bool) -> None:
+        self._disk_full = yes
+        self._alarm()
+
+    def _store_failed(self, error: StoreFailed) -> None:
+        LOG.critical("%s; stopping: what is on disk counts at the next start", error)
+        self._exit = Exit.SOFTWARE
+        self._stop.set()
+
+    # -- figures -------------------------------------------------------------------------
+
+    def figures(self) -> Figures:
+        """Everything that metrics and API show."""
+        counted = totals(self.broker)
+        settings, look = self.settings, self._look
+        node = config.node_name(settings)
+        return Figures(
+            product=settings.amqp.product,
+            product_version=settings.amqp.version,
+            version=__version__,
+            node=node,
+            cluster_name=settings.node.cluster_name or node,
+            sync=settings.store.sync,
+            listeners=tuple(self._listening),
+            uptime_s=time.monotonic() - self._started_s,
+            connections=len(self.connections),
+            connections_opened=self.connections.opened,
+            connections_closed=self.connections.closed,
+            connections_refused=self.room.refused,
+            channels=self.connections.channels,
+            exchanges=counted.exchanges,
+            queues=counted.queues,
+            consumers=counted.consumers,
+            ready=counted.ready,
+            unacked=counted.unacked,
+            store_batches=self.commits.batches,
+            store_messages=self.commits.messages,
+            store_pending_bytes=self.broker.journal.pending_bytes,
+            open_files=open_files(),
+            open_files_limit=self._file_limit,
+            resident_bytes=look.memory_bytes if look else 0,
+            resident_limit_bytes=self.watch.memory_limit_bytes,
+            disk_free_bytes=look.disk_free_bytes if look else 0,
+            disk_limit_bytes=settings.resources.disk_free_bytes,
+            memory_alarm=self.broker.alarms.memory,
+            disk_alarm=self.broker.alarms.disk,
+        )
+
+
+def _import_http() -> type[HttpServer]:
+    from amqpd.server.http import HttpServer as Server
+
+    return Server

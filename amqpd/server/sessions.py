@@ -1,0 +1,63 @@
+"""Makes the session of a new connection: AMQP 0-9-1 settings and the peer's address."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from typing import TYPE_CHECKING
+
+from amqpd import config
+from amqpd.amqp.connection import Authenticate, Connection, Environment
+from amqpd.amqp.direct_reply import ReplyConsumers
+from amqpd.amqp.sasl import Peer
+from amqpd.amqp.settings import AmqpSettings
+from amqpd.auth.certificate import LoginFrom, user_name
+
+if TYPE_CHECKING:
+    from amqpd.broker.broker import Broker
+    from amqpd.clock import Clock
+    from amqpd.config import Settings
+    from amqpd.server.transport import Transport
+
+
+class Sessions:
+    """Gives each transport its AMQP session."""
+
+    def __init__(
+        self, broker: Broker, settings: Settings, authenticate: Authenticate, clock: Clock
+    ) -> None:
+        self._login_from = LoginFrom(settings.tls.login_from)
+        self._clock = clock
+        self._environment = Environment(
+            broker=broker,
+            settings=amqp_settings(settings),
+            authenticate=authenticate,
+            reply_consumers=ReplyConsumers(),
+            new_token=lambda: secrets.token_urlsafe(16),
+            cluster_name=settings.node.cluster_name or config.node_name(settings),
+        )
+
+    def make(self, transport: Transport) -> Connection:
+        """A session for a connection that stands."""
+        return Connection(
+            self._environment,
+            self._peer(transport),
+            lambda _: transport.touch(),
+            self._clock.now_ms(),
+        )
+
+    def _peer(self, transport: Transport) -> Peer:
+        ask = transport.socket.get_extra_info
+        # A peer that is gone already has no address any more.
+        host, port = (ask("peername") or ("?", 0))[:2]
+        local_host, local_port = (ask("sockname") or ("?", 0))[:2]
+        tls = ask("ssl_object") is not None
+        user = user_name(ask("peercert") or {}, self._login_from) if tls else None
+        return Peer(host, port, tls, user, local_host, local_port)
+
+
+def amqp_settings(settings: Settings) -> AmqpSettings:
+    """The session's own settings, from the section of the same keys."""
+    amqp = settings.amqp
+    names = [field.name for field in dataclasses.fields(AmqpSettings)]
+    return AmqpSettings(**{name: getattr(amqp, name) for name in names if hasattr(amqp, name)})
