@@ -30,6 +30,12 @@ class LoopErrors(logging.Handler):
         self.texts.append(self.format(record))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the tests that can go on for ever shall go on."""
+    parser.addoption("--kill-rounds", type=int, default=0, help="kills in tests/faults (slow)")
+    parser.addoption("--fuzz-inputs", type=int, default=0, help="inputs in tests/fuzz (slow)")
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the test that leaves a thread running or a task's exception unretrieved."""

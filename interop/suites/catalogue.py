@@ -41,6 +41,7 @@ class Suite:
     extras: str = ""
     tests: bool = True
     support: str = ""
+    certificates: str = ""
     python: tuple[str, ...] = ()
     node: tuple[str, ...] = ()
     debian: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 #: An ack is durable with the next group; a crash within this may undo it.
 ACK_WINDOW_NS: Final = 1_000_000_000
+Verb = Literal["ack", "reject", "requeue"]
 #: How many violations of one kind are spelled out.
 SPELLED_OUT: Final = 20
 
@@ -85,7 +86,7 @@ class Settled:
     at: int
     id: str
     queue: str
-    verb: Literal["ack", "reject", "requeue"]
+    verb: Verb
     tx: str = ""
 
 
