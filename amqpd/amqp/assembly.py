@@ -101,6 +101,10 @@ class Assembly:
         self.max_message_bytes = MAX_BODY_BYTES
         self.frame_max = DEFAULT_FRAME_MAX
 
+    def held_bytes(self) -> int:
+        """Octets of bodies that wait for the rest."""
+        return sum(len(part) for content in self.open.values() for part in content.parts)
+
     def begin(self, channel: int, method_frame: bytes) -> None:
         """A basic.publish whose content is to be assembled.
 

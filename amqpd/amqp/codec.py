@@ -76,6 +76,11 @@ class Parser:
     def max_message_bytes(self, value: int) -> None:
         self._reader.set_max_message_bytes(value)
 
+    @property
+    def held_bytes(self) -> int:
+        """Octets in memory that wait for others."""
+        return self._reader.held_bytes()
+
     def forget(self) -> None:
         """Drop all routes: they may lead elsewhere now."""
         self._reader.routes.clear()

@@ -164,7 +164,7 @@ def _encode_value(name: str, wire_type: str, value: object) -> bytes:
             case "longstr", (str() | bytes() | None):
                 text = value.encode() if isinstance(value, str) else value or b""
                 return _INTEGERS["long"].pack(len(text)) + text
-            case _, int():
+            case _, int() if wire_type in _INTEGERS:
                 return _INTEGERS[wire_type].pack(value)
     except (ValueError, struct.error) as error:
         raise ValueError(f"argument {name}: {error}") from error
