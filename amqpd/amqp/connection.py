@@ -14,8 +14,8 @@ The server creates a `Connection` per socket and drives it:
     close(error)            somebody on this side closes it; fail(), shut_down() likewise
     connection_lost(reason) the socket is gone; everything unacked goes back to its queues
 
-It also is the `Events` of the codec's parser. Every event passes through one door for
-errors, `_refuse`, so nothing that a client sends can leave the parser in the middle.
+What comes in is parsed and answered by `Incoming`; what goes out is gathered by `Output`. All
+errors, wherever they were found, leave through one door: `refuse`.
 """
 
 from __future__ import annotations
@@ -27,38 +27,31 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from pamqp.base import Frame as Command
-from pamqp.commands import Basic
 from pamqp.commands import Channel as ChannelClass
 from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp import basic, frames, handshake, methods, wire
-from amqpd.amqp.channel import Channel, Settlement
-from amqpd.amqp.commands import ids, make
+from amqpd.amqp.channel import Channel
+from amqpd.amqp.commands import make
 from amqpd.amqp.heartbeat import Heartbeat
+from amqpd.amqp.incoming import UNKNOWN, Ids, Incoming
 from amqpd.amqp.output import Output
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, STATE_NAMES, Phase
-from amqpd.amqp.publish import Target
 from amqpd.amqp.replies import Replies
 from amqpd.amqp.sasl import Credentials, Login, Mechanism, Peer
-from amqpd.broker.delivery import Run
 from amqpd.errors import (
     AmqpError,
     ChannelError,
     ChannelStateError,
     CommandInvalid,
     ConnectionForced,
-    FrameError,
     InternalError,
     NotAllowed,
-    NotImplementedHere,
-    PreconditionFailed,
     SyntaxError,
-    UnexpectedFrame,
 )
 
 if TYPE_CHECKING:
     from amqpd.amqp.direct_reply import ReplyConsumers
-    from amqpd.amqp.gathering import Group, Route
     from amqpd.amqp.settings import AmqpSettings
     from amqpd.broker.broker import Broker
     from amqpd.broker.permissions import Access
@@ -72,15 +65,6 @@ logger = logging.getLogger(__name__)
 #: the thread that asked, at once or later.
 Authenticate: TypeAlias = Callable[[Credentials, Peer, Callable[[Login | None], None]], None]
 
-#: Class and method, as a close names what it is about.
-Ids: TypeAlias = tuple[int, int]
-_UNKNOWN: Final[Ids] = (0, 0)
-_PUBLISH: Final[Ids] = (60, 40)
-_ACK: Final[Ids] = (60, 80)
-_NACK: Final[Ids] = (60, 120)
-_CLOSE_OK: Final = frames.frame(frames.METHOD, 0, b"\x00\x0a\x00\x33")
-#: Methods that may arrive while a login is being decided on.
-_MAX_EARLY: Final = 8
 #: The mechanism under which a new secret is checked.
 UPDATE_SECRET: Final = "UPDATE-SECRET"  # noqa: S105 - the name of a mechanism
 
@@ -127,15 +111,10 @@ class Connection:
         self.channels: dict[int, Channel] = {}
         self.channel_max = self.settings.channel_max
         self._access: Access | None = None
-        self._revision = -1
         self._replies: dict[int, Replies] = {}
         self._early = b""
-        self._early_methods: list[tuple[int, bytes]] = []
         self._received = 0
-        self._parser = codec.Parser(self, self.settings.handshake_frame_max_bytes)
-        self._parser.max_message_bytes = self.settings.max_message_size_bytes
-        self._deaf = False  # frames make no sense any more: only a close-ok is looked for
-        self._tail = b""
+        self._incoming = Incoming(self)
         self.output = Output(codec.Outbox(), self.settings.outbox_bytes, partial(notify, self))
         self.output.frame_max = self.settings.handshake_frame_max_bytes
         self._farewell: tuple[bytes, bool] | None = None
@@ -143,7 +122,6 @@ class Connection:
         self._close_at_ms = now_ms + int(self.settings.handshake_timeout_s * 1000)
         self._heartbeat = Heartbeat(0, now_ms)
         self._sent = 0
-        self._alarm = ""
         self._blocked = False
 
     # -- what the server calls -------------------------------------------------------------
@@ -157,22 +135,8 @@ class Connection:
             octets = self._protocol_header(octets)
             if not octets:
                 return
-        if self._deaf:
-            self._listen_for_close_ok(octets)
-            return
-        if self.phase in BEFORE_LOGIN and not self._may_say_more(len(octets)):
-            return
-        self._check_revision()
-        self._feed(octets)
-        self._end_read()
-
-    def _feed(self, octets: bytes) -> None:
-        try:
-            self._parser.feed(octets)
-        except Exception as error:
-            if self.phase is Phase.CLOSING or isinstance(error, FrameError):
-                self._deaf = True
-            self._refuse(error, 0, _UNKNOWN)
+        if self.phase not in BEFORE_LOGIN or self._may_say_more(len(octets)):
+            self._incoming.feed(octets)
 
     def data_to_send(self) -> bytes:
         """Everything that is to be written now."""
@@ -210,9 +174,10 @@ class Connection:
 
     def alarm(self, reason: str) -> None:
         """Resources ran low, or are back (no reason)."""
-        self._alarm = reason
+        self._incoming.alarm = reason
         if not reason and self._blocked:
             self._blocked = False
+            self.output.touch()
             if self.can("connection.blocked") and self.phase is Phase.RUNNING:
                 self.output.send(ConnectionClass.Unblocked(), 0)
 
@@ -223,8 +188,10 @@ class Connection:
 
     def close(self, error: AmqpError) -> None:
         """Close the connection from our side, at once."""
-        if self.phase not in ENDING:
-            self._start_closing(error, _UNKNOWN)
+        if self.phase is Phase.HEADER:
+            self._end()
+        elif self.phase not in ENDING:
+            self._start_closing(error, UNKNOWN)
             self._say_farewell()
 
     def fail(self) -> None:
@@ -258,7 +225,7 @@ class Connection:
 
     def tuned(self, frame_max: int, channel_max: int, heartbeat_s: int) -> None:
         """Both sides have agreed."""
-        self._parser.frame_max = frame_max
+        self._incoming.tuned(frame_max)
         self.output.frame_max = frame_max
         self.channel_max = channel_max
         self._heartbeat = Heartbeat(heartbeat_s, self._now_ms)
@@ -271,20 +238,24 @@ class Connection:
         """
         self.vhost, self._access = self.broker.open_vhost(vhost, self.login.user)
         self._close_at_ms = 0
-        self._check_revision()
         self.broker.watch_alarms(self.alarm)
-        self._alarm = self.broker.alarms.reason
+        self._incoming.alarm = self.broker.alarms.reason
 
     def resume(self) -> None:
         """The login was decided on: go on with what came meanwhile."""
-        early, self._early_methods = self._early_methods, []
-        for number, payload in early:
-            self.method(number, payload)
+        self._incoming.resume()
+
+    def block(self) -> None:
+        """The client publishes during an alarm: it is not read until that is over."""
+        if not self._blocked:
+            self._blocked = True
+            if self.can("connection.blocked"):
+                self.output.send(ConnectionClass.Blocked(reason=self._incoming.alarm), 0)
 
     def drop_in(self, seconds: float) -> None:
         """Say nothing more, and close the socket after a while."""
         self.phase = Phase.CLOSING
-        self._deaf = True
+        self._incoming.is_deaf = True
         self._close_at_ms = self._now_ms + int(seconds * 1000)
 
     # -- the beginning ---------------------------------------------------------------------
@@ -313,158 +284,14 @@ class Connection:
         self._end()
         return False
 
-    # -- events of the parser ---------------------------------------------------------------
-
-    def resolve(self, method_frame: bytes, channel: int) -> Route | None:
-        """A basic.publish frame that the parser does not know yet; errors come in `content`."""
-        found = self.channels.get(channel)
-        if self.phase is not Phase.RUNNING or found is None or not found.is_open:
-            return None
-        try:
-            command = methods.decode(method_frame[7:-1])
-            assert isinstance(command, Basic.Publish)
-            return found.publisher.route(found.publisher.target(command))
-        except AmqpError:
-            return None
-
-    def publish(self, group: Group) -> None:  # hot: S1b, S2
-        """Messages of one channel for one set of queues."""
-        channel = self.channels.get(group.channel.number)
-        if channel is None or not channel.is_open:
-            return
-        if self._alarm:
-            self._block(self._alarm)
-        try:
-            target = group.target
-            assert isinstance(target, Target)
-            run = Run(
-                group.contents,
-                group.names,
-                group.names_each,
-                group.persistent,
-                channel.number,
-                group.size_bytes,
-            )
-            channel.publisher.publish(target, run)
-        except Exception as error:
-            self._refuse(error, channel.number, _PUBLISH)
-
-    def special(self, route: Route, content: bytes) -> None:
-        """A message whose properties have to be looked at."""
-        channel = self.channels.get(route.channel.number)
-        if channel is None or not channel.is_open:
-            return
-        if self._alarm:
-            self._block(self._alarm)
-        try:
-            target = route.target
-            assert isinstance(target, Target)
-            channel.publisher.special(target, content)
-        except Exception as error:
-            self._refuse(error, channel.number, _PUBLISH)
-
-    def content(self, channel: int, method_payload: bytes, content: bytes) -> None:
-        """A message for which `resolve` had no answer: nearly always there is an error to tell."""
-        try:
-            found = self._channel(channel)
-            if found is not None:
-                command = methods.decode(method_payload)
-                assert isinstance(command, Basic.Publish)
-                found.publisher.special(found.publisher.target(command), content)
-        except Exception as error:
-            self._refuse(error, channel, _PUBLISH)
-
-    def too_large(self, channel: int, method_payload: bytes, size: int) -> None:
-        """A message above the limit; the parser skips its body."""
-        try:
-            if self._channel(channel) is not None:
-                command = methods.decode(method_payload)
-                assert isinstance(command, Basic.Publish)
-                if command.immediate:
-                    raise NotImplementedHere("immediate=true")
-                limit = self.settings.max_message_size_bytes
-                raise PreconditionFailed(
-                    f"message size {size} is larger than configured max size {limit}"
-                )
-        except Exception as error:
-            self._refuse(error, channel, _PUBLISH)
-
-    def ack(  # hot: S2
-        self, channel: int, first_tag: int, last_tag: int, multiple: bool
-    ) -> None:
-        """Deliveries were acknowledged."""
-        try:
-            found = self._channel(channel, ignore_unopened=True)
-            if found is not None:
-                found.settle_tags(Settlement.ACK, first_tag, last_tag, multiple)
-        except Exception as error:
-            self._refuse(error, channel, _ACK)
-
-    def reject(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
-        """Deliveries were rejected, by basic.reject or basic.nack."""
-        try:
-            found = self._channel(channel, ignore_unopened=True)
-            if found is not None:
-                how = Settlement.REQUEUE if requeue else Settlement.DISCARD
-                found.settle_tags(how, tag, tag, multiple)
-        except Exception as error:
-            self._refuse(error, channel, _NACK)
-
-    def method(self, channel: int, payload: bytes) -> None:
-        """Any other method."""
-        try:
-            if self.phase is Phase.AUTHENTICATING:
-                self._keep_early(channel, payload)
-            elif channel:
-                self._channel_method(channel, payload)
-            else:
-                self._connection_method(payload)
-        except Exception as error:
-            self._refuse(error, channel, methods.index_of(payload))
-        self._check_revision()
-
-    def heartbeat(self) -> None:
-        """Any traffic counts, so there is nothing to do for this one."""
-
-    def _end_read(self) -> None:
-        """All of a read is handled: what its publishes wait for is known now."""
-        touched = self._parser.touched_channels
-        if not touched:
-            return
-        for count in touched:
-            count.touched = False
-            channel = self.channels.get(count.number)
-            if channel is not None and channel.confirms is not None and channel.count is count:
-                channel.confirms.end_read(count.published)
-        touched.clear()
-
-    def _check_revision(self) -> None:
-        """What was routed is valid for one revision of the vhost."""
-        if self.vhost is not None and self.vhost.revision != self._revision:
-            self._revision = self.vhost.revision
-            self._forget()
-
-    def _forget(self) -> None:
-        self._parser.forget()
-        for channel in self.channels.values():
-            channel.publisher.forget()
-
-    def _block(self, reason: str) -> None:
-        """The client publishes during an alarm: it is not read until that is over."""
-        if not self._blocked:
-            self._blocked = True
-            if self.can("connection.blocked"):
-                self.output.send(ConnectionClass.Blocked(reason=reason), 0)
-
     # -- methods ---------------------------------------------------------------------------
 
-    def _keep_early(self, channel: int, payload: bytes) -> None:
-        if len(self._early_methods) >= _MAX_EARLY:
-            raise UnexpectedFrame("too many methods before the login")
-        self._early_methods.append((channel, payload))
+    def method(self, command: Command) -> None:
+        """Answer a method on channel 0.
 
-    def _connection_method(self, payload: bytes) -> None:
-        command = methods.decode(payload)
+        Raises:
+            ChannelStateError: it may not come now.
+        """
         answer = ALLOWED[self.phase].get(type(command))
         if answer is not None:
             answer(self, command)
@@ -472,56 +299,12 @@ class Connection:
             state = STATE_NAMES[self.phase]
             raise ChannelStateError(f"unexpected method in connection state {state}")
 
-    def _channel(self, number: int, *, ignore_unopened: bool = False) -> Channel | None:
-        """The channel a frame is for; None if the frame is to be ignored.
+    def open_channel(self, number: int) -> None:
+        """channel.open
 
         Raises:
-            UnexpectedFrame: the connection is not open yet.
-            ChannelStateError: the channel is not open.
+            SessionError: it is open already, or a limit is reached.
         """
-        if self.phase in ENDING:
-            return None
-        if self.phase is not Phase.RUNNING:
-            raise UnexpectedFrame(f"frame on channel {number} before connection.open")
-        channel = self.channels.get(number)
-        if channel is None:
-            if ignore_unopened:
-                return None
-            raise ChannelStateError("expected 'channel.open'")
-        return channel if channel.is_open else None
-
-    def _channel_method(self, number: int, payload: bytes) -> None:
-        index = methods.index_of(payload)
-        closed = self.channels.get(number)
-        if self.phase is Phase.RUNNING and closed is not None and not closed.is_open:
-            self._method_of_closing(closed, index)
-            return
-        ignore = index == ids(ChannelClass.CloseOk)
-        channel = None
-        if index != ids(ChannelClass.Open) or self.phase is not Phase.RUNNING:
-            channel = self._channel(number, ignore_unopened=True)
-            if channel is None and (ignore or self.phase in ENDING):
-                return
-        command = methods.decode(payload)
-        if isinstance(command, ChannelClass.Open):
-            self._open_channel(number)
-        elif index[0] == ConnectionClass.frame_id:
-            raise CommandInvalid("unimplemented method")
-        elif channel is None:
-            raise ChannelStateError("expected 'channel.open'")
-        elif isinstance(command, ChannelClass.Close):
-            self._close_channel(channel)
-        else:
-            channel.method(command)
-
-    def _method_of_closing(self, channel: Channel, index: Ids) -> None:
-        """We closed the channel: all but the client's agreement is ignored."""
-        if index == ids(ChannelClass.CloseOk):
-            del self.channels[channel.number]
-        elif index == ids(ChannelClass.Close):
-            channel.reply(ChannelClass.CloseOk())
-
-    def _open_channel(self, number: int) -> None:
         if number in self.channels:
             raise ChannelStateError("second 'channel.open' seen")
         limit = self.channel_max
@@ -543,13 +326,18 @@ class Connection:
         self.channels[number] = channel
         channel.reply(make(ChannelClass.OpenOk, channel_id=""))
 
-    def _close_channel(self, channel: Channel) -> None:
+    def close_channel(self, channel: Channel) -> None:
+        """channel.close by the client."""
         channel.release()
-        del self.channels[channel.number]
-        self._parser.forget()
+        self._incoming.forget()
         channel.reply(ChannelClass.CloseOk())
-        if not channel.replies.held:
-            del self._replies[channel.number]
+        self.forget_channel(channel.number)
+
+    def forget_channel(self, number: int) -> None:
+        """The channel is closed on both sides; its number may be used again."""
+        del self.channels[number]
+        if not self._replies[number].held:
+            del self._replies[number]
 
     def _replies_held(self, number: int, held: bool) -> None:
         channel = self.channels.get(number)
@@ -572,14 +360,14 @@ class Connection:
                 return
             self.login = login
             self.output.send(ConnectionClass.UpdateSecretOk(), 0)
-            self._forget()
+            self._incoming.forget()
             self.access_changed()
 
         self.authenticate(credentials, self.peer, decided)
 
     # -- the end ---------------------------------------------------------------------------
 
-    def _refuse(self, error: Exception, number: int, where: Ids) -> None:
+    def refuse(self, error: Exception, number: int, where: Ids) -> None:
         """The one door for errors: close the channel, the connection, or just the socket."""
         if not isinstance(error, AmqpError):
             logger.error("connection %s: internal error", self.peer, exc_info=error)
@@ -590,8 +378,7 @@ class Connection:
         if isinstance(error, ChannelError) and channel is not None:
             logger.warning("connection %s, channel %d: %s", self.peer, number, error.reply_text)
             channel.fail(error, *where)
-            self._parser.discard(number)
-            self._forget()
+            self._incoming.discard(number)
             return
         logger.warning("connection %s: %s", self.peer, error.reply_text)
         if self.phase in BEFORE_LOGIN and not isinstance(error, (CommandInvalid, SyntaxError)):
@@ -600,7 +387,7 @@ class Connection:
         if isinstance(error, NotAllowed) and self.phase is Phase.TUNE_OK:
             where = handshake.TUNE
         self._start_closing(error, where)
-        if self._deaf:
+        if self._incoming.is_deaf:
             self._close_at_ms = self._now_ms + int(self.settings.frame_error_delay_s * 1000)
 
     def _start_closing(self, error: AmqpError, where: Ids) -> None:
@@ -630,9 +417,10 @@ class Connection:
         self._farewell = (methods.encode(ConnectionClass.CloseOk(), 0), True)
         self._say_farewell_when_free()
 
-    def _closed_by_us(self, method: ConnectionClass.CloseOk) -> None:
+    def agreed(self, method: ConnectionClass.CloseOk | None = None) -> None:
         """connection.close-ok: the client agrees."""
-        self._end()
+        if self._farewell is None:
+            self._end()
 
     def _say_farewell_when_free(self) -> None:
         """Replies that wait for the disk come first."""
@@ -665,13 +453,6 @@ class Connection:
         self._close_at_ms = 0
         self._heartbeat.interval_ms = 0
         self.output.touch()
-
-    def _listen_for_close_ok(self, octets: bytes) -> None:
-        """The start of the next frame is not known, but a close-ok can still be told."""
-        heard = self._tail + octets
-        if self._farewell is None and _CLOSE_OK in heard:
-            self._end()
-        self._tail = heard[-len(_CLOSE_OK) :]
 
 
 def _guess(octets: bytes) -> str:
@@ -707,6 +488,6 @@ ALLOWED: Final[Mapping[Phase, Mapping[type[Command], Answer]]] = {
     Phase.TUNE_OK: dict((_answers(ConnectionClass.TuneOk, handshake.tune_ok), _CLOSE)),
     Phase.OPEN: dict((_answers(ConnectionClass.Open, handshake.open_vhost), _CLOSE)),
     Phase.RUNNING: dict((_CLOSE, _answers(ConnectionClass.UpdateSecret, Connection.update_secret))),
-    Phase.CLOSING: dict((_CLOSE, _answers(ConnectionClass.CloseOk, Connection._closed_by_us))),
+    Phase.CLOSING: dict((_CLOSE, _answers(ConnectionClass.CloseOk, Connection.agreed))),
     Phase.CLOSED: {},
 }

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final
 from amqpd.amqp import methods
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from amqpd.amqp.channel import Channel
     from amqpd.broker.delivery import Run
 
@@ -73,18 +71,14 @@ class ReplyConsumer:
 
 
 class ReplyConsumers:
-    """All consumers of replies of a broker, by the name that leads to them.
+    """All consumers of replies of a broker, by the name that leads to them."""
 
-    `token` gives 128 unguessable bits as text, another one each time.
-    """
-
-    def __init__(self, token: Callable[[], str]) -> None:
-        self._token = token
+    def __init__(self) -> None:
         self._by_name: dict[str, ReplyConsumer] = {}
 
     def open(self, channel: Channel, tag: str) -> ReplyConsumer:
-        """A channel begins to consume replies."""
-        consumer = ReplyConsumer(channel, tag, PREFIX + self._token())
+        """A channel begins to consume replies, under a name that nobody can guess."""
+        consumer = ReplyConsumer(channel, tag, PREFIX + channel.connection.new_token())
         self._by_name[consumer.name] = consumer
         return consumer
 

@@ -10,6 +10,12 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from pamqp import body, commands, frame, header, heartbeat
+from pamqp.base import Frame as Command
+from pamqp.commands import Basic, Confirm, Tx
+from pamqp.commands import Channel as ChannelClass
+from pamqp.commands import Connection as ConnectionClass
+
 from amqpd.amqp import frames
 from amqpd.amqp.connection import Connection, Environment
 from amqpd.amqp.direct_reply import ReplyConsumers
@@ -18,22 +24,19 @@ from amqpd.amqp.settings import AmqpSettings
 from amqpd.broker.broker import Broker
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.limits import Limits
-from pamqp import body, commands, frame, header, heartbeat
-from pamqp.base import Frame as Command
-from pamqp.commands import Basic, Confirm, Tx
-from pamqp.commands import Channel as ChannelClass
-from pamqp.commands import Connection as ConnectionClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pamqp.common import FieldTable
+
+    from amqpd.broker.delivery import Row
 
 HEADER = b"AMQP\x00\x00\x09\x01"
 _HEAD = struct.Struct(">BHI")
 
 C = TypeVar("C", bound=Command)
-Sent: TypeAlias = (
-    "Command | header.ContentHeader | body.ContentBody | heartbeat.Heartbeat | header.ProtocolHeader"
-)
+Sent: TypeAlias = "Command | header.ContentHeader | body.ContentBody | heartbeat.Heartbeat"
 
 
 @dataclass
@@ -48,8 +51,16 @@ class Message:
 Received: TypeAlias = "Command | Message"
 
 
-def nothing_on_disk(*arguments: object) -> None:
+def nothing_on_disk(
+    lane: int,
+    from_position: int,
+    upto_position: int,
+    max_messages: int,
+    max_bytes: int,
+    done: Callable[[list[Row], int], None],
+) -> None:
     """The refill of a broker whose queues never page."""
+    raise AssertionError("a queue has paged")
 
 
 class World:
@@ -63,7 +74,7 @@ class World:
         self.broker.apply(PutVhost("/"))
         self.user("guest", "administrator")
         self.user("other")
-        self.replies = ReplyConsumers(self.token)
+        self.replies = ReplyConsumers()
         self.logins: list[Callable[[], None]] = []
         self.later = False
         self.disk = True
@@ -110,10 +121,10 @@ class World:
         """A client that has not said anything yet."""
         return Client(self, peer or Peer("127.0.0.1", 50_000))
 
-    def client(self, **properties: object) -> Client:
+    def client(self, *capabilities: str, user: str = "guest") -> Client:
         """A client that is logged in, with a channel 1."""
         client = self.connect()
-        client.log_in(**properties)
+        client.log_in(*capabilities, user=user)
         client.open(1)
         return client
 
@@ -125,7 +136,6 @@ class Client:
     world: World
     peer: Peer
     session: Connection = field(init=False)
-    heard: bytes = b""
 
     def __post_init__(self) -> None:
         environment = Environment(
@@ -136,9 +146,21 @@ class Client:
             self.world.token,
             "test",
         )
+        self.now_ms = self.world.now_ms
         self.session = Connection(
             environment, self.peer, self.world.touched.append, self.world.now_ms
         )
+
+    def wait(self, seconds: float, step_ms: int = 500) -> list[Received]:
+        """Let time pass in ticks; what was heard meanwhile."""
+        heard: list[Received] = []
+        until = self.now_ms + int(seconds * 1000)
+        while self.now_ms < until:
+            self.now_ms += step_ms
+            self.session.tick(self.now_ms)
+            self.world.turn()
+            heard += self.hear()
+        return heard
 
     # -- saying --------------------------------------------------------------------------
 
@@ -179,7 +201,7 @@ class Client:
 
     def hear(self) -> list[Received]:
         """All methods and messages the session has for us, heartbeats left out."""
-        octets = self.heard + self.hear_octets()
+        octets = self.hear_octets()
         received: list[Received] = []
         pending: tuple[Command, header.ContentHeader] | None = None
         parts = b""
@@ -203,21 +225,27 @@ class Client:
 
     # -- what tests begin with -----------------------------------------------------------
 
-    def log_in(self, frame_max: int = 131_072, heartbeat_s: int = 0, **properties: object) -> None:
-        """From the protocol header to open-ok, as guest in vhost /."""
-        capabilities = properties.pop("capabilities", None)
-        if capabilities is not None:
-            properties["capabilities"] = dict.fromkeys(str(capabilities).split(), True)
-        self.say(HEADER)
-        start = ConnectionClass.StartOk(
-            client_properties=properties,  # type: ignore[arg-type]  # what tests give is right
-            mechanism="PLAIN",
-            response="\0guest\0guest",
-        )
-        self.send(start, 0)
-        self.send(ConnectionClass.TuneOk(2047, frame_max, heartbeat_s), 0)
+    def log_in(
+        self,
+        *capabilities: str,
+        user: str = "guest",
+        frame_max: int = 131_072,
+        heartbeat_s: int = 0,
+        channel_max: int = 2047,
+    ) -> None:
+        """From the protocol header to open-ok, in vhost /."""
+        self.start(*capabilities, response=f"\0{user}\0{user}")
+        self.send(ConnectionClass.TuneOk(channel_max, frame_max, heartbeat_s), 0)
         self.send(ConnectionClass.Open("/"), 0)
         assert isinstance(self.hear()[-1], ConnectionClass.OpenOk)
+
+    def start(
+        self, *capabilities: str, mechanism: str = "PLAIN", response: str = "\0guest\0guest"
+    ) -> None:
+        """From the protocol header to start-ok."""
+        self.say(HEADER)
+        properties: FieldTable = {"capabilities": dict.fromkeys(capabilities, True)}
+        self.send(ConnectionClass.StartOk(properties, mechanism, response), 0)
 
     def open(self, channel: int) -> None:
         """Open a channel."""

@@ -1,0 +1,303 @@
+"""What comes from a client: the events of its parser, each with its errors.
+
+`Incoming` is the `Events` of one connection's parser. No event raises into the parser: every
+error goes to `Connection.refuse`, so nothing that a client sends can leave the parser in the
+middle of something. What is gathered comes past the tables, all other methods go through them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from pamqp.commands import Basic
+from pamqp.commands import Channel as ChannelClass
+from pamqp.commands import Connection as ConnectionClass
+
+from amqpd.amqp import frames, methods, wire
+from amqpd.amqp.channel import Channel, Settlement
+from amqpd.amqp.commands import ids
+from amqpd.amqp.phase import ENDING, Phase
+from amqpd.amqp.publish import Target
+from amqpd.broker.delivery import Run
+from amqpd.errors import (
+    AmqpError,
+    ChannelStateError,
+    CommandInvalid,
+    FrameError,
+    NotImplementedHere,
+    PreconditionFailed,
+    UnexpectedFrame,
+)
+
+if TYPE_CHECKING:
+    from amqpd.amqp.connection import Connection
+    from amqpd.amqp.gathering import Group, Route
+
+codec = wire.select()
+
+#: Class and method, as a close names what it is about.
+Ids: TypeAlias = tuple[int, int]
+UNKNOWN: Final[Ids] = (0, 0)
+_PUBLISH: Final[Ids] = (60, 40)
+_ACK: Final[Ids] = (60, 80)
+_NACK: Final[Ids] = (60, 120)
+_CLOSE_OK: Final = frames.frame(frames.METHOD, 0, b"\x00\x0a\x00\x33")
+#: Methods that may arrive while a login is being decided on.
+_MAX_EARLY: Final = 8
+
+
+class Incoming:
+    """The receiving side of a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        settings = connection.settings
+        self._connection = connection
+        self._channels = connection.channels
+        self._parser = codec.Parser(self, settings.handshake_frame_max_bytes)
+        self._parser.max_message_bytes = settings.max_message_size_bytes
+        #: Frames make no sense any more: only a close-ok is listened for.
+        self.is_deaf = False
+        self._tail = b""
+        self._early: list[tuple[int, bytes]] = []
+        self._revision = -1
+        #: Why publishers are blocked at the moment, if they are.
+        self.alarm = ""
+
+    # -- for the connection ----------------------------------------------------------------
+
+    def feed(self, octets: bytes) -> None:
+        """Take a read."""
+        if self.is_deaf:
+            self._listen(octets)
+            return
+        self.check_revision()
+        try:
+            self._parser.feed(octets)
+        except Exception as error:
+            if self._connection.phase in ENDING or isinstance(error, FrameError):
+                self.is_deaf = True
+            self._connection.refuse(error, 0, UNKNOWN)
+        self._end_read()
+
+    def _listen(self, octets: bytes) -> None:
+        """The start of the next frame is not known, but a close-ok can still be told."""
+        heard = self._tail + octets
+        if _CLOSE_OK in heard:
+            self._connection.agreed()
+        self._tail = heard[-len(_CLOSE_OK) :]
+
+    def _end_read(self) -> None:
+        """All of a read is handled: what its publishes wait for is known now."""
+        touched = self._parser.touched_channels
+        if not touched:
+            return
+        for count in touched:
+            count.touched = False
+            channel = self._channels.get(count.number)
+            if channel is not None and channel.confirms is not None and channel.count is count:
+                channel.confirms.end_read(count.published)
+        touched.clear()
+
+    def tuned(self, frame_max: int) -> None:
+        """Frames may be this large from now on."""
+        self._parser.frame_max = frame_max
+
+    def resume(self) -> None:
+        """The login was decided on: go on with what came meanwhile."""
+        early, self._early = self._early, []
+        for number, payload in early:
+            self.method(number, payload)
+
+    def discard(self, channel: int) -> None:
+        """The channel has failed: what it has begun to send is of no use."""
+        self._parser.discard(channel)
+        self.forget()
+
+    def check_revision(self) -> None:
+        """What was routed is valid for one revision of the vhost."""
+        vhost = self._connection.vhost
+        if vhost is not None and vhost.revision != self._revision:
+            self._revision = vhost.revision
+            self.forget()
+
+    def forget(self) -> None:
+        """Nothing that was routed is valid any more."""
+        self._parser.forget()
+        for channel in self._channels.values():
+            channel.publisher.forget()
+
+    # -- messages --------------------------------------------------------------------------
+
+    def resolve(self, method_frame: bytes, channel: int) -> Route | None:
+        """A basic.publish frame that is not known yet; its errors come in `content`."""
+        found = self._channels.get(channel)
+        if found is None or not found.is_open:
+            return None
+        try:
+            publisher = found.publisher
+            return publisher.route(publisher.target(_decoded(method_frame[7:-1])))
+        except AmqpError:
+            return None
+
+    def publish(self, group: Group) -> None:  # hot: S1b, S2
+        """Messages of one channel for one set of queues."""
+        channel = self._channels.get(group.channel.number)
+        if channel is None or not channel.is_open:
+            return
+        if self.alarm:
+            self._connection.block()
+        try:
+            target = group.target
+            assert isinstance(target, Target)
+            run = Run(
+                group.contents,
+                group.names,
+                group.names_each,
+                group.persistent,
+                channel.number,
+                group.size_bytes,
+            )
+            channel.publisher.publish(target, run)
+        except Exception as error:
+            self._connection.refuse(error, channel.number, _PUBLISH)
+
+    def special(self, route: Route, content: bytes) -> None:
+        """A message whose properties have to be looked at."""
+        channel = self._channels.get(route.channel.number)
+        if channel is None or not channel.is_open:
+            return
+        if self.alarm:
+            self._connection.block()
+        try:
+            target = route.target
+            assert isinstance(target, Target)
+            channel.publisher.special(target, content)
+        except Exception as error:
+            self._connection.refuse(error, channel.number, _PUBLISH)
+
+    def content(self, channel: int, method_payload: bytes, content: bytes) -> None:
+        """A message for which `resolve` had no answer: nearly always there is an error to tell."""
+        try:
+            found = self._channel(channel)
+            if found is not None:
+                target = found.publisher.target(_decoded(method_payload))
+                count = found.count
+                count.published += 1
+                if not count.touched:
+                    count.touched = True
+                    self._parser.touched_channels.append(count)
+                found.publisher.special(target, content)
+        except Exception as error:
+            self._connection.refuse(error, channel, _PUBLISH)
+
+    def too_large(self, channel: int, method_payload: bytes, size: int) -> None:
+        """A message above the limit; the parser skips its body."""
+        try:
+            if self._channel(channel) is not None:
+                if _decoded(method_payload).immediate:
+                    raise NotImplementedHere("immediate=true")
+                limit = self._connection.settings.max_message_size_bytes
+                raise PreconditionFailed(
+                    f"message size {size} is larger than configured max size {limit}"
+                )
+        except Exception as error:
+            self._connection.refuse(error, channel, _PUBLISH)
+
+    # -- acknowledgements ------------------------------------------------------------------
+
+    def ack(  # hot: S2
+        self, channel: int, first_tag: int, last_tag: int, multiple: bool
+    ) -> None:
+        """Deliveries were acknowledged."""
+        try:
+            found = self._channel(channel, ignore_unopened=True)
+            if found is not None:
+                found.settle_tags(Settlement.ACK, first_tag, last_tag, multiple)
+        except Exception as error:
+            self._connection.refuse(error, channel, _ACK)
+
+    def reject(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
+        """Deliveries were rejected, by basic.reject or basic.nack."""
+        try:
+            found = self._channel(channel, ignore_unopened=True)
+            if found is not None:
+                how = Settlement.REQUEUE if requeue else Settlement.DISCARD
+                found.settle_tags(how, tag, tag, multiple)
+        except Exception as error:
+            self._connection.refuse(error, channel, _NACK)
+
+    # -- all other frames ------------------------------------------------------------------
+
+    def heartbeat(self) -> None:
+        """Any traffic counts, so there is nothing to do for this one."""
+
+    def method(self, channel: int, payload: bytes) -> None:
+        """Any other method."""
+        connection = self._connection
+        try:
+            if connection.phase is Phase.AUTHENTICATING:
+                self._keep_early(channel, payload)
+            elif channel:
+                self._channel_method(channel, payload)
+            else:
+                connection.method(methods.decode(payload))
+        except Exception as error:
+            connection.refuse(error, channel, methods.index_of(payload))
+        self.check_revision()
+
+    def _keep_early(self, channel: int, payload: bytes) -> None:
+        if len(self._early) >= _MAX_EARLY:
+            raise UnexpectedFrame("too many methods before the login")
+        self._early.append((channel, payload))
+
+    def _channel(self, number: int, *, ignore_unopened: bool = False) -> Channel | None:
+        """The channel that a frame is for; None if the frame is to be ignored.
+
+        Raises:
+            UnexpectedFrame: the connection is not open yet.
+            ChannelStateError: the channel is not open.
+        """
+        phase = self._connection.phase
+        if phase in ENDING:
+            return None
+        if phase is not Phase.RUNNING:
+            raise UnexpectedFrame(f"frame on channel {number} before connection.open")
+        channel = self._channels.get(number)
+        if channel is None:
+            if ignore_unopened:
+                return None
+            raise ChannelStateError("expected 'channel.open'")
+        return channel if channel.is_open else None
+
+    def _channel_method(self, number: int, payload: bytes) -> None:
+        """A method on a channel, with what the connection has to say to it."""
+        connection = self._connection
+        channel = self._channel(number, ignore_unopened=True)
+        if connection.phase in ENDING:
+            return
+        index = methods.index_of(payload)
+        if channel is None and number in self._channels:
+            # We closed the channel: all but the client's agreement is ignored.
+            if index == ids(ChannelClass.CloseOk):
+                connection.forget_channel(number)
+            elif index == ids(ChannelClass.Close):
+                self._channels[number].reply(ChannelClass.CloseOk())
+            return
+        command = methods.decode(payload)
+        if isinstance(command, ChannelClass.Open):
+            connection.open_channel(number)
+        elif index[0] == ConnectionClass.frame_id:
+            raise CommandInvalid("unimplemented method")
+        elif isinstance(command, ChannelClass.Close) and channel is not None:
+            connection.close_channel(channel)
+        elif channel is not None:
+            channel.method(command)
+        elif not isinstance(command, ChannelClass.CloseOk):
+            raise ChannelStateError("expected 'channel.open'")
+
+
+def _decoded(method_payload: bytes) -> Basic.Publish:
+    """The basic.publish that the parser has recognised by its ids."""
+    command = methods.decode(method_payload)
+    assert isinstance(command, Basic.Publish)
+    return command
