@@ -304,5 +304,6 @@ def _names(tags: Value) -> tuple[str, ...]:
 
 
 def _table(arguments: Value) -> Table:
-    assert isinstance(arguments, bytes)
+    if not isinstance(arguments, bytes):
+        raise ValueError(f"arguments were expected, not {arguments!r}")
     return decode_table(arguments)[0]

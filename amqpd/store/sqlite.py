@@ -11,6 +11,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
+from amqpd.errors import AmqpError
 from amqpd.store import (
     Post,
     ReadDone,
@@ -85,11 +86,12 @@ class SqliteStore:
         opened: list[Connection] = []
         try:
             return self._start(driver, opened)
-        except (SqlError, StoreNewer) as error:
+        except (SqlError, ValueError, AmqpError, StoreNewer) as error:
             for connection in opened:
                 connection.close()
             if isinstance(error, StoreNewer):
                 raise
+            # A page that is whole may still hold values that are not (no sync, bit rot).
             text = f"store {self.path}: cannot be opened: {error}"
             raise StoreDamaged(self.path, text) from error
 

@@ -304,5 +304,6 @@ def _counters(changes: dict[int, Change]) -> str:
 
 
 def _int(value: Value) -> int:
-    assert isinstance(value, int)
+    if not isinstance(value, int):
+        raise ValueError(f"a number was expected, not {value!r}")
     return value

@@ -1,0 +1,1 @@
+"""The store: real SQLite on a real disk, restarts, kills, lost power."""

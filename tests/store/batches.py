@@ -1,0 +1,172 @@
+"""Batches made by hand, and a store driven by the thread that calls it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Literal
+
+from amqpd.broker.delivery import Append, Lane, Run, Settle, SettleLog, Target
+from amqpd.broker.journal import Batch, Drop, Mark, Purge
+from amqpd.store.settings import StoreSettings
+from amqpd.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from amqpd.broker.definitions import Command
+    from amqpd.store import Row, Snapshot, Store, StoreFailed, StoreFull
+
+#: Exchange "ex", routing key "key".
+NAMES = b"\x02ex\x03key"
+_FRAME = struct.Struct(">BHI")
+#: Class 60, weight 0, body size, flags for delivery-mode, delivery-mode 2.
+_HEADER = struct.Struct(">HHQHB")
+
+
+def content(body: bytes, frame_max: int = 131_072) -> bytes:
+    """A content as a publisher on channel 1 sends it."""
+    header = _HEADER.pack(60, 0, len(body), 0x1000, 2)
+    frames = [_FRAME.pack(2, 1, len(header)), header, b"\xce"]
+    for at in range(0, len(body), frame_max - 8):
+        part = body[at : at + frame_max - 8]
+        frames += [_FRAME.pack(3, 1, len(part)), part, b"\xce"]
+    return b"".join(frames)
+
+
+class Nobody:
+    """What is told about the lanes of these tests."""
+
+    def wake(self) -> None:
+        """Nothing to do."""
+
+
+@dataclass
+class Writing:
+    """Makes batches as the journal does: fresh ids and positions, counters that add up."""
+
+    next_message_id: int = 1
+    number: int = 0
+    positions: dict[int, int] = field(default_factory=dict)
+
+    def lane(self, lane_id: int, *, durable: bool = True) -> Lane:
+        """A lane to append to."""
+        return Lane(Nobody(), SettleLog(), lane_id, 0, durable)
+
+    def append(
+        self,
+        bodies: Sequence[bytes],
+        *lanes: int,
+        durable: bool = True,
+        persistent: bool = True,
+        names: bytes = NAMES,
+        names_each: list[bytes] | None = None,
+        deadline_ms: int = 0,
+        frame_max: int = 131_072,
+    ) -> Append:
+        """Bodies go into lanes, at the end of each."""
+        contents = [content(body, frame_max) for body in bodies]
+        size_bytes = sum(map(len, contents))
+        run = Run(contents, names, names_each, persistent, 1, size_bytes)
+        run.first_id = self.next_message_id
+        run.shared = len(lanes) > 1
+        self.next_message_id += len(bodies)
+        entry = Append(run, self.number)
+        for lane in lanes:
+            base = self.positions.get(lane, 0)
+            self.positions[lane] = base + len(bodies)
+            home = self.lane(lane, durable=durable)
+            entry.targets.append(Target(home, run, base, deadline_ms))
+        return entry
+
+    def batch(
+        self,
+        *entries: Append | Settle | Purge | Drop | Mark,
+        defines: Sequence[Command] = (),
+    ) -> Batch:
+        """A batch of these."""
+        self.number += 1
+        batch = Batch(self.number, defines=list(defines))
+        for entry in entries:
+            match entry:
+                case Append():
+                    batch.appends.append(entry)
+                case Settle():
+                    batch.settles.append(entry)
+                case Purge():
+                    batch.purges.append(entry)
+                case Drop():
+                    batch.drops.append(entry)
+                case Mark():
+                    batch.marks.append(entry)
+        return batch
+
+
+def settle(append: Append, which: int = 0, low: int = 0, high: int | None = None) -> Settle:
+    """Messages low to high - 1 of one of an append's targets are done with."""
+    run, target = append.run, append.targets[which]
+    high = len(run.contents) if high is None else high
+    return Settle(
+        target.lane,
+        target.base + low,
+        target.base + high,
+        run.first_id + low,
+        run.shared,
+        run.bytes_of(low, high),
+        target.transient,
+    )
+
+
+class Driven:
+    """A store whose callbacks run when the test waits for them."""
+
+    def __init__(self, make: Callable[[Callable[[Callable[[], None]], None]], Store]) -> None:
+        self._posted: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.store = make(self._posted.put)
+        self.snapshot: Snapshot = self.store.open()
+
+    def write(self, batch: Batch) -> int | StoreFull | StoreFailed:
+        """Hand in a batch and wait for the answer."""
+        answers: list[int | StoreFull | StoreFailed] = []
+        self.store.write(batch, answers.append)
+        while not answers:
+            self._posted.get(timeout=30)()
+        return answers[0]
+
+    def read(
+        self,
+        lane: int,
+        from_position: int = 0,
+        upto_position: int = 1 << 39,
+        max_messages: int = 100_000,
+        max_bytes: int = 1 << 40,
+    ) -> list[Row]:
+        """The rows of a stretch."""
+        answers: list[list[Row] | StoreFailed] = []
+        self.store.read(lane, from_position, upto_position, max_messages, max_bytes, answers.append)
+        while not answers:
+            self._posted.get(timeout=30)()
+        assert isinstance(answers[0], list), answers[0]
+        return answers[0]
+
+    def bodies(self, lane: int) -> list[bytes]:
+        """The bodies of a lane, in order."""
+        return [row.body for row in self.read(lane)]
+
+    def close(self) -> None:
+        """Stop cleanly."""
+        self.store.close()
+
+
+def opened(
+    directory: Path,
+    driver: Literal["auto", "apsw", "sqlite3"] = "auto",
+    *,
+    sync: bool = True,
+    **sizes: int,
+) -> Driven:
+    """The store of a directory, open."""
+    settings = replace(StoreSettings(driver=driver, sync=sync), **sizes)
+    return Driven(lambda post: SqliteStore(directory, post, settings))

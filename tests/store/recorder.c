@@ -1,0 +1,235 @@
+/* Records what a process does to the files of one directory, and makes calls fail on demand.
+ *
+ * Preloaded into the process under test. Every write, truncate, sync, creation and removal below
+ * $RECORD_DIRECTORY goes to $RECORD_LOG in the order in which it happened; with that, the disk
+ * can be rebuilt as it may look after the power was lost at any moment (tests/store/disk.py).
+ *
+ * A record: kind (1 octet), file (4), offset (8), length (8), then `length` octets.
+ *   O open or create (the file's path)    W write    T truncate (offset = new size)
+ *   S sync begins    E sync ended         U unlink (path)
+ *
+ * $FAULT = "<call>:<errno>:<n>" makes the n-th call of fdatasync, pwrite64 or ftruncate below the
+ * directory fail, and with a '+' behind it all that follow.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define DESCRIPTORS 65536
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t file_of[DESCRIPTORS]; /* 0: not below the directory */
+static uint32_t files = 0;
+static int out = -1;
+static const char *directory = NULL;
+static size_t directory_length = 0;
+static char fault_call[32];
+static int fault_errno = 0, fault_at = 0, fault_for_ever = 0, fault_seen = 0;
+
+static void *real(const char *name) {
+    return dlsym(RTLD_NEXT, name);
+}
+
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv("RECORD_LOG");
+    const char *fault = getenv("FAULT");
+    char plus = 0;
+    directory = getenv("RECORD_DIRECTORY");
+    if (directory == NULL)
+        return;
+    directory_length = strlen(directory);
+    if (path != NULL) {
+        int (*call)(const char *, int, ...) = real("open");
+        out = call(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    }
+    if (fault != NULL &&
+        sscanf(fault, "%31[^:]:%d:%d%c", fault_call, &fault_errno, &fault_at, &plus) >= 3)
+        fault_for_ever = plus == '+';
+}
+
+static void record(char kind, uint32_t file, uint64_t offset, const void *octets, uint64_t length) {
+    static ssize_t (*call)(int, const struct iovec *, int) = NULL;
+    unsigned char head[21];
+    struct iovec parts[2] = {{head, sizeof head}, {(void *)octets, length}};
+    if (out < 0)
+        return;
+    if (call == NULL)
+        call = real("writev");
+    head[0] = (unsigned char)kind;
+    memcpy(head + 1, &file, 4);
+    memcpy(head + 5, &offset, 8);
+    memcpy(head + 13, &length, 8);
+    if (call(out, parts, length ? 2 : 1) != (ssize_t)(sizeof head + length))
+        abort();
+}
+
+static int fails(const char *call) {
+    if (fault_at == 0 || strcmp(call, fault_call) != 0)
+        return 0;
+    fault_seen++;
+    if (fault_seen == fault_at || (fault_for_ever && fault_seen > fault_at)) {
+        errno = fault_errno;
+        return 1;
+    }
+    return 0;
+}
+
+static uint32_t known(int descriptor) {
+    return descriptor >= 0 && descriptor < DESCRIPTORS ? file_of[descriptor] : 0;
+}
+
+static int opened(int descriptor, const char *path, int flags) {
+    (void)flags;
+    if (descriptor >= 0 && descriptor < DESCRIPTORS && directory != NULL &&
+        strncmp(path, directory, directory_length) == 0) {
+        pthread_mutex_lock(&lock);
+        file_of[descriptor] = ++files;
+        record('O', files, 0, path, strlen(path));
+        pthread_mutex_unlock(&lock);
+    }
+    return descriptor;
+}
+
+#define OPEN(name)                                          \
+    int name(const char *path, int flags, ...) {            \
+        static int (*call)(const char *, int, ...) = NULL;  \
+        va_list arguments;                                  \
+        mode_t mode;                                        \
+        va_start(arguments, flags);                         \
+        mode = va_arg(arguments, mode_t);                   \
+        va_end(arguments);                                  \
+        if (call == NULL)                                   \
+            call = real(#name);                             \
+        return opened(call(path, flags, mode), path, flags); \
+    }
+OPEN(open)
+OPEN(open64)
+
+int openat(int at, const char *path, int flags, ...) {
+    static int (*call)(int, const char *, int, ...) = NULL;
+    va_list arguments;
+    mode_t mode;
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+    if (call == NULL)
+        call = real("openat");
+    return opened(call(at, path, flags, mode), path, flags);
+}
+
+int close(int descriptor) {
+    static int (*call)(int) = NULL;
+    if (call == NULL)
+        call = real("close");
+    if (known(descriptor))
+        file_of[descriptor] = 0;
+    return call(descriptor);
+}
+
+ssize_t write(int descriptor, const void *octets, size_t length) {
+    static ssize_t (*call)(int, const void *, size_t) = NULL;
+    uint32_t file = known(descriptor);
+    ssize_t done;
+    if (call == NULL)
+        call = real("write");
+    if (!file)
+        return call(descriptor, octets, length);
+    pthread_mutex_lock(&lock);
+    off_t at = lseek(descriptor, 0, SEEK_CUR);
+    done = call(descriptor, octets, length);
+    if (done > 0)
+        record('W', file, (uint64_t)at, octets, (uint64_t)done);
+    pthread_mutex_unlock(&lock);
+    return done;
+}
+
+#define PWRITE(name, offset_type)                                                 \
+    ssize_t name(int descriptor, const void *octets, size_t length, offset_type at) { \
+        static ssize_t (*call)(int, const void *, size_t, offset_type) = NULL;    \
+        uint32_t file = known(descriptor);                                        \
+        ssize_t done;                                                             \
+        if (call == NULL)                                                         \
+            call = real(#name);                                                   \
+        if (!file)                                                                \
+            return call(descriptor, octets, length, at);                          \
+        pthread_mutex_lock(&lock);                                                \
+        if (fails("pwrite64")) {                                                  \
+            pthread_mutex_unlock(&lock);                                          \
+            return -1;                                                            \
+        }                                                                         \
+        done = call(descriptor, octets, length, at);                              \
+        if (done > 0)                                                             \
+            record('W', file, (uint64_t)at, octets, (uint64_t)done);              \
+        pthread_mutex_unlock(&lock);                                              \
+        return done;                                                              \
+    }
+PWRITE(pwrite, off_t)
+PWRITE(pwrite64, off64_t)
+
+#define TRUNCATE(name, offset_type)                        \
+    int name(int descriptor, offset_type size) {           \
+        static int (*call)(int, offset_type) = NULL;       \
+        uint32_t file = known(descriptor);                 \
+        int done;                                          \
+        if (call == NULL)                                  \
+            call = real(#name);                            \
+        if (!file)                                         \
+            return call(descriptor, size);                 \
+        pthread_mutex_lock(&lock);                         \
+        done = fails("ftruncate") ? -1 : call(descriptor, size); \
+        if (done == 0)                                     \
+            record('T', file, (uint64_t)size, NULL, 0);    \
+        pthread_mutex_unlock(&lock);                       \
+        return done;                                       \
+    }
+TRUNCATE(ftruncate, off_t)
+TRUNCATE(ftruncate64, off64_t)
+
+#define SYNC(name)                                   \
+    int name(int descriptor) {                       \
+        static int (*call)(int) = NULL;              \
+        uint32_t file = known(descriptor);           \
+        int done;                                    \
+        if (call == NULL)                            \
+            call = real(#name);                      \
+        if (!file)                                   \
+            return call(descriptor);                 \
+        pthread_mutex_lock(&lock);                   \
+        if (fails("fdatasync")) {                    \
+            pthread_mutex_unlock(&lock);             \
+            return -1;                               \
+        }                                            \
+        record('S', file, 0, NULL, 0);               \
+        pthread_mutex_unlock(&lock);                 \
+        done = call(descriptor);                     \
+        pthread_mutex_lock(&lock);                   \
+        if (done == 0)                               \
+            record('E', file, 0, NULL, 0);           \
+        pthread_mutex_unlock(&lock);                 \
+        return done;                                 \
+    }
+SYNC(fdatasync)
+SYNC(fsync)
+
+int unlink(const char *path) {
+    static int (*call)(const char *) = NULL;
+    int done;
+    if (call == NULL)
+        call = real("unlink");
+    pthread_mutex_lock(&lock);
+    done = call(path);
+    if (done == 0 && directory != NULL && strncmp(path, directory, directory_length) == 0)
+        record('U', 0, 0, path, strlen(path));
+    pthread_mutex_unlock(&lock);
+    return done;
+}

@@ -1,0 +1,206 @@
+"""A history of batches made from a seed, and what must be on disk after each of them.
+
+Used with restarts, kills and lost power: whatever happens, what is found afterwards must be
+the state after exactly one batch, none before the last one that was confirmed and none after
+the last one that was handed in.
+"""
+
+# ruff: noqa: S311 - a seed must make the same history again
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from amqpd.broker.definitions import (
+    Command,
+    DeleteQueue,
+    PutBinding,
+    PutExchange,
+    PutParameter,
+    PutQueue,
+    PutVhost,
+)
+from amqpd.broker.delivery import Append, Settle
+from amqpd.broker.journal import Batch, Mark, Purge
+from amqpd.store.memory import MemoryStore
+from tests.store.batches import Driven, Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amqpd.store import LaneState, Row, Snapshot
+
+QUEUES = 4
+SIZES = (0, 1, 40, 40, 200, 1024, 1024, 5000, 20_000)
+LARGE = 600_000
+
+
+@dataclass(frozen=True)
+class State:
+    """What must be there after a batch: persistent messages only, they are what survives."""
+
+    number: int
+    commands: list[Command]
+    lanes: dict[int, LaneState]
+    rows: dict[int, list[Row]]
+
+
+@dataclass
+class Held:
+    """A message in a lane, as the workload remembers it."""
+
+    message_id: int
+    shared: bool
+    transient: bool
+    size: int
+
+
+@dataclass
+class Workload:
+    """An endless sequence of batches; the same seed makes the same one."""
+
+    seed: int
+    large: bool = True
+    writing: Writing = field(default_factory=Writing)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(self.seed)
+        self._lanes: dict[str, int] = {}
+        self._held: dict[int, dict[int, Held]] = {}
+        self._next_lane = 1
+
+    def batches(self) -> Iterator[Batch]:
+        """Batch 1, 2, …; the first one declares everything."""
+        yield self._stamped([PutVhost("/"), PutExchange("/", "ex", "direct", True, False, False)])
+        while True:
+            defines = self._defines()
+            appends = [self._append() for _ in range(self._random.randint(0, 3))]
+            settles = [
+                settle for _ in range(self._random.randint(0, 6)) for settle in self._settle()
+            ]
+            purges = [self._purge()] if self._random.random() < 0.05 else []
+            lane = self._random.choice(list(self._lanes.values()))
+            marks = [Mark(lane, self._random.randint(0, 500), self.writing.lane(lane))]
+            yield self._stamped(defines, *appends, *settles, *purges, *marks)
+
+    def _stamped(self, defines: list[Command], *entries: Append | Settle | Purge | Mark) -> Batch:
+        for queue in range(QUEUES):
+            if f"q{queue}" not in self._lanes:
+                defines.append(self._declare(f"q{queue}"))
+                defines.append(PutBinding("/", "ex", f"q{queue}", "queue", "key"))
+        number = self.writing.number + 1
+        return self.writing.batch(
+            *entries, defines=[*defines, PutParameter("test", "/", "number", str(number))]
+        )
+
+    def _declare(self, name: str) -> PutQueue:
+        lane = self._next_lane
+        self._next_lane += 1
+        self._lanes[name] = lane
+        self._held[lane] = {}
+        return PutQueue("/", name, True, False, False, {}, (lane,))
+
+    def _defines(self) -> list[Command]:
+        if self._random.random() > 0.04:
+            return []
+        name = self._random.choice(list(self._lanes))
+        del self._held[self._lanes.pop(name)]
+        return [DeleteQueue("/", name)]
+
+    def _append(self) -> Append:
+        chance = self._random
+        count = chance.choice((1, 1, 2, 5, 30))
+        bodies = [chance.randbytes(chance.choice(SIZES)) for _ in range(count)]
+        if self.large and chance.random() < 0.02:
+            bodies[0] = chance.randbytes(LARGE)
+        fan_out = chance.choice((1, 1, 1, 2, QUEUES))
+        lanes = chance.sample(list(self._lanes.values()), min(fan_out, len(self._lanes)))
+        entry = self.writing.append(bodies, *lanes, persistent=chance.random() < 0.9)
+        for target in entry.targets:
+            if chance.random() < 0.2:
+                at = chance.randrange(count)
+                target.cut(at, chance.randint(at, count))
+        for target in entry.targets:
+            held = self._held[target.lane]
+            for index in range(target.lo, target.hi):
+                if target.dead is None or not target.dead[index]:
+                    held[target.base + index] = Held(
+                        entry.run.first_id + index,
+                        entry.run.shared,
+                        target.transient,
+                        len(bodies[index]),
+                    )
+        return entry
+
+    def _settle(self) -> Iterator[Settle]:
+        """A stretch of a lane, from its head or from the middle, if there is one."""
+        lane = self._random.choice(list(self._lanes.values()))
+        held = self._held[lane]
+        if not held:
+            return
+        positions = sorted(held)
+        at = 0 if self._random.random() < 0.7 else self._random.randrange(len(positions))
+        low = positions[at]
+        first = held[low]
+        high, size = low, 0
+        wanted = low + self._random.choice((1, 1, 3, 10, 50))
+        while high < wanted and high in held:
+            one = held[high]
+            if one.message_id != first.message_id + high - low:
+                break
+            if (one.shared, one.transient) != (first.shared, first.transient):
+                break
+            size += one.size
+            del held[high]
+            high += 1
+        known = self._random.random() < 0.8
+        yield Settle(
+            lane,
+            low,
+            high,
+            first.message_id if known else -1,
+            first.shared,
+            size,
+            first.transient,
+        )
+
+    def _purge(self) -> Purge:
+        lane = self._random.choice(list(self._lanes.values()))
+        held = self._held[lane]
+        high = self.writing.positions.get(lane, 0)
+        low = self._random.randint(0, high)
+        gone = [held.pop(at) for at in sorted(held) if low <= at < high]
+        counted = [one.size for one in gone if not one.transient]
+        return Purge(lane, low, high, len(counted), sum(counted))
+
+
+class Expected:
+    """The states after each batch of a workload, made on demand with the store in memory."""
+
+    def __init__(self, seed: int, *, large: bool = True) -> None:
+        self._batches = Workload(seed, large).batches()
+        self._memory = Driven(MemoryStore)
+        self._states: list[State] = []
+
+    def __getitem__(self, number: int) -> State:
+        """The state after that batch."""
+        while len(self._states) < number:
+            batch = next(self._batches)
+            assert self._memory.write(batch) == batch.number
+            self._states.append(found(self._memory, self._memory.store.open()))
+        return self._states[number - 1]
+
+
+def found(store: Driven, snapshot: Snapshot) -> State:
+    """What a store holds; batch number 0 if it does not know."""
+    numbers = [
+        int(command.value) for command in snapshot.commands if isinstance(command, PutParameter)
+    ]
+    rows = {
+        lane: [row._replace(shared=False) for row in store.read(lane) if not row.transient]
+        for lane in snapshot.lanes
+    }
+    commands = sorted(snapshot.commands, key=repr)
+    return State(numbers[0] if numbers else 0, commands, snapshot.lanes, rows)
