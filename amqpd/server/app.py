@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import secrets
 import time
@@ -20,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from amqpd import __version__, config
+from amqpd import __version__, config, plugins
 from amqpd.broker.broker import Alarms, Broker
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
+from amqpd.broker.exchange import Exchange, standard_types
 from amqpd.broker.limits import Limits
 from amqpd.clock import SteadyClock
 from amqpd.errors import InternalError
@@ -118,13 +118,10 @@ class BrokerServer:
             StartError: it cannot start; nothing was left behind.
         """
         loop = asyncio.get_running_loop()
-        # Garbage made while starting stays, so there is none to look for.
-        gc.disable()
         store, snapshot = self._open_store(loop)
         try:
             await self._serve(loop, store, snapshot)
         finally:
-            gc.enable()
             await asyncio.to_thread(store.close)
         return self._exit
 
@@ -201,6 +198,7 @@ class BrokerServer:
                 max_message_bytes=amqp.max_message_size_bytes,
             ),
             refill=self._refill,
+            types=exchange_types(),
             new_token=lambda: secrets.token_urlsafe(16),
             now_ms=self._clock.now_ms(),
         )
@@ -289,13 +287,14 @@ class BrokerServer:
             config.node_name(self.settings),
             [
                 *self._listening,
-                *(one._replace(protocol="http/metrics") for one in scraped),
+                *(one._replace(protocol="http/prometheus") for one in scraped),
                 *http,
             ],
         )
         self._ready = True
         counted = totals(self.broker)
-        LOG.info("Server startup complete; 0 plugins started.")
+        added = len(self.broker.types) - len(standard_types())
+        LOG.info("Server startup complete; %d plugins started.", added)
         self._announce(
             Started(
                 settings=self.settings,
@@ -309,11 +308,6 @@ class BrokerServer:
             )
         )
         process.notify("READY=1")
-        # What exists now stays; the collector need not look at it again (0.1 s per million).
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(100_000, 50, 1000)
-        gc.enable()
 
     async def _start_http(self, api: list[socket.socket], metrics: list[socket.socket]) -> None:
         if not (api or metrics):
@@ -485,6 +479,26 @@ class BrokerServer:
             memory_alarm=self.broker.alarms.memory,
             disk_alarm=self.broker.alarms.disk,
         )
+
+
+def exchange_types() -> dict[str, type[Exchange]]:
+    """The standard types, and those of other packages.
+
+    Raises:
+        StartError: one cannot be loaded, or is not an exchange type.
+    """
+    types = standard_types()
+    for name in plugins.names("exchange_types"):
+        if name in types:
+            continue
+        try:
+            found = plugins.load("exchange_types", name)
+        except plugins.PluginError as error:
+            raise StartError(str(error), Exit.CONFIG) from error
+        if not (isinstance(found, type) and issubclass(found, Exchange)):
+            raise StartError(f"plugin '{name}': {found!r} is not an exchange type", Exit.CONFIG)
+        types[name] = found
+    return types
 
 
 def _import_http() -> type[HttpServer]:
