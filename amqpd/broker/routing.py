@@ -40,7 +40,7 @@ def routing_keys(routing_key: str, headers: Table | None) -> list[str]:
         PreconditionFailed: one of the headers is not an array.
     """
     keys = {routing_key: None}
-    for name in (CC, BCC) if headers else ():
+    for name in (CC, BCC):
         more = headers.get(name) if headers else None
         if more is None:
             continue
