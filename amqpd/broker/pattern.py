@@ -185,8 +185,6 @@ class _Parser:
         bounds = self._bounds()
         if bounds is None:
             return item
-        if isinstance(item, _Anchor | _Lookahead):
-            self._refuse("nothing to repeat")
         if self._take("+"):
             self._refuse("possessive quantifiers are not supported")
         # Greedy or lazy decides what is found first, not whether anything is found.
@@ -342,7 +340,8 @@ def _is_anchored(node: _Node) -> bool:
 
 # -- Python's engine ---------------------------------------------------------------------
 
-_PYTHON_ANCHORS: Final = {"^": "^", "$": "$", "z": r"\Z", "b": r"\b", "B": r"\B"}
+#: Python's own \B does not hold in an empty subject before 3.14; RabbitMQ's does.
+_PYTHON_ANCHORS: Final = {"^": "^", "$": "$", "z": r"\Z", "b": r"\b", "B": r"(?!\b)"}
 
 
 def _python(node: _Node) -> str:
@@ -484,8 +483,6 @@ def _anchor_holds(kind: str, at: int, subject: str) -> bool:
         return at == len(subject) or (at == len(subject) - 1 and subject[at] == "\n")
     before = at > 0 and _contains(_WORD, ord(subject[at - 1]))
     after = at < len(subject) and _contains(_WORD, ord(subject[at]))
-    if kind == "B" and not subject:
-        return False
     return (before != after) == (kind == "b")
 
 
