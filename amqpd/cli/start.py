@@ -104,8 +104,12 @@ def _line(name: str, value: str, remark: str = "") -> str:
 def _state(started: Started) -> str:
     if started.is_new:
         return "new"
-    state = f"{started.queues} queues, {started.messages} messages"
+    state = f"{_count(started.queues, 'queue')}, {_count(started.messages, 'message')}"
     return state if started.clean else f"{state}, recovered after a crash"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _login_rule(settings: Settings) -> str:

@@ -1,0 +1,254 @@
+"""Settings and where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from amqpd import config
+from amqpd.amqp.settings import AmqpSettings
+from amqpd.config import ConfigError, Settings, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def file(folder: Path, text: str, name: str = "amqpd.toml") -> Path:
+    """A configuration file."""
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+# -- order of sources -----------------------------------------------------------------------
+
+
+def test_without_any_source_everything_is_a_default() -> None:
+    assert load(None, {}, {}) == (Settings(), {}, ())
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    main = file(tmp_path, "[amqp]\nport = 1\nbacklog = 1\nheartbeat_s = 1\nchannel_max = 1\n")
+    file(tmp_path, "[amqp]\nport = 2\nbacklog = 2\nheartbeat_s = 2\n", "conf.d/10.toml")
+    file(tmp_path, "[amqp]\nport = 3\nbacklog = 3\n", "conf.d/20.toml")
+
+    found = load(main, {"AMQPD_AMQP_PORT": "4"}, {})
+
+    amqp = found.settings.amqp
+    assert (amqp.channel_max, amqp.heartbeat_s, amqp.backlog, amqp.port) == (1, 2, 3, 4)
+    assert load(main, {"AMQPD_AMQP_PORT": "4"}, {"amqp.port": "5"}).settings.amqp.port == 5
+
+
+def test_every_value_remembers_its_source(tmp_path: Path) -> None:
+    main = file(tmp_path, "[amqp]\nbacklog = 1\n")
+
+    found = load(main, {"AMQPD_LOG_LEVEL": "debug"}, {"amqp.port": "0"})
+
+    assert {key: origin.source for key, origin in found.origins.items()} == {
+        "amqp.backlog": str(main),
+        "log.level": "AMQPD_LOG_LEVEL",
+        "amqp.port": "command line",
+    }
+
+
+def test_rabbitmqs_variables_are_understood_and_ours_win(tmp_path: Path) -> None:
+    secret = file(tmp_path, "s3cret\n", "password")
+    environment = {
+        "RABBITMQ_DEFAULT_USER": "shop",
+        "RABBITMQ_DEFAULT_PASS_FILE": str(secret),
+        "RABBITMQ_DEFAULT_VHOST": "orders",
+        "RABBITMQ_NODE_PORT": "5999",
+        "AMQPD_AMQP_PORT": "6000",
+    }
+
+    settings = load(None, environment, {}).settings
+
+    auth = settings.auth
+    assert (auth.default_user, auth.default_password, auth.default_vhost) == (
+        "shop",
+        "s3cret",
+        "orders",
+    )
+    assert settings.amqp.port == 6000
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = file(tmp_path, "s3cret\n", "password")
+
+    found = load(None, {"AMQPD_AUTH_DEFAULT_PASSWORD_FILE": str(secret)}, {})
+
+    assert found.settings.auth.default_password == "s3cret"
+
+
+def test_systemds_directories_are_used(tmp_path: Path) -> None:
+    file(tmp_path, "[amqp]\nport = 1\n")
+
+    found = load(
+        None, {"CONFIGURATION_DIRECTORY": str(tmp_path), "STATE_DIRECTORY": "/var/lib/amqpd"}, {}
+    )
+
+    assert found.settings.amqp.port == 1
+    assert found.settings.store.path == "/var/lib/amqpd"
+
+
+def test_a_missing_file_in_systemds_directory_is_no_error(tmp_path: Path) -> None:
+    assert load(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}, {}).settings == Settings()
+
+
+# -- values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "section", "key", "value"),
+    [
+        ("AMQPD_HTTP_PORT", "off", "http", "port", "off"),
+        ("AMQPD_STORE_SYNC", "false", "store", "sync", False),
+        ("AMQPD_TLS_HANDSHAKE_TIMEOUT_S", "2.5", "tls", "handshake_timeout_s", 2.5),
+        ("AMQPD_AUTH_LOOPBACK_USERS", "a, b", "auth", "loopback_users", ("a", "b")),
+        ("AMQPD_AUTH_LOOPBACK_USERS", "", "auth", "loopback_users", ()),
+        ("AMQPD_AUTH_DEFAULT_USER", "123", "auth", "default_user", "123"),
+    ],
+)
+def test_environment_variables_have_the_type_of_their_setting(
+    variable: str, text: str, section: str, key: str, value: object
+) -> None:
+    settings = load(None, {variable: text}, {}).settings
+
+    assert getattr(getattr(settings, section), key) == value
+
+
+@pytest.mark.parametrize(
+    ("environment", "text"),
+    [
+        ({"AMQPD_AMQP_PORT": "x"}, "'x' is not valid; a port is 0 to 65535 or 'off'"),
+        ({"AMQPD_AMQP_PORT": "99999"}, "'99999' is not valid; a port is 0 to 65535 or 'off'"),
+        ({"AMQPD_LOG_LEVEL": "loud"}, "it is one of 'debug', 'info', 'warning', 'error'"),
+        ({"AMQPD_STORE_SYNC": "maybe"}, "expected 'bool'"),
+        ({"AMQPD_RESOURCES_MEMORY_WATERMARK": "7"}, "expected 'float' <= 1.0"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_source(environment: dict[str, str], text: str) -> None:
+    (variable,) = environment
+
+    with pytest.raises(ConfigError) as caught:
+        load(None, environment, {})
+
+    assert text in str(caught.value)
+    assert f"(from {variable})" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_has_types_of_its_own(tmp_path: Path) -> None:
+    main = file(tmp_path, "[amqp]\nheartbeat_s = 1.5\n")
+
+    with pytest.raises(ConfigError, match=r"amqp\.heartbeat_s"):
+        load(main, {}, {})
+
+
+# -- what does not exist --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[amqp]\nprot = 1\n", "setting 'amqp.prot' .* did you mean 'amqp.port'"),
+        ("[ampq]\nport = 1\n", "section 'ampq' .* did you mean 'amqp'"),
+        ("port = 1\n", "section 'port'"),
+        ("amqp = 1\n", r"written \[amqp\]"),
+        ("[amqp\n", "amqpd.toml"),
+    ],
+)
+def test_a_key_that_does_not_exist_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    main = file(tmp_path, text)
+
+    with pytest.raises(ConfigError, match=message):
+        load(main, {}, {})
+
+
+def test_a_variable_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"AMQPD_AMQP_PROT.*did you mean 'amqp\.port'"):
+        load(None, {"AMQPD_AMQP_PROT": "1"}, {})
+
+
+def test_variables_that_kubernetes_sets_are_left_alone() -> None:
+    environment = {"AMQPD_PORT": "tcp://10.0.0.1:5672", "AMQPD_SERVICE_HOST": "10.0.0.1"}
+
+    assert load(None, environment, {}).warnings == ()
+
+
+def test_a_variable_of_an_unknown_section_is_a_warning() -> None:
+    assert "'amqpp'" in load(None, {"AMQPD_AMQPP_PORT": "1"}, {}).warnings[0]
+
+
+@pytest.mark.parametrize("name", ["AMQPD_CONFIG_FILE", "RABBITMQ_DEFAULT_PASS_FILE"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    missing = tmp_path / "missing"
+
+    with pytest.raises(ConfigError, match=str(missing)):
+        load(None, {name: str(missing)}, {})
+
+
+# -- settings that need each other ----------------------------------------------------------
+
+
+def test_a_tls_port_needs_a_certificate() -> None:
+    with pytest.raises(ConfigError, match="--tls-cert"):
+        load(None, {}, {"amqp.tls_port": "5671"})
+
+
+def test_a_certificate_that_is_not_there_is_named(tmp_path: Path) -> None:
+    missing = str(tmp_path / "cert.pem")
+    flags = {"amqp.tls_port": "0", "tls.certificate": missing, "tls.key": missing}
+
+    with pytest.raises(ConfigError, match=missing):
+        load(None, {}, flags)
+
+
+def test_required_client_certificates_need_a_ca() -> None:
+    with pytest.raises(ConfigError, match="--tls-ca"):
+        load(None, {"AMQPD_TLS_VERIFY": "required"}, {})
+
+
+# -- as a file ------------------------------------------------------------------------------
+
+
+def test_settings_written_as_a_file_are_read_back_equal(tmp_path: Path) -> None:
+    written = load(None, {}, {"amqp.port": 0, "http.port": "off", "log.format": "json"}).settings
+
+    for comments in (False, True):
+        main = file(tmp_path, config.to_toml(written, comments=comments, show_secrets=True))
+        assert load(main, {}, {}).settings == written
+
+
+def test_secrets_are_not_shown_unless_asked_for() -> None:
+    settings = load(None, {}, {"auth.default_password": "s3cret"}).settings
+
+    assert "s3cret" not in config.to_toml(settings)
+    assert "s3cret" in config.to_toml(settings, show_secrets=True)
+
+
+@pytest.mark.parametrize("section", list(config.SECTIONS))
+def test_every_setting_is_described(section: str) -> None:
+    cls = config.SECTIONS[section]
+
+    described = dict(config.describe(cls))
+
+    assert all(described.values()), described
+    assert len(described) == len(msgspec.structs.fields(cls))
+
+
+def test_the_sessions_defaults_are_the_same_as_ours() -> None:
+    ours = Settings().amqp
+
+    for field in dataclasses.fields(AmqpSettings):
+        if hasattr(ours, field.name):
+            assert getattr(ours, field.name) == field.default, field.name
+
+
+def test_the_node_has_a_name() -> None:
+    assert config.node_name(load(None, {}, {"node.name": "amqpd@a"}).settings) == "amqpd@a"
+    assert config.node_name(Settings()).startswith("amqpd@")
