@@ -130,12 +130,12 @@ def test_the_wildcards_of_a_key_are_counted() -> None:
 
 
 def seconds(trie: TopicTrie, key: str) -> float:
-    """The shortest of some matches: how long it takes, not how busy the machine is."""
+    """The shortest of some matches, in this thread's own time."""
     taken = []
     for _ in range(5):
-        before = time.perf_counter()
+        before = time.thread_time()
         trie.match(key)
-        taken.append(time.perf_counter() - before)
+        taken.append(time.thread_time() - before)
     return min(taken)
 
 
