@@ -16,7 +16,7 @@ from pamqp.base import Frame as Command
 from pamqp.commands import Basic, Confirm, Exchange, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
 
-from amqpd.amqp import basic, confirms, methods, topology, tx
+from amqpd.amqp import access, basic, confirms, methods, topology, tx
 from amqpd.amqp.consumer import Consumer
 from amqpd.amqp.gathering import ChannelCount
 from amqpd.amqp.publish import Publisher
@@ -246,6 +246,11 @@ def _flow(channel: Channel, method: ChannelClass.Flow) -> None:
     channel.reply(ChannelClass.FlowOk(active=active))
 
 
+def _request_access(channel: Channel, method: access.Request) -> None:
+    """access.request: tickets mean nothing."""
+    channel.reply(access.RequestOk())
+
+
 M = TypeVar("M", bound=Command)
 Answer: TypeAlias = Callable[[Channel, Command], None]
 
@@ -259,6 +264,7 @@ def _answers(kind: type[M], answer: Callable[[Channel, M], None]) -> tuple[type[
 METHODS: Final[Mapping[type[Command], Answer]] = dict(
     (
         _answers(ChannelClass.Flow, _flow),
+        _answers(access.Request, _request_access),
         _answers(Exchange.Declare, topology.declare_exchange),
         _answers(Exchange.Delete, topology.delete_exchange),
         _answers(Exchange.Bind, topology.bind_exchange),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pamqp import commands
 
 from amqpd import fields
-from amqpd.amqp import frames
+from amqpd.amqp import access, frames
 from amqpd.errors import FrameError, NotImplementedHere
 
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ _INDEX: Final = struct.Struct(">I")
 _SNIPPET: Final = 16
 
 #: Command class by class id << 16 | method id.
-_CLASSES: Final[Mapping[int, type[Command]]] = dict(commands.INDEX_MAPPING)
+_CLASSES: Final[Mapping[int, type[Command]]] = {
+    **commands.INDEX_MAPPING,
+    access.Request.index: access.Request,
+    access.RequestOk.index: access.RequestOk,
+}
 #: Names and wire types of the arguments of each command class, in order.
 _ARGUMENTS: Final[Mapping[int, tuple[tuple[str, str], ...]]] = {
     index: tuple((name, command.amqp_type(name)) for name in command.__slots__)

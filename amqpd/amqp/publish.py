@@ -130,6 +130,8 @@ class Publisher:
             channel.tx.publish(Publication(run, target.mandatory, path))
             return
         published = channel.vhost.publish(path, run)
+        if published.crowded is not None:
+            channel.connection.crowding = published.crowded
         if channel.confirms is not None:
             channel.confirms.add(published)
         if target.mandatory and not published.routed:
@@ -157,14 +159,14 @@ class Publisher:
         """Publish what was routed; a mandatory message without a queue goes back."""
         run = publication.run
         if publication.reply is not None:
-            routed = publication.reply.deliver(run)
-            return Published(None, 0, routed, False)
-        published = self._channel.vhost.publish(
-            publication.path,
-            run,
-            expiration_ms=publication.expiration_ms,
-            priority=publication.priority,
-        )
+            published = Published(routed=publication.reply.deliver(run))
+        else:
+            published = self._channel.vhost.publish(
+                publication.path,
+                run,
+                expiration_ms=publication.expiration_ms,
+                priority=publication.priority,
+            )
         if publication.mandatory and not published.routed:
             self.give_back(run)
         return published

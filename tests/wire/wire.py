@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.delivery import Row
 
+BODY_MAX = 131_072 - 8
 HEADER = b"AMQP\x00\x00\x09\x01"
 _HEAD = struct.Struct(">BHI")
 
@@ -290,8 +291,12 @@ def published(
     """The frames of one message."""
     method = Basic.Publish(exchange=exchange, routing_key=key, mandatory=mandatory)
     head = header.ContentHeader(0, len(octets), properties or Basic.Properties())
-    text = frame.marshal(method, channel) + frame.marshal(head, channel)
-    return text + (frame.marshal(body.ContentBody(octets), channel) if octets else b"")
+    parts = [frame.marshal(method, channel), frame.marshal(head, channel)]
+    parts += (
+        frame.marshal(body.ContentBody(octets[at : at + BODY_MAX]), channel)
+        for at in range(0, len(octets), BODY_MAX)
+    )
+    return b"".join(parts)
 
 
 def method_frame(payload: bytes, channel: int = 1) -> bytes:

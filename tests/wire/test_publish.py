@@ -1,0 +1,284 @@
+"""basic.publish: routing, returns, and the properties that the broker looks at."""
+
+from __future__ import annotations
+
+import pytest
+from pamqp.commands import Basic, Exchange, Queue
+from pamqp.commands import Channel as ChannelClass
+
+from amqpd.amqp.publish import parse_expiration
+from amqpd.errors import PreconditionFailed
+from tests.wire.wire import Client, Message, World, bodies, published
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    """A client with queues a, b and c."""
+    client = world.client()
+    for queue in "abc":
+        client.declare(queue)
+    return client
+
+
+def counts(client: Client) -> dict[str, int]:
+    """How many messages each of the queues held; they are empty afterwards."""
+    found = {}
+    for queue in "abc":
+        found[queue] = client.ask(Queue.Purge(queue=queue), Queue.PurgeOk).message_count or 0
+    return found
+
+
+def test_properties_and_body_come_back_as_they_were(client: Client) -> None:
+    properties = Basic.Properties(
+        content_type="text/plain", headers={"a": 1, "b": [True, None, {"c": "d"}]},
+        delivery_mode=2, priority=3, correlation_id="1", reply_to="somewhere",
+        expiration="60000", message_id="m", message_type="t", user_id="guest", app_id="app",
+    )  # fmt: skip
+    client.publish(b"body", "a", properties=properties)
+
+    got = client.get("a")
+
+    assert got is not None
+    assert got.body == b"body"
+    assert dict(got.properties) == dict(properties)
+
+
+def test_messages_of_one_read_keep_their_order_in_every_queue(client: Client) -> None:
+    client.ask(Exchange.Declare(exchange="x", exchange_type="fanout"), Exchange.DeclareOk)
+    client.ask(Queue.Bind(queue="a", exchange="x"), Queue.BindOk)
+    client.ask(Queue.Bind(queue="b", exchange="x"), Queue.BindOk)
+    sent = [(b"%d" % number, ("x", "", "a", "b")[number % 4]) for number in range(40)]
+
+    client.say(
+        b"".join(
+            published(body, "" if where == "x" else where or "c", "x" if where == "x" else "")
+            for body, where in sent
+        )
+    )
+
+    for queue in "ab":
+        client.consume(queue, queue, no_ack=True)
+        expected = [body for body, where in sent if where in ("x", queue)]
+        assert bodies(client.hear()) == expected
+
+
+def test_a_publish_sees_the_bindings_made_before_it_in_the_same_read(client: Client) -> None:
+    client.publish(b"1", "k", "amq.direct")
+    client.send(Queue.Bind(queue="a", exchange="amq.direct", routing_key="k", nowait=True))
+    client.publish(b"2", "k", "amq.direct")
+    client.send(Queue.Unbind(queue="a", exchange="amq.direct", routing_key="k"))
+    client.publish(b"3", "k", "amq.direct")
+
+    client.hear()
+    client.consume("a", no_ack=True)
+    assert bodies(client.hear()) == [b"2"]
+
+
+def test_another_connections_binding_counts_at_once(world: World, client: Client) -> None:
+    client.publish(b"1", "k", "amq.direct")
+
+    world.client().ask(Queue.Bind(queue="a", exchange="amq.direct", routing_key="k"), Queue.BindOk)
+    client.publish(b"2", "k", "amq.direct")
+
+    assert counts(client)["a"] == 1
+
+
+def test_a_revoked_right_counts_at_once(world: World) -> None:
+    world.user("writer")
+    client = world.client(user="writer")
+    client.publish(b"1", "k", "amq.direct")
+    assert client.hear() == []
+
+    world.user("writer", write="^$")
+    client.publish(b"2", "k", "amq.direct")
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert close.reply_code == 403
+
+
+def test_only_mandatory_messages_come_back(client: Client) -> None:
+    client.publish(b"dropped", "nope")
+    assert client.hear() == []
+    client.publish(b"kept", "a", mandatory=True)
+    assert client.hear() == []
+
+    client.say(
+        published(b"1", "nope", mandatory=True) + published(b"2", "nor this", mandatory=True)
+    )
+
+    first, second = client.hear()
+    assert isinstance(first, Message)
+    assert isinstance(first.method, Basic.Return)
+    assert (first.method.reply_code, first.method.reply_text) == (312, "NO_ROUTE")
+    assert (first.method.exchange, first.method.routing_key, first.body) == ("", "nope", b"1")
+    assert isinstance(second, Message)
+    assert isinstance(second.method, Basic.Return)
+    assert (second.method.routing_key, second.body) == ("nor this", b"2")
+
+
+def test_a_returned_message_keeps_its_properties(client: Client) -> None:
+    properties = Basic.Properties(expiration="5", message_id="m")
+    client.publish(b"x", "nope", mandatory=True, properties=properties)
+
+    (returned,) = client.hear()
+
+    assert isinstance(returned, Message)
+    assert dict(returned.properties) == dict(properties)
+
+
+def test_an_alternate_exchange_counts_as_routed(client: Client) -> None:
+    client.ask(Exchange.Declare(exchange="all", exchange_type="fanout"), Exchange.DeclareOk)
+    client.ask(Queue.Bind(queue="c", exchange="all"), Queue.BindOk)
+    client.ask(
+        Exchange.Declare(exchange="x", arguments={"alternate-exchange": "all"}),
+        Exchange.DeclareOk,
+    )
+
+    client.publish(b"x", "nobody", "x", mandatory=True)
+
+    assert client.hear() == []
+    assert counts(client)["c"] == 1
+
+
+def test_cc_and_bcc_are_more_routing_keys_and_bcc_is_taken_out(client: Client) -> None:
+    properties = Basic.Properties(headers={"CC": ["b"], "BCC": ["c"], "other": 1})
+    client.publish(b"x", "a", properties=properties)
+
+    for queue in "abc":
+        got = client.get(queue)
+        assert got is not None
+        assert isinstance(got.method, Basic.GetOk)
+        assert got.method.routing_key == "a"
+        assert got.properties.headers == {"CC": ["b"], "other": 1}
+
+
+def test_the_same_queue_by_several_keys_gets_one_copy(client: Client) -> None:
+    client.publish(b"x", "a", properties=Basic.Properties(headers={"CC": ["a", "a"]}))
+
+    assert counts(client) == {"a": 1, "b": 0, "c": 0}
+
+
+def test_a_headers_exchange_looks_at_every_message(client: Client) -> None:
+    client.ask(
+        Queue.Bind(queue="a", exchange="amq.headers", arguments={"x-match": "all", "k": "v"}),
+        Queue.BindOk,
+    )
+    client.publish(b"no", "", "amq.headers")
+    client.publish(b"no", "", "amq.headers", properties=Basic.Properties(headers={"k": "w"}))
+
+    client.publish(b"yes", "", "amq.headers", properties=Basic.Properties(headers={"k": "v"}))
+
+    got = client.get("a")
+    assert got is not None
+    assert got.body == b"yes"
+    assert client.get("a") is None
+
+
+def test_ones_own_user_id_and_that_of_others_for_an_impersonator(world: World) -> None:
+    client = world.client()
+    client.declare("a")
+    client.publish(b"1", "a", properties=Basic.Properties(user_id="guest"))
+    world.user("actor", "impersonator")
+    actor = world.client(user="actor")
+
+    actor.publish(b"2", "a", properties=Basic.Properties(user_id="guest"))
+
+    assert client.ask(Queue.Purge(queue="a"), Queue.PurgeOk).message_count == 2
+    assert actor.hear() == []
+
+
+def test_priorities_decide_in_a_priority_queue(client: Client) -> None:
+    client.declare("p", arguments={"x-max-priority": 5})
+    for priority in (None, 1, 9):
+        client.publish(b"%r" % priority, "p", properties=Basic.Properties(priority=priority))
+
+    client.consume("p", no_ack=True)
+
+    assert bodies(client.hear()) == [b"9", b"1", b"None"]
+
+
+def test_an_expired_message_is_gone(world: World, client: Client) -> None:
+    client.publish(b"x", "a", properties=Basic.Properties(expiration="100"))
+
+    world.broker.tick(world.broker.around.now_ms + 101)
+    world.turn()
+
+    assert client.get("a") is None
+
+
+def test_messages_gathered_before_an_error_are_published(client: Client) -> None:
+    client.say(published(b"1", "a") + published(b"2", "k", "nowhere") + published(b"3", "a"))
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert (close.class_id, close.method_id) == (60, 40)
+    client.send(ChannelClass.CloseOk())
+    client.open(1)
+    assert counts(client)["a"] == 1
+
+
+def test_the_routes_of_a_closed_channel_are_not_used_by_the_next_one(client: Client) -> None:
+    client.confirms()
+    client.publish(b"1", "a")
+    client.hear()
+    client.ask(ChannelClass.Close(200, "", 0, 0), ChannelClass.CloseOk)
+    client.open(1)
+
+    client.publish(b"2", "a")
+
+    assert client.hear() == []
+    assert counts(client)["a"] == 2
+
+
+def test_a_message_whose_route_exists_only_when_it_is_complete_is_published(
+    client: Client,
+) -> None:
+    client.open(2)
+    client.confirms(2)
+    frames = published(b"x", "k", "late", channel=2)
+    end = frames.index(b"\xce") + 1
+    method, rest = frames[:end], frames[end:]
+    client.say(method)
+    client.ask(Exchange.Declare(exchange="late", exchange_type="fanout"), Exchange.DeclareOk)
+    client.ask(Queue.Bind(queue="a", exchange="late"), Queue.BindOk)
+
+    client.say(rest)
+
+    (ack,) = client.hear()
+    assert isinstance(ack, Basic.Ack)
+    assert counts(client)["a"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [("0", 0), ("+5", 5), ("-0", 0), ("007", 7), ("315360000000", 315_360_000_000)],
+)
+def test_an_expiration_is_a_number_of_milliseconds(text: str, milliseconds: int) -> None:
+    assert parse_expiration(text) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no_integer"),
+        ("abc", "no_integer"),
+        ("--1", "no_integer"),
+        ("\u0665", "no_integer"),
+        ("1.5", '{leftover_string,".5"}'),
+        ("10s", '{leftover_string,"s"}'),
+        ("-1", "{value_negative,-1}"),
+        ("315360000001", "{value_too_large,315360000001}"),
+        ("9" * 200, "{value_too_large," + "9" * 200 + "}"),
+    ],
+)
+def test_anything_else_is_refused_in_rabbitmqs_words(text: str, reason: str) -> None:
+    with pytest.raises(PreconditionFailed) as caught:
+        parse_expiration(text)
+
+    assert caught.value.explanation == f"invalid expiration '{text}': {reason}"

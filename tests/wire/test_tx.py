@@ -1,0 +1,193 @@
+"""tx.*: publishes and acknowledgements that take effect together."""
+
+from __future__ import annotations
+
+import pytest
+from pamqp.commands import Basic, Queue, Tx
+from pamqp.commands import Channel as ChannelClass
+
+from tests.wire.wire import Client, Message, World, bodies, published
+
+PERSISTENT = Basic.Properties(delivery_mode=2)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    """A client with a transactional channel and durable queues a and b."""
+    client = world.client()
+    client.declare("a", durable=True)
+    client.declare("b", durable=True)
+    client.tx()
+    return client
+
+
+def count(client: Client, queue: str) -> int:
+    """Ready messages."""
+    ok = client.ask(Queue.Declare(queue=queue, passive=True), Queue.DeclareOk)
+    return ok.message_count or 0
+
+
+def test_messages_are_in_their_queues_only_after_the_commit(client: Client) -> None:
+    client.publish(b"1", "a")
+    client.publish(b"2", "b", properties=Basic.Properties(expiration="60000"))
+    assert (count(client, "a"), count(client, "b")) == (0, 0)
+
+    client.ask(Tx.Commit(), Tx.CommitOk)
+
+    assert (count(client, "a"), count(client, "b")) == (1, 1)
+
+
+def test_commit_ok_waits_for_the_disk_and_all_of_it_is_one_entry(
+    world: World, client: Client
+) -> None:
+    client.publish(b"0", "a", properties=PERSISTENT)
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    client.get("a", no_ack=False)
+    client.send(Basic.Ack(1))
+    client.publish(b"1", "a", properties=PERSISTENT)
+    client.publish(b"2", "b", properties=PERSISTENT)
+    world.disk = False
+    client.send(Tx.Commit())
+    assert client.hear() == []
+
+    batch = world.broker.journal.take()
+    assert batch is not None
+    assert (len(batch.appends), len(batch.settles)) == (2, 1)
+    world.broker.journal.committed(batch)
+
+    (heard,) = client.hear()
+    assert isinstance(heard, Tx.CommitOk)
+
+
+def test_an_empty_commit_waits_for_nothing(world: World, client: Client) -> None:
+    world.disk = False
+
+    client.ask(Tx.Commit(), Tx.CommitOk)
+
+
+def test_returns_come_before_commit_ok(client: Client) -> None:
+    client.publish(b"x", "nowhere", mandatory=True)
+    client.publish(b"y", "nowhere", mandatory=True, properties=Basic.Properties(expiration="1"))
+    assert client.hear() == []
+
+    client.send(Tx.Commit())
+
+    assert [type(one) for one in client.hear()] == [Message, Message, Tx.CommitOk]
+
+
+def test_a_rollback_drops_publishes_and_makes_settled_tags_outstanding_again(
+    client: Client,
+) -> None:
+    for body in (b"1", b"2", b"3"):
+        client.publish(body, "a")
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    client.consume("a")
+    assert bodies(client.hear()) == [b"1", b"2", b"3"]
+    client.send(Basic.Ack(2))
+    client.send(Basic.Reject(1, requeue=True))
+    client.send(Basic.Nack(3, requeue=False))
+    client.publish(b"4", "a")
+
+    client.ask(Tx.Rollback(), Tx.RollbackOk)
+
+    assert client.hear() == []
+    client.send(Basic.Ack(3, multiple=True))
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    assert count(client, "a") == 0
+
+
+def test_rejections_take_effect_with_the_commit(client: Client) -> None:
+    client.publish(b"1", "a")
+    client.publish(b"2", "a")
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    client.get("a", no_ack=False)
+    client.get("a", no_ack=False)
+    client.send(Basic.Reject(1, requeue=True))
+    client.send(Basic.Nack(2, requeue=False))
+    assert count(client, "a") == 0
+
+    client.ask(Tx.Commit(), Tx.CommitOk)
+
+    assert count(client, "a") == 1
+
+
+def test_a_tag_cannot_be_settled_twice_in_a_transaction(client: Client) -> None:
+    client.publish(b"1", "a")
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    client.get("a", no_ack=False)
+    client.send(Basic.Ack(1))
+
+    client.send(Basic.Ack(1))
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert close.reply_text == "PRECONDITION_FAILED - unknown delivery tag 1"
+
+
+def test_what_was_not_committed_is_undone_when_the_channel_closes(client: Client) -> None:
+    client.publish(b"1", "a")
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    client.get("a", no_ack=False)
+    client.send(Basic.Ack(1))
+    client.publish(b"2", "a")
+
+    client.ask(ChannelClass.Close(200, "", 0, 0), ChannelClass.CloseOk)
+    client.open(1)
+
+    got = client.get("a")
+    assert got is not None
+    assert isinstance(got.method, Basic.GetOk)
+    assert (got.body, got.method.redelivered, got.method.message_count) == (b"1", True, 0)
+
+
+def test_a_queue_that_refuses_closes_the_channel(client: Client) -> None:
+    client.declare("full", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    client.publish(b"x", "full")
+
+    client.send(Tx.Commit())
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert (close.reply_code, close.reply_text) == (
+        406,
+        "PRECONDITION_FAILED - partial tx completion",
+    )
+
+
+def test_selecting_twice_is_fine_and_a_commit_begins_the_next_transaction(
+    client: Client,
+) -> None:
+    client.publish(b"1", "a")
+    client.tx()
+    client.ask(Tx.Commit(), Tx.CommitOk)
+
+    client.ask(Tx.Commit(), Tx.CommitOk)
+
+    assert count(client, "a") == 1
+
+
+@pytest.mark.parametrize("sent", [published(b"x", "a"), published(b"x", "b")])
+def test_a_publish_while_the_commit_is_on_its_way_is_504(
+    world: World, client: Client, sent: bytes
+) -> None:
+    client.publish(b"0", "a", properties=PERSISTENT)
+    world.disk = False
+    client.send(Tx.Commit())
+
+    client.say(sent)
+    world.commit()
+
+    assert getattr(client.hear()[-1], "reply_code", 0) == 504
+
+
+def test_a_routing_error_shows_at_the_publish(client: Client) -> None:
+    client.publish(b"x", "k", "nowhere")
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert close.reply_code == 404
