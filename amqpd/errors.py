@@ -105,7 +105,7 @@ class FrameError(SessionError):
     reply_code = ReplyCode.FRAME_ERROR
 
 
-class SyntaxError(SessionError):  # noqa: A001 - the specification's word
+class SyntaxError(SessionError):
     """A field inside a frame has no valid value."""
 
     reply_code = ReplyCode.SYNTAX_ERROR

@@ -9,6 +9,7 @@ The server creates a `Connection` per socket and drives it:
     tick(now_ms)            time, at least twice a second: heartbeats and deadlines
     writable(flag)          the transport is below or above its high-water mark
     wants_reading           False: do not read, the connection is blocked by an alarm
+    crowding                a queue that it should not publish to for a while
     reading_paused          set by the server while it does not read for reasons of its own
     access_changed()        rights or users have changed
     close(error)            somebody on this side closes it; fail(), shut_down() likewise
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from amqpd.amqp.settings import AmqpSettings
     from amqpd.broker.broker import Broker
     from amqpd.broker.permissions import Access
+    from amqpd.broker.queue import Queue
     from amqpd.broker.vhost import VHost
     from amqpd.fields import Table
 
@@ -101,6 +103,8 @@ class Connection:
         self.phase = Phase.HEADER
         self.closing = False
         self.reading_paused = False
+        #: A queue it published to is too long for its consumers to keep up; see `Queue.hold`.
+        self.crowding: Queue | None = None
         # Set by the handshake.
         self.client_properties: Table = {}
         self.capabilities: frozenset[str] = frozenset()

@@ -54,6 +54,11 @@ class Consumer:
         self._tag_octets = methods.shortstr(tag)
         self._starving = False
 
+    @property
+    def is_slow(self) -> bool:
+        """It wants more, and cannot be written to at the moment."""
+        return self._starving
+
     def credit(self) -> int:  # hot: S1b, S2
         """How many messages may be handed over now."""
         channel = self._channel

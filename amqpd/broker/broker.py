@@ -54,10 +54,21 @@ LANE_IDS = 1 << 23
 class LaneState(Protocol):
     """What the store knows of a lane at start."""
 
-    next_position: int
-    messages: int
-    body_bytes: int
-    delivered_upto: int
+    @property
+    def next_position(self) -> int:
+        """The position of the next message."""
+
+    @property
+    def messages(self) -> int:
+        """Persistent messages of a durable queue, and their body bytes."""
+
+    @property
+    def body_bytes(self) -> int:
+        """The bodies of these messages together."""
+
+    @property
+    def delivered_upto(self) -> int:
+        """What lies below may have been handed out."""
 
 
 @dataclass(frozen=True, slots=True)

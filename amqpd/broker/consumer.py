@@ -22,6 +22,10 @@ class Consumer(Protocol):
     #: Its place in the queue's ring while it consumes.
     queue: Subscription | None
 
+    @property
+    def is_slow(self) -> bool:
+        """It wants more, and cannot be written to at the moment."""
+
     def credit(self) -> int:
         """How many messages may be handed over now; 0 while its transport is full."""
 

@@ -54,6 +54,7 @@ class Published:
     number: int = 0
     routed: bool = True
     refused: bool = False
+    crowded: Queue | None = None
 
 
 UNROUTED: Final = Published(routed=False)
@@ -141,11 +142,14 @@ class Publishing:
         result = TRANSIENT
         if stored:
             result = self._store(stored, run, expiration_ms)
+        crowded = None
         for queue in path.queues:
             if queue.is_limited:
                 queue.dispatch()
-        if refused:
-            return Published(result.entry, result.number, refused=True)
+            if queue.is_crowded():
+                crowded = queue
+        if refused or crowded is not None:
+            return Published(result.entry, result.number, refused=refused, crowded=crowded)
         return result
 
     def _store(self, stored: list[tuple[Queue, Lane]], run: Run, expiration_ms: int) -> Published:

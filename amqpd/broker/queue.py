@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 #: One refill brings at most this much.
 REFILL_MESSAGES = 2048
 REFILL_BYTES = 4 << 20
+#: Publishers are held while so many messages wait in memory for consumers that cannot be
+#: written to fast enough, and go on at half of it; longer than `HOLD_MS` only if the consumers
+#: move, and if they did not, not again for `STUCK_MS`.
+CROWD_MESSAGES = 2048
+HOLD_MS = 200
+STUCK_MS = 5_000
 #: A message without TTL.
 NEVER = 0
 
@@ -116,6 +122,9 @@ class Queue:
         self._awake = False
         self._getting: deque[tuple[bool, Callable[[Got | None], None]]] = deque()
         self._expiry_ms = 0
+        self._held: list[Callable[[], None]] = []
+        self._moved = False
+        self._stuck_until_ms = 0
 
     # -- figures -------------------------------------------------------------------------
 
@@ -224,6 +233,8 @@ class Queue:
         self.trim()
         for lane in self.lanes:
             self._keep_window(lane)
+        if self._held and self._loaded <= CROWD_MESSAGES // 2:
+            self._let_go()
 
     def _head_lane(self) -> Lane | None:
         """The highest level that has something in memory; none while a higher one loads."""
@@ -249,6 +260,7 @@ class Queue:
             piece = lane.take(credit, subscription.consumer.no_ack)
             if piece is None:
                 return  # the next one waits for its mark
+            self._moved = True
             subscription.consumer.deliver(lane, piece)
 
     def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
@@ -298,6 +310,46 @@ class Queue:
             self.wake()
 
         self.around.refill(lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
+
+    # -- crowding ------------------------------------------------------------------------
+
+    @property
+    def _loaded(self) -> int:
+        return sum(lane.loaded for lane in self.lanes)
+
+    def is_crowded(self) -> bool:
+        """Whether publishers should wait: a consumer wants more than its socket takes.
+
+        A consumer that is at its prefetch limit holds nobody back, nor does one whose peer
+        has stopped reading: then the queue grows, beyond its window on disk.
+        """
+        return (
+            self._loaded >= CROWD_MESSAGES
+            and self.around.now_ms >= self._stuck_until_ms
+            and any(one.consumer.is_slow for one in self.ring)
+        )
+
+    def hold(self, let_go: Callable[[], None]) -> None:
+        """Call back when there is room again, or when it is clear that nobody makes any."""
+        if not self._held:
+            self._moved = False
+            self.around.timers.at(self.around.now_ms + HOLD_MS, self._look_at_held)
+        self._held.append(let_go)
+
+    def _look_at_held(self, now_ms: int) -> None:
+        if not self._held:
+            return
+        if self._moved:
+            self._moved = False
+            self.around.timers.at(now_ms + HOLD_MS, self._look_at_held)
+            return
+        self._stuck_until_ms = now_ms + STUCK_MS
+        self._let_go()
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        for let_go in held:
+            let_go()
 
     # -- done ----------------------------------------------------------------------------
 
@@ -357,6 +409,7 @@ class Queue:
         for _, done in self._getting:
             done(None)
         self._getting.clear()
+        self._let_go()
         for subscription in list(self.ring):
             self.ring.remove(subscription)
             subscription.consumer.cancelled()

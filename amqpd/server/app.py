@@ -397,6 +397,10 @@ class BrokerServer:
         before, self._pending_bytes = self._pending_bytes, self.broker.journal.pending_bytes
         if self.commits.congested and self._pending_bytes > before:
             self.connections.hold(transport)
+        session = transport.session
+        if session.crowding is not None:
+            queue, session.crowding = session.crowding, None
+            self.connections.hold_for(transport, queue)
 
     async def _ticking(self) -> None:
         revision = self.broker.permissions.revision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from amqpd.errors import AmqpError, ConnectionForced
@@ -10,6 +11,7 @@ from amqpd.errors import AmqpError, ConnectionForced
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from amqpd.broker.queue import Queue
     from amqpd.server.commits import Commits
     from amqpd.server.listener import Room
     from amqpd.server.transport import Transport
@@ -30,6 +32,7 @@ class Connections:
         self._commits = commits
         self._open: dict[Transport, int] = {}
         self._held: set[Transport] = set()
+        self._crowding: set[Transport] = set()
         self._empty: asyncio.Future[None] | None = None
         self._share = 0
 
@@ -56,6 +59,7 @@ class Connections:
         self.closed += 1
         self._room.connections -= 1
         self._held.discard(transport)
+        self._crowding.discard(transport)
         if not self._open and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
@@ -77,8 +81,20 @@ class Connections:
         """Read publishers again once the disk has caught up."""
         if self._held and self._commits.relieved:
             held, self._held = self._held, set()
-            for transport in held:
+            for transport in held - self._crowding:
                 transport.hold(False)
+
+    def hold_for(self, transport: Transport, queue: Queue) -> None:
+        """The connection has filled a queue whose consumers are slower: read it later."""
+        if transport not in self._crowding:
+            self._crowding.add(transport)
+            transport.hold(True)
+            queue.hold(partial(self._let_go, transport))
+
+    def _let_go(self, transport: Transport) -> None:
+        self._crowding.discard(transport)
+        if transport in self._open and transport not in self._held:
+            transport.hold(False)
 
     def look(self) -> None:
         """Alarms have changed: some connections may be read again."""

@@ -20,6 +20,7 @@ from amqpd.errors import AmqpError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
 
+    from amqpd.broker.queue import Queue
     from amqpd.server.turn import Turn
 
 LOG = logging.getLogger("amqpd.connection")
@@ -43,6 +44,8 @@ class Session(Protocol):
     closing: bool
     #: We do not read for reasons of our own: silence is not the peer's fault.
     reading_paused: bool
+    #: A queue that grows faster than its consumers can be written to, because of this client.
+    crowding: Queue | None
 
     @property
     def channels(self) -> Sized:

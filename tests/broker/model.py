@@ -41,6 +41,7 @@ class FakeConsumer:
         self.bodies: list[bytes] = []
         self.redelivered: list[bool] = []
         self.gone = False
+        self.is_slow = False
         self._tag = 1
 
     def credit(self) -> int:

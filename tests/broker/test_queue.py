@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.broker.content import header_payload
+from amqpd.broker.queue import CROWD_MESSAGES, HOLD_MS, STUCK_MS
 from amqpd.properties import decode_header
 from tests.broker.model import FakeConsumer, Model
 
@@ -336,3 +337,55 @@ def test_a_message_in_two_durable_queues_is_one_append(model: Model) -> None:
     assert published.number == batch.number
     assert [len(append.targets) for append in batch.appends] == [2]
     assert all(model.vhost.queues[name].ready == 1 for name in "abc")
+
+
+def a_crowd(model: Model) -> tuple[FakeConsumer, list[str]]:
+    """A queue that is longer than its slow consumer can take, with a publisher held for it."""
+    queue = model.queue(durable=False)
+    consumer = FakeConsumer(credit=0)
+    consumer.is_slow = True
+    model.consume(consumer)
+    published = model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1)
+    assert published.crowded is queue
+    told: list[str] = []
+    queue.hold(lambda: told.append("go on"))
+    return consumer, told
+
+
+def test_publishers_wait_while_a_consumer_cannot_be_written_to(model: Model) -> None:
+    consumer, told = a_crowd(model)
+    model.turn()
+    assert told == []
+
+    consumer.prefetch = CROWD_MESSAGES
+    assert consumer.queue is not None
+    consumer.queue.wake()
+    model.turn()
+
+    assert told == ["go on"]
+
+
+def test_publishers_do_not_wait_for_a_consumer_that_has_stopped(model: Model) -> None:
+    _, told = a_crowd(model)
+
+    model.turn(HOLD_MS)
+
+    assert told == ["go on"]
+    assert model.publish_run(b"x", mode=1).crowded is None
+    model.turn(STUCK_MS)
+    assert model.publish_run(b"x", mode=1).crowded is not None
+
+
+def test_publishers_do_not_wait_for_a_consumer_at_its_prefetch_limit(model: Model) -> None:
+    model.queue(durable=False)
+    model.consume(FakeConsumer(credit=0))
+
+    assert model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1).crowded is None
+
+
+def test_deleting_a_queue_lets_publishers_go_on(model: Model) -> None:
+    _, told = a_crowd(model)
+
+    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
+
+    assert told == ["go on"]
