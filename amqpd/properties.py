@@ -126,3 +126,4 @@ def _encode(name: str, value: str | int | Table) -> bytes:
                 return bytes((len(octets),)) + octets
     except (ValueError, struct.error) as error:
         raise ValueError(f"property {name}: {error}") from error
+    raise ValueError(f"property {name}: {value!r} has no form on the wire")

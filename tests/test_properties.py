@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pamqp.frame
 import pytest
 from pamqp import commands, header
@@ -108,6 +110,7 @@ WRONG = [
     Properties(delivery_mode=-1),
     Properties(timestamp=2**64),
     Properties(headers={"k" * 300: Field("V", None)}),
+    Properties(priority=cast("int", 1.5)),
 ]
 
 

@@ -66,8 +66,7 @@ class Group:
         """Forget the messages, after someone else has taken the lists."""
         self.gathering = False
         for slot in self.slots:
-            if slot.pending is self:
-                slot.pending = None
+            slot.pending = None
         self.contents = []
         self.names_each = None
         self.size_bytes = 0
@@ -147,6 +146,7 @@ class Gathering:
             other = slot.pending
             if other is not None:
                 self.hand_over(other)
+        for slot in group.slots:
             slot.pending = group
         group.gathering = True
         group.names = names

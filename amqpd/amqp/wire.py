@@ -84,15 +84,9 @@ class Codec(Protocol):
 def select() -> Codec:
     """The codec module to use."""
     wanted = os.environ.get("AMQPD_CODEC", "")
-    if wanted != "pure":
-        try:
-            native = importlib.import_module("amqpd.amqp.codec")
-        except ImportError:
-            if wanted == "native":
-                raise
-        else:
-            if wanted == "native" or is_compiled(native.__file__):
-                return cast("Codec", native)  # test_codec.py holds both to the interface
+    native = importlib.import_module("amqpd.amqp.codec")
+    if wanted == "native" or (wanted != "pure" and is_compiled(native.__file__)):
+        return cast("Codec", native)  # tests/amqp/conftest.py holds both to the interface
     return cast("Codec", importlib.import_module("amqpd.amqp.codec_pure"))
 
 

@@ -114,6 +114,7 @@ def test_a_message_that_is_too_large_is_refused_at_its_header_and_not_kept(
 ) -> None:
     parser, session = a_parser(codec)
     parser.max_message_bytes = 100
+    assert parser.max_message_bytes == 100
     size = 101 if single_frame else 20_000
     large = a_publish("a", bytes(size))
     header_end = cut_all(large)[1].end

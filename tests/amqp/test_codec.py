@@ -299,3 +299,48 @@ def test_a_content_that_was_built_for_the_source_channel_is_passed_on(codec: Cod
     outbox.content(3, b"\x00\x3c\x00\x32", content, FRAME_MAX)
 
     assert body_of(outbox.take()[12:]) == b"body"
+
+
+def test_contents_whose_frames_fit_are_not_divided_again(codec: Codec) -> None:
+    outbox = codec.Outbox()
+    content = a_content(bytes(12_000), most=4088)
+    names = methods.names("", "a")
+
+    outbox.deliver(1, TAG, 1, False, names, [names] * 2, [content] * 2, 0, 2, 1, 4096)
+
+    octets = outbox.take()
+    assert octets.count(content) == 2
+    assert [found[-1] for found in deliveries(octets)] == [bytes(12_000)] * 2
+
+
+def test_names_of_one_length_in_turn(codec: Codec) -> None:
+    outbox = codec.Outbox()
+    names = [methods.names("", key) for key in ("a", "b", "c")] * 10
+    contents = [a_content(b"%d" % number) for number in range(30)]
+
+    outbox.deliver(1, TAG, 1, False, names[0], names, contents, 0, 30, 1, FRAME_MAX)
+
+    assert [found[5:] for found in deliveries(outbox.take())] == [
+        ("abc"[number % 3], b"%d" % number) for number in range(30)
+    ]
+
+
+def test_runs_with_ever_new_names_are_delivered(codec: Codec) -> None:
+    outbox = codec.Outbox()
+    contents = [a_content(b"body")] * 20
+
+    for number in range(100):
+        names = methods.names("", f"key-{number}")
+        outbox.deliver(1, TAG, 1, False, names, None, contents, 0, 20, 1, FRAME_MAX)
+
+    found = deliveries(outbox.take())
+    assert [delivery[5] for delivery in found[::20]] == [f"key-{number}" for number in range(100)]
+
+
+def test_octets_put_together_elsewhere_are_passed_on(codec: Codec) -> None:
+    outbox = codec.Outbox()
+    raw = a_content(bytes(50_000))
+
+    outbox.frame(raw)
+
+    assert b"".join(outbox.pieces()) == raw
