@@ -125,8 +125,11 @@ class Channel:
 
     def reply(self, command: Command, number: int = 0) -> None:
         """Send a method when `number` is on disk and all earlier replies are out."""
-        octets = methods.encode(command, self.number)
-        self.replies.send(partial(self.output.raw, octets), number)
+        self.replies.send(self.emit(command), number)
+
+    def emit(self, command: Command) -> Callable[[], None]:
+        """What sends a method on this channel."""
+        return partial(self.output.raw, methods.encode(command, self.number))
 
     def replies_held(self, held: bool) -> None:
         """Replies began to wait for the disk, or all of them are out."""

@@ -75,6 +75,10 @@ class Replies:
         else:
             self._expect(number)
 
+    def give_up(self, reply: Reply) -> None:
+        """Nothing comes into a reserved place."""
+        self.fill(reply, _nothing, 0)
+
     def _expect(self, number: int) -> None:
         if number > self._journal.safe:
             self._journal.when_safe(number, self.flush)

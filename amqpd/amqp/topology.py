@@ -13,7 +13,7 @@ from pamqp.commands import Exchange, Queue
 
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.commands import make
-from amqpd.errors import AccessRefused, NotFound
+from amqpd.errors import AccessRefused, AmqpError, NotFound
 
 if TYPE_CHECKING:
     from pamqp.base import Frame as Command
@@ -159,12 +159,21 @@ def purge_queue(channel: Channel, method: Queue.Purge) -> None:
 
 
 def delete_queue(channel: Channel, method: Queue.Delete) -> None:
-    """queue.delete"""
-    answer = channel.vhost.delete_queue(
-        channel.access,
-        channel.queue_name(method.queue),
-        if_unused=method.if_unused,
-        if_empty=method.if_empty,
-        owner=channel.connection,
-    )
-    _answer(channel, method.nowait, Queue.DeleteOk(message_count=answer.value), answer.number)
+    """queue.delete: consumers of this channel hear of it after the answer, as in RabbitMQ."""
+    place = channel.replies.reserve()
+    try:
+        answer = channel.vhost.delete_queue(
+            channel.access,
+            channel.queue_name(method.queue),
+            if_unused=method.if_unused,
+            if_empty=method.if_empty,
+            owner=channel.connection,
+        )
+    except AmqpError:
+        channel.replies.give_up(place)
+        raise
+    reply = Queue.DeleteOk(message_count=answer.value)
+    if method.nowait:
+        channel.replies.give_up(place)
+    else:
+        channel.replies.fill(place, channel.emit(reply), answer.number)

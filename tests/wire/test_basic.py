@@ -259,6 +259,16 @@ def test_recover_requeues_everything_unacked() -> None:
     assert deliveries(client.hear()) == [(5, True, b"1"), (6, True, b"2")]
 
 
+def test_the_channel_that_deletes_a_queue_gets_its_answer_before_the_cancel() -> None:
+    client = World().client("consumer_cancel_notify")
+    client.declare("q", durable=True)
+    client.consume("q")
+
+    client.send(Queue.Delete(queue="q"))
+
+    assert [type(one) for one in client.hear()] == [Queue.DeleteOk, Basic.Cancel]
+
+
 def test_only_clients_that_understand_it_are_told_of_a_deleted_queue() -> None:
     world = World()
     told, untold = world.client("consumer_cancel_notify"), world.client()
