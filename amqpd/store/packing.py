@@ -237,7 +237,8 @@ class _Messages:
         first_id = run.first_id + low
         if not self._fits(first_id, run.size_bytes, high - low):
             self.flush()
-        if run.size_bytes > LARGE_BYTES and not _is_small(run):
+        many = len(run.contents) > CHUNK_MESSAGES
+        if many or (run.size_bytes > LARGE_BYTES and not _is_small(run)):
             self._take_each(run, low, high)
             return
         self._size_bytes += run.size_bytes
@@ -334,11 +335,7 @@ def _copies(targets: list[Target]) -> list[tuple[int, int, int]]:
 
 def _is_small(run: Run) -> bool:
     """None of its messages must be bound by itself."""
-    return (
-        run.size_bytes <= CHUNK_BYTES
-        and len(run.contents) <= CHUNK_MESSAGES
-        and max(map(len, run.contents)) <= LARGE_BYTES
-    )
+    return run.size_bytes <= CHUNK_BYTES and max(map(len, run.contents)) <= LARGE_BYTES
 
 
 def _places(headers: list[int], bodies: list[int]) -> array[int]:

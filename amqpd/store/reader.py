@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.store import Post, ReadDone, Row, StoreFailed
 from amqpd.store.driver import SqlError
 from amqpd.store.packing import POSITION_BITS, TRANSIENT, checksum_of, key_of
+from amqpd.store.tables import to_int
 from amqpd.store.writer import Damaged
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Reader:
         outcome: list[Row] | StoreFailed
         try:
             outcome = self._rows(read)
-        except SqlError as error:
+        except (SqlError, ValueError) as error:
             log.exception("store %s: lane %d cannot be read", self._path, read.lane)
             text = f"store {self._path}: lane {read.lane} cannot be read: {error}"
             outcome = StoreFailed(self._path, text)
@@ -129,9 +130,7 @@ class Reader:
         for columns in found:
             row = _row(columns)
             if isinstance(row, str):
-                key = columns[0]
-                assert isinstance(key, int)
-                damaged.append((key, row))
+                damaged.append((to_int(columns[0]), row))
                 continue
             rows.append(row)
             left -= len(row.header_payload) + len(row.body)
@@ -144,18 +143,16 @@ class Reader:
 def _row(columns: tuple[Value, ...]) -> Row | str:  # hot: tests/bench/store.py
     """The message, or what is wrong with it."""
     key, message_id, flags, expires_at, shared, checksum, header, body = columns
-    assert isinstance(key, int)
-    assert isinstance(message_id, int)
-    assert isinstance(flags, int)
     if not isinstance(header, bytes) or not isinstance(body, bytes):
         return "its body is missing"
-    if checksum_of(header, body) != checksum:
+    if checksum_of(header, body) != checksum or not header:
         return "its checksum does not match"
+    flags = to_int(flags)
     at = 1 + header[0]
     at += 1 + header[at]
     return Row(
-        key & _POSITION,
-        message_id,
+        to_int(key) & _POSITION,
+        to_int(message_id),
         expires_at if isinstance(expires_at, int) else 0,
         bool(shared),
         bool(flags & TRANSIENT),

@@ -203,12 +203,12 @@ class Tables:
         found = self._run("SELECT first_key, last_key FROM garbage LIMIT 1")
         if not found:
             return True
-        first, last = map(_int, found[0])
+        first, last = map(to_int, found[0])
         cut = self._run(
             "SELECT key FROM queue_message WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1 OFFSET ?",
             [first, last, rows - 1],
         )
-        self._let_go([(first, _int(cut[0][0]) if cut else last)])
+        self._let_go([(first, to_int(cut[0][0]) if cut else last)])
         if not cut:
             self._run("DELETE FROM garbage WHERE first_key = ?", [first])
         return False
@@ -221,7 +221,7 @@ class Tables:
             "ORDER BY message_id LIMIT 1 OFFSET ?",
             [life, rows - 1],
         )
-        upto = _int(cut[0][0]) + 1 if cut else life
+        upto = to_int(cut[0][0]) + 1 if cut else life
         self._run(_RELEASE.format(which=which), [upto])
         self._run(f"DELETE FROM queue_message WHERE {which}", [upto])
         for statement in _COUNT_DOWN:
@@ -238,7 +238,7 @@ class Tables:
         )
         if not found:
             return False
-        flags, body_bytes = map(_int, found[0])
+        flags, body_bytes = map(to_int, found[0])
         self._run(_QUARANTINE, [key, lane, position, reason])
         self._let_go([(key, key)])
         if not flags & TRANSIENT:
@@ -252,12 +252,10 @@ class Tables:
 
     def snapshot(self) -> Snapshot:
         """What the tables hold, in O(definitions and lanes)."""
-        lanes = {
-            _int(id_): LaneState(_int(next_position), _int(messages), _int(size), _int(upto))
-            for id_, next_position, messages, size, upto in self._run(
-                "SELECT id, next_position, messages, body_bytes, delivered_upto FROM lane"
-            )
-        }
+        found = self._run(
+            "SELECT id, next_position, messages, body_bytes, delivered_upto FROM lane"
+        )
+        lanes = {to_int(id_): LaneState(*map(to_int, state)) for id_, *state in found}
         return Snapshot(
             clean=bool(self._number("SELECT value FROM state WHERE name = 'clean'")),
             commands=self.catalogue.commands(),
@@ -275,7 +273,7 @@ class Tables:
         self._run("UPDATE state SET value = 1 WHERE name = 'clean'")
 
     def _number(self, sql: str) -> int:
-        return _int(self._run(sql)[0][0])
+        return to_int(self._run(sql)[0][0])
 
     def _last_message_id(self) -> int:
         return max(
@@ -303,7 +301,12 @@ def _counters(changes: dict[int, Change]) -> str:
     return json.dumps(rows)
 
 
-def _int(value: Value) -> int:
+def to_int(value: Value) -> int:
+    """The number that a column holds.
+
+    Raises:
+        ValueError: it holds something else: the file is damaged where SQLite cannot see it.
+    """
     if not isinstance(value, int):
         raise ValueError(f"a number was expected, not {value!r}")
     return value

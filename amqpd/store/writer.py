@@ -223,6 +223,10 @@ class Writer:
                 self._fail(f"cleaning up failed: {error}")
                 return None
             return FULL_PAUSE_S
+        except ValueError as error:
+            # A value that cannot be there: the file is damaged in a way that SQLite cannot see.
+            self._fail(f"cleaning up failed: {error}")
+            return None
         finally:
             if self._failure is None:
                 self._sync(True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
 from amqpd.broker.delivery import Append, Lane, Run, Settle, SettleLog, Target
 from amqpd.broker.journal import Batch, Drop, Mark, Purge
-from amqpd.store.settings import StoreSettings
+from amqpd.store.settings import MIB, StoreSettings
 from amqpd.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -165,8 +165,16 @@ def opened(
     driver: Literal["auto", "apsw", "sqlite3"] = "auto",
     *,
     sync: bool = True,
-    **sizes: int,
+    wal_limit_bytes: int = 64 * MIB,
+    sweep_rows: int = 2000,
+    vacuum_above_bytes: int = 16 * MIB,
 ) -> Driven:
     """The store of a directory, open."""
-    settings = replace(StoreSettings(driver=driver, sync=sync), **sizes)
+    settings = StoreSettings(
+        sync=sync,
+        driver=driver,
+        wal_limit_bytes=wal_limit_bytes,
+        sweep_rows=sweep_rows,
+        vacuum_above_bytes=vacuum_above_bytes,
+    )
     return Driven(lambda post: SqliteStore(directory, post, settings))

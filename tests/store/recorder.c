@@ -9,13 +9,15 @@
  *   S sync begins    E sync ended         U unlink (path)
  *
  * $FAULT = "<call>:<errno>:<n>" makes the n-th call of fdatasync, pwrite64 or ftruncate below the
- * directory fail, and with a '+' behind it all that follow.
+ * directory fail, and with a '+' behind it all that follow. With errno -9 the process is killed
+ * instead of making that call.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -78,6 +80,8 @@ static int fails(const char *call) {
         return 0;
     fault_seen++;
     if (fault_seen == fault_at || (fault_for_ever && fault_seen > fault_at)) {
+        if (fault_errno == -SIGKILL)
+            raise(SIGKILL);
         errno = fault_errno;
         return 1;
     }

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree, which
+from shutil import rmtree
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -35,19 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCE = Path(__file__).with_name("recorder.c")
-
-
-@pytest.fixture(scope="session")
-def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled recorder."""
-    compiler = which("cc") or which("gcc")
-    if compiler is None:
-        pytest.skip("needs a C compiler to record system calls")
-    library = tmp_path_factory.mktemp("recorder") / "recorder.so"
-    options = ["-shared", "-fPIC", "-O2", "-o", str(library), str(SOURCE), "-ldl", "-lpthread"]
-    subprocess.run([compiler, *options], check=True)
-    return library
 
 
 @dataclass
