@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from tests.server.running import Program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START_S: Final = 60.0
-ROOT: Final = Path(__file__).resolve().parents[2]
 #: Where Debian and most others put it.
 RABBITMQ: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
@@ -37,58 +37,29 @@ class Amqpd:
 
     def __init__(self, data: Path, *options: str) -> None:
         self.data = data
-        self.log = data.with_suffix(".log")
         self.options = options
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program: Program | None = None
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The running process."""
-        assert self._process is not None, "not started"
-        return self._process
+    def program(self) -> Program:
+        """The process, which must have been started."""
+        assert self._program is not None, "not started"
+        return self._program
 
     def start(self) -> int:
-        """Start it and wait for its run.json."""
-        run = self.data / "run.json"
-        run.unlink(missing_ok=True)
-        off = ("--http-port", "off", "--metrics-port", "off")
-        command = [sys.executable, "-m", "amqpd", "--data-dir", str(self.data), "--port", "0"]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *off, *self.options], cwd=ROOT, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"ended at start: {self.log_text()[-2000:]}")
-            if run.exists():
-                return _port_of(json.loads(run.read_text(encoding="utf-8")))
-            time.sleep(0.02)
-        raise AssertionError(f"not ready after {START_S} s: {self.log_text()[-2000:]}")
+        """Start it and wait until it is ready."""
+        self._program = Program(self.data, *self.options)
+        return self.program.wait_ready().port
 
     def kill(self) -> None:
-        """End it as the kernel's OOM killer would."""
-        self.process.kill()
-        self.process.wait()
+        """End it as the kernel would."""
+        self.program.__exit__()
 
     def stop(self) -> int:
         """Ask it to stop."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
-
-    def log_text(self) -> str:
-        """All it wrote, over all its lives."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
-
-
-def _port_of(run: dict[str, object]) -> int:
-    """The AMQP port in a run.json."""
-    listeners = run["listeners"]
-    assert isinstance(listeners, list)
-    found = [each for each in listeners if each["protocol"] == "amqp"]
-    port = found[0]["port"]
-    assert isinstance(port, int)
-    return port
+        code = self.program.stop()
+        self.program.__exit__()
+        return code
 
 
 class RabbitMQ:
@@ -139,8 +110,3 @@ class RabbitMQ:
         assert self._process is not None, "not started"
         os.killpg(self._process.pid, how)
         return self._process.wait(60)
-
-
-def rabbitmq_is_here() -> bool:
-    """Whether the reference can be started."""
-    return shutil.which(RABBITMQ) is not None

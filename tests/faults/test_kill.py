@@ -22,7 +22,7 @@ def judged(folder: Path, seed: int, rounds: int) -> tuple[Report, str]:
     """The verdict on so many kills, and what the broker logged."""
     subject = Amqpd(folder / "data")
     report = Campaign(subject, folder / "history.jsonl", seed).run(rounds)
-    return report, subject.log_text()
+    return report, subject.program.log
 
 
 def test_a_broker_killed_at_random_keeps_its_promises(tmp_path: Path) -> None:
