@@ -248,7 +248,14 @@ def declared_type(
 
 
 def take_name_prefix(arguments: Table) -> tuple[str, Table]:
-    """For a queue that the server names: how the name begins, and the other arguments."""
+    """For a queue that the server names: how the name begins, and the other arguments.
+
+    Raises:
+        PreconditionFailed: the prefix is not valid, or queues of this type need a name.
+    """
+    declared = arguments.get(QUEUE_TYPE)
+    if declared is not None and declared.value in (QueueType.QUORUM, QueueType.STREAM):
+        raise PreconditionFailed(f"Cannot declare a server-named queue for type {declared.value!s}")
     prefix = arguments.get(NAME_PREFIX)
     if prefix is None:
         return DEFAULT_NAME_PREFIX, arguments

@@ -332,6 +332,7 @@ def test_the_name_prefix_is_taken_out() -> None:
     [
         (Field("S", "é" * 33), f"Queue name prefix '{'é' * 33}' exceeds the 64-byte limit"),
         (Field("I", 5), "invalid arg 'x-name-prefix': {unacceptable_type,signedint}"),
+        (Field("S", b"\xff"), "invalid arg 'x-name-prefix': {unacceptable_type,longstr}"),
     ],
 )
 def test_a_wrong_name_prefix_is_refused(prefix: Field, text: str) -> None:
@@ -362,6 +363,17 @@ def test_exchanges_that_are_named_in_arguments_must_be_text() -> None:
         alternate_exchange("/", "x", {"alternate-exchange": Field("S", b"\xff")})
     assert refused.value.explanation == (
         "invalid type 'longstr' for arg 'alternate-exchange' in exchange 'x' in vhost '/'"
+    )
+
+
+@pytest.mark.parametrize("queue_type", ["quorum", "stream"])
+def test_only_classic_queues_get_a_name_from_the_server(queue_type: str) -> None:
+    take_name_prefix(table({"x-queue-type": "classic"}))
+    with pytest.raises(PreconditionFailed) as refused:
+        take_name_prefix(table({"x-queue-type": queue_type}))
+
+    assert refused.value.explanation == (
+        f"Cannot declare a server-named queue for type {queue_type}"
     )
 
 
