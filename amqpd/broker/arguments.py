@@ -266,7 +266,8 @@ def take_name_prefix(arguments: Table) -> tuple[str, Table]:
             f"Queue name prefix '{prefix.value}' exceeds the {NAME_PREFIX_BYTES}-byte limit"
         )
     rest = {name: value for name, value in arguments.items() if name != NAME_PREFIX}
-    return prefix.value, rest
+    # As in all names that are declared, ends of lines do not count.
+    return prefix.value.translate({10: None, 13: None}), rest
 
 
 def dead_letter_exchange(vhost: str, queue: str, arguments: Table) -> str | None:

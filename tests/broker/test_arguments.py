@@ -325,6 +325,7 @@ def test_the_name_prefix_is_taken_out() -> None:
     assert take_name_prefix(arguments) == ("jobs", {"x-expires": arguments["x-expires"]})
     assert take_name_prefix({}) == ("amq.gen", {})
     assert take_name_prefix(table({"x-name-prefix": "é" * 32}))[0] == "é" * 32
+    assert take_name_prefix(table({"x-name-prefix": "a\r\nb"}))[0] == "ab"
 
 
 @pytest.mark.parametrize(
