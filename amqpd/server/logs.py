@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Records that may wait for a slow standard error.
 BACKLOG: Final = 10_000
 
+#: Control characters are written as what they are: a client must not be able to forge a line.
+VISIBLE: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {9: "\t", 10: "\\n"}
+
 Format = Literal["text", "json"]
 
 
@@ -28,7 +31,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, or more when there is a traceback."""
-        line = f"{_time(record)} [{_level(record)}] {record.getMessage()}"
+        text = record.getMessage().translate(VISIBLE)
+        line = f"{_time(record)} [{_level(record)}] {text}"
         if record.exc_info:
             line = f"{line}\n{self.formatException(record.exc_info)}"
         return line

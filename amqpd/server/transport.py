@@ -239,7 +239,12 @@ class Transport(asyncio.BufferedProtocol):
         if self.socket.is_closing():
             return
         if self.socket.can_write_eof():
-            self.socket.write_eof()
+            try:
+                self.socket.write_eof()
+            except OSError:
+                # The peer has reset the connection; asyncio has yet to find out.
+                self.socket.abort()
+                return
             if self._is_paused:
                 self.socket.resume_reading()
             wait_s = DRAIN_S if self.socket.get_write_buffer_size() else LINGER_S

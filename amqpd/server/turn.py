@@ -23,6 +23,9 @@ class Writer(Protocol):
     def flush(self) -> None:
         """Write what the session has to send."""
 
+    def abort(self) -> None:
+        """Cut the connection off at once."""
+
 
 class Turn:
     """Gathers what a turn touched and works it off at its end.
@@ -63,9 +66,15 @@ class Turn:
             LOG.exception("dispatch failed; the broker goes on")
         touched, self._touched = self._touched, []
         for writer in touched:
-            writer.flush()
-        self._journal()
-        # Only now: what the writing itself touched belongs to the next turn.
-        self._is_scheduled = False
-        if self._touched:
-            self.wake()
+            try:
+                writer.flush()
+            except Exception:
+                LOG.exception("connection %s: cannot be written; cut off", writer)
+                writer.abort()
+        try:
+            self._journal()
+        finally:
+            # Only now: what the writing itself touched belongs to the next turn.
+            self._is_scheduled = False
+            if self._touched:
+                self.wake()

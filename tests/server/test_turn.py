@@ -1,0 +1,90 @@
+"""What happens once per turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from amqpd.server.turn import Turn
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Journalled:
+    """Writes down in which order a turn does things."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.turn = Turn(
+            asyncio.get_running_loop(),
+            lambda: self.done.append("dispatch"),
+            lambda: self.done.append("journal"),
+        )
+
+
+class Connection:
+    """Something to write."""
+
+    def __init__(self, name: str, into: Journalled) -> None:
+        self.name = name
+        self.into = into
+        self.again = 0
+
+    def flush(self) -> None:
+        """Write; some have more to say after that."""
+        self.into.done.append(self.name)
+        if self.again:
+            self.again -= 1
+            self.into.turn.touch(self)
+
+
+async def test_a_turn_dispatches_then_writes_then_gives_the_journal_to_the_store() -> None:
+    log = Journalled()
+
+    log.turn.touch(Connection("a", log))
+    log.turn.touch(Connection("b", log))
+    log.turn.wake()
+    assert log.done == []
+    await asyncio.sleep(0)
+
+    assert log.done == ["dispatch", "a", "b", "journal"]
+
+
+async def test_nothing_happens_without_a_reason() -> None:
+    log = Journalled()
+    log.turn.wake()
+
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert log.done == ["dispatch", "journal"]
+
+
+async def test_what_is_touched_while_writing_belongs_to_the_next_turn() -> None:
+    log = Journalled()
+    connection = Connection("a", log)
+    connection.again = 1
+
+    log.turn.touch(connection)
+    await asyncio.sleep(0)
+    assert log.done == ["dispatch", "a", "journal"]
+    await asyncio.sleep(0)
+
+    assert log.done == ["dispatch", "a", "journal"] * 2
+
+
+async def test_a_failing_dispatch_does_not_stop_the_writing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = Journalled()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    turn = Turn(asyncio.get_running_loop(), fail, lambda: log.done.append("journal"))
+    turn.touch(Connection("a", log))
+    await asyncio.sleep(0)
+
+    assert log.done == ["a", "journal"]
+    assert "ZeroDivisionError" in caplog.text
