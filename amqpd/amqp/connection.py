@@ -175,6 +175,7 @@ class Connection:
             self._end()
         elif heartbeat.is_due(now_ms) and self.phase not in ENDING:
             self.output.raw(frames.HEARTBEAT_FRAME)
+            self._sent += len(frames.HEARTBEAT_FRAME)
 
     def alarm(self, reason: str) -> None:
         """Resources ran low, or are back (no reason)."""
@@ -375,7 +376,8 @@ class Connection:
         """The one door for errors: close the channel, the connection, or just the socket."""
         if not isinstance(error, AmqpError):
             logger.error("connection %s: internal error", self.peer, exc_info=error)
-            error = InternalError("internal error")
+            self.fail()
+            return
         if self.phase in ENDING:
             return
         channel = self.channels.get(number)

@@ -13,7 +13,7 @@ from pamqp.commands import Exchange, Queue
 
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.commands import make
-from amqpd.errors import AccessRefused, AmqpError, NotFound
+from amqpd.errors import AccessRefused, NotFound
 
 if TYPE_CHECKING:
     from pamqp.base import Frame as Command
@@ -169,7 +169,7 @@ def delete_queue(channel: Channel, method: Queue.Delete) -> None:
             if_empty=method.if_empty,
             owner=channel.connection,
         )
-    except AmqpError:
+    except Exception:
         channel.replies.give_up(place)
         raise
     reply = Queue.DeleteOk(message_count=answer.value)

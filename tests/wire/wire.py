@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pamqp import body, commands, frame, header, heartbeat
@@ -24,13 +25,16 @@ from amqpd.amqp.settings import AmqpSettings
 from amqpd.broker.broker import Broker
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.limits import Limits
+from amqpd.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pamqp.common import FieldTable
 
-    from amqpd.broker.delivery import Row
+    from amqpd.broker.delivery import Row as DeliveryRow
+    from amqpd.broker.journal import Batch
+    from amqpd.store import Row, StoreFailed, StoreFull
 
 BODY_MAX = 131_072 - 8
 HEADER = b"AMQP\x00\x00\x09\x01"
@@ -52,18 +56,6 @@ class Message:
 Received: TypeAlias = "Command | Message"
 
 
-def nothing_on_disk(
-    lane: int,
-    from_position: int,
-    upto_position: int,
-    max_messages: int,
-    max_bytes: int,
-    done: Callable[[list[Row], int], None],
-) -> None:
-    """The refill of a broker whose queues never page."""
-    raise AssertionError("a queue has paged")
-
-
 class World:
     """A broker with users and vhosts, its disk, its clock and its clients."""
 
@@ -71,7 +63,11 @@ class World:
         self.settings = settings or AmqpSettings()
         self.tokens = 0
         self.now_ms = 1_000
-        self.broker = Broker(limits=Limits(), refill=nothing_on_disk, new_token=self.token)
+        self.posted: list[Callable[[], None]] = []
+        self.reading = True
+        self.asked: list[Callable[[], None]] = []
+        self.store = MemoryStore(self.posted.append)
+        self.broker = Broker(limits=Limits(), refill=self.refill, new_token=self.token)
         self.broker.apply(PutVhost("/"))
         self.user("guest", "administrator")
         self.user("other")
@@ -104,12 +100,58 @@ class World:
         else:
             done(answer)
 
+    def refill(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: Callable[[list[DeliveryRow], int], None],
+    ) -> None:
+        """A queue wants messages back that it has only on disk."""
+
+        def arrived(rows: list[Row] | StoreFailed) -> None:
+            assert isinstance(rows, list)
+            done([*rows], rows[-1].position + 1 if rows else upto_position)
+
+        ask = partial(
+            self.store.read, lane, from_position, upto_position, max_messages, max_bytes, arrived
+        )
+        if self.reading:
+            ask()
+        else:
+            self.asked.append(ask)
+
+    def read(self) -> None:
+        """Let the disk read again."""
+        self.reading = True
+        for ask in self.asked:
+            ask()
+        self.asked.clear()
+        self.commit()
+
     def commit(self) -> None:
-        """Write everything that is decided, and what follows from that, until all is quiet."""
-        self.broker.dispatch()
-        while (batch := self.broker.journal.take()) is not None:
-            self.broker.journal.committed(batch)
+        """Let the disk do everything there is to do, and what follows from that."""
+        while True:
             self.broker.dispatch()
+            batch = self.broker.journal.take()
+            if batch is not None:
+                self.store.write(batch, partial(self._written, batch))
+            if not self.posted:
+                return
+            self.work()
+
+    def _written(self, batch: Batch, outcome: int | StoreFull | StoreFailed) -> None:
+        assert outcome == batch.number
+        self.broker.journal.committed(batch)
+
+    def work(self) -> None:
+        """Let the disk do what it was asked for."""
+        posted = self.posted.copy()
+        self.posted.clear()
+        for call in posted:
+            call()
 
     def turn(self) -> None:
         """One turn of the loop: queues are looked at; with a disk everything is written."""
