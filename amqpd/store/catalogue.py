@@ -54,10 +54,12 @@ class Catalogue:
         raise TypeError(f"no table for {command!r}")
 
     def _put(self, table: str, **columns: Value) -> None:
-        # Names come from this file, values are bound.
-        names = ", ".join(columns)
-        marks = ", ".join("?" * len(columns))
-        statement = f"INSERT OR REPLACE INTO {table}({names}) VALUES ({marks})"
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        # Not REPLACE: what is put again keeps its place in the order.
+        changes = ", ".join(f"{name} = excluded.{name}" for name in columns)
+        statement = (
+            f"INSERT INTO {table}({names}) VALUES ({marks}) ON CONFLICT DO UPDATE SET {changes}"
+        )
         self._run(statement, list(columns.values()))
 
     def _remove(self, table: str, **columns: Value) -> None:

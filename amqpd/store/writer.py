@@ -131,8 +131,7 @@ class Writer:
                     self._write(job)
                     pause_s = 0.0 if self._chores else QUIET_S
                 case Damaged():
-                    self._chores.appendleft(partial(self._set_aside, job))
-                    pause_s = 0.0
+                    self._step(partial(self._set_aside, job))
         self._finish()
 
     def _next(self, pause_s: float | None) -> Job:
@@ -214,28 +213,35 @@ class Writer:
             # Quiet for a while, and nothing else to do.
             self._chores.append(self._vacuum)
         chore = self._chores[0]
-        finished = False
-        try:
-            self._sync(False)
-            finished = chore()
-        except SqlError as error:
-            if error.code != FULL:
-                self._fail(f"cleaning up failed: {error}")
-                return None
+        finished = self._step(chore)
+        if finished is None:
             return FULL_PAUSE_S
-        except ValueError as error:
-            # A value that cannot be there: the file is damaged in a way that SQLite cannot see.
-            self._fail(f"cleaning up failed: {error}")
-            return None
-        finally:
-            if self._failure is None:
-                self._sync(True)
         if finished:
             self._chores.remove(chore)
         self._checkpoint()
         if not self._chores:
             return None if chore == self._vacuum else QUIET_S
         return VACUUM_PAUSE_S if chore == self._vacuum else 0.0
+
+    def _step(self, chore: Callable[[], bool]) -> bool | None:
+        """One step of a chore, True if it was the last; None if it could not be done."""
+        if self._failure is not None:
+            return None
+        try:
+            self._sync(False)
+            finished = chore()
+            self._sync(True)
+        except SqlError as error:
+            if error.code != FULL:
+                self._fail(f"cleaning up failed: {error}")
+                return None
+            self._sync(True)
+            return None
+        except ValueError as error:
+            # A value that cannot be there: the file is damaged in a way that SQLite cannot see.
+            self._fail(f"cleaning up failed: {error}")
+            return None
+        return finished
 
     def _sync(self, wanted: bool) -> None:
         """Whether commits are synced from here on; chores leave it to the next batch."""
@@ -277,8 +283,13 @@ class Writer:
         assert isinstance(pages, int)
         if free * 2 <= pages or free * self._page_size <= self._settings.vacuum_above_bytes:
             return True
-        run(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        self._transact(self._move_pages)
         return False
+
+    def _move_pages(self) -> None:
+        # Page by page: Python's own library ends the statement after the first one.
+        for _ in range(VACUUM_PAGES):
+            self._connection.run("PRAGMA incremental_vacuum(1)")
 
     def _checkpoint(self) -> None:
         """Move the WAL into the database once it is long; readers and nobody else may delay it."""

@@ -12,22 +12,24 @@ if TYPE_CHECKING:
 #: What must find nothing, and what it means if it does.
 FAULTS = {
     "a row of a lane without its message": """
-        SELECT key FROM queue_message WHERE message_id NOT IN (SELECT id FROM message)""",
-    "a message that no lane has": """
-        SELECT id FROM message WHERE id NOT IN (SELECT message_id FROM queue_message)""",
-    "a wrong number of lanes": """
-        SELECT id FROM message m LEFT JOIN message_share s ON s.message_id = m.id
-        WHERE coalesce(s.lanes, 1) <>
-            (SELECT count(*) FROM queue_message q WHERE q.message_id = m.id)""",
+        SELECT q.key FROM queue_message q LEFT JOIN message m ON m.id = q.message_id
+        WHERE m.id IS NULL""",
+    "a message that no lane has, or a wrong number of lanes": """
+        SELECT m.id FROM message m LEFT JOIN message_share s ON s.message_id = m.id
+        LEFT JOIN (SELECT message_id, count(*) AS lanes FROM queue_message GROUP BY 1) q
+            ON q.message_id = m.id
+        WHERE coalesce(s.lanes, 1) IS NOT q.lanes""",
     "a share without its message": """
-        SELECT message_id FROM message_share WHERE message_id NOT IN (SELECT id FROM message)
-            OR lanes < 2""",
+        SELECT s.message_id FROM message_share s LEFT JOIN message m ON m.id = s.message_id
+        WHERE m.id IS NULL OR s.lanes < 2""",
     "a wrong counter": """
-        SELECT l.id, l.messages, l.body_bytes FROM lane l WHERE (l.messages, l.body_bytes) <>
-            (SELECT count(*), coalesce(sum(length(m.body)), 0) FROM queue_message q
-             JOIN message m ON m.id = q.message_id
-             WHERE q.key >> 40 = l.id AND q.flags & 1 = 0 AND NOT EXISTS (
-                SELECT 1 FROM garbage g WHERE q.key BETWEEN g.first_key AND g.last_key))""",
+        SELECT l.id, l.messages, l.body_bytes, q.messages, q.body_bytes FROM lane l LEFT JOIN (
+            SELECT q.key >> 40 AS lane, count(*) AS messages, sum(length(m.body)) AS body_bytes
+            FROM queue_message q JOIN message m ON m.id = q.message_id
+            WHERE q.flags & 1 = 0 AND NOT EXISTS (
+                SELECT 1 FROM garbage g WHERE q.key BETWEEN g.first_key AND g.last_key)
+            GROUP BY 1) q ON q.lane = l.id
+        WHERE (l.messages, l.body_bytes) <> (coalesce(q.messages, 0), coalesce(q.body_bytes, 0))""",
     "a position that will be given again": """
         SELECT q.key FROM queue_message q JOIN lane l ON l.id = q.key >> 40
         WHERE q.key & ((1 << 40) - 1) >= l.next_position""",

@@ -1,0 +1,133 @@
+"""Reading: bounded, ordered, and nothing that is damaged or gone."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from amqpd.broker.journal import Drop, Purge
+from tests.store.batches import Driven, Writing, opened
+from tests.store.inspection import assert_sound, query
+from tests.store.test_sqlite import a_queue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DRIVERS: tuple[Literal["apsw", "sqlite3"], ...] = ("apsw", "sqlite3")
+
+
+def ten_messages(directory: Path, driver: Literal["apsw", "sqlite3"] = "apsw") -> Driven:
+    store, writing = opened(directory, driver, sync=False), Writing()
+    a_queue(store, writing, 1, 2)
+    store.write(writing.batch(writing.append([b"%d" % at * 100 for at in range(10)], 1)))
+    store.write(writing.batch(writing.append([b"other"], 2)))
+    return store
+
+
+def test_a_stretch_is_what_lies_between_two_positions(tmp_path: Path) -> None:
+    store = ten_messages(tmp_path)
+
+    assert [row.position for row in store.read(1, 3, 7)] == [3, 4, 5, 6]
+    assert store.read(1, 10, 20) == store.read(3) == []
+    assert [row.body for row in store.read(2)] == [b"other"]
+    store.close()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_stretch_is_bounded_in_messages_and_octets(
+    tmp_path: Path, driver: Literal["apsw", "sqlite3"]
+) -> None:
+    store = ten_messages(tmp_path, driver)
+
+    assert [row.position for row in store.read(1, 2, max_messages=3)] == [2, 3, 4]
+    assert [row.position for row in store.read(1, 0, max_bytes=1)] == [0]
+    assert [row.position for row in store.read(1, 0, max_bytes=300)] == [0, 1, 2]
+    store.close()
+
+
+def test_purged_rows_are_not_seen_while_they_are_still_there(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False, sweep_rows=1), Writing()
+    a_queue(store, writing, 1)
+    store.write(writing.batch(writing.append([b"m"] * 2000, 1)))
+
+    store.write(writing.batch(Purge(1, 100, 1990, 1890, 1890)))
+
+    assert [row.position for row in store.read(1)] == [*range(100), *range(1990, 2000)]
+    assert [row.position for row in store.read(1, 50, max_messages=60)] == [
+        *range(50, 100),
+        *range(1990, 2000),
+    ]
+    store.close()
+    assert_sound(tmp_path)
+
+
+def test_nothing_is_seen_of_a_dropped_lane(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False, sweep_rows=1), Writing()
+    a_queue(store, writing, 1, 2)
+    store.write(writing.batch(writing.append([b"m"] * 500, 1, 2)))
+
+    store.write(writing.batch(Drop((1,))))
+
+    assert store.read(1) == []
+    assert len(store.read(2)) == 500
+    store.close()
+    assert_sound(tmp_path)
+
+
+def damage(directory: Path, *statements: str) -> None:
+    """Change rows of the stopped store."""
+    with closing(sqlite3.connect(directory / "amqpd.db")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"),
+    [
+        ("UPDATE message SET body = CAST('!' || substr(body, 2) AS BLOB)", "checksum"),
+        ("UPDATE message SET header = substr(header, 2)", "its checksum does not match"),
+        ("UPDATE message SET header = x'', body = x'', checksum = x'00000000'", "checksum"),
+        ("DELETE FROM message", "its body is missing"),
+    ],
+)
+def test_a_damaged_message_is_set_aside_and_never_handed_out(
+    tmp_path: Path, statement: str, reason: str
+) -> None:
+    ten_messages(tmp_path).close()
+    damage(tmp_path, f"{statement} WHERE id IN (1, 2, 6)")
+
+    store = opened(tmp_path)
+    seen = [store.read(1, max_messages=2), store.read(1, 2)]
+
+    assert [[row.position for row in rows] for rows in seen] == [[2, 3], [2, 3, 4, 6, 7, 8, 9]]
+    store.close()
+    found = query(tmp_path, "SELECT position, message_id, reason FROM quarantine ORDER BY 1")
+    assert [row[:2] for row in found] == [(0, 1), (1, 2), (5, 6)]
+    assert all(reason in str(row[2]) for row in found)
+    assert query(tmp_path, "SELECT messages FROM lane WHERE id = 1") == [(7,)]
+    again = opened(tmp_path)
+    assert len(again.read(1)) == 7
+    again.close()
+    assert_sound(tmp_path) if "x''" not in statement and "DELETE" not in statement else None
+
+
+def test_a_damaged_message_of_one_lane_is_set_aside_for_each(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1, 2)
+    store.write(writing.batch(writing.append([b"good", b"bad"], 1, 2)))
+    store.close()
+    damage(tmp_path, "UPDATE message SET body = x'626164FF' WHERE id = 2")
+
+    store = opened(tmp_path)
+    assert store.bodies(1) == store.bodies(2) == [b"good"]
+    store.close()
+
+    assert query(tmp_path, "SELECT lane, body FROM quarantine ORDER BY lane") == [
+        (1, b"bad\xff"),
+        (2, b"bad\xff"),
+    ]
+    assert query(tmp_path, "SELECT count(*) FROM message") == [(1,)]

@@ -1,0 +1,197 @@
+"""The store as a whole: restart, lock, what is and is not there afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from amqpd.broker.definitions import PutQueue, PutVhost
+from amqpd.broker.journal import Mark
+from amqpd.store import LaneState, StoreDamaged, StoreLocked
+from tests.store.batches import Driven, Writing, opened, settle
+from tests.store.inspection import assert_sound, query
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DRIVERS: tuple[Literal["apsw", "sqlite3"], ...] = ("apsw", "sqlite3")
+
+
+def a_queue(store: Driven, writing: Writing, *lanes: int) -> None:
+    """Declare a queue for each lane."""
+    queues = [PutQueue("/", f"q{lane}", True, False, False, {}, (lane,)) for lane in lanes]
+    store.write(writing.batch(defines=[PutVhost("/"), *queues]))
+
+
+def test_a_new_store_is_empty_and_clean(tmp_path: Path) -> None:
+    store = opened(tmp_path / "new" / "data")
+
+    store.close()
+
+    assert store.snapshot.clean
+    assert (store.snapshot.next_message_id, store.snapshot.next_lane_id) == (1, 1)
+    assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
+    assert sorted(file.name for file in (tmp_path / "new" / "data").iterdir()) == [
+        "amqpd.db",
+        "lock",
+    ]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_after_a_restart_everything_is_where_it_was(
+    tmp_path: Path, driver: Literal["apsw", "sqlite3"]
+) -> None:
+    store, writing = opened(tmp_path, driver), Writing()
+    a_queue(store, writing, 4)
+    entry = writing.append([b"a", b"bc", b"d"], 4, deadline_ms=77)
+    lane = writing.lane(4)
+    store.write(writing.batch(entry))
+    store.write(writing.batch(settle(entry, high=1), Mark(4, 2, lane)))
+
+    store.close()
+    again = opened(tmp_path, driver)
+
+    assert again.snapshot.clean
+    assert again.snapshot.lanes == {4: LaneState(3, 2, 3, 2)}
+    assert (again.snapshot.next_message_id, again.snapshot.next_lane_id) == (4, 5)
+    rows = again.read(4)
+    assert [(row.position, row.message_id, row.body) for row in rows] == [
+        (1, 2, b"bc"),
+        (2, 3, b"d"),
+    ]
+    assert {(row.deadline_ms, row.shared, row.transient) for row in rows} == {(77, False, False)}
+    assert rows[0].names == entry.run.names
+    assert rows[0].header_payload == entry.run.contents[1][7:22]
+    again.close()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_message_in_many_lanes_is_stored_once_and_goes_with_the_last(
+    tmp_path: Path, driver: Literal["apsw", "sqlite3"]
+) -> None:
+    store, writing = opened(tmp_path, driver, sync=False), Writing()
+    a_queue(store, writing, 1, 2, 3)
+    entry = writing.append([b"x", b"y"], 1, 2, 3)
+    store.write(writing.batch(entry))
+    assert [row.shared for row in store.read(2)] == [True, True]
+
+    store.write(writing.batch(settle(entry, 0), settle(entry, 1, high=1)))
+
+    assert store.bodies(1) == []
+    assert store.bodies(2) == [b"y"]
+    assert [(row.body, row.shared) for row in store.read(3)] == [(b"x", False), (b"y", True)]
+    store.write(writing.batch(settle(entry, 1, low=1), settle(entry, 2)))
+    store.close()
+    assert query(tmp_path, "SELECT count(*) FROM message") == [(0,)]
+    assert_sound(tmp_path)
+
+
+def test_settles_by_ones_with_unknown_ids_and_in_any_order(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1)
+    entry = writing.append([b"%d" % index for index in range(100)], 1)
+    store.write(writing.batch(entry))
+    odd = [settle(entry, low=at, high=at + 1) for at in range(99, 0, -2)]
+    unknown = [settle(entry, low=at, high=at + 1) for at in (0, 4)]
+    for one in unknown:
+        one.first_id = -1
+
+    store.write(writing.batch(*odd, *unknown))
+
+    assert store.bodies(1) == [b"%d" % at for at in range(100) if at % 2 == 0 and at not in (0, 4)]
+    store.close()
+    assert_sound(tmp_path)
+
+
+def test_transient_messages_of_a_former_life_are_never_seen_again(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1)
+    kept = writing.append([b"kept"], 1)
+    spilled = writing.append([b"spilled"] * 50, 1, 2, persistent=False)
+    store.write(writing.batch(kept, spilled))
+    nameless = writing.append([b"nameless"] * 50, 9, durable=False)
+    store.write(writing.batch(nameless))
+    assert len(store.read(1)) == 51
+    assert [row.transient for row in store.read(9)] == [True] * 50
+
+    store.close()
+    again = opened(tmp_path, sync=False, sweep_rows=7)
+
+    assert again.bodies(1) == [b"kept"]
+    assert again.read(9) == again.read(2) == []
+    assert again.snapshot.lanes[1] == LaneState(51, 1, 4, 0)
+    assert again.snapshot.next_lane_id == 10, "the lane's rows may still be there"
+    fresh = writing.append([b"fresh"], 1, persistent=False)
+    again.write(writing.batch(fresh))
+    assert again.bodies(1) == [b"kept", b"fresh"]
+    again.close()
+    assert_sound(tmp_path)
+
+
+def test_a_second_store_on_the_same_directory_is_refused_and_touches_nothing(
+    tmp_path: Path,
+) -> None:
+    store = opened(tmp_path)
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    program = (
+        "import sys, pathlib; from amqpd.store.sqlite import SqliteStore\n"
+        "SqliteStore(pathlib.Path(sys.argv[1]), print).open()"
+    )
+
+    refused = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+
+    assert "StoreLocked: data directory" in refused.stderr
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+    with pytest.raises(StoreLocked, match=r"in use by process \d+; stop it"):
+        opened(tmp_path)
+    store.close()
+    opened(tmp_path).close()
+
+
+def test_a_damaged_file_is_refused_and_the_lock_given_back(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.close()
+    octets = bytearray((tmp_path / "amqpd.db").read_bytes())
+    octets[100:40_000] = bytes(39_900)
+    (tmp_path / "amqpd.db").write_bytes(octets)
+
+    for _ in range(2):
+        with pytest.raises(StoreDamaged, match="cannot be opened"):
+            opened(tmp_path)
+
+
+def test_a_batch_is_applied_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path), Writing()
+    a_queue(store, writing, 1, 2)
+    first = writing.append([b"a"], 1)
+    store.write(writing.batch(first))
+    collides = writing.append([b"b"], 2)
+    collides.run.first_id = first.run.first_id
+
+    outcome = store.write(writing.batch(settle(first), collides))
+
+    assert not isinstance(outcome, int)
+    assert store.bodies(1) == [b"a"]
+    assert not isinstance(store.write(writing.batch()), int), "after a failure nothing is written"
+    store.close()
+    again = opened(tmp_path)
+    assert not again.snapshot.clean
+    assert again.bodies(1) == [b"a"]
+    again.close()
+
+
+def test_bodies_of_every_size_come_back(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1)
+    sizes = [0, 1, 4087, 4088, 4089, 131_064, 131_065, 523_000, 524_288, 16 << 20]
+    bodies = [bytes([at]) * size for at, size in enumerate(sizes)]
+
+    store.write(writing.batch(writing.append(bodies, 1)))
+
+    assert store.bodies(1) == bodies
+    store.close()

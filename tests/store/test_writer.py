@@ -1,0 +1,146 @@
+"""The writer: what it does when nobody waits, and that nobody has to wait for it.
+
+Where the live file is looked at the store runs on Python's own library, as the test does: two
+libraries must never have one file open in a process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from amqpd.broker.definitions import DeleteQueue
+from amqpd.broker.journal import Purge
+from amqpd.store.settings import MIB
+from tests.store.batches import Driven, Writing, opened, settle
+from tests.store.inspection import assert_sound, query
+from tests.store.killing import ROOT
+from tests.store.test_sqlite import a_queue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def written(directory: Path) -> int:
+    """Size of the WAL file."""
+    return (directory / "amqpd.db-wal").stat().st_size
+
+
+def test_the_wal_is_recycled_at_its_limit_and_does_not_grow(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False, wal_limit_bytes=MIB), Writing()
+    a_queue(store, writing, 1)
+    before = None
+
+    for _ in range(150):
+        entry = writing.append([bytes(20_000)] * 5, 1)
+        store.write(writing.batch(entry, *([settle(before)] if before else [])))
+        before = entry
+
+    assert written(tmp_path) < 2 * MIB
+    store.close()
+    assert_sound(tmp_path)
+
+
+def purged_and_killed(directory: Path) -> None:
+    """A process that purges 30,000 messages, deletes a queue with 30,000, and is gone at once."""
+    program = """
+import os, pathlib, sys
+from amqpd.broker.definitions import DeleteQueue
+from amqpd.broker.journal import Purge
+from tests.store.batches import Writing, opened
+from tests.store.test_sqlite import a_queue
+store, writing = opened(pathlib.Path(sys.argv[1]), sync=False, sweep_rows=50), Writing()
+a_queue(store, writing, 1, 2, 3)
+for _ in range(10):
+    store.write(writing.batch(writing.append([b"m"] * 3000, 1, 2, 3)))
+purge = Purge(1, 10, 30_000, 29_990, 29_990)
+store.write(writing.batch(purge, defines=[DeleteQueue("/", "q2")]))
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", program, str(directory)], check=True, cwd=ROOT)
+
+
+def test_what_was_purged_or_dropped_is_deleted_after_a_kill_in_the_middle(tmp_path: Path) -> None:
+    purged_and_killed(tmp_path)
+    (left,) = query_copy(tmp_path, "SELECT count(*) FROM queue_message")
+    assert left > 30_010
+
+    store = opened(tmp_path, "sqlite3", sync=False, sweep_rows=20_000)
+
+    assert len(store.read(1)) == 10
+    assert store.read(2) == []
+    assert len(store.read(3)) == 30_000
+    until_swept(store, tmp_path)
+    store.close()
+    assert query(tmp_path, "SELECT count(*) FROM queue_message") == [(30_010,)]
+    assert query(tmp_path, "SELECT count(*) FROM message") == [(30_000,)]
+    assert_sound(tmp_path)
+
+
+def query_copy(directory: Path, sql: str) -> list[int]:
+    """Ask a copy of a killed store: asking itself would recover it."""
+    copy = directory.with_name("copy")
+    copy.mkdir()
+    for file in directory.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    return [number for row in query(copy, sql) for number in row if isinstance(number, int)]
+
+
+def until_swept(store: Driven, directory: Path) -> None:
+    """Write until nothing purged is left: each batch leaves room for a step."""
+    writing = Writing(number=1 << 20)
+    for _ in range(1000):
+        store.write(writing.batch())
+        if not query(directory, "SELECT * FROM garbage"):
+            return
+    raise AssertionError("the garbage is not deleted")
+
+
+def test_a_purge_and_a_delete_do_not_wait_for_the_rows(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False, sweep_rows=1), Writing()
+    a_queue(store, writing, 1, 2)
+    for _ in range(5):
+        store.write(writing.batch(writing.append([b"m"] * 4000, 1, 2)))
+
+    store.write(writing.batch(Purge(1, 0, 20_000, 20_000, 20_000)))
+    store.write(writing.batch(defines=[DeleteQueue("/", "q2")]))
+
+    assert store.read(1) == store.read(2) == []
+    store.close()
+    assert query(tmp_path, "SELECT messages FROM lane") == [(0,)]
+    assert query(tmp_path, "SELECT count(*) > 30000 FROM queue_message") == [(1,)]
+    assert_sound(tmp_path)
+    again = opened(tmp_path, "sqlite3", sync=False)
+    until_swept(again, tmp_path)
+    again.close()
+    assert query(tmp_path, "SELECT count(*) FROM message") == [(0,)]
+
+
+def test_free_space_is_given_back_when_most_of_the_file_is_free(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, "sqlite3", sync=False, vacuum_above_bytes=MIB), Writing()
+    a_queue(store, writing, 1)
+    entries = [writing.append([bytes(50_000)] * 20, 1) for _ in range(10)]
+    for entry in entries:
+        store.write(writing.batch(entry))
+    for entry in entries:
+        store.write(writing.batch(settle(entry)))
+
+    # The vacuum begins after a second of quiet; reading is not noise.
+    while free_pages(tmp_path) * 16384 > MIB:
+        store.read(1)
+
+    store.close()
+    assert (tmp_path / "amqpd.db").stat().st_size < 3 * MIB
+    assert_sound(tmp_path)
+
+
+def free_pages(directory: Path) -> int:
+    """Free pages of the live file, as another process sees it.
+
+    A process of its own also leaves the interpreter to the writer meanwhile.
+    """
+    program = [sys.executable, "-m", "sqlite_utils", "query", str(directory / "amqpd.db")]
+    arguments = ["PRAGMA freelist_count", "--csv", "--no-headers"]
+    found = subprocess.run([*program, *arguments], check=True, capture_output=True, text=True)
+    return int(found.stdout)
