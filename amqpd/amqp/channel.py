@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 
+#: Tags count up from 1; the compiled model keeps them in signed 64 bits.
+MAX_TAG: Final = (1 << 63) - 1
+
+
 class State(enum.Enum):
     """What may happen on a channel."""
 
@@ -177,6 +181,8 @@ class Channel:
             self.tx.refuse_while_committing()
         unknown: int | None = None
         try:
+            if last_tag > MAX_TAG:
+                raise UnknownTag(last_tag, [])
             taken = self.unacked.take(first_tag, last_tag, multiple)
         except UnknownTag as error:
             taken, unknown = error.taken, error.tag

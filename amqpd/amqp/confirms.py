@@ -99,10 +99,9 @@ class Confirms:
         self._waiting.append(Waiting(sequence, number, appends, False))
         if appends:
             self._appends = []
-            if number > self._journal.safe:
-                self._journal.when_safe(number, self.flush)
-                for append in appends:
-                    append.waiter = self.flush
+            for append in appends:
+                append.waiter = self.flush
+            self._journal.when_safe(number, self.flush)
 
     def flush(self) -> None:
         """Confirm what has become safe."""

@@ -268,17 +268,16 @@ class Connection:
     def _protocol_header(self, octets: bytes) -> bytes:
         """Take the protocol header; what follows it, if anything."""
         early = self._early + octets
-        match handshake.header(early):
-            case True:
-                self._early = b""
-                handshake.start(self)
-                return early[len(frames.PROTOCOL_HEADER) :]
-            case False:
-                logger.warning("connection %s: %s", self.peer, _guess(early))
-                self.output.raw(frames.PROTOCOL_HEADER)
-                self._end()
-            case None:
-                self._early = early
+        is_ours = handshake.header(early)
+        if is_ours:
+            self._early = b""
+            handshake.start(self)
+            return early[len(frames.PROTOCOL_HEADER) :]
+        self._early = early
+        if is_ours is not None:
+            logger.warning("connection %s: %s", self.peer, _guess(early))
+            self.output.raw(frames.PROTOCOL_HEADER)
+            self._end()
         return b""
 
     def _may_say_more(self, count: int) -> bool:
@@ -348,7 +347,8 @@ class Connection:
         channel = self.channels.get(number)
         if channel is not None:
             channel.replies_held(held)
-        elif not held:
+        else:
+            # The last reply of a channel that is closed is out.
             del self._replies[number]
         if not held and self._farewell is not None:
             self._say_farewell_when_free()

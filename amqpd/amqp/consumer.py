@@ -122,7 +122,6 @@ class Consumer:
         """The queue is gone, or the right to read it: tell clients that understand it."""
         self.queue = None
         channel = self._channel
-        if channel.consumers.pop(self.tag, None) is None:
-            return
+        channel.consumers.pop(self.tag, None)
         if channel.connection.can("consumer_cancel_notify"):
             channel.reply(Basic.Cancel(consumer_tag=self.tag, nowait=True))

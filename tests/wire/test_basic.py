@@ -343,6 +343,21 @@ def test_deliveries_pause_while_the_transport_is_full() -> None:
     assert bodies(client.hear()) == [b"1", b"2"]
 
 
+def test_a_single_active_consumer_may_be_asked_again_and_again() -> None:
+    client = a_client()
+    client.declare("sac", arguments={"x-single-active-consumer": True})
+    client.consume("sac")
+    client.session.writable(False)
+    client.publish(b"1", "sac")
+    client.publish(b"2", "sac")
+    assert client.session.channels[1].consumers["t"].is_slow
+
+    client.session.writable(True)
+    client.world.turn()
+
+    assert bodies(client.hear()) == [b"1", b"2"]
+
+
 def test_deliveries_pause_while_much_is_unwritten() -> None:
     client = a_client()
     client.consume("q", no_ack=True)

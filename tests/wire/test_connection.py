@@ -116,7 +116,8 @@ def test_a_publisher_is_blocked_with_the_reason_and_unblocked(
     assert client.hear() == []
     assert not is_held(client)
 
-    client.say(published(b"x", "q") + published(b"x", "q"))
+    special = published(b"x", "q", properties=Basic.Properties(expiration="1"))
+    client.say(published(b"x", "q") + special + published(b"x", "q"))
 
     (blocked,) = client.hear()
     assert isinstance(blocked, ConnectionClass.Blocked)

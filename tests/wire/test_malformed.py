@@ -207,6 +207,10 @@ ROWS = [
     # -- tags ------------------------------------------------------------------------------
     soft("ack of an unknown tag", octets(Basic.Ack(5)), 406,
          "PRECONDITION_FAILED - unknown delivery tag 5"),
+    soft("ack of a tag that no counter reaches", octets(Basic.Ack(2**64 - 1)), 406,
+         "PRECONDITION_FAILED - unknown delivery tag 18446744073709551615"),
+    soft("reject of a tag that no counter reaches", octets(Basic.Reject(2**63)), 406,
+         "PRECONDITION_FAILED - unknown delivery tag 9223372036854775808"),
     soft("nack of an unknown tag", octets(Basic.Nack(5)), 406,
          "PRECONDITION_FAILED - unknown delivery tag 5"),
     soft("reject of an unknown tag", octets(Basic.Reject(5)), 406,
@@ -292,6 +296,34 @@ def test_a_closed_channel_ignores_everything_until_close_ok_and_can_then_be_reop
 
     client.open(1)
     assert client.ask(Queue.Purge(queue="q"), Queue.PurgeOk).message_count == 0
+
+
+def test_a_closed_channel_ignores_messages_above_the_limit_too() -> None:
+    client = World().client()
+    client.say(PUBLISH + header_frame(16_777_217))
+    client.hear()
+
+    client.say(octets(Tx.Select()) + PUBLISH + header_frame(16_777_217))
+
+    assert client.hear() == []
+
+
+def test_a_connection_may_end_while_a_channel_is_closing() -> None:
+    client = World().client()
+    client.send(Basic.Get(queue="nope"))
+    client.hear()
+
+    client.ask(ConnectionClass.Close(200, "", 0, 0), ConnectionClass.CloseOk, 0)
+
+
+def test_nothing_but_the_end_is_answered_while_closing() -> None:
+    client = World().client()
+    client.send(Tx.Select(), 9)
+    client.hear()
+
+    client.send(ConnectionClass.TuneOk(), 0)
+
+    assert client.hear() == []
 
 
 def test_channel_close_by_the_client_is_answered_while_we_are_closing_it() -> None:

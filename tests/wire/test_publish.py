@@ -236,23 +236,33 @@ def test_the_routes_of_a_closed_channel_are_not_used_by_the_next_one(client: Cli
     assert counts(client)["a"] == 2
 
 
-def test_a_message_whose_route_exists_only_when_it_is_complete_is_published(
-    client: Client,
-) -> None:
+def test_what_counts_is_the_topology_when_the_message_is_complete(client: Client) -> None:
     client.open(2)
-    client.confirms(2)
-    frames = published(b"x", "k", "late", channel=2)
-    end = frames.index(b"\xce") + 1
-    method, rest = frames[:end], frames[end:]
-    client.say(method)
+    sent = published(b"x", "k", "late", channel=2)
+    end = sent.index(b"\xce") + 1
+    client.say(sent[:end])
     client.ask(Exchange.Declare(exchange="late", exchange_type="fanout"), Exchange.DeclareOk)
     client.ask(Queue.Bind(queue="a", exchange="late"), Queue.BindOk)
 
-    client.say(rest)
+    client.say(sent[end:])
+
+    assert counts(client)["a"] == 1
+
+
+def test_a_message_that_comes_without_a_route_is_not_lost(client: Client) -> None:
+    client.confirms()
+    sent = published(b"x", "a")
+    end = sent.index(b"\xce") + 1
+    incoming = client.session._incoming
+
+    incoming.content(1, sent[7 : end - 1], sent[end:])
+    incoming.content(1, sent[7 : end - 1], sent[end:])
+    incoming.feed(b"")
 
     (ack,) = client.hear()
     assert isinstance(ack, Basic.Ack)
-    assert counts(client)["a"] == 1
+    assert (ack.delivery_tag, ack.multiple) == (2, True)
+    assert counts(client)["a"] == 2
 
 
 @pytest.mark.parametrize(

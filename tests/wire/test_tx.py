@@ -171,7 +171,10 @@ def test_selecting_twice_is_fine_and_a_commit_begins_the_next_transaction(
     assert count(client, "a") == 1
 
 
-@pytest.mark.parametrize("sent", [published(b"x", "a"), published(b"x", "b")])
+SPECIAL = published(b"x", "a", properties=Basic.Properties(expiration="60000"))
+
+
+@pytest.mark.parametrize("sent", [published(b"x", "a") + published(b"x", "b"), SPECIAL * 2])
 def test_a_publish_while_the_commit_is_on_its_way_is_504(
     world: World, client: Client, sent: bytes
 ) -> None:
