@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-Registry = Literal["pypi", "npm", "debian", "none"]
+Registry = Literal["pypi", "npm", "debian", "maven", "none"]
 
 
 @dataclass(frozen=True, slots=True)

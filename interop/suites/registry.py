@@ -75,6 +75,11 @@ def _tree(suite: Suite, source: Path | None, home: Path, log: Path) -> None:
     if source is not None:
         shutil.copytree(source, tree, symlinks=True)
         return
+    if suite.registry == "maven":
+        shutil.copytree(HERE.parent / "java", tree)
+        goals = ["package", "dependency:copy-dependencies", "-DoutputDirectory=target/libs"]
+        call(["mvn", "-q", "-B", *goals], tree, log)
+        return
     brought = {"pypi": _from_pypi, "npm": _from_npm, "debian": _from_debian}.get(suite.registry)
     if brought is None:
         tree.mkdir()

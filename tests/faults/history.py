@@ -408,10 +408,15 @@ class History:
                 publishes[each.tx].append(each)
         for place in self.settles.values():
             for settle in place:
-                if settle.tx and settle.verb != "requeue":
+                if settle.tx and settle.verb != "requeue" and self._must_last(settle.id):
                     settles[settle.tx].append(settle)
         for tx in publishes.keys() | settles.keys():
             self._check_transaction(tx, publishes[tx], settles[tx])
+
+    def _must_last(self, name: str) -> bool:
+        """Whether only an ack can make the message go: else a crash may have taken it."""
+        each = self.publishes.get(name)
+        return each is not None and each.durable and name in self.confirmed
 
     def _check_transaction(self, tx: str, publishes: list[Publish], settles: list[Settled]) -> None:
         there = [

@@ -132,9 +132,9 @@ class Sessions:
             frames.append(method(0, 10, 50, goodbye))
         return frames
 
-    def mutated(self) -> list[bytes]:
-        """The same with one to five things wrong, cut into reads by chance."""
-        frames = self.legal()
+    def mutated(self, begin: int = 0) -> list[bytes]:
+        """The same from frame `begin` on with one to five things wrong, cut into reads."""
+        frames = self.legal()[begin:]
         for _ in range(self.chance.randint(1, 5)):
             self.chance.choice(self._mutations)(frames)
         return self.reads(b"".join(frames))
