@@ -17,12 +17,13 @@ from tests.fuzz.sessions import Sessions
 from tests.wire.wire import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 #: All reply codes that bad input may have; 541 would be our own fault.
 CODES: Final = frozenset((403, 404, 405, 406, 501, 502, 503, 504, 505, 506, 530, 540))
 #: Longest that one session may keep the loop, in CPU time.
 LONGEST_S: Final = 0.1
+RETRIES: Final = 2
 FAST: Final = 3_000
 SLOW: Final = 200_000
 #: A broker sees so many sessions before it is replaced by a new one.
@@ -65,8 +66,20 @@ class Broker:
         self.sentinel.confirms()
         self.count = 0
 
-    def try_out(self, reads: Iterable[bytes], name: str) -> list[int]:
+    def try_out(self, reads: Sequence[bytes], name: str) -> list[int]:
         """Send one session's bytes; the codes it was closed with."""
+        codes, took_s = self._session(reads)
+        for _ in range(RETRIES):
+            if took_s >= LONGEST_S:  # A collection of garbage, or does it always take so long?
+                took_s = min(took_s, self._session(reads)[1])
+        assert not self.complaints.texts, f"{name}: {self.complaints.texts[0]}"
+        assert set(codes) <= CODES, f"{name}: closed with {codes}"
+        assert took_s < LONGEST_S, f"{name}: took {took_s:.3f} s"
+        self._ask_the_sentinel(name)
+        return codes
+
+    def _session(self, reads: Sequence[bytes]) -> tuple[list[int], float]:
+        """One connection from its first byte to its loss: codes heard, and CPU time taken."""
         client = self.world.connect()
         heard = b""
         begin = time.process_time()
@@ -78,12 +91,7 @@ class Broker:
         client.session.connection_lost("end of the fuzz session")
         self.world.turn()
         took_s = time.process_time() - begin
-        codes = octets.close_codes(heard)
-        assert not self.complaints.texts, f"{name}: {self.complaints.texts[0]}"
-        assert set(codes) <= CODES, f"{name}: closed with {codes}"
-        assert took_s < LONGEST_S, f"{name}: took {took_s:.3f} s"
-        self._ask_the_sentinel(name)
-        return codes
+        return octets.close_codes(heard), took_s
 
     def _ask_the_sentinel(self, name: str) -> None:
         self.count += 1
