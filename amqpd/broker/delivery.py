@@ -401,7 +401,7 @@ class Lane:
         head = self._stretches[self._first]
         count: i64 = min(limit, head.hi - head.lo)
         if head.run.entry is not None or head.run.first_id != 0:
-            count = self._grant(head, count)
+            count = self._grant(head, count, limit)
             if count == 0:
                 return None
         return self._take(head, count, settle)
@@ -416,7 +416,7 @@ class Lane:
         head = self._stretches[self._first]
         wait = False
         if head.run.entry is not None or head.run.first_id != 0:
-            wait = self._grant(head, 1) == 0
+            wait = self._grant(head, 1, 1) == 0
             if wait:
                 self.handed = max(self.handed, head.base + head.lo + 1)
         return self._take(head, 1, settle), wait
@@ -453,14 +453,30 @@ class Lane:
             first = 0
         self._first = first
 
-    def _grant(self, head: Stretch, count: i64) -> i64:
+    def ask(self, limit: int) -> None:
+        """See to it that the next `limit` messages may soon be handed out."""
+        head = self.head()
+        if head is not None and head.run.first_id != 0 and not head.redelivered:
+            self._ask(head.base + head.lo, limit)
+
+    def _ask(self, start: i64, limit: i64) -> None:
+        """Have the mark moved: exactly at first, later ahead by some credit.
+
+        A consumer that goes on finds the next mark on disk before it needs it; after a
+        crash no more than what it could have had soon counts as handed out.
+        """
+        want: i64 = min(start + limit, self.loaded_upto)
+        ahead: i64 = 0
+        if self.handed > 0:
+            ahead = min(limit * 4, MARK_AHEAD)
+        if self.asked < want + ahead // 2:
+            self._mark(want + ahead)
+
+    def _grant(self, head: Stretch, count: i64, limit: i64) -> i64:
         """How many of the next `count` may be handed out under the lane's mark."""
         start: i64 = head.base + head.lo
         end: i64 = start + count
         if head.redelivered:
-            return count
-        if end <= self.granted:
-            self.handed = max(self.handed, end)
             return count
         if head.run.first_id == 0:
             # Still in the journal: the mark travels in the same batch, or before it.
@@ -468,10 +484,9 @@ class Lane:
             self.granted = end
             self._mark(end)
             return count
-        if self.asked < end:
-            self.asked = end + min(self.handed, MARK_AHEAD)
-            self._mark(self.asked)
-        count = max(0, self.granted - start)
+        if end + limit > self.granted:
+            self._ask(start, limit)
+        count = max(0, min(count, self.granted - start))
         if count > 0:
             self.handed = max(self.handed, start + count)
         return count

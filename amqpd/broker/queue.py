@@ -259,7 +259,10 @@ class Queue:
                 credit = min(credit, share)
             piece = lane.take(credit, subscription.consumer.no_ack)
             if piece is None:
-                return  # the next one waits for its mark
+                # It waits for its mark; with it comes what lower levels have for the rest.
+                for lower in self.lanes:
+                    lower.ask(credit)
+                return
             self._moved = True
             subscription.consumer.deliver(lane, piece)
 
@@ -270,14 +273,15 @@ class Queue:
             self._expire_before(self.around.now_ms)
         self._getting.append((no_ack, done))
         self._serve_gets()
+        if self._getting:
+            self.wake()  # the head is on disk: see to it that it is asked for
 
     def _serve_gets(self) -> None:
         while self._getting:
             no_ack, done = self._getting[0]
             lane = self._head_lane()
             if lane is None and self.ready:
-                self.wake()  # the head is on its way from the store
-                return
+                return  # the head is on its way from the store, and its arrival wakes us
             self._getting.popleft()
             taken = lane.take_now(no_ack) if lane is not None else None
             if lane is None or taken is None:

@@ -389,3 +389,21 @@ def test_deleting_a_queue_lets_publishers_go_on(model: Model) -> None:
     model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
 
     assert told == ["go on"]
+
+
+def test_a_consumer_gets_all_that_it_has_credit_for_after_one_commit(model: Model) -> None:
+    model.queue(arguments={"x-max-priority": 5})
+    for body, priority in ((b"a", 1), (b"b", 3), (b"c", 1), (b"d", 5)):
+        model.publish(body, priority=priority)
+        model.commit()
+    consumer = FakeConsumer(credit=4)
+    model.consume(consumer)
+    model.turn()
+    assert consumer.bodies == []
+
+    batch = model.broker.journal.take()
+    assert batch is not None
+    model.broker.journal.committed(batch)
+    model.turn()
+
+    assert consumer.bodies == [b"d", b"b", b"a", b"c"]
