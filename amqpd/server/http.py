@@ -175,9 +175,7 @@ def _json(content: dict[str, object]) -> web.Response:
 
 def _refusal(reason: str, error: str) -> web.HTTPUnauthorized:
     return web.HTTPUnauthorized(
-        body=msgspec.json.encode({"error": error, "reason": reason}),
-        headers={
-            "Content-Type": "application/json",
-            "WWW-Authenticate": 'Basic realm="amqpd"',
-        },
+        text=msgspec.json.encode({"error": error, "reason": reason}).decode(),
+        content_type="application/json",
+        headers={"WWW-Authenticate": 'Basic realm="amqpd"'},
     )

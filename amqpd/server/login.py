@@ -98,11 +98,14 @@ class Logins:
         found = await self._loop.run_in_executor(
             self._thread, self._chain.login, user, text, self._loop.time()
         )
-        reason = found.reason if isinstance(found, Refused) else self._kept_out(found.name, host)
+        if isinstance(found, Refused):
+            reason = f"user '{user}' - {found.reason}"
+        else:
+            reason = self._kept_out(found.name, host)
         if isinstance(found, Accepted) and not reason:
             self._delays.succeeded(user, host)
             return found.tags
-        LOG.warning("HTTP access denied: user '%s' - %s", user, reason)
+        LOG.warning("HTTP access denied: %s", reason)
         await asyncio.sleep(self._delays.failed(user, host))
         return None
 
@@ -127,7 +130,10 @@ class Logins:
         decided: Callable[[Login | None], None],
     ) -> None:
         mechanism, user = credentials.mechanism, credentials.user
-        reason = found.reason if isinstance(found, Refused) else self._kept_out(user, peer.host)
+        if isinstance(found, Refused):
+            reason = f"user '{user}' - {found.reason}"
+        else:
+            reason = self._kept_out(user, peer.host)
         if isinstance(found, Accepted) and not reason:
             self._delays.succeeded(user, peer.host)
             LOG.info("connection %s: user '%s' authenticated with %s", peer, user, mechanism)

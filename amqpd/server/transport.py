@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from amqpd.errors import AmqpError, InternalError
 
@@ -109,9 +109,9 @@ class Transport(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open, TLS included."""
-        assert isinstance(transport, asyncio.Transport)
-        self.socket = transport
-        transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
+        # uvloop's has all the methods and is not a subclass.
+        self.socket = cast("asyncio.Transport", transport)
+        self.socket.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         self.session = self._make_session(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -193,6 +193,8 @@ class Transport(asyncio.BufferedProtocol):
             self.socket.write(data)
         if self.session.closing:
             self._end()
+        elif self._is_paused:
+            self.look()
 
     def tick(self, now_ms: int) -> None:
         """Let the session look at the time."""

@@ -30,9 +30,16 @@ class Connection:
         self.name = name
         self.into = into
         self.again = 0
+        self.fails = False
+
+    def abort(self) -> None:
+        """Be cut off."""
+        self.into.done.append(f"{self.name} cut off")
 
     def flush(self) -> None:
         """Write; some have more to say after that."""
+        if self.fails:
+            raise ZeroDivisionError
         self.into.done.append(self.name)
         if self.again:
             self.again -= 1
@@ -87,4 +94,19 @@ async def test_a_failing_dispatch_does_not_stop_the_writing(
     await asyncio.sleep(0)
 
     assert log.done == ["a", "journal"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_connection_that_cannot_be_written_is_cut_off_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = Journalled()
+    broken = Connection("a", log)
+    broken.fails = True
+
+    log.turn.touch(broken)
+    log.turn.touch(Connection("b", log))
+    await asyncio.sleep(0)
+
+    assert log.done == ["dispatch", "a cut off", "b", "journal"]
     assert "ZeroDivisionError" in caplog.text

@@ -1,0 +1,91 @@
+"""`amqpd config`."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from amqpd import config
+from amqpd.cli.main import group
+from amqpd.config import Settings
+from tests.server.running import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def invoke(*arguments: str, **environment: str) -> Result:
+    """Run `amqpd config …` in this process."""
+    return CliRunner().invoke(group, ["config", *arguments], env=environment)
+
+
+def test_show_prints_a_file_that_says_the_same(tmp_path: Path) -> None:
+    printed = invoke("show", "--port", "0", "--no-sync", "--show-secrets").output
+    file = tmp_path / "amqpd.toml"
+    file.write_text(printed)
+
+    settings = config.load(file, {}, {}).settings
+
+    assert (settings.amqp.port, settings.store.sync) == (0, False)
+    assert settings.auth == Settings().auth
+
+
+def test_show_with_comments_explains_every_setting() -> None:
+    lines = invoke("show", "--comments").output.splitlines()
+
+    for before, line in itertools.pairwise(lines):
+        if " = " in line and not line.startswith("#"):
+            assert before.startswith("# "), line
+
+
+def test_show_origin_tells_where_values_come_from() -> None:
+    result = invoke(
+        "show", "--origin", "--port", "0", AMQPD_LOG_LEVEL="debug", AMQPD_AUTH_DEFAULT_PASSWORD="x"
+    )
+
+    assert result.output.splitlines() == [
+        "amqp.port = 0  (command line)",
+        "auth.default_password = ***  (AMQPD_AUTH_DEFAULT_PASSWORD)",
+        "log.level = debug  (AMQPD_LOG_LEVEL)",
+    ]
+
+
+def test_show_origin_without_any_says_so() -> None:
+    assert invoke("show", "--origin").output == "everything is a default\n"
+
+
+def test_check_is_content_with_what_is_right() -> None:
+    result = invoke("check", AMQPD_LOG_LEVEL="debug")
+
+    assert result.exit_code == 0
+    assert result.output == "settings are right (1 of them not defaults)\n"
+
+
+def test_check_warns_of_variables_that_mean_nothing() -> None:
+    result = invoke("check", AMQPD_LGO_LEVEL="debug")
+
+    assert result.exit_code == 0
+    assert "warning: section 'lgo'" in result.output
+
+
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_a_wrong_setting_is_one_line_and_exit_78(command: str) -> None:
+    result = invoke(command, AMQPD_LOG_LEVEL="loud")
+
+    assert result.exit_code == 78
+    assert result.output.startswith("amqpd: setting 'log.level' (from AMQPD_LOG_LEVEL)")
+    assert len(result.output.splitlines()) == 1
+
+
+def test_the_sample_file_shows_every_setting_with_its_default() -> None:
+    sample = (ROOT / "conf" / "amqpd.toml").read_text()
+
+    shown = [re.sub(r"^#(?=\w)", "", line) for line in sample.splitlines()]
+    written = config.to_toml(Settings(), comments=True, show_secrets=True)
+    assert "\n".join(shown).endswith(written.rstrip("\n"))
+    assert tomllib.loads(sample) == {section: {} for section in config.SECTIONS}

@@ -1,0 +1,199 @@
+"""Journal to store and back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amqpd.broker.definitions import PutVhost
+from amqpd.broker.journal import Journal
+from amqpd.server import commits
+from amqpd.server.commits import Commits
+from amqpd.store import Row, StoreFailed, StoreFull
+from amqpd.store.memory import MemoryStore
+from tests.server.waiting import turns, until
+
+if TYPE_CHECKING:
+    import pytest
+
+    from amqpd.broker.journal import Batch
+    from amqpd.store import ReadDone, WriteDone
+
+FAILED = StoreFailed(Path("db"), "store: Input/output error")
+FULL = StoreFull(Path("db"), "store: disk full")
+
+
+class HeldStore(MemoryStore):
+    """A store whose writes end when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop().call_soon)
+        self.held: list[tuple[Batch, WriteDone]] = []
+        self.rows: list[Row] | StoreFailed = []
+
+    def write(self, batch: Batch, done: WriteDone) -> None:
+        """Take it and wait."""
+        self.held.append((batch, done))
+
+    def finish(self, outcome: StoreFull | StoreFailed | None = None) -> None:
+        """End the write under way."""
+        batch, done = self.held.pop(0)
+        done(batch.number if outcome is None else outcome)
+
+    def read(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        max_messages: int,
+        max_bytes: int,
+        done: ReadDone,
+    ) -> None:
+        """Answer at once."""
+        done(self.rows)
+
+
+class Setting:
+    """Commits between a journal and a held store."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self.store = HeldStore()
+        self.committed = 0
+        self.full: list[bool] = []
+        self.failed: list[StoreFailed] = []
+        self.commits = Commits(
+            asyncio.get_running_loop(),
+            self.journal,
+            self.store,
+            committed=self._count,
+            full=self.full.append,
+            failed=self.failed.append,
+        )
+
+    def _count(self) -> None:
+        self.committed += 1
+
+    def define(self, name: str) -> int:
+        """Journal something."""
+        return self.journal.define(PutVhost(name))
+
+
+async def test_one_batch_at_a_time_and_the_next_as_soon_as_it_is_done() -> None:
+    it = Setting()
+    it.define("a")
+    it.commits.push()
+    it.define("b")
+    it.define("c")
+    it.commits.push()
+    assert [len(batch.defines) for batch, _ in it.store.held] == [1]
+
+    it.store.finish()
+
+    assert it.journal.safe == 1
+    assert it.committed == 1
+    assert [len(batch.defines) for batch, _ in it.store.held] == [2]
+    it.store.finish()
+    assert it.journal.safe == 3
+    assert it.commits.batches == 2
+
+
+async def test_nothing_to_write_is_not_written() -> None:
+    it = Setting()
+
+    it.commits.push()
+
+    assert it.store.held == []
+
+
+async def test_draining_waits_until_all_is_on_disk() -> None:
+    it = Setting()
+    await it.commits.drain()
+    it.define("a")
+    draining = asyncio.ensure_future(it.commits.drain())
+    await turns()
+    it.define("b")
+    it.store.finish()
+    await turns()
+    assert not draining.done()
+
+    it.store.finish()
+    await draining
+
+    assert it.journal.safe == 2
+
+
+async def test_a_full_disk_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "FULL_RETRY_S", 0.0)
+    it = Setting()
+    it.define("a")
+    it.commits.push()
+    it.store.finish(FULL)
+    await until(lambda: len(it.store.held) == 1)
+    it.store.finish(FULL)
+    assert it.full == [True]
+    assert it.journal.safe == 0
+
+    await until(lambda: len(it.store.held) == 1)
+    it.store.finish()
+
+    assert it.full == [True, False]
+    assert it.journal.safe == 1
+
+
+async def test_a_failed_commit_is_final() -> None:
+    it = Setting()
+    it.define("a")
+    draining = asyncio.ensure_future(it.commits.drain())
+    await turns()
+
+    it.store.finish(FAILED)
+    it.define("b")
+    it.commits.push()
+    await draining
+    await it.commits.drain()
+
+    assert it.failed == [FAILED]
+    assert it.store.held == []
+    assert it.journal.safe == 0
+
+
+async def test_a_failed_read_is_final_too() -> None:
+    it = Setting()
+    it.store.rows = FAILED
+    got: list[object] = []
+
+    it.commits.refill(1, 0, 10, 10, 1000, lambda rows, upto: got.append((rows, upto)))
+
+    assert it.failed == [FAILED]
+    assert got == []
+
+
+async def test_a_refill_tells_how_far_it_has_seen() -> None:
+    it = Setting()
+    got: list[tuple[list[int], int]] = []
+
+    def arrived(
+        rows: list[tuple[int, int, int, bool, bool, bytes, bytes, bytes]], upto: int
+    ) -> None:
+        got.append(([row[0] for row in rows], upto))
+
+    it.store.rows = [Row(at, at, 0, False, False, b"", b"", b"") for at in (3, 4, 7)]
+    it.commits.refill(1, 3, 20, 10, 1000, arrived)
+    it.store.rows = []
+    it.commits.refill(1, 8, 20, 10, 1000, arrived)
+
+    assert got == [([3, 4, 7], 8), ([], 20)]
+    assert it.committed == 2
+
+
+async def test_publishers_are_held_above_a_mark_and_let_go_below_its_half() -> None:
+    it = Setting()
+
+    assert (it.commits.congested, it.commits.relieved) == (False, True)
+    it.journal.pending_bytes = commits.CONGESTED_BYTES + 1
+    assert it.commits.congested
+    it.journal.pending_bytes = commits.CONGESTED_BYTES - 1
+
+    assert (it.commits.congested, it.commits.relieved) == (False, False)

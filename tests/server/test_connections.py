@@ -1,0 +1,141 @@
+"""All open connections: back pressure, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aio_pika
+
+from amqpd.broker.broker import Alarms
+from amqpd.broker.definitions import DeletePermission
+from amqpd.server import commits
+from amqpd.store.memory import MemoryStore
+from tests.server.running import running
+from tests.server.waiting import turns, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from amqpd.broker.journal import Batch
+    from amqpd.config import Settings
+    from amqpd.store import Post, WriteDone
+
+
+class SlowStore(MemoryStore):
+    """A disk that stands still while it is told to."""
+
+    def __init__(self, post: Post) -> None:
+        super().__init__(post)
+        self.stands_still = False
+        self._waiting: list[tuple[Batch, WriteDone]] = []
+
+    def write(self, batch: Batch, done: WriteDone) -> None:
+        """Write now or later."""
+        if self.stands_still:
+            self._waiting.append((batch, done))
+        else:
+            super().write(batch, done)
+
+    def go_on(self) -> None:
+        """Write what waited."""
+        self.stands_still = False
+        for batch, done in self._waiting:
+            super().write(batch, done)
+
+
+async def ignore(message: object) -> None:
+    """What a consumer may do."""
+
+
+async def test_publishers_are_not_read_while_the_disk_is_behind_but_consumers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "CONGESTED_BYTES", 100_000)
+    stores: list[SlowStore] = []
+
+    def make_store(folder: Path, settings: Settings, post: Post) -> SlowStore:
+        stores.append(SlowStore(post))
+        return stores[0]
+
+    async with running(tmp_path, make_store) as broker:
+        publisher = await aio_pika.connect(broker.uri)
+        consumer = await aio_pika.connect(broker.uri)
+        channel = await publisher.channel()
+        await channel.declare_queue("q", durable=True)
+        stores[0].stands_still = True
+
+        sending = [
+            asyncio.ensure_future(
+                channel.default_exchange.publish(
+                    aio_pika.Message(bytes(10_000), delivery_mode=2), "q"
+                )
+            )
+            for _ in range(100)
+        ]
+        await until(lambda: any(one.session.reading_paused for one in broker.server.connections))
+        await turns()
+
+        # What one read and the batch under way hold, not all that was sent.
+        assert broker.server.broker.journal.pending_bytes < 500_000
+        paused = [one.session.reading_paused for one in broker.server.connections]
+        assert paused == [True, False]
+        other = await consumer.channel()
+        assert (await other.declare_queue("transient", exclusive=True)).name == "transient"
+
+        stores[0].go_on()
+        await asyncio.gather(*sending)
+        assert not any(one.session.reading_paused for one in broker.server.connections)
+        await publisher.close()
+        await consumer.close()
+
+
+async def test_an_alarm_stops_the_reading_of_publishers_until_it_is_over(tmp_path: Path) -> None:
+    async with running(tmp_path, resources__check_interval_s=3600) as broker:
+        connection = await aio_pika.connect(broker.uri)
+        channel = await connection.channel()
+        queue = await channel.declare_queue("q")
+        server = broker.server
+        server.broker.resources(Alarms(memory=True))
+
+        publishing = asyncio.ensure_future(
+            channel.default_exchange.publish(aio_pika.Message(b"x"), "q")
+        )
+        await until(lambda: any(not one.session.wants_reading for one in server.connections))
+
+        server.broker.resources(Alarms())
+        server.connections.look()
+        await publishing
+        assert (await queue.get(no_ack=True)).body == b"x"
+        await connection.close()
+
+
+async def test_consumers_lose_what_they_may_not_read_any_more(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        connection = await aio_pika.connect(broker.uri)
+        channel = await connection.channel()
+        queue = await channel.declare_queue("q")
+        await queue.consume(ignore, no_ack=True)
+        model = broker.server.broker.vhosts["/"].queues["q"]
+        assert len(model.ring) == 1
+
+        broker.server.broker.change(DeletePermission("guest", "/"))
+        await until(lambda: len(model.ring) == 0)
+
+        await connection.close()
+
+
+async def test_it_counts_what_came_and_went(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        connections = broker.server.connections
+        for _ in range(3):
+            connection = await aio_pika.connect(broker.uri)
+            await connection.channel()
+            assert (len(connections), connections.channels) == (1, 1)
+            await connection.close()
+            await until(lambda: len(connections) == 0)
+
+        assert (connections.opened, connections.closed) == (3, 3)
+        assert broker.server.room.connections == 0

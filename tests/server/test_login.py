@@ -1,0 +1,207 @@
+"""Who gets in, and how long guessing takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpd.amqp.sasl import Credentials, Login, Peer
+from amqpd.broker.broker import Broker
+from amqpd.broker.definitions import DeleteUser, PutUser
+from amqpd.broker.limits import Limits
+from amqpd.config import Auth
+from amqpd.server import login
+from amqpd.server.login import Delays, Logins, is_loopback, new_password_hash
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HERE = Peer("127.0.0.1", 1)
+ELSEWHERE = Peer("192.0.2.7", 1)
+
+
+def a_broker() -> Broker:
+    """One with the users guest and shop."""
+    broker = Broker(limits=Limits(), refill=lambda *_: None, new_token=lambda: "")
+    for name in ("guest", "shop"):
+        broker.change(PutUser(name, *new_password_hash(f"{name}-pw"), ("management",)))
+    return broker
+
+
+class Door:
+    """Logins of a broker."""
+
+    def __init__(self, settings: Auth) -> None:
+        self.broker = a_broker()
+        self.logins = Logins(self.broker, settings, asyncio.get_running_loop())
+
+    async def knock(self, credentials: Credentials, peer: Peer = HERE) -> Login | None:
+        """The answer."""
+        answer: asyncio.Future[Login | None] = asyncio.get_running_loop().create_future()
+        self.logins.authenticate(credentials, peer, answer.set_result)
+        return await answer
+
+    async def password(self, user: str, password: str, peer: Peer = HERE) -> Login | None:
+        """The answer to PLAIN."""
+        return await self.knock(Credentials("PLAIN", user, password.encode()), peer)
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    """Logins whose refusals are not delayed."""
+    made = Door(Auth(failure_delay_s=0))
+    yield made
+    await made.logins.close()
+
+
+async def test_the_right_password_gets_in_with_its_tags(door: Door) -> None:
+    assert await door.password("shop", "shop-pw", ELSEWHERE) == Login(
+        "shop", frozenset({"management"})
+    )
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [("shop", "w r o n g"), ("shop", ""), ("nobody", "shop-pw"), ("", "")]
+)
+async def test_nothing_else_does(
+    door: Door, user: str, password: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await door.password(user, password) is None
+
+    assert "PLAIN login refused" in caplog.text
+    if password:
+        assert password not in caplog.text
+
+
+async def test_guest_gets_in_from_this_machine_only(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await door.password("guest", "guest-pw") is not None
+    assert await door.password("guest", "guest-pw", ELSEWHERE) is None
+
+    assert "PLAIN login refused: user 'guest' can only connect via localhost" in caplog.text
+
+
+async def test_anonymous_is_guest_and_so_from_this_machine_only(door: Door) -> None:
+    anonymous = Credentials("ANONYMOUS", "guest")
+
+    assert await door.knock(anonymous) is not None
+    assert await door.knock(anonymous, ELSEWHERE) is None
+
+
+async def test_a_certificates_name_needs_a_user(door: Door) -> None:
+    assert await door.knock(Credentials("EXTERNAL", "shop"), ELSEWHERE) is not None
+    assert await door.knock(Credentials("EXTERNAL", "CN=unknown"), ELSEWHERE) is None
+
+
+async def test_a_new_secret_is_fine_as_long_as_the_user_exists(door: Door) -> None:
+    assert await door.knock(Credentials("UPDATE-SECRET", "shop", b"new")) is not None
+    assert await door.knock(Credentials("UPDATE-SECRET", "nobody", b"new")) is None
+
+
+async def test_a_deleted_user_does_not_get_in_any_more(door: Door) -> None:
+    assert await door.password("shop", "shop-pw") is not None
+
+    door.broker.change(DeleteUser("shop"))
+
+    assert await door.password("shop", "shop-pw") is None
+
+
+async def test_a_changed_password_counts_at_once(door: Door) -> None:
+    assert await door.password("shop", "shop-pw") is not None
+
+    door.broker.change(PutUser("shop", *new_password_hash("new"), ()))
+
+    assert await door.password("shop", "shop-pw") is None
+    assert await door.password("shop", "new") is not None
+
+
+async def test_too_many_waiting_logins_are_refused(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "MOST_WAITING", 2)
+
+    answers = await asyncio.gather(*(door.password("shop", "shop-pw") for _ in range(4)))
+
+    assert [answer is not None for answer in answers] == [True, True, False, False]
+    assert await door.password("shop", "shop-pw") is not None
+
+
+async def test_http_asks_the_same_chain(door: Door) -> None:
+    check = door.logins.check_password
+
+    assert await check("shop", b"shop-pw", "192.0.2.7") == frozenset({"management"})
+    assert await check("shop", b"w r o n g", "127.0.0.1") is None
+    assert await check("guest", b"guest-pw", "192.0.2.7") is None
+
+
+async def test_a_refusal_is_delayed() -> None:
+    door = Door(Auth(failure_delay_s=0.02))
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+
+    assert await door.password("shop", "w r o n g", ELSEWHERE) is None
+    assert await door.password("shop", "w r o n g", ELSEWHERE) is None
+
+    assert loop.time() - started >= 0.06
+    await door.logins.close()
+
+
+# -- delays ---------------------------------------------------------------------------------
+
+
+def test_delays_double_up_to_a_limit() -> None:
+    delays = Delays(1)
+
+    assert [delays.failed("u", "192.0.2.7") for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_delays_are_per_user_and_address() -> None:
+    delays = Delays(1)
+
+    assert delays.failed("u", "192.0.2.7") == 1
+    assert delays.failed("u", "192.0.2.8") == 1
+    assert delays.failed("v", "192.0.2.7") == 1
+    assert delays.failed("u", "192.0.2.7") == 2
+
+
+def test_a_success_ends_the_delays() -> None:
+    delays = Delays(1)
+    delays.failed("u", "192.0.2.7")
+
+    delays.succeeded("u", "192.0.2.7")
+
+    assert delays.failed("u", "192.0.2.7") == 1
+
+
+def test_this_machine_is_not_delayed() -> None:
+    assert Delays(1).failed("u", "::1") == 0
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "MOST_REMEMBERED", 2)
+    delays = Delays(1)
+
+    for user in "abc":
+        delays.failed(user, "192.0.2.7")
+
+    assert delays.failed("c", "192.0.2.7") == 2
+    assert delays.failed("a", "192.0.2.7") == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "yes"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.7", False),
+        ("::", False),
+        ("?", False),
+    ],
+)
+def test_loopback_is_the_peers_own_address(host: str, yes: bool) -> None:
+    assert is_loopback(host) is yes
