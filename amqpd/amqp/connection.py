@@ -8,7 +8,8 @@ The server creates a `Connection` per socket and drives it:
     closing                 write what is left, then close the socket
     tick(now_ms)            time, at least twice a second: heartbeats and deadlines
     writable(flag)          the transport is below or above its high-water mark
-    wants_reading           False: do not read, the connection is blocked by an alarm
+    wants_reading           False: do not read; to be asked after receive_data, after a change
+                            of alarms, and when the connection has something to send
     crowding                a queue that it should not publish to for a while
     reading_paused          set by the server while it does not read for reasons of its own
     access_changed()        rights or users have changed
@@ -67,6 +68,8 @@ logger = logging.getLogger(__name__)
 #: the thread that asked, at once or later.
 Authenticate: TypeAlias = Callable[[Credentials, Peer, Callable[[Login | None], None]], None]
 
+#: A client that pipelines is not read while more replies than this wait on one channel.
+MAX_HELD: Final = 4096
 #: The mechanism under which a new secret is checked.
 UPDATE_SECRET: Final = "UPDATE-SECRET"  # noqa: S105 - the name of a mechanism
 
@@ -116,6 +119,8 @@ class Connection:
         self.channel_max = self.settings.channel_max
         self._access: Access | None = None
         self._replies: dict[int, Replies] = {}
+        # The channel numbers on which replies wait for the disk.
+        self._holding: set[int] = set()
         self._early = b""
         self._received = 0
         self._incoming = Incoming(self)
@@ -153,8 +158,11 @@ class Connection:
 
     @property
     def wants_reading(self) -> bool:
-        """Whether the socket may be read: not while an alarm blocks the connection."""
-        return not self._blocked
+        """Whether the socket may be read: not during an alarm, nor far ahead of the disk."""
+        return not self._blocked and (not self._holding or not self._is_far_ahead())
+
+    def _is_far_ahead(self) -> bool:
+        return any(len(self._replies[number]) > MAX_HELD for number in self._holding)
 
     def tick(self, now_ms: int) -> None:
         """Time has passed."""
@@ -344,6 +352,10 @@ class Connection:
             del self._replies[number]
 
     def _replies_held(self, number: int, held: bool) -> None:
+        if held:
+            self._holding.add(number)
+        else:
+            self._holding.discard(number)
         channel = self.channels.get(number)
         if channel is not None:
             channel.replies_held(held)
@@ -430,7 +442,7 @@ class Connection:
 
     def _say_farewell_when_free(self) -> None:
         """Replies that wait for the disk come first."""
-        if not any(replies.held for replies in self._replies.values()):
+        if not self._holding:
             self._say_farewell()
 
     def _say_farewell(self) -> None:

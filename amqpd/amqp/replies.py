@@ -42,6 +42,10 @@ class Replies:
         self._changed = changed
         self._waiting: deque[Reply] = deque()
 
+    def __len__(self) -> int:
+        """How many replies wait."""
+        return len(self._waiting)
+
     @property
     def held(self) -> bool:
         """A reply waits: nothing else may be sent on this channel."""

@@ -172,6 +172,22 @@ def test_an_alarm_that_was_there_before_counts(world: World) -> None:
     assert isinstance(client.hear()[0], ConnectionClass.Blocked)
 
 
+def test_a_client_that_pipelines_far_ahead_of_the_disk_is_not_read(
+    world: World, client: Client
+) -> None:
+    world.disk = False
+    client.send(Queue.Declare(queue="q", durable=True))
+    client.say(frame.marshal(Queue.Declare(queue="other"), 1) * 4095)
+    assert not is_held(client)
+    client.send(Queue.Declare(queue="other"))
+    assert is_held(client)
+
+    world.commit()
+
+    assert not is_held(client)
+    assert len(client.hear()) == 4097
+
+
 # -- update-secret -------------------------------------------------------------------------
 
 
