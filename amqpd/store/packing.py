@@ -294,7 +294,7 @@ class _Messages:
         parts = [b""] * (2 * len(ids))
         parts[::2] = headers
         parts[1::2] = bodies
-        chunk = Chunk(first, places, _big_endian(checksums), b"".join(parts))
+        chunk = Chunk(first, places, big_endian(checksums), b"".join(parts))
         self._packed.chunks.append(chunk)
         self._clear()
 
@@ -366,7 +366,8 @@ def _large(id_: int, names: bytes, content: bytes) -> Large:
     return Large(id_, checksum_of(header, payload), header, payload)
 
 
-def _big_endian(checksums: array[int]) -> bytes:
+def big_endian(checksums: array[int]) -> bytes:
+    """Checksums as they are stored, one behind the other; the array is used up."""
     if sys.byteorder == "little":
         checksums.byteswap()
     return checksums.tobytes()
