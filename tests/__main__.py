@@ -35,7 +35,7 @@ def _checks() -> dict[str, list[str]]:
         "ruff format": [*python, "ruff", "format", "--check", "."],
         "ruff": [*python, "ruff", "check", "."],
         "mypy": [*python, "mypy"],
-        "import contracts": [str(Path(sys.executable).with_name("lint-imports"))],
+        "import contracts": [str(Path(sys.executable).with_name("lint-imports")), "--no-logo"],
     }
 
 

@@ -74,7 +74,7 @@ async def test_external_is_offered_to_clients_with_a_certificate(
     tmp_path: Path, authority: Authority
 ) -> None:
     context = trusting(authority)
-    context.load_cert_chain(*authority.sign("shop", "Example"))
+    context.load_cert_chain(*authority.sign("shop"))
 
     async with over_tls(tmp_path, authority, tls__ca=str(authority.file)) as broker:
         start = await start_frame(broker.port, context)
@@ -86,9 +86,9 @@ async def test_a_certificate_logs_in_as_the_name_in_it(
     tmp_path: Path, authority: Authority
 ) -> None:
     context = trusting(authority)
-    context.load_cert_chain(*authority.sign("shop", "Example"))
+    context.load_cert_chain(*authority.sign("shop"))
     async with over_tls(tmp_path, authority, tls__ca=str(authority.file)) as broker:
-        name = "CN=shop,O=Example"
+        name = "CN=shop,OU=tests,O=Example"
         broker.server.broker.change(PutUser(name, "", "", ()))
         broker.server.broker.change(PutPermission(name, "/", ".*", ".*", ".*"))
         reader, writer = await asyncio.open_connection("127.0.0.1", broker.port, ssl=context)
