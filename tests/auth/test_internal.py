@@ -58,13 +58,13 @@ def test_how_long_a_refusal_takes_does_not_tell_whether_the_user_exists(
 ) -> None:
     def fastest(name: str) -> float:
         taken = []
-        for _ in range(300):
+        for _ in range(20):
             before = time.thread_time()
-            backend.login(name, "wrong" * 10_000)
+            backend.login(name, "wrong" * 400_000)
             taken.append(time.thread_time() - before)
         return min(taken)
 
-    # The password is long so that its digest is what takes time.
+    # So long that its digest takes milliseconds: without one, it would be microseconds.
     known, unknown = fastest("alice"), fastest("nobody")
 
-    assert abs(known - unknown) < 0.25 * max(known, unknown)
+    assert min(known, unknown) > 0.5 * max(known, unknown)
