@@ -49,7 +49,7 @@ _SIZES: Final = struct.Struct(">3xI4xQ").unpack_from
 
 def key_of(lane: int, position: int) -> int:
     """The key of a lane's position."""
-    return lane << POSITION_BITS | position
+    return (lane << POSITION_BITS) + position
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,19 @@ class Large:
 class Stay:
     """Messages first_id to last_id are in a lane; key = id + shift."""
 
+    lane: int
     shift: int
     first_id: int
     last_id: int
     flags: int
     priority: int
     expires_at: int | None
+
+    @property
+    def is_possible(self) -> bool:
+        """The positions are the lane's own: beyond the last one the next lane begins."""
+        first, last = self.first_id + self.shift, self.last_id + self.shift
+        return first >> POSITION_BITS == self.lane == last >> POSITION_BITS
 
     def follows(self, other: Stay) -> bool:
         """It continues the other one without a seam."""
@@ -224,6 +231,7 @@ class _Messages:
 
     def _stay(self, target: Target, first_id: int, low: int, high: int) -> None:
         stay = Stay(
+            target.lane,
             key_of(target.lane, target.base) - first_id,
             first_id + low,
             first_id + high - 1,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 from zlib import crc32
 
 from amqpd.store import Post, ReadDone, Row, StoreFailed
-from amqpd.store.driver import SqlError, Value
+from amqpd.store.driver import Value
 from amqpd.store.packing import POSITION_BITS, TRANSIENT, big_endian, key_of
 from amqpd.store.tables import to_int
 from amqpd.store.writer import Damaged
@@ -108,7 +108,8 @@ class Reader:
         outcome: list[Row] | StoreFailed
         try:
             outcome = self._rows(read)
-        except (SqlError, ValueError) as error:
+        except Exception as error:
+            # Whatever it is, who asked must not wait for ever.
             log.exception("store %s: lane %d cannot be read", self._path, read.lane)
             text = f"store {self._path}: lane {read.lane} cannot be read: {error}"
             outcome = StoreFailed(self._path, text)

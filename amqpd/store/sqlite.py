@@ -73,6 +73,8 @@ class SqliteStore:
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock(self._directory / LOCK)
+        if self._directory.stat().st_mode & 0o077:
+            log.warning("data directory %s: open to others; chmod 700 it", self._directory)
         try:
             return self._open()
         except BaseException:

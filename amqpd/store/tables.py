@@ -148,6 +148,8 @@ class Tables:
                 [large.id, large.checksum, large.header, large.body],
             )
         stays = packed.stays
+        if not all(stay.is_possible for stay in stays):
+            raise ValueError("a lane has used up its positions")
         if len(stays) <= _FEW:
             for s in stays:
                 self._run(

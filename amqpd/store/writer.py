@@ -19,7 +19,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from amqpd.store import Post, StoreFailed, StoreFull, WriteDone
 from amqpd.store.driver import BUSY, FULL, SqlError
@@ -95,7 +95,6 @@ class Writer:
         self._page_size = page_size
         self._wal = WalGauge(path, page_size)
         self._chores: deque[Callable[[], bool]] = deque([self._sweep, self._sweep_transient])
-        self._level: Literal["FULL", "NORMAL", "OFF"] = "FULL" if settings.sync else "OFF"
         #: Messages set aside because they were damaged, since the start.
         self.quarantined = 0
         self._thread = threading.Thread(target=self._run, name="amqpd-store-writer", daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -13,6 +14,7 @@ from amqpd.broker.journal import Mark
 from amqpd.store import LaneState, StoreDamaged, StoreLocked
 from tests.store.batches import Driven, Writing, opened, settle
 from tests.store.inspection import assert_sound, query
+from tests.store.killing import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,6 +185,47 @@ def test_a_batch_is_applied_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
     assert not again.snapshot.clean
     assert again.bodies(1) == [b"a"]
     again.close()
+
+
+def test_a_position_beyond_the_lanes_last_one_is_refused(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1, 2)
+    writing.positions[1] = (1 << 40) - 2
+    assert store.write(writing.batch(writing.append([b"a", b"b"], 1))) == 2
+
+    outcome = store.write(writing.batch(writing.append([b"c"], 1)))
+
+    assert "a lane has used up its positions" in str(outcome)
+    assert store.read(2) == []
+    store.close()
+
+
+@pytest.mark.slow
+def test_opening_a_million_messages_after_a_kill_takes_no_longer_than_opening_none(
+    tmp_path: Path,
+) -> None:
+    program = """
+import os, pathlib, sys
+from tests.store.batches import Writing, opened
+from tests.store.test_sqlite import a_queue
+store, writing = opened(pathlib.Path(sys.argv[1]), sync=False), Writing()
+a_queue(store, writing, 1)
+for _ in range(250):
+    store.write(writing.batch(writing.append([bytes(128)] * 4000, 1)))
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, cwd=ROOT)
+    assert (tmp_path / "amqpd.db-wal").stat().st_size > 64 << 20
+
+    started = time.perf_counter()
+    store = opened(tmp_path)
+    first = store.read(1, max_messages=1000)
+    took_s = time.perf_counter() - started
+
+    assert store.snapshot.lanes[1].messages == 1_000_000
+    assert len(first) == 1000
+    assert took_s < 0.3
+    store.close()
 
 
 def test_bodies_of_every_size_come_back(tmp_path: Path) -> None:
