@@ -245,6 +245,7 @@ class Channel:
             self.tx.roll_back(self)
         if self.confirms is not None:
             self.confirms.drop()
+            self.confirms = None
         self.vhost.requeue(self.unacked.take_all())
 
 

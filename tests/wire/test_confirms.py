@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pamqp import frame
 from pamqp.commands import Basic, Confirm, Queue
+from pamqp.commands import Channel as ChannelClass
 
 from tests.wire.wire import Client, Message, Received, World, published
 
@@ -160,6 +161,13 @@ def test_confirms_do_not_overtake_replies_that_wait(world: World) -> None:
         Confirm.SelectOk,
         Basic.Ack,
     ]
+
+
+def test_a_channel_that_is_closed_confirms_nothing_more(client: Client) -> None:
+    client.say(published(b"1", "q") + frame.marshal(Basic.Ack(9), 1))
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
 
 
 def test_each_channel_counts_for_itself(client: Client) -> None:

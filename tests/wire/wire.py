@@ -244,25 +244,30 @@ class Client:
 
     def hear(self) -> list[Received]:
         """All methods and messages the session has for us, heartbeats left out."""
+        return [received for _, received in self.hear_on()]
+
+    def hear_on(self) -> list[tuple[int, Received]]:
+        """The same, with the channel of each."""
         octets = self.hear_octets()
-        received: list[Received] = []
+        received: list[tuple[int, Received]] = []
         pending: tuple[Command, header.ContentHeader] | None = None
         parts = b""
         while octets:
             size = _HEAD.unpack_from(octets)[2] + 8
-            _, _, value = frame.unmarshal(octets[:size])
+            _, channel, value = frame.unmarshal(octets[:size])
             octets = octets[size:]
             match value:
                 case Basic.Return() | Basic.Deliver() | Basic.GetOk():
                     method = value
                 case Command():
-                    received.append(value)
+                    received.append((channel, value))
                 case header.ContentHeader():
                     pending, parts = (method, value), b""
                 case body.ContentBody():
                     parts += value.value or b""
             if pending is not None and len(parts) == pending[1].body_size:
-                received.append(Message(pending[0], pending[1].properties, parts))
+                message = Message(pending[0], pending[1].properties, parts)
+                received.append((channel, message))
                 pending = None
         return received
 
