@@ -130,12 +130,9 @@ class Publisher:
             channel.tx.publish(Publication(run, target.mandatory, path))
             return
         published = channel.vhost.publish(path, run)
-        if published.crowded is not None:
-            channel.connection.crowding = published.crowded
+        self._look_at(published, run, target.mandatory)
         if channel.confirms is not None:
             channel.confirms.add(published)
-        if target.mandatory and not published.routed:
-            self.give_back(run)
 
     def special(self, target: Target, content: bytes) -> None:
         """One message whose properties have to be looked at.
@@ -167,9 +164,15 @@ class Publisher:
                 expiration_ms=publication.expiration_ms,
                 priority=publication.priority,
             )
-        if publication.mandatory and not published.routed:
-            self.give_back(run)
+        self._look_at(published, run, publication.mandatory)
         return published
+
+    def _look_at(self, published: Published, run: Run, mandatory: bool) -> None:
+        """What the publisher has to hear or heed, before anything is confirmed."""
+        if published.crowded is not None:
+            self._channel.connection.crowding = published.crowded
+        if mandatory and not published.routed:
+            self.give_back(run)
 
     def give_back(self, run: Run) -> None:
         """Return messages that no queue has taken."""

@@ -7,6 +7,7 @@ from pamqp.commands import Basic, Exchange, Queue
 from pamqp.commands import Channel as ChannelClass
 
 from amqpd.amqp.publish import parse_expiration
+from amqpd.broker.queue import CROWD_MESSAGES
 from amqpd.errors import PreconditionFailed
 from tests.wire.wire import Client, Message, World, bodies, published
 
@@ -210,6 +211,23 @@ def test_an_expired_message_is_gone(world: World, client: Client) -> None:
     world.turn()
 
     assert client.get("a") is None
+
+
+@pytest.mark.parametrize("expiration", [None, "60000"])
+def test_a_publisher_hears_of_a_queue_whose_consumer_cannot_be_written_to(
+    world: World, client: Client, expiration: str | None
+) -> None:
+    consumer = world.client()
+    consumer.consume("a", no_ack=True)
+    consumer.session.writable(False)
+    properties = Basic.Properties(expiration=expiration)
+    message = published(b"x", "a", properties=properties)
+    for _ in range(2):
+        client.session.receive_data(message * CROWD_MESSAGES)
+        world.broker.dispatch()
+
+    assert client.session.crowding is not None
+    assert client.session.crowding.name == "a"
 
 
 def test_messages_gathered_before_an_error_are_published(client: Client) -> None:
