@@ -5,7 +5,8 @@ other. Everything else comes here frame by frame: bodies of several frames, chan
 take turns, heartbeats in between, and everything that is out of order.
 
 Promises: what a content needs in memory is bounded by its size, however small its frames
-are; a content that is too large or discarded needs none.
+are; a content that is too large or discarded needs none; all that one connection has begun
+and not ended is bounded too, on however many channels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from amqpd.amqp import frames
-from amqpd.errors import FrameError, UnexpectedFrame
+from amqpd.errors import FrameError, ResourceError, UnexpectedFrame
 from amqpd.properties import BASIC_CLASS
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ MAX_EMPTY_FRAMES: Final = 1000
 #: does not need a hundred times its size.
 SMALL_FRAME: Final = 4096
 DEFAULT_FRAME_MAX: Final = 131_072
+#: One connection may have so many of the largest messages under way at once, and some small
+#: ones wherever the limit for messages is low.
+MAX_UNDER_WAY: Final = 8
+MIN_UNDER_WAY_BYTES: Final = 1024 * 1024
 
 _HEADER: Final = struct.Struct(">HHQ")
 _EXPECTED_METHOD: Final = "expected method frame, got non method frame instead"
@@ -78,41 +83,50 @@ class Assembled(NamedTuple):
 class _Content:
     """A content between its method and its last body frame."""
 
-    __slots__ = ("dropped", "empty_frames", "header_frame", "method_frame", "parts", "remaining")
+    __slots__ = (
+        "dropped",
+        "empty_frames",
+        "has_header",
+        "header_frame",
+        "held_bytes",
+        "method_frame",
+        "parts",
+        "remaining",
+    )
 
     def __init__(self, method_frame: bytes) -> None:
         self.method_frame = method_frame
+        self.has_header = False
         self.header_frame = b""
         self.parts: list[bytes | bytearray] = []
+        self.held_bytes = 0
         self.remaining = 0
         self.empty_frames = 0
         self.dropped = False
 
-    def drop(self) -> None:
-        self.dropped = True
-        self.parts.clear()
-
 
 class Assembly:
-    """The contents under assembly of one connection, by channel."""
+    """The contents under assembly of one connection, by channel.
+
+    `held_bytes` is what they need in memory by now.
+    """
 
     def __init__(self) -> None:
         self.open: dict[int, _Content] = {}
+        self.held_bytes = 0
         self.max_message_bytes = MAX_BODY_BYTES
         self.frame_max = DEFAULT_FRAME_MAX
-
-    def held_bytes(self) -> int:
-        """Octets of bodies that wait for the rest."""
-        return sum(len(part) for content in self.open.values() for part in content.parts)
 
     def begin(self, channel: int, method_frame: bytes) -> None:
         """A basic.publish whose content is to be assembled.
 
         Raises:
             UnexpectedFrame: the channel's last content is not complete.
+            ResourceError: the connection has too much under way.
         """
         self.interrupt(channel)
-        self.open[channel] = _Content(method_frame)
+        content = _Content(method_frame)
+        self._hold(channel, content, len(method_frame))
 
     def interrupt(self, channel: int) -> None:
         """A method came; that is legal if no content is open, or if it was discarded.
@@ -120,15 +134,16 @@ class Assembly:
         Raises:
             UnexpectedFrame: the channel's content is not complete.
         """
-        content = self.open.pop(channel, None)
+        content = self._release(channel)
         if content is not None and not content.dropped:
-            raise UnexpectedFrame(_EXPECTED_BODY if content.header_frame else _EXPECTED_HEADER)
+            raise UnexpectedFrame(_EXPECTED_BODY if content.has_header else _EXPECTED_HEADER)
 
     def discard(self, channel: int) -> None:
         """Throw away what the channel has begun; its further frames are skipped."""
-        content = self.open.get(channel)
+        content = self._release(channel)
         if content is not None:
-            content.drop()
+            self._drop(content)
+            self.open[channel] = content
 
     def header(self, channel: int, payload: bytes) -> Assembled | None:
         """A content header frame.
@@ -136,11 +151,12 @@ class Assembly:
         Raises:
             UnexpectedFrame: no header is due, or not this one.
             FrameError: the body would be larger than any may be.
+            ResourceError: the connection has too much under way.
         """
-        content = self.open.pop(channel, None)
+        content = self._release(channel)
         if content is None:
             raise UnexpectedFrame(_EXPECTED_METHOD)
-        if content.header_frame:
+        if content.has_header:
             raise UnexpectedFrame(_EXPECTED_BODY)
         class_id, weight, size = _HEADER.unpack_from(payload)
         if class_id != BASIC_CLASS:
@@ -154,16 +170,19 @@ class Assembly:
             raise FrameError(
                 f"content body size {size} exceeds maximum allowed size {MAX_BODY_BYTES}"
             )
-        content.header_frame = frames.frame(frames.HEADER, channel, payload)
+        content.has_header = True
         content.remaining = size
-        oversize = 0
         if size > self.max_message_bytes and not content.dropped:
-            content.drop()
-            oversize = size
-        if size:
+            refused = Assembled(content.method_frame, b"", size)
+            self._drop(content)
             self.open[channel] = content
-            return Assembled(content.method_frame, b"", oversize) if oversize else None
-        return self._complete(channel, content)
+            return refused
+        if not content.dropped:
+            content.header_frame = frames.frame(frames.HEADER, channel, payload)
+        if not size:
+            return self._complete(channel, content)
+        self._hold(channel, content, len(content.header_frame))
+        return None
 
     def body(self, channel: int, payload: bytes) -> Assembled | None:
         """A content body frame.
@@ -171,11 +190,12 @@ class Assembly:
         Raises:
             UnexpectedFrame: no body is due, or too many empty frames came.
             FrameError: there is more than the header has declared.
+            ResourceError: the connection has too much under way.
         """
-        content = self.open.pop(channel, None)
+        content = self._release(channel)
         if content is None:
             raise UnexpectedFrame(_EXPECTED_METHOD)
-        if not content.header_frame:
+        if not content.has_header:
             raise UnexpectedFrame(_EXPECTED_HEADER)
         if len(payload) > content.remaining:
             raise FrameError("content body frame exceeds remaining content size")
@@ -186,10 +206,33 @@ class Assembly:
             content.empty_frames += 1
             if content.empty_frames > MAX_EMPTY_FRAMES:
                 raise UnexpectedFrame(f"more than {MAX_EMPTY_FRAMES} empty content body frames")
-        if content.remaining:
-            self.open[channel] = content
-            return None
-        return self._complete(channel, content)
+        if not content.remaining:
+            return self._complete(channel, content)
+        self._hold(channel, content, 0 if content.dropped else len(payload))
+        return None
+
+    def _release(self, channel: int) -> _Content | None:
+        """Take the channel's content out, if there is one; it may be put back."""
+        content = self.open.pop(channel, None)
+        if content is not None:
+            self.held_bytes -= content.held_bytes
+        return content
+
+    def _hold(self, channel: int, content: _Content, more: int) -> None:
+        """Keep a content that has grown."""
+        content.held_bytes += more
+        limit = max(MAX_UNDER_WAY * self.max_message_bytes, MIN_UNDER_WAY_BYTES)
+        if self.held_bytes + content.held_bytes > limit:
+            raise ResourceError(f"incomplete messages on all channels exceed {limit} octets")
+        self.held_bytes += content.held_bytes
+        self.open[channel] = content
+
+    def _drop(self, content: _Content) -> None:
+        content.dropped = True
+        content.held_bytes = 0
+        content.method_frame = b""
+        content.header_frame = b""
+        content.parts.clear()
 
     def _collect(self, content: _Content, payload: bytes) -> None:
         if content.dropped:

@@ -5,7 +5,8 @@ once. While method, header and start of the body frame repeat, a message is one 
 and one slice; traffic that does not repeat switches that off for the rest of the read.
 Deliveries of a run are put together by C loops from a table of their variable octets.
 
-Measured against the source of `codec` run uncompiled: 2 to 5 times as fast.
+Measured against the source of `codec` run uncompiled (tests/bench/codec.py): parsing takes
+a half (properties that differ) to a twelfth (messages that repeat), encoding a half.
 """
 
 from __future__ import annotations

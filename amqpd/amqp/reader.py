@@ -65,7 +65,7 @@ class Reader:
 
     def held_bytes(self) -> int:
         """Octets in memory that wait for others: of frames, and of contents."""
-        return self._held + self.assembly.held_bytes()
+        return self._held + self.assembly.held_bytes
 
     def receive(self, data: bytes) -> bytes:
         """What is to be parsed now: the octets held back and these, or nothing yet.

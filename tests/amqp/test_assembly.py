@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pamqp import commands
 
+from amqpd import fields
 from amqpd.amqp import frames, methods
-from amqpd.errors import FrameError, SessionError, UnexpectedFrame
+from amqpd.errors import FrameError, ResourceError, SessionError, UnexpectedFrame
 from amqpd.properties import Properties, encode_header
 from tests.amqp.recorder import (
     FRAME_MAX,
@@ -91,7 +92,7 @@ def test_a_body_in_tiny_frames_needs_no_more_memory_than_in_large_ones(codec: Co
     header = frames.frame(frames.HEADER, 1, encode_header(Properties(), len(body)))
 
     parser.feed(publish_method("a") + header + frames.frame(frames.BODY, 1, b"\0") * 19_999)
-    assert parser.held_bytes == 19_999
+    assert 19_999 <= parser.held_bytes < 20_100
     parser.feed(frames.frame(frames.BODY, 1, b"\0"))
 
     assert session.bodies(1, "a") == [body]
@@ -128,6 +129,44 @@ def test_a_message_that_is_too_large_is_refused_at_its_header_and_not_kept(
 
     assert session.kinds() == ["publish", "too large", "publish"]
     assert session.bodies(1, "a") == [bytes(100)]
+
+
+@pytest.mark.parametrize("limit", [10, 300_000])
+def test_what_all_channels_have_begun_together_is_bounded(codec: Codec, limit: int) -> None:
+    parser, _ = a_parser(codec, 0)
+    parser.max_message_bytes = limit
+    most = max(8 * limit, 1024 * 1024)
+    begun = b""
+    for channel in range(1, most // 10_000 + 2):
+        head = Properties(headers=fields.table(x="x" * 10_000))
+        message = publish_method("a", channel) + a_content(b"1234", channel, head)
+        begun += message[: cut_all(message)[1].end] + frames.HEARTBEAT_FRAME
+
+    text = f"incomplete messages on all channels exceed {most} octets"
+    with pytest.raises(ResourceError, match=text):
+        parser.feed(begun)
+
+    assert most - 20_000 < parser.held_bytes
+
+
+def test_bodies_of_incomplete_messages_are_bounded(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+    parser.max_message_bytes = 200_000
+    parts = cut_all(a_publish("a", bytes(200_000)))[:-1]
+    begun = [
+        b"".join(frames.frame(part.kind, channel, part.payload) for part in parts)
+        for channel in range(1, 11)
+    ]
+    parser.feed(b"".join(begun[:8]))
+    held = parser.held_bytes
+
+    parser.discard(1)
+    assert parser.held_bytes < held - 190_000
+    parser.feed(begun[8])
+    with pytest.raises(ResourceError, match="exceed 1600000 octets"):
+        parser.feed(begun[9])
+
+    assert session.log == []
 
 
 def test_a_discarded_content_is_skipped_to_its_end(codec: Codec) -> None:
