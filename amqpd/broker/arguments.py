@@ -53,6 +53,8 @@ MAX_TTL_MS: Final = 315_360_000_000
 MAX_PRIORITY: Final = 255
 MAX_SEGMENT_BYTES: Final = 3_000_000_000
 NAME_PREFIX_BYTES: Final = 64
+#: A routing key is a short string on the wire.
+ROUTING_KEY_BYTES: Final = 255
 DEFAULT_NAME_PREFIX: Final = "amq.gen"
 #: How often a message of a quorum queue may fail before it is poison.
 QUORUM_DELIVERY_LIMIT: Final = 20
@@ -157,7 +159,10 @@ def _a_queue_type(value: Field, arguments: Table) -> str | None:
 def _a_dead_letter_key(value: Field, arguments: Table) -> str | None:
     if not is_text(value):
         return unacceptable(value)
-    return None if DEAD_LETTER_EXCHANGE in arguments else "routing_key_but_no_dlx_defined"
+    if DEAD_LETTER_EXCHANGE not in arguments:
+        return "routing_key_but_no_dlx_defined"
+    # RabbitMQ takes a longer one, and then fails with every message that dies.
+    return "max_length_exceeded" if len(str(value.value).encode()) > ROUTING_KEY_BYTES else None
 
 
 def _a_retry_type(value: Field, arguments: Table) -> str | None:

@@ -21,6 +21,8 @@ REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
+#: What the count of deaths, an integer of 64 bits, holds.
+COUNT_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def bury(
     if death is None:
         death = _new_death(properties, exchange, keys, queue, reason, now_ms)
     else:
-        death["count"] = Field("l", _number(death.get("count")) + 1)
+        # Clients may have written anything into it.
+        death["count"] = Field("l", min(_number(death.get("count")) + 1, COUNT_MAX))
     deaths.insert(0, death)
     headers["x-death"] = Field("A", [Field("F", one) for one in deaths])
     for name, value in (("reason", reason), ("queue", queue), ("exchange", exchange)):
@@ -81,7 +84,8 @@ def carbon_copies(headers: Table, name: str = "CC") -> list[str]:
     field = headers.get(name)
     if field is None or not isinstance(field.value, list):
         return []
-    return [_text(one) for one in field.value if isinstance(one, Field)]
+    keys = [one.value for one in field.value if isinstance(one, Field)]
+    return [key for key in keys if isinstance(key, str)]
 
 
 def _new_death(
@@ -127,4 +131,6 @@ def _text(field: Field | None) -> str:
 
 
 def _number(field: Field | None) -> int:
-    return field.value if field is not None and isinstance(field.value, int) else 0
+    if field is None or not isinstance(field.value, int) or isinstance(field.value, bool):
+        return 0
+    return field.value

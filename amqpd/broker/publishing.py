@@ -124,14 +124,15 @@ class Publishing:
         """Put a run into all queues of a path; -1 = its messages do not have that property."""
         if not path.queues:
             return UNROUTED
-        refused = False
+        queues: Sequence[Queue] = path.queues
+        if path.each:
+            queues = self._admitting(queues, run)
+        refused = len(queues) < len(path.queues)
         stored: list[tuple[Queue, Lane]] = []
         loose: list[tuple[Queue, Lane]] = []
-        for queue in path.queues:
-            if queue.refuses():
-                refused = True
-                self._refuse(queue, run)
-                continue
+        for queue in queues:
+            if queue.deleted:
+                continue  # since it was routed: what a transaction publishes waits
             lane = queue.level(priority)
             (stored if queue.stores(run, lane) else loose).append((queue, lane))
         if loose:
@@ -163,6 +164,16 @@ class Publishing:
         if run.persistent and durable:
             return Published(entry, entry.number)
         return TRANSIENT
+
+    def _admitting(self, queues: Sequence[Queue], run: Run) -> Sequence[Queue]:
+        """The queues that have room; what becomes of the run in the others is seen to.
+
+        Before it goes anywhere: as a dead letter it may go into one of these queues, too.
+        """
+        refusing = [queue for queue in queues if queue.refuses() and not queue.deleted]
+        for queue in refusing:
+            self._refuse(queue, run)
+        return [queue for queue in queues if queue not in refusing]
 
     def _refuse(self, queue: Queue, run: Run) -> None:
         if queue.arguments.overflow is Overflow.REJECT_PUBLISH_DLX:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amqpd.broker.broker import Broker
-from amqpd.broker.content import body
+from amqpd.broker.content import body, header_payload
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
-from amqpd.broker.delivery import Lane, Run, Stretch, Unacked
+from amqpd.broker.delivery import Lane, Run, Stretch, Target, Unacked
 from amqpd.broker.limits import Limits
 from amqpd.broker.names import join
 from amqpd.broker.publishing import a_run
@@ -67,11 +67,22 @@ class FakeConsumer:
 
 
 class Store:
-    """Keeps what the journal hands over, and gives it back as rows."""
+    """Keeps what the journal hands over, and gives it back as rows.
+
+    While `is_slow` it answers nothing before `answer()`.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[int, Row]] = {}
         self.asked = 0
+        self.is_slow = False
+        self._answers: list[Callable[[], None]] = []
+
+    def answer(self) -> None:
+        """Answer what was asked."""
+        answers, self._answers = self._answers, []
+        for answer in answers:
+            answer()
 
     def read(
         self,
@@ -89,7 +100,10 @@ class Store:
             if from_position <= position < upto_position
         ]
         upto = found[max_messages][0] if len(found) > max_messages else upto_position
-        done(found[:max_messages], upto)
+        if self.is_slow:
+            self._answers.append(lambda: done(found[:max_messages], upto))
+        else:
+            done(found[:max_messages], upto)
 
 
 class Model:
@@ -153,6 +167,10 @@ class Model:
             )
         return result
 
+    def a_run(self, one: bytes, *, key: str = "q", mode: int = 2) -> Run:
+        """A run of one message that nobody has routed."""
+        return a_run(join("", key), Properties(delivery_mode=mode), one)
+
     def publish_run(self, *bodies: bytes, key: str = "q", mode: int = 2) -> Published:
         """Publish messages as one run."""
         runs = [a_run(join("", key), Properties(delivery_mode=mode), one) for one in bodies]
@@ -172,13 +190,16 @@ class Model:
                     rows = self.store.rows.setdefault(int(target.lane), {})
                     for index in range(target.lo, target.hi):
                         if target.dead is None or not target.dead[index]:
-                            rows[target.base + index] = _row(run, index, target.base)
+                            rows[target.base + index] = _row(target, run, index)
             for settle in batch.settles:
                 for position in range(settle.lo, settle.hi):
                     del self.store.rows[int(settle.lane)][position]
             for purge in batch.purges:
                 for position in range(purge.low, purge.high):
                     self.store.rows.get(purge.lane, {}).pop(position, None)
+            for drop in batch.drops:
+                for lane in drop.lanes:
+                    self.store.rows.pop(int(lane), None)
             self.broker.journal.committed(batch)
             self.broker.dispatch()
 
@@ -188,16 +209,14 @@ class Model:
         self.broker.dispatch()
 
 
-def _row(run: Run, index: int, base: int) -> Row:
-    from amqpd.broker.content import header_payload
-
+def _row(target: Target, run: Run, index: int) -> Row:
     content = run.contents[index]
     return (
-        base + index,
+        target.base + index,
         run.first_id + index,
-        0,
+        target.deadline_ms,
         run.shared,
-        not run.persistent,
+        target.transient,
         run.names_of(index),
         header_payload(content),
         body(content),

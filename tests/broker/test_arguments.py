@@ -587,3 +587,17 @@ def test_inequivalent_exchanges_are_refused(
     assert refused.value.explanation == (
         f"inequivalent arg '{name}' for exchange 'x' in vhost 'v': {difference}"
     )
+
+
+@pytest.mark.parametrize(("key", "fits"), [("ä" * 127, True), ("ä" * 128, False)])
+def test_a_dead_letter_routing_key_must_fit_into_a_message(key: str, fits: bool) -> None:
+    arguments = {
+        "x-dead-letter-exchange": Field("S", ""),
+        "x-dead-letter-routing-key": Field("S", key),
+    }
+
+    if fits:
+        assert parse_queue("/", "q", arguments).dead_letter_routing_key == key
+    else:
+        with pytest.raises(PreconditionFailed, match="max_length_exceeded"):
+            parse_queue("/", "q", arguments)

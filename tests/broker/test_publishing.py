@@ -1,0 +1,397 @@
+"""Publishing: from an exchange to queues, in memory and through the journal, and to the dead."""
+
+from __future__ import annotations
+
+import pytest
+
+from amqpd.broker.arguments import Overflow
+from amqpd.broker.content import body, header_payload
+from amqpd.broker.definitions import DeleteTopicPermission, PutPermission, PutTopicPermission
+from amqpd.broker.publishing import Path
+from amqpd.broker.queue import CROWD_MESSAGES
+from amqpd.errors import AccessRefused, NotFound
+from amqpd.fields import Field, Table, plain_table, wrap
+from amqpd.properties import Properties, decode_header
+from tests.broker.model import FakeConsumer, Model, a_table
+
+DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+def declare_exchange(
+    model: Model, name: str, kind: str, *, internal: bool = False, arguments: Table | None = None
+) -> None:
+    model.vhost.declare_exchange(
+        model.access,
+        name,
+        kind,
+        passive=False,
+        durable=True,
+        auto_delete=False,
+        internal=internal,
+        arguments=arguments or {},
+    )
+
+
+def bodies(model: Model, name: str) -> list[bytes]:
+    """What a queue has in memory."""
+    return [
+        body(content)
+        for lane in model.vhost.queues[name].lanes
+        for piece in lane.stretches()
+        for content in piece.run.contents[piece.lo : piece.hi]
+    ]
+
+
+def headers(model: Model, name: str) -> dict[str, object]:
+    """The headers of a queue's first message."""
+    head = model.vhost.queues[name].lanes[0].head()
+    assert head is not None
+    properties = decode_header(header_payload(head.run.contents[head.lo]))[2]
+    assert properties.headers is not None
+    return dict(plain_table(properties.headers))
+
+
+# -- finding the way ---------------------------------------------------------------------
+
+
+def test_a_path_holds_the_queues_that_are_there(model: Model) -> None:
+    queue = model.queue("there")
+
+    assert model.vhost.resolve(model.access, "", "there") == Path((queue,))
+    assert model.vhost.resolve(model.access, "", "gone") == Path()
+
+
+def test_nobody_publishes_to_what_does_not_exist(model: Model) -> None:
+    with pytest.raises(NotFound, match="no exchange 'x' in vhost '/'"):
+        model.vhost.resolve(model.access, "x", "key")
+
+
+def test_nobody_publishes_to_an_internal_exchange(model: Model) -> None:
+    declare_exchange(model, "x", "fanout", internal=True)
+
+    with pytest.raises(AccessRefused, match="cannot publish to internal exchange 'x' in vhost '/'"):
+        model.vhost.resolve(model.access, "x", "key")
+
+
+def test_publishing_needs_the_right_to_write(model: Model) -> None:
+    model.broker.change(PutPermission("u", "/", "", "^mine$", ""))
+
+    with pytest.raises(AccessRefused):
+        model.vhost.resolve(model.access, "amq.fanout", "key")
+
+
+def test_topic_rights_are_asked_for_every_key(model: Model) -> None:
+    model.broker.change(PutTopicPermission("u", "/", "amq.topic", "^mine", ".*"))
+
+    model.vhost.route(model.access, "amq.topic", ["mine.a"], Properties())
+    with pytest.raises(AccessRefused):
+        model.vhost.route(model.access, "amq.topic", ["mine.a", "yours"], Properties())
+    model.broker.change(DeleteTopicPermission("u", "/"))
+    model.vhost.route(model.access, "amq.topic", ["mine.a", "yours"], Properties())
+
+
+def test_where_headers_decide_messages_go_one_by_one(model: Model) -> None:
+    queue = model.queue()
+    arguments = a_table({"x-match": "all", "kind": "good"})
+    model.vhost.bind(model.access, "amq.headers", "q", "queue", "", arguments, model)
+
+    assert model.vhost.resolve(model.access, "amq.headers", "").each
+    for kind, queues in (("good", (queue,)), ("bad", ())):
+        properties = Properties(headers=a_table({"kind": kind}))
+        assert model.vhost.route(model.access, "amq.headers", [""], properties).queues == queues
+
+
+@pytest.mark.parametrize(
+    ("arguments", "each", "wants_priority"),
+    [
+        ({}, False, False),
+        ({"x-max-priority": 3}, False, True),
+        ({"x-max-length": 3}, False, False),
+        ({"x-max-length": 3, "x-overflow": "reject-publish"}, True, False),
+        ({"x-max-length-bytes": 3, "x-overflow": "reject-publish-dlx"}, True, False),
+    ],
+)
+def test_a_path_tells_what_its_queues_need(
+    model: Model, arguments: dict[str, object], each: bool, wants_priority: bool
+) -> None:
+    model.queue(arguments=arguments)
+
+    path = model.vhost.resolve(model.access, "", "q")
+
+    assert (path.each, path.wants_priority) == (each, wants_priority)
+
+
+# -- going it ----------------------------------------------------------------------------
+
+
+def test_a_message_without_a_queue_is_not_routed(model: Model) -> None:
+    assert not model.publish(b"a", key="nobody").routed
+
+
+def test_only_persistent_messages_of_durable_queues_wait_for_the_disk(model: Model) -> None:
+    model.queue("durable")
+    model.queue("transient", durable=False)
+
+    assert model.publish(b"a", key="durable", mode=2).number == model.broker.journal.last
+    for key, mode in (("durable", 1), ("transient", 2), ("transient", 1)):
+        published = model.publish(b"a", key=key, mode=mode)
+        assert (published.number, published.entry, published.routed) == (0, None, True)
+
+
+def test_a_message_that_only_spills_is_confirmed_at_once(model: Model) -> None:
+    model.queue(durable=False).lanes[0].window = 1
+    model.publish(b"a")
+
+    assert model.publish(b"b").number == 0
+    assert model.vhost.queues["q"].lanes[0].stored == 1
+
+
+def test_a_run_is_in_durable_paged_and_transient_queues_alike(model: Model) -> None:
+    for name, durable in (("durable", True), ("paged", False), ("loose", False)):
+        model.queue(name, durable=durable)
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+    model.vhost.queues["paged"].lanes[0].window = 1
+    model.publish(b"a", key="paged", mode=1)
+
+    published = model.publish(b"x", exchange="amq.fanout")
+
+    entry = published.entry
+    assert entry is not None
+    assert [target.transient for target in entry.targets] == [False, True]
+    assert bodies(model, "durable") == bodies(model, "loose") == [b"x"]
+    assert model.vhost.queues["loose"].lanes[0].stored == 0
+    model.commit()
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer, "paged")
+    model.turn()
+    model.commit()
+    assert consumer.bodies == [b"a", b"x"]
+
+
+def test_a_queue_that_went_away_since_it_was_routed_gets_nothing(model: Model) -> None:
+    for name in ("gone", "there"):
+        model.queue(name)
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+    path = model.vhost.resolve(model.access, "amq.fanout", "")
+    model.vhost.delete_queue(model.access, "gone", if_unused=False, if_empty=False, owner=model)
+    model.commit()
+
+    for index in range(2):
+        run = model.a_run(b"%d" % index)
+        assert model.vhost.publish(path, run).routed
+
+    model.commit()
+    assert bodies(model, "there") == [b"0", b"1"]
+    assert [lane for lane, rows in model.store.rows.items() if rows] == [
+        model.vhost.queues["there"].lanes[0].id
+    ]
+
+
+def test_a_message_for_queues_that_all_went_away_is_confirmed_at_once(model: Model) -> None:
+    model.queue()
+    path = model.vhost.resolve(model.access, "", "q")
+    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
+
+    published = model.vhost.publish(path, model.a_run(b"a"))
+
+    assert (published.number, published.entry) == (0, None)
+
+
+def test_a_queue_that_is_too_long_for_its_consumers_is_told(model: Model) -> None:
+    queue = model.queue(durable=False)
+    consumer = FakeConsumer(credit=0)
+    consumer.is_slow = True
+    model.consume(consumer)
+
+    crowded = model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1).crowded
+
+    assert crowded is queue
+
+
+def test_a_full_queue_that_went_away_refuses_nothing(model: Model) -> None:
+    model.queue(arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    model.publish(b"a")
+    path = model.vhost.resolve(model.access, "", "q")
+    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
+
+    assert not model.vhost.publish(path, model.a_run(b"b")).refused
+
+
+def test_what_one_queue_refuses_the_others_take(model: Model) -> None:
+    model.queue("full", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    model.queue("free")
+    for name in ("full", "free"):
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+
+    published = model.publish(b"a", exchange="amq.fanout")
+
+    assert published.refused
+    assert published.entry is not None
+    assert bodies(model, "free") == [b"a"]
+    assert model.vhost.publishing.dropped == {"rejected_publish": 1}
+
+
+def test_what_a_queue_refuses_may_be_a_dead_letter(model: Model) -> None:
+    model.queue("dead")
+    model.queue(
+        arguments={"x-max-length": 0, "x-overflow": str(Overflow.REJECT_PUBLISH_DLX), **DEAD}
+    )
+
+    published = model.publish(b"a")
+
+    assert published.refused
+    assert bodies(model, "dead") == [b"a"]
+    assert headers(model, "dead")["x-first-death-reason"] == "maxlen"
+
+
+def test_a_refused_message_that_dies_into_a_queue_of_the_same_path_is_in_it_twice(
+    model: Model,
+) -> None:
+    queue = model.queue("dead", durable=False)
+    queue.lanes[0].window = 1
+    full = {"x-max-length": 0, "x-overflow": "reject-publish-dlx", **DEAD}
+    model.queue("full", durable=False, arguments=full)
+    for name in ("dead", "full"):
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+
+    model.publish(b"a", exchange="amq.fanout", mode=1)
+
+    model.commit()
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer, "dead")
+    model.turn()
+    model.commit()
+    assert consumer.bodies == [b"a", b"a"]
+    assert queue.ready == 0
+
+
+# -- the dead ----------------------------------------------------------------------------
+
+
+def reject(model: Model, *messages: bytes) -> None:
+    """Publish, deliver and reject."""
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.publish_run(*messages)
+    model.turn()
+    model.vhost.discard(consumer.take())
+
+
+def test_dead_letters_without_an_exchange_are_counted(model: Model) -> None:
+    model.queue()
+
+    reject(model, b"a", b"b")
+
+    assert model.vhost.publishing.dropped == {"rejected": 2}
+    model.commit()
+    assert model.store.rows.get(int(model.vhost.queues["q"].lanes[0].id), {}) == {}
+
+
+def test_dead_letters_for_an_exchange_that_is_not_there_are_counted(model: Model) -> None:
+    model.queue(arguments={"x-dead-letter-exchange": "nowhere"})
+
+    reject(model, b"a")
+
+    assert model.vhost.publishing.dropped == {"rejected": 1}
+    assert model.vhost.publishing.buried == {}
+
+
+def test_dead_letters_for_a_queue_that_is_not_there_are_counted(model: Model) -> None:
+    model.queue(arguments=DEAD)
+
+    reject(model, b"a")
+
+    assert model.vhost.publishing.dropped == {"rejected": 1}
+
+
+def test_dead_letters_keep_their_keys_where_the_queue_has_no_other(model: Model) -> None:
+    model.queue("dead")
+    model.queue(arguments={"x-dead-letter-exchange": "amq.direct"})
+    model.vhost.bind(model.access, "amq.direct", "dead", "queue", "q", {}, model)
+
+    reject(model, b"a", b"b")
+
+    assert bodies(model, "dead") == [b"a", b"b"]
+    head = model.vhost.queues["dead"].lanes[0].head()
+    assert head is not None
+    assert head.run.names == b"\x0aamq.direct\x01q"
+
+
+def test_dead_letters_keep_their_priority(model: Model) -> None:
+    model.queue("dead", arguments={"x-max-priority": 5})
+    model.queue(arguments=DEAD)
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    for one, priority in ((b"a", 1), (b"b", 4)):
+        model.publish(one, priority=priority)
+    model.turn()
+
+    model.vhost.discard(consumer.take())
+
+    assert [lane.ready for lane in model.vhost.queues["dead"].lanes] == [0, 1, 0, 0, 1, 0]
+
+
+def test_a_dead_letter_that_expires_in_a_circle_is_dropped(model: Model) -> None:
+    around = {"x-message-ttl": 10, "x-dead-letter-exchange": ""}
+    model.queue("a", arguments={**around, "x-dead-letter-routing-key": "b"})
+    model.queue("b", arguments={**around, "x-dead-letter-routing-key": "a"})
+    model.publish(b"x", key="a")
+
+    for _ in range(5):
+        model.turn(11)
+
+    assert model.vhost.queues["a"].ready == model.vhost.queues["b"].ready == 0
+    assert model.vhost.publishing.buried == {"expired": 1}
+    assert model.vhost.publishing.dropped == {"expired": 1}
+
+
+def test_a_dead_letter_that_was_rejected_may_go_in_a_circle(model: Model) -> None:
+    model.queue(arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "q"})
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.publish(b"a")
+    model.turn()
+
+    model.vhost.discard(consumer.take())
+    model.turn()
+    model.vhost.discard(consumer.take())
+    model.turn()
+
+    assert consumer.bodies == [b"a", b"a", b"a"]
+
+
+def test_short_queues_that_push_each_other_out_come_to_an_end(model: Model) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        model.queue(
+            name,
+            arguments={
+                "x-max-length": 2,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": other,
+            },
+        )
+
+    for index in range(20):
+        model.publish(b"%d" % index, key="a")
+
+    assert bodies(model, "a") == [b"18", b"19"]
+    assert model.vhost.queues["b"].ready == 2
+
+
+def test_a_death_that_a_client_made_up_stops_nothing(model: Model) -> None:
+    model.queue("dead")
+    model.queue(arguments={"x-max-length": 0, **DEAD})
+    death: Table = {
+        "queue": wrap("q"),
+        "reason": wrap("maxlen"),
+        "count": Field("l", 2**63 - 1),
+    }
+
+    model.publish(b"a", headers={"x-death": Field("A", [Field("F", death)])})
+
+    assert bodies(model, "dead") == [b"a"]
