@@ -169,7 +169,7 @@ class Connection:
         self._now_ms = now_ms
         if self._close_at_ms and now_ms >= self._close_at_ms:
             if self.phase not in ENDING:
-                logger.warning("connection %s: handshake timed out", self.peer)
+                logger.warning("closing AMQP connection (%s): handshake timeout", self.peer)
             self._end()
             return
         heartbeat = self._heartbeat
@@ -179,7 +179,11 @@ class Connection:
         if self._blocked or self.reading_paused:
             heartbeat.received = True
         if heartbeat.is_missed(now_ms):
-            logger.warning("connection %s: no heartbeat from the client", self.peer)
+            logger.warning(
+                "closing AMQP connection (%s): missed heartbeats from client, timeout: %ds",
+                self.peer,
+                heartbeat.interval_ms // 1000,
+            )
             self._end()
         elif heartbeat.is_due(now_ms) and self.phase not in ENDING:
             self.output.raw(frames.HEARTBEAT_FRAME)
@@ -218,7 +222,11 @@ class Connection:
     def connection_lost(self, reason: str) -> None:
         """The socket is gone."""
         if self.phase is not Phase.CLOSED:
-            logger.info("connection %s: lost: %s", self.peer, reason)
+            logger.warning(
+                "closing AMQP connection (%s): client unexpectedly closed TCP connection%s",
+                self.peer,
+                reason and f" ({reason})",
+            )
         self._release()
         self._end()
         for replies in self._replies.values():
@@ -394,7 +402,15 @@ class Connection:
             return
         channel = self.channels.get(number)
         if isinstance(error, ChannelError) and channel is not None:
-            logger.warning("connection %s, channel %d: %s", self.peer, number, error.reply_text)
+            logger.warning(
+                "Channel error on connection %s, channel %d: "
+                "operation %s caused a channel exception %s: %s",
+                self.peer,
+                number,
+                methods.name(*where),
+                error.reply_code.name.lower(),
+                error.explanation,
+            )
             channel.fail(error, *where)
             self._incoming.discard(number)
             return

@@ -164,7 +164,7 @@ def open_vhost(connection: Connection, method: ConnectionClass.Open) -> None:
     connection.output.send(make(ConnectionClass.OpenOk, known_hosts=""), 0)
     connection.phase = Phase.RUNNING
     logger.info(
-        "connection %s: user '%s' entered vhost '%s'",
+        "connection %s: user '%s' authenticated and granted access to vhost '%s'",
         connection.peer,
         connection.login.user,
         method.virtual_host,

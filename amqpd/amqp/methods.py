@@ -55,6 +55,12 @@ def index_of(payload: bytes) -> tuple[int, int]:
     return (payload[0] << 8 | payload[1], payload[2] << 8 | payload[3])
 
 
+def name(class_id: int, method_id: int) -> str:
+    """A method's name as the specification writes it, `basic.publish`; `none` for no method."""
+    command = _CLASSES.get(class_id << 16 | method_id)
+    return "none" if command is None else command.name.lower()
+
+
 def decode(payload: bytes) -> Command:
     """The command in the payload of a method frame.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import platform
 import sys
 import time
@@ -31,20 +32,24 @@ def start(file: Path | None, **options: object) -> None:
     loaded = load(file, options)
     # Only now: a wrong setting is told in milliseconds.
     from amqpd.server.logs import Logs
-    from amqpd.server.process import StartError
+    from amqpd.server.process import Exit, StartError
 
     log = loaded.settings.log
     with Logs(log.level, log.format):
         try:
-            code = _serve(loaded, file, started_s)
+            code: int = _serve(loaded, file, started_s)
         except StartError as error:
             fail(str(error), error.code)
+        except KeyboardInterrupt:
+            # Before the broker listens to signals: there is nothing to stop yet.
+            code = Exit.OK
+        except Exception:
+            logging.getLogger("amqpd.server").exception("internal error")
+            code = Exit.SOFTWARE
     raise SystemExit(code)
 
 
 def _serve(loaded: Config, file: Path | None, started_s: float) -> int:
-    import logging
-
     # Nothing that is made while starting is garbage.
     gc.disable()
     from amqpd.server.app import BrokerServer

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import secrets
 import time
@@ -25,7 +26,6 @@ from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.exchange import Exchange, standard_types
 from amqpd.broker.limits import Limits
 from amqpd.clock import SteadyClock
-from amqpd.errors import InternalError
 from amqpd.server import process, tls
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
@@ -54,6 +54,8 @@ LOG = logging.getLogger("amqpd.server")
 
 #: Time comes into the broker and the sessions in steps of this.
 TICK_S: Final = 0.1
+#: Between two full collections of garbage, at least.
+COLLECT_S: Final = 60.0
 #: How long clients have to answer our close, and the journal to reach the disk; below 10 s
 #: together, because that is what a supervisor waits.
 GOODBYE_S: Final = 3.0
@@ -119,6 +121,8 @@ class BrokerServer:
         """
         loop = asyncio.get_running_loop()
         store, snapshot = self._open_store(loop)
+        # What a killed broker left says nothing about this one.
+        RunFile(self.directory).remove()
         try:
             await self._serve(loop, store, snapshot)
         finally:
@@ -161,6 +165,7 @@ class BrokerServer:
                     background = [
                         tasks.create_task(self._ticking()),
                         tasks.create_task(self._watching()),
+                        tasks.create_task(self._collecting()),
                         tasks.create_task(self._start_http(*api)),
                     ]
                     await self._stop.wait()
@@ -173,7 +178,7 @@ class BrokerServer:
 
     def _open_store(self, loop: asyncio.AbstractEventLoop) -> tuple[Store, Snapshot]:
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StartError(
                 f"data directory '{self.directory}': {error.strerror}", Exit.CONFIG
@@ -312,10 +317,13 @@ class BrokerServer:
     async def _start_http(self, api: list[socket.socket], metrics: list[socket.socket]) -> None:
         if not (api or metrics):
             return
-        module = await asyncio.to_thread(_import_http)
-        server: HttpServer = module(self.figures, lambda: self._ready, self.logins.check_password)
-        await server.start(api, metrics)
-        self._http = server
+        try:
+            made = await asyncio.to_thread(_import_http)
+            self._http = made(self.figures, lambda: self._ready, self.logins.check_password)
+            await self._http.start(api, metrics)
+        except Exception:
+            # Messages are worth more than their statistics.
+            LOG.exception("HTTP is not served; the broker goes on")
 
     # -- stop ----------------------------------------------------------------------------
 
@@ -328,7 +336,7 @@ class BrokerServer:
             await self._farewell()
             await self._flush(store)
         else:
-            self.connections.close(InternalError("the store failed"))
+            self.connections.fail()
             await self.connections.shut_down(LAST_WORDS_S)
         for task in background:
             task.cancel()
@@ -405,14 +413,31 @@ class BrokerServer:
     async def _ticking(self) -> None:
         revision = self.broker.permissions.revision
         while True:
-            now_ms = self._clock.now_ms()
-            self.broker.tick(now_ms)
-            self.connections.tick(now_ms)
-            if self.broker.permissions.revision != revision:
-                revision = self.broker.permissions.revision
-                self.connections.access_changed()
+            try:
+                self._tick()
+                if self.broker.permissions.revision != revision:
+                    revision = self.broker.permissions.revision
+                    self.connections.access_changed()
+            except Exception:
+                LOG.exception("tick failed; the broker goes on")
             self.turn.wake()
             await asyncio.sleep(TICK_S)
+
+    def _tick(self) -> None:
+        now_ms = self._clock.now_ms()
+        self.broker.tick(now_ms)
+        self.connections.tick(now_ms)
+        self.commits.watch()
+
+    async def _collecting(self) -> None:
+        """Collect cycles of garbage now and then, when nothing else is going on."""
+        while True:
+            await asyncio.sleep(COLLECT_S)
+            turns = -1
+            while turns != self.turn.busy_turns:
+                turns = self.turn.busy_turns
+                await asyncio.sleep(TICK_S)
+            gc.collect()
 
     # -- resources and failures ----------------------------------------------------------
 

@@ -27,6 +27,8 @@ LOG = logging.getLogger("amqpd.store")
 COMPANY_S: Final = 0.010
 #: Between two attempts on a full disk.
 FULL_RETRY_S: Final = 1.0
+#: A commit that takes longer is worth a line in the log.
+SLOW_S: Final = 5.0
 #: Publishers are not read while this much is not on disk yet, and again below the half.
 CONGESTED_BYTES: Final = 32 << 20
 
@@ -62,6 +64,8 @@ class Commits:
         self._failed = failed
         self._later: asyncio.TimerHandle | None = None
         self._company_over = False
+        self._since_s = 0.0
+        self._said = False
         self._idle: asyncio.Future[None] | None = None
 
     @property
@@ -73,6 +77,12 @@ class Commits:
     def relieved(self) -> bool:
         """Publishers may be read again."""
         return self._journal.pending_bytes < CONGESTED_BYTES // 2
+
+    def watch(self) -> None:
+        """Say so when a commit takes as long as a disk that hangs; once for each."""
+        if self.busy and not self._said and self._loop.time() - self._since_s > SLOW_S:
+            self._said = True
+            LOG.warning("store: a commit has taken %.0f s and is not done yet", SLOW_S)
 
     def push(self) -> None:  # hot: S2
         """Give the store what is new, unless it is busy."""
@@ -139,6 +149,8 @@ class Commits:
             self._later.cancel()
             self._later = None
         self.busy = True
+        self._said = False
+        self._since_s = self._loop.time()
 
         def done(outcome: int | StoreFull | StoreFailed) -> None:
             self._done(batch, outcome)

@@ -6,8 +6,6 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from amqpd.errors import AmqpError, ConnectionForced
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
 #: Each connection looks at the time once in so many ticks.
 TICK_SHARES: Final = 5
-#: RabbitMQ's words.
-SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
 
 
 class Connections:
@@ -110,16 +106,17 @@ class Connections:
 
     async def shut_down(self, patience_s: float) -> None:
         """Ask all clients to go, and cut off those that have not gone in time."""
-        self.close(ConnectionForced(SHUTDOWN))
+        for transport in list(self._open):
+            transport.shut_down()
         await self._wait(patience_s)
         for transport in list(self._open):
             transport.abort()
         await self._wait(1.0)
 
-    def close(self, error: AmqpError) -> None:
-        """Close all connections with this error."""
+    def fail(self) -> None:
+        """Close all connections with 541."""
         for transport in list(self._open):
-            transport.close(error)
+            transport.fail()
 
     async def _wait(self, patience_s: float) -> None:
         if not self._open:

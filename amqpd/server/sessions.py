@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import secrets
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from amqpd.clock import Clock
     from amqpd.config import Settings
     from amqpd.server.transport import Transport
+
+
+LOG = logging.getLogger("amqpd.connection")
 
 
 class Sessions:
@@ -39,9 +43,11 @@ class Sessions:
 
     def make(self, transport: Transport) -> Connection:
         """A session for a connection that stands."""
+        peer = self._peer(transport)
+        LOG.info("accepting AMQP connection %s", peer)
         return Connection(
             self._environment,
-            self._peer(transport),
+            peer,
             lambda _: transport.touch(),
             self._clock.now_ms(),
         )

@@ -15,8 +15,6 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from amqpd.errors import AmqpError, InternalError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
 
@@ -70,8 +68,11 @@ class Session(Protocol):
     def access_changed(self) -> None:
         """Users or permissions have changed."""
 
-    def close(self, error: AmqpError) -> None:
-        """Close the connection from our side."""
+    def fail(self) -> None:
+        """Our own code has failed, or the store has: close the connection with 541."""
+
+    def shut_down(self) -> None:
+        """The broker stops: close the connection with 320."""
 
     def connection_lost(self, reason: str) -> None:
         """The socket is gone."""
@@ -207,10 +208,16 @@ class Transport(asyncio.BufferedProtocol):
         if self.session.closing:
             self.touch()
 
-    def close(self, error: AmqpError) -> None:
-        """Close the connection from our side."""
+    def fail(self) -> None:
+        """The store has failed."""
         if not self._is_ending:
-            self.session.close(error)
+            self.session.fail()
+            self.touch()
+
+    def shut_down(self) -> None:
+        """The broker stops."""
+        if not self._is_ending:
+            self.session.shut_down()
             self.touch()
 
     def abort(self) -> None:
@@ -223,7 +230,7 @@ class Transport(asyncio.BufferedProtocol):
     def _fail(self) -> None:
         LOG.exception("connection %s: closed because of an error in the broker", self)
         try:
-            self.session.close(InternalError("internal error"))
+            self.session.fail()
         except Exception:
             LOG.exception("connection %s: cannot even be closed", self)
             self.abort()

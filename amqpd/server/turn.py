@@ -45,6 +45,8 @@ class Turn:
         self._journal = journal
         self._touched: list[Writer] = []
         self._is_scheduled = False
+        #: Turns in which something was written: whoever wants a quiet moment looks at it.
+        self.busy_turns = 0
 
     def touch(self, writer: Writer) -> None:
         """The connection has something to write; it calls this once until it is written."""
@@ -65,6 +67,8 @@ class Turn:
         except Exception:
             LOG.exception("dispatch failed; the broker goes on")
         touched, self._touched = self._touched, []
+        if touched:
+            self.busy_turns += 1
         for writer in touched:
             try:
                 writer.flush()

@@ -196,3 +196,9 @@ def test_names_are_two_short_strings() -> None:
 
 def test_a_method_frame_has_the_channel() -> None:
     assert frames.cut(methods.encode(commands.Channel.CloseOk(), 500), 0).channel == 500
+
+
+def test_a_method_is_called_as_the_specification_writes_it() -> None:
+    assert methods.name(60, 40) == "basic.publish"
+    assert methods.name(30, 10) == "access.request"
+    assert methods.name(0, 0) == "none"

@@ -66,8 +66,8 @@ def test_the_screen_is_on_standard_output_and_the_log_on_standard_error(tmp_path
         assert broker.screen[0].startswith("amqpd ")
         assert re.fullmatch(r"ready in \d+\.\d s +Ctrl-C stops, messages stay", broker.screen[-1])
         assert any("NO SYNC" in line for line in broker.screen)
-        assert "[info] Server startup complete" in broker.log
         assert broker.stop() == Exit.OK
+        assert "[info] Server startup complete" in broker.log
 
 
 def test_settings_come_from_the_file_it_is_given(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_settings_come_from_the_file_it_is_given(tmp_path: Path) -> None:
     with Program(tmp_path / "data", "--config", str(file)).wait_ready() as broker:
         assert broker.run["node"] == "amqpd@file"
         assert f"  config    {file}" in broker.screen[2]
-        assert broker.log.startswith('{"time"')
         assert broker.stop() == Exit.OK
+        assert broker.log.startswith('{"time"')
 
 
 def test_a_wrong_setting_is_one_line_and_nothing_is_made(tmp_path: Path) -> None:

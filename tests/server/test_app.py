@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from pamqp.commands import Connection
 from amqpd.server.process import Exit, StartError
 from amqpd.store import StoreFailed
 from amqpd.store.memory import MemoryStore
-from tests.client import Client, ConnectionClosed
+from tests.client import ChannelClosed, Client, ConnectionClosed
 from tests.server.running import Program, running
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def test_run_json_says_where_it_listens_and_goes_away_with_it(tmp_path: Path) ->
         with Client(broker.port) as client:
             assert client.channel().number == 1
 
+        assert (tmp_path / "data").stat().st_mode & 0o077 == 0
         assert broker.stop() == Exit.OK
         assert not (tmp_path / "data" / "run.json").exists()
 
@@ -163,6 +165,31 @@ def test_the_default_user_comes_from_rabbitmqs_variables(tmp_path: Path) -> None
             Client(broker.port)
         assert caught.value.code == 403
         assert broker.stop() == Exit.OK
+
+
+def test_rabbitmqs_log_lines_can_be_searched_for(tmp_path: Path) -> None:
+    with Program(tmp_path / "data").wait_ready() as broker:
+        port = broker.port
+        with Client(port) as client:
+            with pytest.raises(ChannelClosed):
+                client.channel().declare_queue("q", passive=True)
+            client.abort()
+        with pytest.raises(ConnectionClosed):
+            Client(port, password="wrong")
+        assert broker.stop() == Exit.OK
+        log = broker.log
+
+    for line in (
+        r"started TCP listener on 127\.0\.0\.1:\d+",
+        r"Server startup complete; 0 plugins started\.",
+        rf"accepting AMQP connection 127\.0\.0\.1:\d+ -> 127\.0\.0\.1:{port}",
+        r"connection .*: user 'guest' authenticated and granted access to vhost '/'",
+        r"Channel error on connection .*, channel 1: operation queue\.declare caused a channel "
+        r"exception not_found: no queue 'q' in vhost '/'",
+        r"closing AMQP connection \(.*\): client unexpectedly closed TCP connection",
+        r"PLAIN login refused: user 'guest'",
+    ):
+        assert re.search(line, log), (line, log)
 
 
 # -- in this process ------------------------------------------------------------------------

@@ -197,3 +197,19 @@ async def test_publishers_are_held_above_a_mark_and_let_go_below_its_half() -> N
     it.journal.pending_bytes = commits.CONGESTED_BYTES - 1
 
     assert (it.commits.congested, it.commits.relieved) == (False, False)
+
+
+async def test_a_commit_that_hangs_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(commits, "SLOW_S", -1.0)
+    it = Setting()
+    it.commits.watch()
+    assert caplog.text == ""
+    it.define("a")
+    it.commits.push()
+
+    for _ in range(3):
+        it.commits.watch()
+
+    assert caplog.text.count("not done yet") == 1

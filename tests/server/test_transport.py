@@ -7,7 +7,6 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
-from amqpd.errors import AmqpError, ConnectionForced
 from amqpd.server.transport import HIGH_WATER_BYTES, READ_BYTES, Transport
 from amqpd.server.turn import Turn
 from tests.server.waiting import turns, until
@@ -34,7 +33,6 @@ class Echo:
         self.room: list[bool] = []
         self.ticks: list[int] = []
         self.lost: list[str] = []
-        self.closed_with: list[AmqpError] = []
         self.cannot_close = False
         self._out = b""
 
@@ -67,12 +65,16 @@ class Echo:
     def access_changed(self) -> None:
         """Nothing depends on it here."""
 
-    def close(self, error: AmqpError) -> None:
-        """Say the error and end."""
+    def fail(self) -> None:
+        """Say so and end."""
         if self.cannot_close:
             raise ZeroDivisionError
-        self.closed_with.append(error)
-        self.say(error.reply_text.encode())
+        self.say(b"541")
+        self.closing = True
+
+    def shut_down(self) -> None:
+        """Say so and end."""
+        self.say(b"320")
         self.closing = True
 
     def connection_lost(self, reason: str) -> None:
@@ -163,7 +165,7 @@ async def test_a_peer_that_does_not_read_makes_the_session_hold_back() -> None:
         reading = asyncio.ensure_future(it.reader.read(-1))
         await until(lambda: it.session.room == [False, True])
 
-        it.session.close(ConnectionForced("done"))
+        it.transport.shut_down()
         await reading
 
 
@@ -173,7 +175,7 @@ async def test_an_error_in_a_session_closes_its_connection_with_541(
     async with joined() as it:
         it.writer.write(b"boom")
 
-        assert await it.reader.read(-1) == b"INTERNAL_ERROR - internal error"
+        assert await it.reader.read(-1) == b"541"
 
         assert "ZeroDivisionError" in caplog.text
 
@@ -185,7 +187,7 @@ async def test_an_error_while_the_time_passes_does_the_same(
         it.transport.tick(1)
         it.transport.tick(0)
 
-        assert await it.reader.read(-1) == b"INTERNAL_ERROR - internal error"
+        assert await it.reader.read(-1) == b"541"
 
         assert "ZeroDivisionError" in caplog.text
 
@@ -223,12 +225,13 @@ async def test_after_last_words_nothing_reaches_the_session() -> None:
 
         it.writer.write(b"more")
         it.transport.tick(1)
-        it.transport.close(ConnectionForced("late"))
+        it.transport.shut_down()
+        it.transport.fail()
         await turns()
 
         assert it.session.reads == [3]
         assert it.session.ticks == []
-        assert it.session.closed_with == []
+        assert it.session.data_to_send() == b""
 
 
 async def test_the_session_hears_of_the_end_once() -> None:
@@ -277,3 +280,12 @@ async def test_it_is_named_after_its_peer() -> None:
         host, port = it.writer.get_extra_info("sockname")
 
         assert str(it.transport) == f"{host}:{port}"
+
+
+async def test_a_stopping_broker_and_a_failed_store_close_with_their_own_words() -> None:
+    async with joined() as stopped, joined() as failed:
+        stopped.transport.shut_down()
+        failed.transport.fail()
+
+        assert await stopped.reader.read(-1) == b"320"
+        assert await failed.reader.read(-1) == b"541"
