@@ -333,10 +333,6 @@ class Connection:
                 f"number of channels opened ({len(self.channels)}) has reached the "
                 f"negotiated channel_max ({limit})"
             )
-        if limit and number > limit:
-            raise ChannelStateError(
-                f"channel number {number} is higher than the negotiated channel_max ({limit})"
-            )
         assert self.vhost is not None
         replies = self._replies.get(number)
         if replies is None:

@@ -179,12 +179,12 @@ class VHost:
     ) -> Answer[None]:
         """Create an exchange, or see that the existing one is the same."""
         name = _strip(name)
+        if not name:
+            raise AccessRefused("operation not permitted on the default exchange")
         if passive:
             access.any_of("exchange", name)
             self._exchange(name)
             return Answer(None)
-        if not name:
-            raise AccessRefused("operation not permitted on the default exchange")
         access.configure("exchange", name)
         command = PutExchange(
             self.name, name, kind, durable, auto_delete, internal, dict(arguments)
@@ -252,12 +252,17 @@ class VHost:
         owner: object | None,
     ) -> Answer[None]:
         """Bind a queue or an exchange to an exchange; doing it twice is fine."""
-        exchange, target = self._check_binding(
-            access, source, destination, destination_kind, routing_key, owner
+        source, target = self._check_binding(
+            access, source, destination, destination_kind, routing_key
         )
+        exchange = self._exchange(source)
+        if target.kind == "queue":
+            self._queue(target.name, owner)
+        else:
+            self._exchange(target.name)
         command = PutBinding(
             self.name,
-            _strip(source),
+            source,
             target.name,
             destination_kind,
             routing_key,
@@ -280,15 +285,18 @@ class VHost:
         arguments: Table,
         owner: object | None,
     ) -> Answer[None]:
-        """Remove a binding; one that is not there is fine."""
-        exchange, target = self._check_binding(
-            access, source, destination, destination_kind, routing_key, owner
+        """Remove a binding; one that is not there is fine, nor need its ends be there."""
+        source, target = self._check_binding(
+            access, source, destination, destination_kind, routing_key
         )
-        binding = Binding(_strip(source), target, routing_key, dict(arguments))
-        if binding not in exchange.bindings:
+        exchange = self.exchanges.get(source)
+        if target.kind == "queue" and target.name in self.queues:
+            self._queue(target.name, owner)
+        binding = Binding(source, target, routing_key, dict(arguments))
+        if exchange is None or binding not in exchange.bindings:
             return Answer(None)
         number = self._remove_binding(binding)
-        return Answer(None, max(number, self._remove_unused([exchange.name])))
+        return Answer(None, max(number, self._remove_unused([source])))
 
     def _check_binding(
         self,
@@ -297,21 +305,17 @@ class VHost:
         destination: str,
         kind: DestinationKind,
         routing_key: str,
-        owner: object | None,
-    ) -> tuple[Exchange, Destination]:
+    ) -> tuple[str, Destination]:
+        """The rights; names without line breaks."""
         source, destination = _strip(source), _strip(destination)
         access.write(kind, destination)
         if not source or (kind == "exchange" and not destination):
             raise AccessRefused("operation not permitted on the default exchange")
         access.read("exchange", source)
-        exchange = self._exchange(source)
-        if exchange.has_topics:
+        exchange = self.exchanges.get(source)
+        if exchange is not None and exchange.has_topics:
             access.topic_read(source, routing_key)
-        if kind == "queue":
-            self._queue(destination, owner)
-        else:
-            self._exchange(destination)
-        return exchange, Destination(kind, destination)
+        return source, Destination(kind, destination)
 
     def _remove_binding(self, binding: Binding) -> int:
         exchange = self.exchanges[binding.source]

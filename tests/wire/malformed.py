@@ -145,8 +145,6 @@ ROWS = [
          "CHANNEL_ERROR - expected 'channel.open'"),
     hard("second channel.open", octets(ChannelClass.Open()), 504,
          "CHANNEL_ERROR - second 'channel.open' seen"),
-    hard("channel number above the limit", octets(ChannelClass.Open(), 3000), 504,
-         "CHANNEL_ERROR - channel number 3000 is higher than the negotiated channel_max (2047)"),
     # -- contents --------------------------------------------------------------------------
     hard("header without a method", header_frame(1), 505,
          "UNEXPECTED_FRAME - expected method frame, got non method frame instead"),

@@ -291,6 +291,15 @@ def test_a_vhost_that_is_not_there_or_not_for_this_user_is_530(user: str) -> Non
     assert close.reply_code == 530
 
 
+def test_the_number_of_channels_is_limited_not_their_numbers() -> None:
+    client = World().connect()
+    client.log_in(channel_max=2)
+
+    client.open(3000)
+
+    client.ask(Queue.Declare(queue="q"), Queue.DeclareOk, 3000)
+
+
 def test_more_channels_than_agreed_are_530() -> None:
     client = World().connect()
     client.log_in(channel_max=2)

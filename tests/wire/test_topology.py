@@ -115,6 +115,20 @@ def test_a_passive_declare_of_what_is_not_there_is_404(client: Client) -> None:
     )
 
 
+def test_the_default_exchange_cannot_even_be_declared_passively(client: Client) -> None:
+    assert refused(client, Exchange.Declare(exchange="", passive=True)) == (
+        403,
+        "ACCESS_REFUSED - operation not permitted on the default exchange",
+    )
+
+
+def test_a_binding_may_be_removed_whose_ends_are_gone(client: Client) -> None:
+    client.ask(Queue.Unbind(queue="gone", exchange="amq.topic"), Queue.UnbindOk)
+    client.ask(Queue.Unbind(queue="gone", exchange="gone"), Queue.UnbindOk)
+    client.ask(Exchange.Unbind(destination="gone", source="amq.topic"), Exchange.UnbindOk)
+    client.ask(Exchange.Unbind(destination="amq.topic", source="gone"), Exchange.UnbindOk)
+
+
 def test_a_passive_declare_of_an_exchange_is_404(client: Client) -> None:
     assert refused(client, Exchange.Declare(exchange="nope", passive=True)) == (
         404,
