@@ -15,6 +15,7 @@ every queue is drained twice and the whole history is judged:
     I9   every publish has at most one verdict, and no verdict is for nothing
     I11  every queue drains to empty
     I12  durable definitions are there after every start
+    D1   a rejected message of a queue with a dead letter queue is in one of the two, not both
     T1   a transaction's publishes and acks took effect together or not at all
 
 An operation whose answer never came is unknown for ever: it may have happened or not. The
@@ -127,6 +128,15 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True)
+class Linked:
+    """What is rejected in `source` goes to `target`."""
+
+    at: int
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Missing:
     """A durable definition was not there after a start."""
 
@@ -135,7 +145,16 @@ class Missing:
 
 
 Event = (
-    Publish | Confirmed | Delivered | Settled | Committed | Crashed | Drained | Removed | Missing
+    Publish
+    | Confirmed
+    | Delivered
+    | Settled
+    | Committed
+    | Crashed
+    | Drained
+    | Removed
+    | Linked
+    | Missing
 )
 KINDS: Final[dict[str, type[Event]]] = {
     kind.__name__: kind
@@ -148,6 +167,7 @@ KINDS: Final[dict[str, type[Event]]] = {
         Crashed,
         Drained,
         Removed,
+        Linked,
         Missing,
     )
 }
@@ -215,6 +235,9 @@ class History:
         self.crashes: list[int] = []
         self.drained: dict[Place, int] = {}
         self.removed: Counter[str] = Counter()
+        #: Queue -> where its rejected messages go; and the other way round.
+        self.dead_letters: dict[str, str] = {}
+        self.living: dict[str, str] = {}
         self.by_channel: dict[Place, list[Publish]] = defaultdict(list)
         self.in_order: list[Delivered] = []
         self.confirmed: set[str] = set()
@@ -244,6 +267,9 @@ class History:
                 self.drained[event.queue, str(event.round)] = event.count
             case Removed():
                 self.removed[event.queue] += event.count
+            case Linked():
+                self.dead_letters[event.source] = event.target
+                self.living[event.target] = event.source
             case Missing():
                 self._violated("I12", f"{event.what} is missing")
 
@@ -255,6 +281,7 @@ class History:
                 self.confirmed.add(each.id)
         self._check_lost()
         self._check_unexpected()
+        self._check_dead_letters()
         self._check_copies()
         self._check_acked()
         self._check_together()
@@ -328,10 +355,37 @@ class History:
     def _check_unexpected(self) -> None:
         for queue, name in self.deliveries:
             each = self.publishes.get(name)
-            if each is None or queue not in each.queues:
+            source = self.living.get(queue, queue)
+            if each is None or source not in each.queues:
                 self._violated("I2", f"{name} was never published to {queue}")
             elif self.outcomes.get(each.tx) == "rolled back":
                 self._violated("I2", f"{name} was rolled back, yet is in {queue}")
+
+    def _check_dead_letters(self) -> None:
+        for source, target in self.dead_letters.items():
+            for name, each in self.publishes.items():
+                if source in each.queues:
+                    self._check_dead_letter(source, target, name)
+
+    def _check_dead_letter(self, source: str, target: str, name: str) -> None:
+        rejects = [
+            settle
+            for settle in self.settles.get((source, name), ())
+            if settle.verb == "reject" and not settle.tx
+        ]
+        dead = self.deliveries.get((target, name), [])
+        if dead and not rejects:
+            self._violated("D1", f"{name} is in {target} without having been rejected")
+        if rejects and not dead and self._must_last(name) and not self._again(rejects[-1]):
+            self._violated("D1", f"{name} was rejected in {source}, never came to {target}")
+        drained = [found.queue for found in self._all(source, target, name) if found.drain]
+        if len(drained) > 1:
+            self._violated("D1", f"{name} was left in {source} and in {target}")
+
+    def _all(self, source: str, target: str, name: str) -> list[Delivered]:
+        """The message's deliveries from both queues."""
+        places = ((source, name), (target, name))
+        return [found for place in places for found in self.deliveries.get(place, ())]
 
     def _check_copies(self) -> None:
         for (queue, name), found in self.deliveries.items():
@@ -373,8 +427,8 @@ class History:
         last_drained: dict[tuple[str, ...], int] = {}
         for delivery in self.in_order:
             each = self.publishes.get(delivery.id)
-            if each is None:
-                continue
+            if each is None or delivery.queue in self.living:
+                continue  # Dead letters are in the order of their deaths.
             key = (delivery.queue, each.channel, delivery.consumer)
             if not delivery.redelivered:
                 if each.seq < last_first.get(key, 0):
@@ -449,6 +503,7 @@ class History:
 
     def _check_drained(self) -> None:
         queues = {queue for each in self.publishes.values() for queue in each.queues}
+        queues.update(self.living)
         for queue in sorted(queues):
             if self.drained.get((queue, "2")) != 0:
                 self._violated("I11", f"{queue} did not drain to empty")

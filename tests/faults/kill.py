@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from tests.client import ChannelClosed, Client
 from tests.faults import history
-from tests.faults.history import Crashed, Drained, Missing
+from tests.faults.history import Crashed, Drained, Linked, Missing
 from tests.faults.subject import Amqpd, RabbitMQ
 from tests.faults.worker import (
+    DEAD_LETTERS,
     EXCHANGES,
     QUEUES,
     Consumer,
@@ -38,7 +39,14 @@ if TYPE_CHECKING:
     from tests.faults.subject import Subject
 
 #: Queues that have consumers; the others only grow, until the drain.
-CONSUMED: Final = ("kill.direct", "kill.direct", "kill.fan.1", "kill.all", "kill.tx.1")
+CONSUMED: Final = (
+    "kill.direct",
+    "kill.direct",
+    "kill.fan.1",
+    "kill.all",
+    "kill.tx.1",
+    "kill.dying",
+)
 #: How long a broker lives in a round.
 LIFE_S: Final = (0.1, 1.2)
 JOIN_S: Final = 20.0
@@ -57,6 +65,7 @@ class Campaign:
         """Kill it `rounds` times, let it live once more in peace, drain, judge."""
         chance = random.Random(self.seed)  # noqa: S311 - repeatable, not secret
         log = Log(self.path)
+        log.add(lambda at: Linked(at, *DEAD_LETTERS))
         try:
             with Client(self.subject.start()) as client:
                 topology(client.channel())

@@ -20,6 +20,7 @@ from tests.faults.history import (
     Delivered,
     Drained,
     Event,
+    Linked,
     Missing,
     Publish,
     Settled,
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 STEP_NS: Final = 100_000_000
 #: An honest broker does not leave an ack in memory for long.
 GROUP_STEPS: Final = 5
-ROUTES: Final = (("direct",), ("fan.1", "fan.2", "fan.3"), ("topic", "direct"))
-QUEUES: Final = ("direct", "fan.1", "fan.2", "fan.3", "topic")
+ROUTES: Final = (("direct",), ("fan.1", "fan.2", "fan.3"), ("topic", "direct"), ("dying",))
+QUEUES: Final = ("direct", "fan.1", "fan.2", "fan.3", "topic", "dying", "dead")
 
 
 class Fault(enum.Enum):
@@ -54,6 +55,8 @@ class Fault(enum.Enum):
     HOLE_AFTER_CRASH = enum.auto()
     DELIVER_TWICE = enum.auto()
     LOST_DEFINITION = enum.auto()
+    DEAD_LETTER_COPIED = enum.auto()
+    DEAD_LETTER_LOST = enum.auto()
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ class Simulation:
     def __init__(self, chance: random.Random, fault: Fault) -> None:
         self.chance = chance
         self.fault = fault
-        self.events: list[Event] = []
+        self.events: list[Event] = [Linked(0, "dying", "dead")]
         self.now = 1
         self.disk = Disk()
         self.memory = Disk()
@@ -211,6 +214,17 @@ class Simulation:
             settled = Settled(self._at(), stored.id, queue, "ack" if verb == "ack" else "reject")
             self.events.append(settled)
             self._remove(queue, stored)
+            if verb == "reject" and queue == "dying":
+                self._dead_letter(stored)
+
+    def _dead_letter(self, stored: Stored) -> None:
+        """Goes on as a new message, with the removal that was just decided."""
+        if self._broken(Fault.DEAD_LETTER_COPIED):
+            self.journal.pop()
+        dead = Stored(stored.id, next(self.positions))
+        self.memory.queues["dead"].append(dead)
+        if not self._broken(Fault.DEAD_LETTER_LOST):
+            self.journal.append(("append", "dead", dead))
 
     def _requeue(self, queue: str, stored: Stored) -> None:
         if self._broken(Fault.DROP_ON_REQUEUE):

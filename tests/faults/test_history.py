@@ -44,6 +44,8 @@ FOUND_BY = {
     Fault.HOLE_AFTER_CRASH: {"I1", "I7"},
     Fault.DELIVER_TWICE: {"I3"},
     Fault.LOST_DEFINITION: {"I12"},
+    Fault.DEAD_LETTER_COPIED: {"D1"},
+    Fault.DEAD_LETTER_LOST: {"D1"},
 }
 
 

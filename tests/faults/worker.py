@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pamqp.common import FieldValue
+
     from tests.client import Channel, Client, Delivery
 
 #: Exchange and routing key -> the queues that `topology` binds to them.
@@ -36,12 +38,18 @@ ROUTES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("kill.topic", "a.red", ("kill.all", "kill.red")),
     ("kill.topic", "a.blue", ("kill.all",)),
     ("", "kill.source", ("kill.source",)),
+    ("", "kill.dying", ("kill.dying",)),
 )
+#: What is rejected in the first goes to the second.
+DEAD_LETTERS: Final = ("kill.dying", "kill.dead")
 TX_ROUTES: Final = (
     ("kill.tx", "", ("kill.tx.1", "kill.tx.2")),
     ("", "kill.direct", ("kill.direct",)),
 )
-QUEUES: Final = tuple(sorted({queue for route in (*ROUTES, *TX_ROUTES) for queue in route[2]}))
+QUEUES: Final = (
+    *sorted({queue for route in (*ROUTES, *TX_ROUTES) for queue in route[2]}),
+    DEAD_LETTERS[1],
+)
 EXCHANGES: Final = {"kill.fan": "fanout", "kill.topic": "topic", "kill.tx": "fanout"}
 BINDINGS: Final = (
     ("kill.fan.1", "kill.fan", ""),
@@ -61,8 +69,14 @@ def topology(channel: Channel) -> None:
     """Declare everything durable that the workers use."""
     for name, kind in EXCHANGES.items():
         channel.declare_exchange(name, kind, durable=True)
+    source, target = DEAD_LETTERS
+    to_target: dict[str, FieldValue] = {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": target,
+    }
     for queue in QUEUES:
-        channel.declare_queue(queue, durable=True)
+        arguments = to_target if queue == source else None
+        channel.declare_queue(queue, durable=True, arguments=arguments)
     for queue, exchange, key in BINDINGS:
         channel.bind(queue, exchange, key)
 
