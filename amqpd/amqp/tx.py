@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel, Settlement
     from amqpd.amqp.publish import Publication
     from amqpd.broker.delivery import Taken
+    from amqpd.broker.queue import Queue
 
 
 class Tx:
@@ -60,21 +61,33 @@ class Tx:
         """Make everything durable together; the journal's number for it (0: nothing to wait for).
 
         Raises:
-            PreconditionFailed: a queue has refused a message.
+            PreconditionFailed: a queue would refuse a message; nothing was done then.
         """
+        if self._is_refused():
+            self.roll_back(channel)
+            raise PreconditionFailed("partial tx completion")
         publications, self._publications = self._publications, []
         settlements, self._settlements = self._settlements, []
         journal = channel.broker.journal
         before = journal.last
-        refused = False
         with journal.atomic():
             for publication in publications:
-                refused |= channel.publisher.send(publication).refused
+                channel.publisher.send(publication)
             for how, taken in settlements:
                 channel.settle(how, taken)
-        if refused:
-            raise PreconditionFailed("partial tx completion")
         return journal.last if journal.last > before else 0
+
+    def _is_refused(self) -> bool:
+        """Whether some queue has no room for all that it would get."""
+        coming: dict[Queue, tuple[int, int]] = {}
+        for publication in self._publications:
+            run = publication.run
+            for queue in publication.path.queues:
+                messages, size_bytes = coming.get(queue, (0, 0))
+                if queue.refuses(messages + len(run.contents) - 1, size_bytes):
+                    return True
+                coming[queue] = (messages + len(run.contents), size_bytes + run.body_bytes)
+        return False
 
 
 def select(channel: Channel, method: TxClass.Select) -> None:

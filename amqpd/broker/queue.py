@@ -121,9 +121,12 @@ class Queue:
         self.used_ms = around.now_ms
         self._awake = False
         self._getting: deque[tuple[bool, Callable[[Got | None], None]]] = deque()
-        self._expiry_ms = 0
+        #: Whether a message with a deadline was ever here, and when a timer looks next (0: none).
+        self._expires = False
+        self._look_ms = 0
         self._held: list[Callable[[], None]] = []
         self._moved = False
+        self._patience_ms = 0
         self._stuck_until_ms = 0
 
     # -- figures -------------------------------------------------------------------------
@@ -168,14 +171,14 @@ class Queue:
 
     # -- in ------------------------------------------------------------------------------
 
-    def refuses(self) -> bool:
-        """A queue at its limit that does not make room for new messages."""
+    def refuses(self, messages: int = 0, body_bytes: int = 0) -> bool:
+        """A queue at its limit that does not make room, were so many more already in it."""
         arguments = self.arguments
         if arguments.overflow is Overflow.DROP_HEAD:
             return False
         limit, limit_bytes = arguments.max_length, arguments.max_length_bytes
-        return (limit is not None and self.ready >= limit) or (
-            limit_bytes is not None and self.ready_bytes >= limit_bytes
+        return (limit is not None and self.ready + messages >= limit) or (
+            limit_bytes is not None and self.ready_bytes + body_bytes >= limit_bytes
         )
 
     def stores(self, run: Run, lane: Lane) -> bool:
@@ -188,7 +191,7 @@ class Queue:
             lane.id = self.around.new_lane_id()
         base = lane.push(run, deadline_ms, not lane.is_full)
         if deadline_ms:
-            self._expect(deadline_ms)
+            self._expires = True
         self.wake()
         return base
 
@@ -222,14 +225,12 @@ class Queue:
         self._awake = False
         if self.deleted:
             return
-        if self._expiry_ms:
-            self._expire_before(self.around.now_ms)
         if self._getting:
             self._serve_gets()
         if self.ring:
             self._hand_out()
-        if self._expiry_ms:
-            self._expire_before(self.around.now_ms + 1)
+        if self._expires:
+            self._expire_heads()
         self.trim()
         for lane in self.lanes:
             self._keep_window(lane)
@@ -245,10 +246,21 @@ class Queue:
                 return None
         return None
 
+    def _next_lane(self) -> Lane | None:
+        """The lane of the next message to go out, which has not expired."""
+        lane = self._head_lane()
+        while self._expires and lane is not None:
+            head = lane.head()
+            if head is None or not 0 < head.deadline_ms < self.around.now_ms:
+                break
+            self._expire_head(lane)
+            lane = self._head_lane()
+        return lane
+
     def _hand_out(self) -> None:
         shared: Lane | None = None
         share = 0
-        while (lane := self._head_lane()) is not None:
+        while (lane := self._next_lane()) is not None:
             turn = self.ring.next()
             if turn is None:
                 return
@@ -269,8 +281,6 @@ class Queue:
     def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
         """The next message, for basic.get; `done(None)` if the queue is empty."""
         self.used_ms = self.around.now_ms
-        if self._expiry_ms:
-            self._expire_before(self.around.now_ms)
         self._getting.append((no_ack, done))
         self._serve_gets()
         if self._getting:
@@ -279,7 +289,7 @@ class Queue:
     def _serve_gets(self) -> None:
         while self._getting:
             no_ack, done = self._getting[0]
-            lane = self._head_lane()
+            lane = self._next_lane()
             if lane is None and self.ready:
                 return  # the head is on its way from the store, and its arrival wakes us
             self._getting.popleft()
@@ -303,15 +313,13 @@ class Queue:
 
         def arrived(rows: list[Row], seen: int) -> None:
             lane.refilling = False
+            self.wake()
             if lane.dead or lane.loaded_upto >= seen:
-                return
-            rows = [row for row in rows if row[0] >= lane.loaded_upto]
+                return  # a purge was faster
             stretches = assemble(rows, lane.redelivered_below)
             lane.load(stretches, seen)
-            for stretch in stretches:
-                if stretch.deadline_ms:
-                    self._expect(stretch.deadline_ms)
-            self.wake()
+            if any(stretch.deadline_ms for stretch in stretches):
+                self._expires = True
 
         self.around.refill(lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
 
@@ -336,16 +344,19 @@ class Queue:
     def hold(self, let_go: Callable[[], None]) -> None:
         """Call back when there is room again, or when it is clear that nobody makes any."""
         if not self._held:
-            self._moved = False
-            self.around.timers.at(self.around.now_ms + HOLD_MS, self._look_at_held)
+            self._be_patient(self.around.now_ms)
         self._held.append(let_go)
 
+    def _be_patient(self, now_ms: int) -> None:
+        self._moved = False
+        self._patience_ms = now_ms + HOLD_MS
+        self.around.timers.at(self._patience_ms, self._look_at_held)
+
     def _look_at_held(self, now_ms: int) -> None:
-        if not self._held:
-            return
+        if not self._held or now_ms < self._patience_ms:
+            return  # they went on long ago
         if self._moved:
-            self._moved = False
-            self.around.timers.at(now_ms + HOLD_MS, self._look_at_held)
+            self._be_patient(now_ms)
             return
         self._stuck_until_ms = now_ms + STUCK_MS
         self._let_go()
@@ -400,6 +411,7 @@ class Queue:
                 number = journal.purge(purge)
             elif count and lane.durable:
                 number = journal.next_number()
+        self.wake()
         return count, number
 
     def delete(self) -> int:
@@ -474,26 +486,31 @@ class Queue:
 
     # -- expiry --------------------------------------------------------------------------
 
-    def _expect(self, deadline_ms: int) -> None:
-        """See to it that somebody looks when the message expires."""
-        if self._expiry_ms == 0 or deadline_ms < self._expiry_ms:
-            self._expiry_ms = deadline_ms
-            self.around.timers.at(deadline_ms, self._due)
+    def _expire_heads(self) -> None:
+        """Remove what is due at the heads; a message that is not at a head waits (RabbitMQ's way).
 
-    def _due(self, now_ms: int) -> None:
-        if self._expiry_ms and self._expiry_ms <= now_ms:
-            self.wake()
-
-    def _expire_before(self, now_ms: int) -> None:
-        """Remove messages at the heads whose deadline is before `now_ms`."""
-        if self._expiry_ms >= now_ms:
-            return
-        self._expiry_ms = 0
+        One that is due just now has had its chance to be delivered: time to live 0.
+        """
+        now_ms = self.around.now_ms
         for lane in self.lanes:
             while (head := lane.head()) is not None and head.deadline_ms:
-                if head.deadline_ms >= now_ms:
-                    self._expect(head.deadline_ms)
+                if head.deadline_ms > now_ms:
+                    self._look_at(head.deadline_ms)
                     break
-                piece = lane.remove_first()
-                if piece is not None:
-                    self.around.bury(self, lane, piece, EXPIRED)
+                self._expire_head(lane)
+
+    def _expire_head(self, lane: Lane) -> None:
+        piece = lane.remove_first()
+        if piece is not None:
+            self.around.bury(self, lane, piece, EXPIRED)
+
+    def _look_at(self, when_ms: int) -> None:
+        """See to it that somebody looks when the head expires."""
+        if self._look_ms == 0 or when_ms < self._look_ms:
+            self._look_ms = when_ms
+            self.around.timers.at(when_ms, self._due)
+
+    def _due(self, now_ms: int) -> None:
+        if self._look_ms <= now_ms:
+            self._look_ms = 0
+            self.wake()

@@ -159,6 +159,28 @@ def test_a_queue_that_refuses_closes_the_channel(client: Client) -> None:
     )
 
 
+def test_a_transaction_that_one_queue_refuses_does_nothing_at_all(client: Client) -> None:
+    client.declare("full", arguments={"x-max-length": 2, "x-overflow": "reject-publish"})
+    client.publish(b"1", "a")
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    client.get("a", no_ack=False)
+    client.send(Basic.Ack(1))
+    for _ in range(3):
+        client.publish(b"x", "full")
+    client.publish(b"2", "a")
+
+    client.send(Tx.Commit())
+    client.hear()
+    client.send(ChannelClass.CloseOk())
+    client.open(1)
+
+    assert client.get("full") is None
+    got = client.get("a")
+    assert got is not None
+    assert isinstance(got.method, Basic.GetOk)
+    assert (got.body, got.method.redelivered, got.method.message_count) == (b"1", True, 0)
+
+
 def test_selecting_twice_is_fine_and_a_commit_begins_the_next_transaction(
     client: Client,
 ) -> None:
