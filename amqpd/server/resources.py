@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker.broker import Alarms
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from amqpd.config import Resources
 
 #: How much better it must get before an alarm is lifted.
 HYSTERESIS: Final = 0.05
 PAGE_BYTES: Final = resource.getpagesize()
-#: Where a control group says what its processes may use, new and old hierarchy.
-GROUP_LIMITS: Final = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+#: Where control groups are, and which one this process is in.
+GROUPS: Final = Path("/sys/fs/cgroup")
+OWN_GROUP: Final = Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,25 @@ class Watch:
 
 
 def memory_available() -> int:
-    """Bytes that this process may use."""
+    """Bytes that this process may use: the machine's, or what its control groups allow."""
     machine = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
-    limits = [_number(path) for path in GROUP_LIMITS]
+    limits = [_number(path) for path in _group_limits()]
     return min([machine, *[limit for limit in limits if limit]])
+
+
+def _group_limits() -> Iterator[Path]:
+    """The files with the limits of this process's control group and of those around it."""
+    yield GROUPS / "memory" / "memory.limit_in_bytes"
+    try:
+        lines = OWN_GROUP.read_text().splitlines()
+    except OSError:
+        lines = []
+    # The unified hierarchy is the line without controllers: 0::/system.slice/amqpd.service
+    names = [line.removeprefix("0::/") for line in lines if line.startswith("0::/")]
+    group = GROUPS.joinpath(*names)
+    while group.is_relative_to(GROUPS):
+        yield group / "memory.max"
+        group = group.parent
 
 
 def resident_bytes() -> int:

@@ -72,15 +72,56 @@ def test_this_process_uses_memory_files_and_has_a_limit(tmp_path: Path) -> None:
     assert resources.open_files() >= 3
 
 
-@pytest.mark.parametrize(("text", "limit"), [("123\n", 123), ("max\n", None), (None, None)])
-def test_a_control_groups_limit_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, limit: int | None
-) -> None:
-    file = tmp_path / "memory.max"
-    if text is not None:
-        file.write_text(text)
-    monkeypatch.setattr(resources, "GROUP_LIMITS", ())
-    machine = resources.memory_available()
-    monkeypatch.setattr(resources, "GROUP_LIMITS", (file,))
+class Groups:
+    """Control groups in a folder; this process is in slice/service."""
 
-    assert resources.memory_available() == (limit or machine)
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = folder / "groups"
+        (self.root / "slice" / "service").mkdir(parents=True)
+        self.own = folder / "own"
+        self.own.write_text("1:name=systemd:/elsewhere\n0::/slice/service\n")
+        monkeypatch.setattr(resources, "GROUPS", self.root)
+        monkeypatch.setattr(resources, "OWN_GROUP", self.own)
+
+    def limit(self, group: str, text: str) -> None:
+        """Write a limit as the kernel shows it."""
+        (self.root / group / "memory.max").write_text(text)
+
+
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Groups:
+    """Without any limit."""
+    return Groups(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("group", ["slice/service", "slice", "."])
+def test_the_limit_of_a_control_group_counts_and_those_around_it(
+    groups: Groups, group: str
+) -> None:
+    groups.limit(group, "123\n")
+
+    assert resources.memory_available() == 123
+
+
+def test_the_lowest_limit_counts(groups: Groups) -> None:
+    groups.limit("slice/service", "456\n")
+    groups.limit("slice", "123\n")
+
+    assert resources.memory_available() == 123
+
+
+def test_no_limit_is_the_machines_memory(groups: Groups) -> None:
+    without = resources.memory_available()
+    groups.limit("slice/service", "max\n")
+    assert resources.memory_available() == without
+
+    groups.own.unlink()
+
+    assert resources.memory_available() == without > 1 << 28
+
+
+def test_the_old_hierarchy_counts_too(groups: Groups) -> None:
+    (groups.root / "memory").mkdir()
+    (groups.root / "memory" / "memory.limit_in_bytes").write_text("123\n")
+
+    assert resources.memory_available() == 123
