@@ -122,7 +122,8 @@ class Target:
             while at < high:
                 dead[at] = 1
                 at += 1
-            self._shrink(dead)
+        if self.dead is not None:
+            self._shrink(self.dead)
 
     def _shrink(self, dead: bytearray) -> None:
         low: i64 = self.lo
@@ -262,9 +263,10 @@ class Lane:
         self, next_position: int, messages: int, body_bytes: int, delivered_upto: int
     ) -> None:
         """Take over what the store had at start; nothing is in memory yet."""
-        self.next_position = next_position
-        self.committed_upto = next_position
-        self.loaded_upto = 0 if messages else next_position
+        # Marks run ahead: what arrives now must not count as handed out in a former life.
+        self.next_position = max(next_position, delivered_upto)
+        self.committed_upto = self.next_position
+        self.loaded_upto = 0 if messages else self.next_position
         self.ready = self.stored = self.paged_out = messages
         self.ready_bytes = self.paged_out_bytes = body_bytes
         self.granted = self.handed = self.asked = delivered_upto
@@ -330,10 +332,18 @@ class Lane:
                 self.paged_out -= stretch.hi - stretch.lo
                 self.paged_out_bytes -= run.body_bytes
         self.loaded_upto = max(self.loaded_upto, upto)
-        if self.loaded == 0 and self.loaded_upto == self.next_position:
-            # What the store did not have any more (quarantined) is not ready either.
-            self.ready = 0
-            self.ready_bytes = 0
+        if self.loaded != self.ready and self.loaded_upto == self.next_position:
+            self._miss()
+
+    def _miss(self) -> None:
+        """What the store did not have any more (quarantined) is not ready either."""
+        self.stored -= self.ready - self.loaded
+        self.ready = self.loaded
+        self.ready_bytes = 0
+        self.paged_out = 0
+        self.paged_out_bytes = 0
+        for stretch in self.stretches():
+            self.ready_bytes += stretch.run.bytes_of(stretch.lo, stretch.hi)
 
     def put_back(self, pieces: list[Stretch]) -> None:
         """Return unacked messages to their old places, marked redelivered."""
@@ -476,13 +486,12 @@ class Lane:
         """How many of the next `count` may be handed out under the lane's mark."""
         start: i64 = head.base + head.lo
         end: i64 = start + count
-        if head.redelivered:
-            return count
         if head.run.first_id == 0:
             # Still in the journal: the mark travels in the same batch, or before it.
-            self.handed = end
-            self.granted = end
-            self._mark(end)
+            self.handed = max(self.handed, end)
+            if self.granted < end:
+                self.granted = end
+                self._mark(end)
             return count
         if end + limit > self.granted:
             self._ask(start, limit)
@@ -560,15 +569,12 @@ class Lane:
 
     def _cut(self, entry: Append, low: int, high: int) -> None:
         left = False
-        mine = False
         for target in entry.targets:
             if target.home is self:
-                mine = True
                 target.cut(low, high)
             if target.lo < target.hi:
                 left = True
-        if mine:
-            self.stored -= high - low
+        self.stored -= high - low
         if not left and not entry.skipped:
             entry.skipped = True
             if entry.waiter is not None:
@@ -583,24 +589,15 @@ class Lane:
         self.loaded_bytes = 0
         return taken
 
-    def remove_first(self) -> Stretch | None:
-        """Take the whole first stretch out, unconditionally and unsettled (expiry, overflow)."""
-        if self._first >= len(self._stretches):
-            return None
-        head = self._stretches[self._first]
-        count: i64 = head.hi - head.lo
-        return self._uncount(head, count)
+    def remove(self, count: int) -> Stretch:
+        """Take up to `count` messages of the first stretch out, unconditionally and unsettled.
 
-    def remove(self, count: int) -> Stretch | None:
-        """Take up to `count` messages of the first stretch out, unconditionally and unsettled."""
-        if self._first >= len(self._stretches):
-            return None
+        For expiry and overflow; there must be one in memory.
+        """
         head = self._stretches[self._first]
-        return self._uncount(head, min(count, head.hi - head.lo))
-
-    def _uncount(self, head: Stretch, count: i64) -> Stretch:
-        piece = self._take(head, count, False)
-        self.unacked -= count
+        piece = self._take(head, min(count, head.hi - head.lo), False)
+        size: i64 = piece.hi - piece.lo
+        self.unacked -= size
         self.unacked_bytes -= piece.run.bytes_of(piece.lo, piece.hi)
         return piece
 

@@ -180,7 +180,7 @@ class Journal:
         if self._group is not None:
             yield
             return
-        log = self.log
+        log, before = self.log, self.last
         group, outside = Group(), log.settles
         self._group = group
         log.settles, log.atomic = group.settles, True
@@ -191,9 +191,9 @@ class Journal:
             self._group = None
             log.settles, log.atomic = outside, False
             log.epoch += 1
-            if group.entries or group.settles:
-                if group.settles and not group.entries:
-                    self._next()
+            if group.settles and self.last == before:
+                self._next()
+            if self.last > before:
                 self._entries.append((self.last, group))
 
     def _next(self) -> int:
@@ -236,7 +236,7 @@ class Journal:
                 batch.purges.append(entry)
             case Drop():
                 batch.drops.append(entry)
-            case Group():
+            case _:  # a group
                 for part in entry.entries:
                     self._put(batch, part)
                 batch.settles.extend(entry.settles)

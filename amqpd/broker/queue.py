@@ -43,6 +43,11 @@ STUCK_MS = 5_000
 NEVER = 0
 
 
+def first_of(_below: int) -> int:
+    """Chance where nothing is left to it: always the first."""
+    return 0
+
+
 class Refill(Protocol):
     """The core's third opening: brings a stretch of a lane back from the store."""
 
@@ -71,6 +76,8 @@ class Surroundings:
     unused: Callable[[Queue], None]
     lane_gone: Callable[[int], None]
     now_ms: int = 0
+    #: Draws one of the numbers below the given one.
+    chance: Callable[[int], int] = first_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +214,7 @@ class Queue:
             lane = self._head_lane()
             if over <= 0 or lane is None:
                 return
-            piece = lane.remove(over)
-            if piece is None:
-                return
-            self.around.bury(self, lane, piece, MAXLEN)
+            self.around.bury(self, lane, lane.remove(over), MAXLEN)
 
     # -- out -----------------------------------------------------------------------------
 
@@ -253,7 +257,7 @@ class Queue:
             head = lane.head()
             if head is None or not 0 < head.deadline_ms < self.around.now_ms:
                 break
-            self._expire_head(lane)
+            self._expire(lane, head)
             lane = self._head_lane()
         return lane
 
@@ -497,12 +501,10 @@ class Queue:
                 if head.deadline_ms > now_ms:
                     self._look_at(head.deadline_ms)
                     break
-                self._expire_head(lane)
+                self._expire(lane, head)
 
-    def _expire_head(self, lane: Lane) -> None:
-        piece = lane.remove_first()
-        if piece is not None:
-            self.around.bury(self, lane, piece, EXPIRED)
+    def _expire(self, lane: Lane, head: Stretch) -> None:
+        self.around.bury(self, lane, lane.remove(head.hi - head.lo), EXPIRED)
 
     def _look_at(self, when_ms: int) -> None:
         """See to it that somebody looks when the head expires."""

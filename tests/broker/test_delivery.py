@@ -15,6 +15,8 @@ from amqpd.broker.journal import Journal
 if TYPE_CHECKING:
     import random
 
+    from amqpd.broker.delivery import Row
+
 
 class Owner:
     """A queue that only counts how often it was woken."""
@@ -48,12 +50,16 @@ def all_bodies(lane: Lane) -> list[bytes]:
     return [body for piece in lane.stretches() for body in bodies(piece)]
 
 
-def stored(journal: Journal, lane: Lane, *names: bytes) -> Run:
-    run = a_run(*names)
-    journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+def commit(journal: Journal) -> None:
     batch = journal.take()
     assert batch is not None
     journal.committed(batch)
+
+
+def stored(journal: Journal, lane: Lane, *names: bytes) -> Run:
+    run = a_run(*names)
+    journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    commit(journal)
     return run
 
 
@@ -119,8 +125,51 @@ def test_a_hole_is_cut_out_of_an_append() -> None:
     lane.done(run, 0, 0, 1)
 
     target = entry.targets[0]
-    assert (target.lo, target.hi) == (2, 4) or target.dead == bytearray([0, 1, 0, 0])
+    assert (target.lo, target.hi) == (2, 4)
     assert not entry.skipped
+
+
+@given(st.integers(1, 6), st.data())
+def test_an_append_is_skipped_with_its_last_message(count: int, data: st.DataObject) -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(*[b"x"] * count)
+    entry = journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    lane.take(count, False)
+    cuts = data.draw(st.lists(st.integers(0, count), max_size=3, unique=True).map(sorted))
+    parts = list(zip([0, *cuts], [*cuts, count], strict=True))
+    alive = set(range(count))
+
+    for low, high in data.draw(st.permutations(parts)):
+        assert not entry.skipped
+        lane.done(run, 0, low, high)
+        alive -= set(range(low, high))
+        target = entry.targets[0]
+        assert alive == {
+            index
+            for index in range(target.lo, target.hi)
+            if target.dead is None or not target.dead[index]
+        }
+        if not alive:
+            break
+
+    assert entry.skipped
+    assert lane.stored == 0
+
+
+def test_an_append_is_skipped_when_no_lane_needs_it_any_more() -> None:
+    journal = Journal()
+    one, other = a_lane(journal), a_lane(journal)
+    run = a_run(b"a")
+    entry = journal.append(
+        run, [(one, one.push(run, 0, True), 0), (other, other.push(run, 0, True), 0)]
+    )
+
+    one.take(1, True)
+    assert not entry.skipped
+    other.take(1, True)
+
+    assert entry.skipped
 
 
 def test_settles_of_stored_messages_grow_into_one_range() -> None:
@@ -173,6 +222,83 @@ def test_a_message_still_in_the_journal_goes_out_at_once_and_its_mark_with_it() 
     assert len(batch.appends) == 1
 
 
+def test_what_is_handed_out_from_the_journal_never_lowers_the_mark() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    stored(journal, lane, b"a", b"b", b"c")
+    lane.ask(3)
+    lane.handed = 3
+    lane.ask(3)  # what was handed out before lets the mark run ahead
+    commit(journal)
+    lane.take(3, False)
+    ahead = lane.granted
+    assert ahead > 4
+
+    run = a_run(b"d")
+    journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+
+    assert lane.take(1, False) is not None
+    assert lane.granted == ahead
+    assert not lane.marking
+
+
+def test_a_message_that_waited_for_its_mark_waits_again_after_its_return() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    stored(journal, lane, b"a")
+    taken = lane.take_now(False)
+    assert taken is not None
+    piece, must_wait = taken
+    assert must_wait
+
+    lane.put_back([piece])
+
+    assert lane.take(1, False) is None
+    commit(journal)
+    again = lane.take(1, False)
+    assert again is not None
+    assert again.redelivered
+
+
+def test_a_get_under_the_mark_need_not_wait() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    stored(journal, lane, b"a", b"b")
+    lane.ask(2)
+    commit(journal)
+
+    taken = lane.take_now(True)
+
+    assert taken is not None
+    assert taken[1] is False
+    assert a_lane(journal).take_now(False) is None
+
+
+def test_a_mark_ahead_is_in_nobodys_way_after_a_restart() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+
+    lane.recover(next_position=10, messages=0, body_bytes=0, delivered_upto=25)
+
+    assert lane.push(a_run(b"a"), 0, True) >= 25
+    assert (lane.ready, lane.loaded) == (1, 1)
+    assert not lane.paged
+
+
+def test_what_the_store_has_lost_is_not_ready() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    lane.recover(next_position=4, messages=4, body_bytes=4, delivered_upto=0)
+
+    lane.load(assemble([a_row(0, 1, b"a"), a_row(2, 3, b"c")], 0), 3)
+    assert lane.ready == 4
+    lane.load([], 4)
+
+    assert all_bodies(lane) == [b"a", b"c"]
+    assert (lane.ready, lane.ready_bytes, lane.loaded) == (2, 2, 2)
+    assert (lane.paged_out, lane.paged_out_bytes) == (0, 0)
+
+
 def test_a_run_in_two_lanes_is_shared() -> None:
     journal = Journal()
     one, other = a_lane(journal), a_lane(journal)
@@ -201,14 +327,13 @@ def test_an_atomic_group_settles_what_it_would_otherwise_cut() -> None:
     assert [(one.lo, one.hi, one.first_id) for one in batch.settles] == [(0, 1, 1)]
 
 
-def test_rows_become_stretches_that_break_at_gaps() -> None:
-    def row(
-        position: int, ident: int, body: bytes
-    ) -> tuple[int, int, int, bool, bool, bytes, bytes, bytes]:
-        header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x00\x00"
-        return (position, ident, 0, False, False, b"\x00\x01q", header, body)
+def a_row(position: int, ident: int, body: bytes, names: bytes = b"\x00\x01q") -> Row:
+    header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x00\x00"
+    return (position, ident, 0, False, False, names, header, body)
 
-    rows = [row(3, 10, b"a"), row(4, 11, b"b"), row(6, 13, b"c"), row(7, 20, b"d")]
+
+def test_rows_become_stretches_that_break_at_gaps() -> None:
+    rows = [a_row(3, 10, b"a"), a_row(4, 11, b"b"), a_row(6, 13, b"c"), a_row(7, 20, b"d")]
 
     stretches = assemble(rows, 4)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from amqpd.broker import journal as journal_module
 from amqpd.broker.definitions import DeleteQueue, PutVhost
 from amqpd.broker.delivery import Lane, Run
@@ -94,6 +96,161 @@ def test_a_group_is_never_split() -> None:
     assert batch is not None
     assert len(batch.appends) == 3
     assert batch.number == journal.last
+
+
+def test_a_number_given_inside_a_group_becomes_safe() -> None:
+    journal = Journal()
+    with journal.atomic():
+        number = journal.next_number()
+
+    commit(journal)
+
+    assert journal.safe >= number
+
+
+def test_settles_alone_make_a_group_with_a_number() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a")
+    append(journal, lane, run)
+    commit(journal)
+    before = journal.last
+
+    with journal.atomic():
+        lane.settle(run, 0, 0, 1)
+
+    assert journal.last == before + 1
+    batch = journal.take()
+    assert batch is not None
+    assert batch.number == journal.last
+    assert [(one.lo, one.hi) for one in batch.settles] == [(0, 1)]
+
+
+def test_a_group_in_a_group_is_part_of_it() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    with journal.atomic():
+        append(journal, lane, a_run(b"a"))
+        with journal.atomic():
+            append(journal, lane, a_run(b"b"))
+        journal.define(PutVhost("v"))
+        journal.purge(Purge(3, 7, 9, 0, 0))
+        journal.drop((4,))
+
+    batch = journal.take()
+
+    assert batch is not None
+    assert len(batch.appends) == 2
+    assert len(batch.defines) == len(batch.purges) == len(batch.drops) == 1
+    assert journal.is_empty
+
+
+def test_a_group_is_kept_when_something_goes_wrong_inside() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+
+    def go_wrong() -> None:
+        with journal.atomic():
+            append(journal, lane, a_run(b"a"))
+            a_run(b"b").names_of(1).index(b"not there")
+
+    with pytest.raises(ValueError, match="not found"):
+        go_wrong()
+
+    assert not journal.log.atomic
+    commit(journal)
+    assert lane.committed_upto == 1
+
+
+def test_a_settle_of_a_group_gets_its_ids_when_the_message_gets_them() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b")
+    append(journal, lane, a_run(b"before"))
+    append(journal, lane, run)
+    with journal.atomic():
+        lane.settle(run, 1, 1, 2)
+
+    batch = journal.take()
+
+    assert batch is not None
+    assert [(one.lo, one.hi, one.first_id) for one in batch.settles] == [(2, 3, 3)]
+
+
+def test_an_append_that_was_skipped_takes_no_message_ids() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    one, two = a_run(b"a"), a_run(b"b")
+    append(journal, lane, one)
+    append(journal, lane, two)
+    lane.take(1, True)
+
+    batch = journal.take()
+
+    assert batch is not None
+    assert [entry.run for entry in batch.appends] == [two]
+    assert (one.first_id, two.first_id) == (0, 1)
+    journal.committed(batch)
+    assert journal.pending_bytes == 0
+
+
+def test_a_run_that_was_cut_is_settled_no_further() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a")
+    append(journal, lane, run)
+    lane.take(1, True)
+    commit(journal)
+
+    lane.settle(run, 0, 0, 1)
+
+    assert journal.is_empty
+    assert lane.stored == 0
+
+
+def test_settles_and_marks_ahead_tell_that_nobody_waits() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b")
+    append(journal, lane, run)
+    assert not journal.only_settles
+    commit(journal)
+    assert journal.is_empty
+
+    lane.settle(run, 0, 0, 1)
+    assert journal.only_settles
+    assert not journal.is_empty
+
+    lane.ask(1)
+    assert not journal.only_settles
+
+
+def test_a_lane_that_pages_is_woken_by_each_commit() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    owner = lane.owner
+    assert isinstance(owner, Owner)
+    journal.append(run := a_run(b"a"), [(lane, lane.push(run, 0, False), 0)])
+
+    commit(journal)
+
+    assert owner.woken == 1
+
+
+def test_those_who_wait_for_what_was_skipped_are_told_once() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    told: list[str] = []
+    for name in ("a", "b"):
+        run = a_run(b"x")
+        entry = journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+        entry.waiter = lambda name=name: told.append(name)
+        lane.take(1, True)
+
+    journal.progress_skipped()
+    journal.progress_skipped()
+
+    assert told == ["a", "b"]
 
 
 def test_an_empty_group_leaves_nothing() -> None:

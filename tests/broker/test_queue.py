@@ -13,7 +13,7 @@ from amqpd.properties import decode_header
 from tests.broker.model import FakeConsumer, Model
 
 if TYPE_CHECKING:
-    from amqpd.broker.queue import Got
+    from amqpd.broker.queue import Got, Queue
 
 
 @pytest.fixture
@@ -402,3 +402,325 @@ def test_a_consumer_gets_all_that_it_has_credit_for_after_one_commit(model: Mode
     model.turn()
 
     assert consumer.bodies == [b"d", b"b", b"a", b"c"]
+
+
+# -- expiry ------------------------------------------------------------------------------
+
+
+def test_a_message_behind_one_that_never_expires_is_not_delivered_late(model: Model) -> None:
+    queue = model.queue(durable=False)
+    model.publish(b"a", mode=1)
+    model.publish(b"b", expiration="10", mode=1)
+    model.publish(b"c", mode=1)
+    model.turn(11)
+    assert queue.ready == 3
+
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.turn(1)
+
+    assert consumer.bodies == [b"a", b"c"]
+    assert model.vhost.publishing.dropped == {"expired": 1}
+
+
+def test_a_message_expires_once_it_comes_to_the_head(model: Model) -> None:
+    queue = model.queue(durable=False)
+    model.publish(b"a", mode=1)
+    model.publish(b"b", expiration="10", mode=1)
+    model.publish(b"c", expiration="50", mode=1)
+    model.publish(b"d", expiration="30", mode=1)
+    consumer = FakeConsumer(credit=1)
+    model.consume(consumer)
+    model.turn()
+
+    model.turn(11)
+    assert queue.ready == 2
+    model.turn(20)
+    assert queue.ready == 2
+    model.turn(20)
+
+    assert consumer.bodies == [b"a"]
+    assert queue.ready == 0
+
+
+def test_basic_get_skips_what_has_expired(model: Model) -> None:
+    model.queue(durable=False)
+    model.publish(b"a", mode=1)
+    model.publish(b"b", expiration="10", mode=1)
+    model.publish(b"c", mode=1)
+    model.turn(11)
+    got: list[Got | None] = []
+
+    for _ in range(3):
+        model.vhost.get(model.access, "q", model, True, got.append)
+
+    assert [one is not None and one.piece.run.contents[0][-2:-1] for one in got] == [
+        b"a",
+        b"c",
+        False,
+    ]
+
+
+def test_messages_that_waited_on_disk_expire_there_too(model: Model) -> None:
+    queue = model.queue(arguments={"x-message-ttl": 50})
+    queue.lanes[0].window = 2
+    for body in (b"a", b"b", b"c", b"d"):
+        model.publish(body)
+    model.commit()
+    assert queue.lanes[0].loaded == 2
+
+    model.turn(51)
+
+    assert queue.ready == 0
+    model.commit()
+    assert model.store.rows[int(queue.lanes[0].id)] == {}
+
+
+def test_a_timer_for_a_message_that_is_gone_does_no_harm(model: Model) -> None:
+    queue = model.queue(durable=False)
+    for expiration in ("50", "20"):
+        model.publish(b"a", expiration=expiration, mode=1)
+        model.turn()
+        model.vhost.purge_queue(model.access, "q", model)
+    model.publish(b"b", mode=1)
+
+    model.turn(60)
+
+    assert queue.ready == 1
+
+
+def test_a_message_that_expires_while_it_is_unacked_is_not_delivered_again(model: Model) -> None:
+    queue = model.queue(durable=False)
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.publish(b"a", expiration="10", mode=1)
+    model.turn()
+    model.turn(20)
+
+    model.vhost.requeue(consumer.take())
+    model.turn()
+
+    assert consumer.bodies == [b"a"]
+    assert (queue.ready, queue.unacked) == (0, 0)
+
+
+# -- while the store is slow -------------------------------------------------------------
+
+
+def a_paged_queue(model: Model, *, window: int = 2, count: int = 6) -> Queue:
+    """A queue with two messages in memory and four on disk, and a store that takes its time."""
+    queue = model.queue()
+    queue.lanes[0].window = window
+    for index in range(count):
+        model.publish(b"%d" % index)
+    model.commit()
+    model.store.is_slow = True
+    return queue
+
+
+def test_a_get_waits_for_the_head_to_come_from_disk(model: Model) -> None:
+    queue = a_paged_queue(model)
+    got: list[Got | None] = []
+    for _ in range(4):
+        model.vhost.get(model.access, "q", model, True, got.append)
+
+    model.turn()
+    assert len(got) == 2
+    model.store.answer()
+    model.turn()
+
+    assert [one is not None for one in got] == [True] * 4
+    assert queue.ready == 2
+
+
+def test_gets_that_wait_are_told_when_the_queue_is_deleted(model: Model) -> None:
+    a_paged_queue(model)
+    got: list[Got | None] = []
+    for _ in range(3):
+        model.vhost.get(model.access, "q", model, True, got.append)
+
+    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
+    assert got[2] is None
+    model.store.answer()
+    model.turn()
+
+    assert len(got) == 3
+
+
+def test_what_a_purge_has_removed_does_not_come_back_from_disk(model: Model) -> None:
+    queue = a_paged_queue(model)
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    model.turn()
+    model.commit()
+    assert consumer.bodies == [b"0", b"1"]
+
+    answer = model.vhost.purge_queue(model.access, "q", model)
+    model.store.answer()
+    model.turn()
+    model.commit()
+
+    assert answer.value == 4
+    assert consumer.bodies == [b"0", b"1"]
+    assert queue.ready == 0
+    assert model.store.rows[int(queue.lanes[0].id)] == {}
+
+
+def test_a_queue_that_pages_again_after_a_purge_goes_on(model: Model) -> None:
+    a_paged_queue(model)
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    model.turn()
+    model.commit()  # the rest is asked for
+    model.vhost.purge_queue(model.access, "q", model)
+    for index in range(6, 12):
+        model.publish(b"%d" % index)
+    model.commit()
+    assert consumer.bodies == [b"0", b"1", b"6", b"7"]
+
+    for _ in range(4):
+        model.store.answer()
+        model.turn()
+        model.commit()
+
+    assert consumer.bodies[4:] == [b"8", b"9", b"10", b"11"]
+
+
+def test_a_deleted_queue_ignores_what_comes_from_disk(model: Model) -> None:
+    queue = a_paged_queue(model)
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    model.turn()
+    model.commit()
+
+    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
+    model.store.answer()
+    queue.wake()
+    model.turn()
+
+    assert consumer.bodies == [b"0", b"1"]
+
+
+def test_a_level_that_comes_from_disk_is_not_overtaken(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-priority": 1}, durable=False)
+    queue.lanes[1].window = 1
+    for body, priority in ((b"low", 0), (b"high 1", 1), (b"high 2", 1)):
+        model.publish(body, priority=priority, mode=1)
+    model.commit()
+    model.store.is_slow = True
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+
+    model.turn()
+    model.commit()
+    assert consumer.bodies == [b"high 1"]
+    model.store.answer()
+    for _ in range(2):
+        model.turn()
+        model.commit()
+
+    assert consumer.bodies == [b"high 1", b"high 2", b"low"]
+
+
+def test_a_level_whose_messages_were_lost_holds_nobody_up(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-priority": 1}, durable=False)
+    high = queue.lanes[1]
+    high.window = 1
+    for body, priority in ((b"low", 0), (b"1", 1), (b"2", 1), (b"3", 1)):
+        model.publish(body, priority=priority, mode=1)
+    model.commit()
+    del model.store.rows[int(high.id)][2]
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+
+    for _ in range(4):
+        model.turn()
+        model.commit()
+
+    assert consumer.bodies == [b"1", b"2", b"low"]
+    assert queue.ready == 0
+
+
+def test_a_queue_over_its_limit_waits_for_its_head_to_come_from_disk(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-length": 3}, durable=False)
+    queue.lanes[0].window = 1
+    for body in (b"a", b"b", b"c"):
+        model.publish(body, mode=1)
+    model.commit()
+    model.store.is_slow = True
+    model.publish(b"d", mode=1)
+    model.publish(b"e", mode=1)
+    model.turn()
+    assert queue.ready == 4
+
+    model.commit()
+    model.store.answer()
+    model.turn()
+
+    assert queue.ready == 3
+    assert model.vhost.publishing.dropped == {"maxlen": 2}
+
+
+def test_a_queue_may_be_limited_in_bytes(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-length-bytes": 5}, durable=False)
+
+    model.publish(b"aaa", b"bb", b"cc", mode=1)
+
+    assert (queue.ready, queue.ready_bytes) == (2, 4)
+
+
+# -- crowding ----------------------------------------------------------------------------
+
+
+def test_publishers_wait_on_while_the_consumers_move(model: Model) -> None:
+    consumer, told = a_crowd(model)
+    assert consumer.queue is not None
+    for _ in range(3):
+        consumer.prefetch += 1
+        consumer.queue.wake()
+        model.turn()
+        model.turn(HOLD_MS)
+        assert told == []
+
+    model.turn(HOLD_MS)
+
+    assert told == ["go on"]
+
+
+def test_publishers_that_wait_again_wait_as_long_as_the_first_time(model: Model) -> None:
+    consumer, told = a_crowd(model)
+    queue = model.vhost.queues["q"]
+    consumer.prefetch = CROWD_MESSAGES
+    assert consumer.queue is not None
+    consumer.queue.wake()
+    model.turn(10)
+    assert told == ["go on"]
+    consumer.prefetch = 0
+    model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1)
+    queue.hold(lambda: told.append("and again"))
+
+    model.turn(HOLD_MS - 5)
+    assert told == ["go on"]
+    model.turn(10)
+
+    assert told == ["go on", "and again"]
+
+
+def test_purging_a_queue_lets_publishers_go_on(model: Model) -> None:
+    _, told = a_crowd(model)
+
+    model.vhost.purge_queue(model.access, "q", model)
+    model.turn()
+
+    assert told == ["go on"]
+
+
+def test_a_look_at_publishers_that_went_on_changes_nothing(model: Model) -> None:
+    _, told = a_crowd(model)
+    model.vhost.purge_queue(model.access, "q", model)
+    model.turn()
+
+    model.turn(HOLD_MS)
+
+    assert told == ["go on"]
+    assert model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1).crowded is not None
