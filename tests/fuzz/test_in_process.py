@@ -148,10 +148,11 @@ def test_the_fuzz_leaves_nothing_behind(complaints: Complaints) -> None:
         gc.collect()
         return len(gc.get_objects())
 
+    objects_after(SESSIONS_PER_WORLD)  # What is made once, at first use, does not count.
     few = objects_after(SESSIONS_PER_WORLD)
     more = objects_after(SESSIONS_PER_WORLD)
 
-    assert more - few < 2_000
+    assert more - few < 200
 
 
 #: Frames by name, for sessions in the wrong order.
