@@ -221,7 +221,9 @@ class Connection:
 
     def connection_lost(self, reason: str) -> None:
         """The socket is gone."""
-        if self.phase is not Phase.CLOSED:
+        if self.phase in ENDING:
+            logger.info("closing AMQP connection (%s, user: '%s')", self.peer, self.login.user)
+        elif self.phase is not Phase.HEADER:  # somebody who only looks whether the port is open
             logger.warning(
                 "closing AMQP connection (%s): client unexpectedly closed TCP connection%s",
                 self.peer,

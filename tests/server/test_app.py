@@ -176,6 +176,8 @@ def test_rabbitmqs_log_lines_can_be_searched_for(tmp_path: Path) -> None:
             client.abort()
         with pytest.raises(ConnectionClosed):
             Client(port, password="wrong")
+        with Client(port) as client:
+            client.close()
         assert broker.stop() == Exit.OK
         log = broker.log
 
@@ -188,6 +190,7 @@ def test_rabbitmqs_log_lines_can_be_searched_for(tmp_path: Path) -> None:
         r"exception not_found: no queue 'q' in vhost '/'",
         r"closing AMQP connection \(.*\): client unexpectedly closed TCP connection",
         r"PLAIN login refused: user 'guest'",
+        r"closing AMQP connection \(.*, user: 'guest'\)",
     ):
         assert re.search(line, log), (line, log)
 
