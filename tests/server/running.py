@@ -124,7 +124,8 @@ class Program:
             self.screen.append(line.rstrip("\n"))
             if line.startswith("ready in"):
                 return self
-        raise AssertionError(f"ended with {self.process.wait()}: {self.log}")
+        self.__exit__()
+        raise AssertionError(f"ended with {self.process.returncode}: {self.log}")
 
     @property
     def log(self) -> str:
