@@ -52,7 +52,8 @@ def body(content: bytes) -> bytes:
 def build(channel: int, header: bytes, payload: bytes, frame_max: int = 131_072) -> bytes:
     """A content made of a header frame's payload and a body, in frames of at most `frame_max`."""
     # Channel numbers go up to 65535, what is written is signed.
-    number = i16(channel if channel < 0x8000 else channel - 0x10000)
+    unsigned: i64 = channel
+    number = i16(unsigned if unsigned < 0x8000 else unsigned - 0x10000)
     out = BytesWriter()
     out.append(HEADER)
     write_i16_be(out, number)

@@ -212,17 +212,18 @@ def test_settles_and_marks_ahead_tell_that_nobody_waits() -> None:
     journal = Journal()
     lane = a_lane(journal)
     run = a_run(b"a", b"b")
+    states = []
+
     append(journal, lane, run)
-    assert not journal.only_settles
+    states.append((journal.is_empty, journal.only_settles))
     commit(journal)
-    assert journal.is_empty
-
+    states.append((journal.is_empty, journal.only_settles))
     lane.settle(run, 0, 0, 1)
-    assert journal.only_settles
-    assert not journal.is_empty
-
+    states.append((journal.is_empty, journal.only_settles))
     lane.ask(1)
-    assert not journal.only_settles
+    states.append((journal.is_empty, journal.only_settles))
+
+    assert states == [(False, False), (True, True), (False, True), (False, False)]
 
 
 def test_a_lane_that_pages_is_woken_by_each_commit() -> None:
