@@ -49,9 +49,10 @@ def complaints() -> Iterator[Complaints]:
     logger = logging.getLogger("amqpd")
     logger.addHandler(handler)
     # Every refusal is a warning: thousands of them would hide the one that matters.
-    logger.propagate = False
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     yield handler
-    logger.propagate = True
+    logger.setLevel(level)
     logger.removeHandler(handler)
 
 
