@@ -23,11 +23,11 @@ from amqpd.broker.definitions import (
     PutUser,
     PutVhost,
 )
-from amqpd.broker.exchange import standard_types
 from amqpd.broker.journal import Journal, Mark
 from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
-from amqpd.broker.queue import Queue, Refill, Surroundings
+from amqpd.broker.queue import Queue, Refill, Surroundings, first_of
 from amqpd.broker.timers import Timers
+from amqpd.broker.types import all_types
 from amqpd.broker.vhost import VHost
 from amqpd.errors import NotAllowed
 
@@ -96,9 +96,10 @@ class Broker:
         new_token: Callable[[], str],
         types: Mapping[str, type[Exchange]] | None = None,
         now_ms: int = 0,
+        chance: Callable[[int], int] = first_of,
     ) -> None:
         self.limits = limits
-        self.types = types or standard_types()
+        self.types = types or all_types()
         self.new_token = new_token
         self.journal = Journal()
         self.timers = Timers()
@@ -120,6 +121,7 @@ class Broker:
             unused=self._unused,
             lane_gone=self._lanes_in_use.discard,
             now_ms=now_ms,
+            chance=chance,
         )
 
     # -- definitions ---------------------------------------------------------------------
@@ -208,19 +210,20 @@ class Broker:
         for command in commands:
             self.apply(command)
         for vhost in self.vhosts.values():
+            for lane in vhost.lanes():
+                self._lanes_in_use.add(lane.id)
+                self._last_lane = max(self._last_lane, lane.id)
+                state = lanes.get(lane.id)
+                if state is not None:
+                    lane.recover(
+                        state.next_position,
+                        state.messages,
+                        state.body_bytes,
+                        state.delivered_upto,
+                    )
             for queue in vhost.queues.values():
-                for lane in queue.lanes:
-                    self._lanes_in_use.add(lane.id)
-                    self._last_lane = max(self._last_lane, lane.id)
-                    state = lanes.get(lane.id)
-                    if state is not None:
-                        lane.recover(
-                            state.next_position,
-                            state.messages,
-                            state.body_bytes,
-                            state.delivered_upto,
-                        )
                 queue.wake()
+            vhost.shelves.recovered()
 
     def reserve_lanes(self, next_id: int) -> None:
         """Ids below are or were used by the store, which may still be clearing them away."""

@@ -1,11 +1,13 @@
 """Exchanges: where messages come in, and the types direct, fanout, topic and headers.
 
     Exchange(definition: PutExchange)            one class per type
-        .kind  .uses_headers  .has_topics        of the class
+        .kind  .uses_headers  .has_topics  .keeps        of the type
         .vhost  .name  .durable  .auto_delete  .internal  .arguments  .definition
         .bindings  .alternate_exchange  .exchange_destinations
         .validate(binding, limits)  .bind(binding)  .unbind(binding)  .match(keys, headers)
         .use_policy(alternate_exchange)
+        .made(definition, types)  .attach(host)  .match_message(message)
+        .keep(message, run)  .bound(binding)  .take_over(shelf)        for types with more in mind
     standard_types() -> dict[str, type[Exchange]]     the registry
     create(types, definition) -> Exchange
     predeclared(types, vhost) -> list[Exchange]       what every vhost begins with
@@ -14,12 +16,18 @@ An exchange owns the bindings of which it is the source and knows how to match t
 resolved by the vhost. A type of one's own is a subclass that sets `kind` and implements
 `match`, with `added` and `removed` if it keeps an index; it is put into the registry under
 its name. Matching is called on a miss of the route cache only, so types may be plain.
+
+A type that looks at more than the routing keys sets `uses_headers`: messages then come one by
+one, to `match_message`, with all their properties, the time and a source of chance. A type
+that remembers messages sets `keeps`: it is told what was published, in the same journal entry,
+and asks its `Host`, the vhost, for shelves to put messages on (types/ has examples of both).
+Types never read a clock and never draw lots: what they decide can be decided again.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from amqpd.broker.binding import Comparable, Destination, comparable
 from amqpd.broker.definitions import PutExchange
@@ -29,14 +37,44 @@ from amqpd.errors import PreconditionFailed
 from amqpd.fields import type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from amqpd.broker.arguments import QueueType
     from amqpd.broker.binding import Binding
+    from amqpd.broker.delivery import Append, Run
     from amqpd.broker.limits import Limits
+    from amqpd.broker.message import Message
+    from amqpd.broker.shelf import Kept, Shelf
     from amqpd.fields import Table
 
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 DEFAULT_EXCHANGE: Final = ""
+
+
+class Host(Protocol):
+    """What a vhost does for an exchange that needs more than its bindings."""
+
+    @property
+    def now_ms(self) -> int:
+        """The broker's time."""
+
+    def queue_type(self, name: str) -> QueueType | None:
+        """The type of a queue; None if there is none of that name."""
+
+    def at(self, when_ms: int, call: Callable[[int], None]) -> None:
+        """`call(now_ms)` once at that time; not cancelled when the exchange is deleted."""
+
+    def shelf(self, exchange: Exchange, label: str) -> Shelf:
+        """A new place for messages, durable if the exchange is; labels differ."""
+
+    def clear_away(self, shelf: Shelf) -> None:
+        """A shelf is not needed any more; what is on it is gone."""
+
+    def hand_over(self, destination: Destination, kept: Kept) -> None:
+        """A copy of a kept message goes to a queue, or on from another exchange."""
+
+    def release(self, exchange: Exchange, shelf: Shelf, kept: Kept, run: Run) -> None:
+        """Publish `run` again, from `exchange` on, and take `kept` off the shelf: in one."""
 
 
 class Exchange(ABC):
@@ -44,10 +82,21 @@ class Exchange(ABC):
 
     #: The type's name on the wire.
     kind: ClassVar[str]
-    #: Whether `match` looks at the headers: otherwise nobody decodes the properties.
-    uses_headers: ClassVar[bool] = False
+    #: Whether more than the routing keys decides: otherwise nobody decodes the properties.
+    uses_headers: bool = False
     #: Whether topic permissions apply to its routing and binding keys.
-    has_topics: ClassVar[bool] = False
+    has_topics: bool = False
+    #: Whether it wants to hear of each message (`keep`) and of new bindings (`bound`).
+    keeps: ClassVar[bool] = False
+
+    @classmethod
+    def made(cls, definition: PutExchange, types: Mapping[str, type[Exchange]]) -> Exchange:
+        """A new exchange of this type; `types` are all that there are.
+
+        Raises:
+            PreconditionFailed: the type does not accept the arguments.
+        """
+        return cls(definition)
 
     def __init__(self, definition: PutExchange) -> None:
         self.definition = definition
@@ -119,6 +168,34 @@ class Exchange(ABC):
         `keys` is the routing key and what CC and BCC add to it. The order is the same
         whenever the same bindings were made in the same order.
         """
+
+    # -- types that look at more, or remember --------------------------------------------
+
+    def attach(self, host: Host) -> None:  # noqa: B027 - most types need no host
+        """The exchange is part of a vhost from now on."""
+
+    def match_message(self, message: Message) -> list[Destination] | None:
+        """As `match`, for a message with all that is known of it (if `uses_headers`).
+
+        None: the exchange has seen to the message itself. It counts as routed, and no
+        alternate exchange is asked. Nothing may change here: the message may never be
+        published, in a transaction that is rolled back.
+        """
+        return self.match(message.keys, message.headers)
+
+    def keep(self, message: Message, run: Run) -> Append | None:
+        """The message (a run of one) was published and came by here (if `keeps`).
+
+        What is returned must be on disk before the publisher has its confirm. What is put on
+        a shelf is written in one with the message itself.
+        """
+        return None
+
+    def bound(self, binding: Binding) -> None:  # noqa: B027 - most types have nothing to tell
+        """A client has made this binding: one that was not there before (if `keeps`)."""
+
+    def take_over(self, shelf: Shelf) -> None:  # noqa: B027 - most types have no shelf
+        """After a start: a shelf from before it."""
 
 
 class DefaultExchange(Exchange):
@@ -317,7 +394,7 @@ def create(types: Mapping[str, type[Exchange]], definition: PutExchange) -> Exch
     exchange_type = types.get(definition.kind)
     if exchange_type is None:
         raise PreconditionFailed(f"unknown exchange type '{definition.kind}'")
-    return exchange_type(definition)
+    return exchange_type.made(definition, types)
 
 
 #: What RabbitMQ's vhosts begin with: name, type, internal.

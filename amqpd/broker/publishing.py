@@ -7,30 +7,45 @@ entry, so a crash leaves it in all of them or in none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import deadletter
 from amqpd.broker.arguments import Overflow
 from amqpd.broker.content import body, build, header_payload
 from amqpd.broker.delivery import Run
+from amqpd.broker.message import Message
 from amqpd.broker.names import join, split
-from amqpd.broker.routing import reaches, route
+from amqpd.broker.routing import Walk, reaches, route, routing_keys, walk
 from amqpd.errors import AccessRefused, NotFound
 from amqpd.properties import decode_header, encode_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from amqpd.broker.binding import Destination
     from amqpd.broker.delivery import Append, Lane, Stretch
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.permissions import Access
     from amqpd.broker.queue import Queue, Surroundings
+    from amqpd.broker.shelf import Kept
     from amqpd.properties import Properties
 
 #: The channel number inside contents that the broker itself makes.
 OWN_CHANNEL: Final = 1
 PERSISTENT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Exchanges on the way that want to hear of the message, and the message.
+
+    `taken`: one of them has seen to it, so that it counts as routed.
+    """
+
+    message: Message
+    keepers: tuple[Exchange, ...]
+    taken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,7 @@ class Path:
     queues: tuple[Queue, ...] = ()
     each: bool = False
     wants_priority: bool = False
+    keeping: Keeping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +108,20 @@ class Publishing:
     ) -> Path:
         """The path of one message, by all its routing keys and its headers; as `resolve`."""
         source = self._enter(access, exchange, keys)
-        return self._path(route(source, keys, properties.headers or {}, self.exchanges.get))
+        return self._path_of(source, self._message(keys, properties))
+
+    def _message(self, keys: Sequence[str], properties: Properties) -> Message:
+        return Message(keys, properties, self.around.now_ms, self.around.chance)
+
+    def _path_of(self, source: Exchange, message: Message) -> Path:
+        """The path of one message from an exchange on, which nobody has to be allowed."""
+        found = walk(source, message, self.exchanges.get)
+        return self._with_keepers(self._path(list(found.queues)), found, message)
+
+    def _with_keepers(self, path: Path, found: Walk, message: Message) -> Path:
+        if not (found.keepers or found.taken):
+            return path
+        return replace(path, keeping=Keeping(message, tuple(found.keepers), found.taken))
 
     def _enter(self, access: Access, exchange: str, keys: Sequence[str]) -> Exchange:
         access.write("exchange", exchange)
@@ -122,8 +151,8 @@ class Publishing:
         self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
     ) -> Published:
         """Put a run into all queues of a path; -1 = its messages do not have that property."""
-        if not path.queues:
-            return UNROUTED
+        if not path.queues or path.keeping is not None:
+            return self._publish_and_keep(path, run, expiration_ms, priority)
         queues: Sequence[Queue] = path.queues
         if path.each:
             queues = self._admitting(queues, run)
@@ -164,6 +193,52 @@ class Publishing:
         if run.persistent and durable:
             return Published(entry, entry.number)
         return TRANSIENT
+
+    def _publish_and_keep(
+        self, path: Path, run: Run, expiration_ms: int, priority: int
+    ) -> Published:
+        """The same, and what exchanges keep of it: on disk together."""
+        keeping = path.keeping
+        if keeping is None:
+            return UNROUTED
+        with self.around.journal.atomic():
+            result = self.publish(
+                replace(path, keeping=None), run, expiration_ms=expiration_ms, priority=priority
+            )
+            if result.refused:
+                return result  # the publisher may try again: nobody has seen it
+            entry, number = result.entry, result.number
+            for keeper in keeping.keepers:
+                kept = keeper.keep(keeping.message, run)
+                if kept is not None:
+                    entry, number = entry or kept, max(number, int(kept.number))
+        routed = result.routed or keeping.taken
+        return replace(result, entry=entry, number=number, routed=routed)
+
+    def go_on(self, source: Exchange, run: Run) -> None:
+        """Publish one message from an exchange on; one that goes nowhere is counted."""
+        properties = decode_header(header_payload(run.contents[0]))[2]
+        keys = routing_keys(split(run.names)[1], properties.headers)
+        path = self._path_of(source, self._message(keys, properties))
+        self._send(path, run, properties, _ttl(properties))
+
+    def hand_over(self, destination: Destination, kept: Kept) -> None:
+        """A copy of a message that an exchange keeps, to where it was bound to."""
+        properties = kept.properties
+        if destination.kind == "queue":
+            path = self._path([destination.name])
+        else:
+            keys = routing_keys(split(kept.run.names)[1], properties.headers)
+            message = self._message(keys, properties)
+            path = self._path_of(self.exchanges[destination.name], message)
+        left_ms = kept.deadline_ms - self.around.now_ms if kept.deadline_ms else -1
+        self._send(path, kept.run.copy(), properties, left_ms)
+
+    def _send(self, path: Path, run: Run, properties: Properties, ttl_ms: int) -> None:
+        priority = _or_none(properties.priority)
+        result = self.publish(path, run, expiration_ms=ttl_ms, priority=priority)
+        if not result.routed:
+            self._count(self.dropped, "unroutable", 1)
 
     def _admitting(self, queues: Sequence[Queue], run: Run) -> Sequence[Queue]:
         """The queues that have room; what becomes of the run in the others is seen to.
@@ -216,10 +291,11 @@ class Publishing:
             now_ms=self.around.now_ms,
             new_key=queue.arguments.dead_letter_routing_key,
         )
-        names = route(source, burial.keys, burial.properties.headers or {}, self.exchanges.get)
-        names = [name for name in names if not burial.is_cycle(name, reason)]
-        path = self._path(names)
-        if not path.queues:
+        message = self._message(burial.keys, burial.properties)
+        found = walk(source, message, self.exchanges.get)
+        names = [name for name in found.queues if not burial.is_cycle(name, reason)]
+        path = self._with_keepers(self._path(names), found, message)
+        if not (path.queues or path.keeping):
             self._count(self.dropped, reason, 1)
             return
         self._count(self.buried, reason, 1)
@@ -235,6 +311,11 @@ def a_run(names: bytes, properties: Properties, payload: bytes) -> Run:
     content = build(OWN_CHANNEL, encode_header(properties, len(payload)), payload)
     persistent = properties.delivery_mode == PERSISTENT
     return Run([content], names, None, persistent, OWN_CHANNEL, len(content))
+
+
+def _ttl(properties: Properties) -> int:
+    """The expiration in ms, checked when the message was published; -1 = none."""
+    return -1 if properties.expiration is None else int(properties.expiration)
 
 
 def _or_none(priority: int | None) -> int:

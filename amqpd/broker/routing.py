@@ -2,6 +2,7 @@
 
     routing_keys(routing_key, headers) -> list[str]                     with CC and BCC
     route(exchange, keys, headers, find_exchange) -> list[str]          names of queues
+    walk(exchange, message, find_exchange) -> Walk                      the same, one message
     reaches(exchange, find_exchange) -> list[Exchange]                  all that a message may visit
 
 The walk is breadth first. Each exchange is visited once, each queue is named once, so cycles
@@ -13,6 +14,7 @@ names a queue for each key, whether it exists or not, and an exchange that is go
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from amqpd.errors import PreconditionFailed
@@ -21,7 +23,9 @@ from amqpd.fields import type_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.message import Message
     from amqpd.fields import Table
 
     FindExchange = Callable[[str], Exchange | None]
@@ -54,6 +58,19 @@ def routing_keys(routing_key: str, headers: Table | None) -> list[str]:
     return list(keys)
 
 
+@dataclass(slots=True)
+class Walk:
+    """Where a message goes: queues by name, in the order of the walk, each once.
+
+    `keepers` are the exchanges on the way that want to hear of it; with `taken` one of them
+    has seen to it, so that it counts as routed even without a queue.
+    """
+
+    queues: dict[str, None] = field(default_factory=dict)
+    keepers: list[Exchange] = field(default_factory=list)
+    taken: bool = False
+
+
 def route(
     exchange: Exchange,
     keys: Sequence[str],
@@ -61,18 +78,36 @@ def route(
     find_exchange: FindExchange,
 ) -> list[str]:
     """The names of the queues that get the message, each once, in the order of the walk."""
-    queues: dict[str, None] = {}
+    return list(_walk(exchange, lambda at: at.match(keys, headers), find_exchange).queues)
+
+
+def walk(exchange: Exchange, message: Message, find_exchange: FindExchange) -> Walk:
+    """Where one message goes, all that is known of it considered."""
+    return _walk(exchange, lambda at: at.match_message(message), find_exchange)
+
+
+def _walk(
+    exchange: Exchange,
+    match: Callable[[Exchange], list[Destination] | None],
+    find_exchange: FindExchange,
+) -> Walk:
+    result = Walk()
     visited = {exchange.name}
     waiting = deque([exchange])
     while waiting:
         at = waiting.popleft()
-        found = at.match(keys, headers)
+        if at.keeps:
+            result.keepers.append(at)
+        found = match(at)
+        if found is None:
+            result.taken = True
+            continue
         further = [name for kind, name in found if kind == "exchange"]
         if not found and at.alternate_exchange is not None:
             further.append(at.alternate_exchange)
-        queues.update((name, None) for kind, name in found if kind == "queue")
+        result.queues.update((name, None) for kind, name in found if kind == "queue")
         _enter(further, visited, waiting, find_exchange)
-    return list(queues)
+    return result
 
 
 def reaches(exchange: Exchange, find_exchange: FindExchange) -> list[Exchange]:

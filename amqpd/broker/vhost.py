@@ -26,13 +26,14 @@ from amqpd.broker.definitions import (
 from amqpd.broker.exchange import create, predeclared
 from amqpd.broker.publishing import Publishing
 from amqpd.broker.queue import Queue
+from amqpd.broker.shelf import Shelves
 from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from amqpd.broker.consumer import Consumer
-    from amqpd.broker.delivery import Run, Taken
+    from amqpd.broker.delivery import Lane, Run, Taken
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.limits import Limits
     from amqpd.broker.permissions import Access
@@ -95,6 +96,7 @@ class VHost:
         self.queues: dict[str, Queue] = {}
         self.incoming = DestinationIndex()
         self.publishing = Publishing(name, self.exchanges, self.queues, around)
+        self.shelves = Shelves(name, self.exchanges, self.publishing, around)
         self._exclusive: dict[object, dict[str, None]] = {}
 
     # -- definitions ---------------------------------------------------------------------
@@ -104,9 +106,13 @@ class VHost:
         self.revision += 1
         match command:
             case PutExchange():
-                self.exchanges[command.name] = create(self.types, command)
+                exchange = create(self.types, command)
+                exchange.attach(self.shelves)
+                self.exchanges[command.name] = exchange
             case DeleteExchange():
                 self.exchanges.pop(command.name, None)
+            case PutQueue() | DeleteQueue() if self.shelves.apply(command):
+                pass  # no client can see it
             case PutQueue():
                 self._put_queue(command, owner)
             case DeleteQueue():
@@ -162,6 +168,13 @@ class VHost:
         number = self.around.journal.define(command) if durable else 0
         self.apply(command, owner)
         return number
+
+    def lanes(self) -> Iterator[Lane]:
+        """The lanes of all queues and of what exchanges keep."""
+        for queue in self.queues.values():
+            yield from queue.lanes
+        for shelf in self.shelves:
+            yield shelf.lane
 
     # -- exchanges -----------------------------------------------------------------------
 
@@ -226,6 +239,7 @@ class VHost:
         for binding in self.incoming.of(Destination("exchange", exchange.name)):
             number = max(number, self._remove_binding(binding))
             sources.append(binding.source)
+        number = max(number, self.shelves.clear(exchange.name))
         command = DeleteExchange(self.name, exchange.name)
         number = max(number, self._change(command, exchange.durable))
         return max(number, self._remove_unused(sources))
@@ -273,7 +287,12 @@ class VHost:
         if binding in exchange.bindings:
             return Answer(None, self._number_of_definitions(durable))
         exchange.validate(binding, self.limits)
-        return Answer(None, self._change(command, durable))
+        if not exchange.keeps:
+            return Answer(None, self._change(command, durable))
+        with self.around.journal.atomic():
+            self._change(command, durable)
+            exchange.bound(binding)
+        return Answer(None, self._number_of_definitions(durable))
 
     def unbind(
         self,
@@ -457,6 +476,7 @@ class VHost:
         for queue in self.queues.values():
             queue.delete()
         self.queues.clear()
+        self.shelves.close()
         self.exchanges.clear()
         self.revision += 1
 

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Final
 from amqpd import __version__, config, plugins
 from amqpd.broker.broker import Alarms, Broker
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
-from amqpd.broker.exchange import Exchange, standard_types
+from amqpd.broker.exchange import Exchange
 from amqpd.broker.limits import Limits
+from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.server import process, tls
 from amqpd.server.commits import Commits
@@ -204,6 +205,7 @@ class BrokerServer:
             ),
             refill=self._refill,
             types=exchange_types(),
+            chance=secrets.randbelow,
             new_token=lambda: secrets.token_urlsafe(16),
             now_ms=self._clock.now_ms(),
         )
@@ -298,7 +300,7 @@ class BrokerServer:
         )
         self._ready = True
         counted = totals(self.broker)
-        added = len(self.broker.types) - len(standard_types())
+        added = len(self.broker.types) - len(all_types())
         LOG.info("Server startup complete; %d plugins started.", added)
         self._announce(
             Started(
@@ -511,12 +513,12 @@ class BrokerServer:
 
 
 def exchange_types() -> dict[str, type[Exchange]]:
-    """The standard types, and those of other packages.
+    """The types that come with amqpd, and those of other packages.
 
     Raises:
         StartError: one cannot be loaded, or is not an exchange type.
     """
-    types = standard_types()
+    types = all_types()
     for name in plugins.names("exchange_types"):
         if name in types:
             continue
