@@ -1,7 +1,8 @@
 """Who gets the next messages: consumers by priority, in turn within one priority.
 
 A consumer without credit is set aside and costs nothing until it is woken. With a single
-active consumer only the oldest one (of the highest priority) is asked.
+active consumer only that one is asked until it ends; then the oldest one of the highest
+priority takes over.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Ring:
     _levels: dict[int, deque[Subscription]] = field(default_factory=dict)
     _order: list[int] = field(default_factory=list)
     _all: dict[Subscription, None] = field(default_factory=dict)
+    _active: Subscription | None = None
 
     def __len__(self) -> int:
         return len(self._all)
@@ -56,16 +58,18 @@ class Ring:
     def add(self, subscription: Subscription) -> None:
         """A consumer begins."""
         self._all[subscription] = None
+        if self._active is None and self.single_active:
+            self._active = subscription
         self._place(subscription)
 
     def remove(self, subscription: Subscription) -> None:
         """A consumer ends; with a single active consumer the next one takes over."""
         subscription.active = False
-        self._all.pop(subscription, None)
+        del self._all[subscription]
         if not subscription.stalled:
             self._unplace(subscription)
-        if self.single_active and self._all:
-            self.resume(self.active_one())
+        if subscription is self._active:
+            self._active = max(self._all, key=lambda one: one.priority, default=None)
 
     def resume(self, subscription: Subscription) -> None:
         """A consumer that was set aside may have credit again."""
@@ -79,13 +83,9 @@ class Ring:
             self._unplace(subscription)
             subscription.stalled = True
 
-    def active_one(self) -> Subscription:
-        """The single active consumer: of the highest priority the one that came first."""
-        return max(self._all, key=lambda one: one.priority)
-
     def is_active(self, subscription: Subscription) -> bool:
         """Whether this consumer is one that messages go to."""
-        return not self.single_active or subscription is self.active_one()
+        return not self.single_active or subscription is self._active
 
     def next(self) -> tuple[Subscription, int, int] | None:
         """The consumer whose turn it is, its credit, and how many share its level."""
@@ -103,9 +103,9 @@ class Ring:
         return None
 
     def _next_single(self) -> tuple[Subscription, int, int] | None:
-        if not self._all:
+        subscription = self._active
+        if subscription is None:
             return None
-        subscription = self.active_one()
         credit = subscription.consumer.credit()
         return (subscription, credit, 1) if credit > 0 else None
 
