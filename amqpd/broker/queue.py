@@ -470,7 +470,7 @@ class Queue:
         """Somebody declared the queue again: its lease begins anew."""
         self.used_ms = self.around.now_ms
 
-    def expire_when_unused(self, expired: Callable[[Queue], None]) -> None:
+    def expire_when_unused(self, expired: Callable[[Queue], object]) -> None:
         """Call back once nobody has used the queue for as long as `x-expires` says."""
         lease_ms = self.arguments.expires_ms
         if lease_ms is None:

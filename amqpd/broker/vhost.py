@@ -153,7 +153,7 @@ class VHost:
         self.queues[command.name] = queue
         if queue.owner is not None:
             self._exclusive.setdefault(owner, {})[command.name] = None
-        queue.expire_when_unused(self._expired)
+        queue.expire_when_unused(self.remove_queue)
 
     def _delete_queue(self, command: DeleteQueue) -> int:
         queue = self.queues.pop(command.name)
@@ -229,9 +229,20 @@ class VHost:
             return Answer(None)
         if if_unused and exchange.bindings:
             raise PreconditionFailed(f"exchange '{name}' in vhost '{self.name}' in use")
-        return Answer(None, self._remove_exchange(exchange))
+        return Answer(None, self._remove_exchanges([exchange]))
 
-    def _remove_exchange(self, exchange: Exchange) -> int:
+    def _remove_exchanges(self, going: list[Exchange]) -> int:
+        """Remove exchanges, and those that only they kept alive: clients can make long chains."""
+        number = 0
+        while going:
+            exchange = going.pop()
+            removed, sources = self._remove_exchange(exchange)
+            number = max(number, removed)
+            going += self._without_use(sources)
+        return number
+
+    def _remove_exchange(self, exchange: Exchange) -> tuple[int, list[str]]:
+        """Remove one with its bindings; the exchanges that were bound to it."""
         number = 0
         for binding in list(exchange.bindings):
             number = max(number, self._remove_binding(binding))
@@ -241,17 +252,12 @@ class VHost:
             sources.append(binding.source)
         number = max(number, self.shelves.clear(exchange.name))
         command = DeleteExchange(self.name, exchange.name)
-        number = max(number, self._change(command, exchange.durable))
-        return max(number, self._remove_unused(sources))
+        return max(number, self._change(command, exchange.durable)), sources
 
-    def _remove_unused(self, sources: Iterable[str]) -> int:
+    def _without_use(self, sources: Iterable[str]) -> list[Exchange]:
         """Auto-delete exchanges go when the last binding from them is gone."""
-        number = 0
-        for name in dict.fromkeys(sources):
-            exchange = self.exchanges.get(name)
-            if exchange is not None and exchange.auto_delete and not exchange.bindings:
-                number = max(number, self._remove_exchange(exchange))
-        return number
+        found = [self.exchanges[name] for name in dict.fromkeys(sources)]
+        return [one for one in found if one.auto_delete and not one.bindings]
 
     # -- bindings ------------------------------------------------------------------------
 
@@ -315,7 +321,7 @@ class VHost:
         if exchange is None or binding not in exchange.bindings:
             return Answer(None)
         number = self._remove_binding(binding)
-        return Answer(None, max(number, self._remove_unused([source])))
+        return Answer(None, max(number, self._remove_exchanges(self._without_use([source]))))
 
     def _check_binding(
         self,
@@ -453,7 +459,7 @@ class VHost:
         count = self.apply(command)
         if queue.durable:
             number = self.around.journal.last
-        return Answer(count, max(number, self._remove_unused(sources)))
+        return Answer(count, max(number, self._remove_exchanges(self._without_use(sources))))
 
     def purge_queue(self, access: Access, name: str, owner: object) -> Answer[int]:
         """Remove what is ready; how many."""
@@ -485,10 +491,6 @@ class VHost:
         if not queue.deleted:
             self.remove_queue(queue)
 
-    def _expired(self, queue: Queue) -> None:
-        if self.queues.get(queue.name) is queue:
-            self.remove_queue(queue)
-
     # -- messages ------------------------------------------------------------------------
 
     def consume(
@@ -498,7 +500,8 @@ class VHost:
         name = _strip(name)
         access.read("queue", name)
         queue = self._queue(name, owner)
-        if queue.exclusive_consumer is not None or (exclusive and queue.ring):
+        alone = not queue.ring and not queue.arguments.single_active_consumer
+        if queue.exclusive_consumer is not None or (exclusive and not alone):
             raise AccessRefused(f"queue '{name}' in vhost '{self.name}' in exclusive use")
         subscription = queue.attach(consumer, exclusive=exclusive)
         consumer.queue = subscription
