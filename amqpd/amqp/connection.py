@@ -158,8 +158,13 @@ class Connection:
 
     @property
     def wants_reading(self) -> bool:
-        """Whether the socket may be read: not during an alarm, nor far ahead of the disk."""
-        return not self._blocked and (not self._holding or not self._is_far_ahead())
+        """Whether the socket may be read: not during an alarm, nor far ahead of the disk.
+
+        Nor while a login is decided on: what follows it waits in the socket.
+        """
+        if self._blocked or self.phase is Phase.AUTHENTICATING:
+            return False
+        return not self._holding or not self._is_far_ahead()
 
     def _is_far_ahead(self) -> bool:
         return any(len(self._replies[number]) > MAX_HELD for number in self._holding)

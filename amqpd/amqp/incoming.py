@@ -16,7 +16,7 @@ from pamqp.commands import Connection as ConnectionClass
 from amqpd.amqp import frames, methods, wire
 from amqpd.amqp.channel import Channel, Settlement
 from amqpd.amqp.commands import ids
-from amqpd.amqp.phase import ENDING, Phase
+from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, Phase
 from amqpd.amqp.publish import Target
 from amqpd.broker.delivery import Run
 from amqpd.errors import (
@@ -42,8 +42,6 @@ _PUBLISH: Final[Ids] = (60, 40)
 _ACK: Final[Ids] = (60, 80)
 _NACK: Final[Ids] = (60, 120)
 _CLOSE_OK: Final = frames.frame(frames.METHOD, 0, b"\x00\x0a\x00\x33")
-#: Methods that may arrive while a login is being decided on.
-_MAX_EARLY: Final = 8
 
 
 class Incoming:
@@ -58,7 +56,8 @@ class Incoming:
         #: Frames make no sense any more: only a close-ok is listened for.
         self.is_deaf = False
         self._tail = b""
-        self._early: list[tuple[int, bytes]] = []
+        #: What came behind a login that is being decided on, or less than a frame before it.
+        self._early = b""
         self._revision = -1
         #: Why publishers are blocked at the moment, if they are.
         self.alarm = ""
@@ -70,6 +69,30 @@ class Incoming:
         if self.is_deaf:
             self._listen(octets)
             return
+        if self._connection.phase in BEFORE_LOGIN:
+            octets = self._until_login(octets)
+            if not octets:
+                return
+        self._parse(octets)
+
+    def _until_login(self, octets: bytes) -> bytes:
+        """Take frame by frame: what follows a login is kept while that is decided on.
+
+        Returns what is left once the login has succeeded or the connection is at its end.
+        """
+        octets = self._early + octets
+        self._early = b""
+        connection = self._connection
+        while octets and connection.phase in BEFORE_LOGIN and not self.is_deaf:
+            end = _frame_end(octets, connection.settings.handshake_frame_max_bytes)
+            if connection.phase is Phase.AUTHENTICATING or end > len(octets):
+                self._early = octets
+                return b""
+            self._parse(octets[:end])
+            octets = octets[end:]
+        return octets
+
+    def _parse(self, octets: bytes) -> None:
         self.check_revision()
         try:
             self._parser.feed(octets)
@@ -104,9 +127,9 @@ class Incoming:
 
     def resume(self) -> None:
         """The login was decided on: go on with what came meanwhile."""
-        early, self._early = self._early, []
-        for number, payload in early:
-            self.method(number, payload)
+        early, self._early = self._early, b""
+        if early:
+            self.feed(early)
 
     def discard(self, channel: int) -> None:
         """The channel has failed: what it has begun to send is of no use."""
@@ -235,20 +258,13 @@ class Incoming:
         """Any other method."""
         connection = self._connection
         try:
-            if connection.phase is Phase.AUTHENTICATING:
-                self._keep_early(channel, payload)
-            elif channel:
+            if channel:
                 self._channel_method(channel, payload)
             else:
                 connection.method(methods.decode(payload))
         except Exception as error:
             connection.refuse(error, channel, methods.index_of(payload))
         self.check_revision()
-
-    def _keep_early(self, channel: int, payload: bytes) -> None:
-        if len(self._early) >= _MAX_EARLY:
-            raise UnexpectedFrame("too many methods before the login")
-        self._early.append((channel, payload))
 
     def _channel(self, number: int, *, ignore_unopened: bool = False) -> Channel | None:
         """The channel that a frame is for; None if the frame is to be ignored.
@@ -301,3 +317,11 @@ def _decoded(method_payload: bytes) -> Basic.Publish:
     command = methods.decode(method_payload)
     assert isinstance(command, Basic.Publish)
     return command
+
+
+def _frame_end(octets: bytes, frame_max: int) -> int:
+    """Where the first frame ends; of one that is too large, all that is there."""
+    if len(octets) < 7:
+        return 7
+    size = int.from_bytes(octets[3:7]) + 8
+    return min(size, len(octets)) if size > frame_max else size

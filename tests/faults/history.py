@@ -233,6 +233,7 @@ class History:
         self.verdicts: dict[str, list[Publish | Confirmed]] = defaultdict(list)
         self.outcomes: dict[str, str] = {}
         self.crashes: list[int] = []
+        self.confirms: list[int] = []
         self.drained: dict[Place, int] = {}
         self.removed: Counter[str] = Counter()
         #: Queue -> where its rejected messages go; and the other way round.
@@ -254,6 +255,7 @@ class History:
                     self.by_channel[event.channel, queue].append(event)
             case Confirmed():
                 self.verdicts[event.channel].append(event)
+                self.confirms.append(event.at)
             case Delivered():
                 self.deliveries[event.queue, event.id].append(event)
                 self.in_order.append(event)
@@ -411,7 +413,15 @@ class History:
         index = bisect.bisect_left(self.crashes, acked)
         if index == len(self.crashes):
             return False
-        return self.crashes[index] <= min(again, acked + ACK_WINDOW_NS)
+        crash = self.crashes[index]
+        if crash > again:
+            return False
+        return crash <= acked + ACK_WINDOW_NS or not self._was_on_disk(acked, crash)
+
+    def _was_on_disk(self, acked: int, crash: int) -> bool:
+        """Whether something was confirmed meanwhile: a disk that hangs keeps acks waiting too."""
+        index = bisect.bisect_left(self.confirms, acked + ACK_WINDOW_NS // 10)
+        return index < len(self.confirms) and self.confirms[index] < crash
 
     def _check_together(self) -> None:
         for each in self.publishes.values():

@@ -97,17 +97,24 @@ def test_an_unconfirmed_message_may_be_there_or_not() -> None:
 
 
 def test_a_crash_within_the_window_excuses_an_acked_message_that_comes_again() -> None:
-    def story(crash: int) -> set[str]:
+    def story(crash: int, *more: Publish | Confirmed) -> set[str]:
         return judged(
             published(),
             Delivered(2, "m1", "q", "a", redelivered=False),
             Settled(SECOND, "m1", "q", "ack"),
+            *more,
             Crashed(crash),
             Delivered(30 * SECOND, "m1", "q", "d", redelivered=True, drain=1),
         )
 
+    other = (
+        Publish(2 * SECOND, "m2", "c2", 1, (), durable=False),
+        Confirmed(2 * SECOND + 1, "c2", 1, multiple=False),
+    )
     assert story(SECOND + SECOND // 2) == set()
-    assert story(3 * SECOND) == {"I4"}
+    assert story(3 * SECOND, *other) == {"I4"}
+    # Nothing was confirmed meanwhile: the disk hung, and the ack waited for it.
+    assert story(3 * SECOND) == set()
 
 
 def test_a_verdict_for_nothing_is_caught() -> None:

@@ -6,6 +6,7 @@ import pytest
 from pamqp import frame
 from pamqp.commands import Channel as ChannelClass
 from pamqp.commands import Connection as ConnectionClass
+from pamqp.commands import Queue
 
 from amqpd.amqp.handshake import client_name
 from amqpd.amqp.phase import Phase
@@ -180,9 +181,34 @@ def test_but_not_without_end() -> None:
     client.start()
 
     client.say(frame.marshal(ConnectionClass.Open("/"), 0) * 9)
-    client.wait(3)
+    assert not client.session.wants_reading
+
+    client.say(frame.marshal(ConnectionClass.Open("/"), 0) * 9000)
 
     assert client.session.closing
+
+
+def test_a_client_may_say_everything_at_once() -> None:
+    world = World()
+    client = world.connect()
+    start = ConnectionClass.StartOk({}, "PLAIN", "\0guest\0guest", "en_US")
+
+    client.say(
+        HEADER
+        + frame.marshal(start, 0)
+        + frame.marshal(ConnectionClass.TuneOk(10, 131_072, 0), 0)
+        + frame.marshal(ConnectionClass.Open("/"), 0)
+        + frame.marshal(ChannelClass.Open(), 1)
+        + frame.marshal(Queue.Declare(queue="q"), 1)
+    )
+
+    assert [type(one) for one in client.hear()] == [
+        ConnectionClass.Start,
+        ConnectionClass.Tune,
+        ConnectionClass.OpenOk,
+        ChannelClass.OpenOk,
+        Queue.DeclareOk,
+    ]
 
 
 def test_a_login_decided_after_the_client_has_gone_changes_nothing() -> None:
