@@ -69,7 +69,7 @@ class Surroundings:
 
     journal: Journal
     timers: Timers
-    awake: list[Queue]
+    awake: deque[Queue]
     refill: Refill
     new_lane_id: Callable[[], int]
     bury: Callable[[Queue, Lane, Stretch, str], None]
