@@ -2,6 +2,7 @@
 
     compile_pattern(text) -> Pattern      PreconditionFailed: what is wrong, and where
     Pattern.text   Pattern.matches(subject) -> bool      anywhere in the subject, unanchored
+    Pattern.cost(subject) -> int          about how many steps that takes, at most `STEPS`
     escape(text) -> str                   text that stands for itself, also inside [...]
 
 The language is what RabbitMQ's users write: literals, classes, groups, alternatives, greedy
@@ -429,6 +430,11 @@ class _Machine:
             then = once_more
         return then
 
+    @property
+    def states(self) -> int:
+        """How many there are."""
+        return len(self._program)
+
     def matches(self, subject: str) -> bool:
         steps = [STEPS]
         seen: set[tuple[int, int]] = set()
@@ -501,6 +507,12 @@ class Pattern:
         if isinstance(self._engine, _Machine):
             return self._engine.matches(subject)
         return self._engine.search(subject) is not None
+
+    def cost(self, subject: str) -> int:
+        """About how many steps `matches` may take; a simple pattern counts as one."""
+        if isinstance(self._engine, _Machine):
+            return min(STEPS, self._engine.states * (len(subject) + 1))
+        return 1
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,8 @@
         .for_exchange(name) -> Match
     effective_queue(parsed, declared, match) -> Effective(arguments, origins)
     effective_exchange(match) -> alternate exchange | None
+    effective_definition(match) -> the keys and values of both policies, merged
+    ignored_keys(policy) -> those that are kept and mean nothing any more
 
 Of the user policies that match, the one with the highest priority applies and no other (of
 equals, the first by name); the same holds for operator policies. Both are merged key by key,
@@ -34,10 +36,11 @@ from amqpd.broker.arguments import (
 )
 from amqpd.broker.checks import interval_ms
 from amqpd.broker.pattern import compile_pattern
+from amqpd.broker.text import erlang
 from amqpd.errors import PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from amqpd.broker.arguments import QueueArguments
     from amqpd.fields import Table
@@ -130,38 +133,54 @@ class _Key(NamedTuple):
     field: str = ""
     #: Operator policies may set it.
     operator: bool = False
+    #: What a value that is not valid is said not to be, in RabbitMQ's words.
+    called: str = ""
 
 
 #: Every key that a policy may have. Those without a field are kept and have no effect.
 POLICY_KEYS: Final[Mapping[str, _Key]] = {
-    "alternate-exchange": _Key("CQSE", _text),
-    "message-ttl": _Key("CQ", _number(0), "message_ttl_ms", operator=True),
-    "expires": _Key("CQ", _number(1), "expires_ms", operator=True),
-    "max-length": _Key("CQ", _number(0), "max_length", operator=True),
-    "max-length-bytes": _Key("CQS", _number(0), "max_length_bytes", operator=True),
-    "max-in-memory-length": _Key("Q", _number(0), operator=True),
-    "max-in-memory-bytes": _Key("Q", _number(0), operator=True),
-    "overflow": _Key("CQ", _word(*Overflow), "overflow", operator=True),
-    "dead-letter-exchange": _Key("CQ", _text, "dead_letter_exchange"),
-    "dead-letter-routing-key": _Key("CQ", _text, "dead_letter_routing_key"),
-    "dead-letter-strategy": _Key("CQ", _word(*DeadLetterStrategy), "dead_letter_strategy"),
-    "delivery-limit": _Key("CQ", _number(None), "delivery_limit", operator=True),
-    "consumer-timeout": _Key("CQ", _number(0), "consumer_timeout_ms"),
-    "consumer-disconnected-timeout": _Key("CQ", _number(0), "consumer_disconnected_timeout_ms"),
+    "alternate-exchange": _Key("CQSE", _text, called="alternate exchange name"),
+    "message-ttl": _Key("CQ", _number(0), "message_ttl_ms", True, "message TTL"),
+    "expires": _Key("CQ", _number(1), "expires_ms", True, "queue expiry"),
+    "max-length": _Key("CQ", _number(0), "max_length", True, "maximum length"),
+    "max-length-bytes": _Key(
+        "CQS", _number(0), "max_length_bytes", True, "maximum length in bytes"
+    ),
+    "max-in-memory-length": _Key("Q", _number(0), "", True, "maximum memory in bytes"),
+    "max-in-memory-bytes": _Key("Q", _number(0), "", True, "maximum memory in bytes"),
+    "overflow": _Key("CQ", _word(*Overflow), "overflow", True, "overflow value"),
+    "dead-letter-exchange": _Key(
+        "CQ", _text, "dead_letter_exchange", called="dead letter exchange name"
+    ),
+    "dead-letter-routing-key": _Key(
+        "CQ", _text, "dead_letter_routing_key", called="dead letter routing key"
+    ),
+    "dead-letter-strategy": _Key(
+        "CQ", _word(*DeadLetterStrategy), "dead_letter_strategy", called="dead letter strategy"
+    ),
+    "delivery-limit": _Key("CQ", _number(None), "delivery_limit", True, "delivery limit"),
+    "consumer-timeout": _Key("CQ", _number(0), "consumer_timeout_ms", called="consumer timeout"),
+    "consumer-disconnected-timeout": _Key(
+        "CQ", _number(0), "consumer_disconnected_timeout_ms", called="consumer disconnected timeout"
+    ),
     "delayed-retry-type": _Key("CQ", _word(*DelayedRetry), "delayed_retry", operator=True),
     "delayed-retry-min": _Key("CQ", _number(1), "delayed_retry_min_ms", operator=True),
     "delayed-retry-max": _Key("CQ", _number(1), "delayed_retry_max_ms", operator=True),
-    "queue-mode": _Key("C", _word("default", "lazy")),
-    "queue-version": _Key("CQS", _number(1, 2), operator=True),
+    "queue-mode": _Key("C", _word("default", "lazy"), called="queue-mode value"),
+    "queue-version": _Key("CQS", _number(1, 2), operator=True, called="queue-version value"),
     "queue-leader-locator": _Key(
-        "CQS", _word("client-local", "balanced", "random", "least-leaders", "min-masters")
+        "CQS",
+        _word("client-local", "balanced", "random", "least-leaders", "min-masters"),
+        called="queue leader locator value",
     ),
-    "initial-cluster-size": _Key("S", _number(0)),
-    "target-group-size": _Key("Q", _number(1)),
+    "initial-cluster-size": _Key("S", _number(0), called="cluster size"),
+    "target-group-size": _Key("Q", _number(1), called="target quorum queue group size"),
     "member-placement-tag": _Key("Q", lambda value: isinstance(value, str) and value != ""),
-    "max-age": _Key("S", _interval, "max_age_ms"),
-    "stream-max-segment-size-bytes": _Key("S", _number(0, MAX_SEGMENT_BYTES), "max_segment_bytes"),
-    "stream-filter-size-bytes": _Key("S", _number(16, 255), "filter_bytes"),
+    "max-age": _Key("S", _interval, "max_age_ms", called="max age"),
+    "stream-max-segment-size-bytes": _Key(
+        "S", _number(0, MAX_SEGMENT_BYTES), "max_segment_bytes", called="segment size"
+    ),
+    "stream-filter-size-bytes": _Key("S", _number(16, 255), "filter_bytes", called="filter size"),
     "federation-upstream": _Key("CQSE", _text),
     "federation-upstream-set": _Key("CQSE", _text),
     # Mirroring is gone from RabbitMQ; definitions that come from older ones still have it.
@@ -182,38 +201,77 @@ _NEGATIVE_IS_UNLIMITED: Final = frozenset({"delivery-limit"})
 # -- reading a policy --------------------------------------------------------------------
 
 
+_KEYS: Final = ("pattern", "definition", "priority", "apply-to")
+
+
 def parse_policy(name: str, value: Mapping[str, object], *, operator: bool = False) -> Policy:
     """A policy from its JSON form, as it is in definitions and parameters.
 
     Raises:
-        PreconditionFailed: something in it is not valid; the text says what.
+        PreconditionFailed: something in it is not valid; the text says what, as RabbitMQ does.
     """
+    wrong = [what for what in _wrong_parts(name, value, operator) if what]
+    if wrong:
+        raise PreconditionFailed("\n".join(["Validation failed\n", *wrong, ""]))
+    definition = value["definition"]
+    assert isinstance(definition, Mapping)
+    return Policy(
+        name,
+        str(value["pattern"]),
+        dict(definition),
+        int(str(value.get("priority", 0))),
+        ApplyTo(str(value.get("apply-to", "all"))),
+    )
 
-    def refuse(what: str) -> PreconditionFailed:
-        kind = "operator policy" if operator else "policy"
-        return PreconditionFailed(f"{kind} '{name}': {what}")
 
-    pattern, definition = value.get("pattern"), value.get("definition")
-    priority, apply_to = value.get("priority", 0), value.get("apply-to", "all")
+def _wrong_parts(name: str, value: Mapping[str, object], operator: bool) -> Iterator[str]:
+    unknown = {key: each for key, each in value.items() if key not in _KEYS}
+    if unknown:
+        yield f"Unrecognised terms {erlang(unknown)} in {name}"
+    for key in ("definition", "pattern"):
+        if key not in value:
+            yield f'Key "{key}" not found in {name}'
+    if "definition" in value:
+        yield _wrong_definition(value["definition"], operator)
+    apply_to = value.get("apply-to", "all")
+    if not isinstance(apply_to, str) or apply_to not in frozenset(ApplyTo):
+        # The two spaces are RabbitMQ's.
+        yield (
+            f"apply-to '{apply_to}' unrecognised; should be one of: 'queues', "
+            "'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'"
+        )
+    if "pattern" in value:
+        yield _wrong_pattern(value["pattern"])
+    priority = value.get("priority", 0)
+    if not _is_integer(priority):
+        yield f"priority should be a number, actually was {erlang(priority)}"
+
+
+def _wrong_pattern(pattern: object) -> str:
     if not isinstance(pattern, str):
-        raise refuse("the pattern must be text")
-    compile_pattern(pattern)
-    if not isinstance(priority, int) or isinstance(priority, bool):
-        raise refuse(f"{priority!r} priority must be a number")
-    if apply_to not in frozenset(ApplyTo):
-        raise refuse(f"{apply_to!r} is not a valid apply-to; one of {', '.join(ApplyTo)}")
-    if not isinstance(definition, Mapping) or not definition:
-        raise refuse("no policy provided")
+        return f"pattern should be a binary but was {erlang(pattern)}"
+    try:
+        compile_pattern(pattern)
+    except PreconditionFailed as error:
+        return f"pattern should be regular expression but is invalid: {error.explanation}"
+    return ""
+
+
+def _wrong_definition(definition: object, operator: bool) -> str:
+    if not isinstance(definition, Mapping):
+        return f"definition must be a dictionary: {erlang(definition)}"
+    if not definition:
+        return "no policy provided"
+    unknown = {}
     for key, setting in definition.items():
         known = POLICY_KEYS.get(key)
         if known is None or (operator and not known.operator):
-            raise refuse(f"'{key}' is not a recognised setting")
-        if not known.valid(setting):
-            raise refuse(f"{setting!r} is not a valid {key}")
-    wrong = _wrong_retry(definition)
-    if wrong:
-        raise refuse(wrong)
-    return Policy(name, pattern, dict(definition), priority, ApplyTo(str(apply_to)))
+            unknown[key] = setting
+        elif not known.valid(setting):
+            return f"{erlang(setting)} is not a valid {known.called or key}"
+    if unknown:
+        return f"{erlang(unknown)} are not recognised policy settings"
+    return _wrong_retry(definition)
 
 
 def _wrong_retry(definition: Mapping[str, object]) -> str:
@@ -272,6 +330,14 @@ class Policies:
     def for_exchange(self, name: str) -> Match:
         """What applies to an exchange of this name."""
         return Match(self._first(False, name, "E"), self._first(True, name, "E"))
+
+    def cost(self, name: str) -> int:
+        """About how many steps it takes to find what applies to this name, at most."""
+        return sum(
+            compile_pattern(policy.pattern).cost(name)
+            for policies in self._policies.values()
+            for policy in policies
+        )
 
     def _first(self, operator: bool, name: str, letter: str) -> Policy | None:
         for policy in self._policies[operator]:
@@ -362,3 +428,13 @@ def effective_exchange(match: Match) -> str | None:
     """The alternate exchange that policies give to an exchange without one of its own."""
     value = _merged(match).get("alternate-exchange")
     return None if value is None else str(value[0])
+
+
+def effective_definition(match: Match) -> dict[str, PolicyValue]:
+    """What both policies together say, before any argument: RabbitMQ shows it for queues."""
+    return {key: value for key, (value, _) in _merged(match).items()}
+
+
+def ignored_keys(policy: Policy) -> list[str]:
+    """The keys of mirrored queues: kept, so that old definitions can be imported."""
+    return [key for key in policy.definition if key.startswith("ha-")]

@@ -2,10 +2,12 @@
 
 resource(kind, name, vhost) -> "queue 'orders' in vhost '/'"
 term(value) -> a value of a field table as RabbitMQ prints it
+erlang(value) -> a JSON value as RabbitMQ prints it
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,4 +31,20 @@ def term(value: FieldValue) -> str:
         return "{" + ",".join(f"{name}:{term(each.value)}" for name, each in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(term(each.value) for each in value) + "]"
+    return str(value)
+
+
+def erlang(value: object) -> str:
+    """A value out of JSON as an Erlang term: text is `<<"text">>`, a dictionary a list of pairs."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'<<"{escaped}">>'
+    if isinstance(value, Mapping):
+        return "[" + ",".join(f"{{{erlang(k)},{erlang(v)}}}" for k, v in value.items()) + "]"
+    if isinstance(value, list):
+        return "[" + ",".join(map(erlang, value)) + "]"
     return str(value)

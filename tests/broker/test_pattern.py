@@ -214,6 +214,12 @@ def test_no_pattern_takes_long(text: str) -> None:
         assert time.thread_time() - before < 1.0, subject
 
 
+def test_the_cost_of_a_match_is_known_before() -> None:
+    assert compile_pattern("^orders\\.").cost("a" * 200) == 1
+    assert 50 < compile_pattern("(a*)*b").cost("a" * 50) < compile_pattern("(a*)*b").cost("a" * 99)
+    assert compile_pattern("(a{0,40}){0,40}b").cost("a" * 255) == pattern.STEPS
+
+
 def test_a_match_that_needs_too_many_steps_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert own("(a*)*b", "a" * 50 + "b")
 

@@ -23,10 +23,13 @@ from amqpd.broker.policy import (
     Policies,
     Policy,
     PolicyValue,
+    effective_definition,
     effective_exchange,
     effective_queue,
+    ignored_keys,
     parse_policy,
 )
+from amqpd.broker.text import erlang
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import Field, Table, table
 
@@ -148,31 +151,48 @@ def test_wrong_values_are_refused(key: str, value: object) -> None:
     with pytest.raises(PreconditionFailed) as refused:
         parse_policy("p", {"pattern": "", "definition": {key: value}})
 
-    assert refused.value.explanation == f"policy 'p': {value!r} is not a valid {key}"
+    called = POLICY_KEYS[key].called or key
+    assert refused.value.explanation == (
+        f"Validation failed\n\n{erlang(value)} is not a valid {called}\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"pattern": None}, "policy 'p': the pattern must be text"),
-        ({"pattern": "("}, "pattern '(': missing ')' at position 1"),
-        ({"priority": "1"}, "policy 'p': '1' priority must be a number"),
-        ({"priority": True}, "policy 'p': True priority must be a number"),
+        ({"pattern": None}, "pattern should be a binary but was null"),
+        (
+            {"pattern": "("},
+            "pattern should be regular expression but is invalid: "
+            "pattern '(': missing ')' at position 1",
+        ),
+        ({"priority": "1"}, 'priority should be a number, actually was <<"1">>'),
+        ({"priority": True}, "priority should be a number, actually was true"),
         (
             {"apply-to": "some"},
-            "policy 'p': 'some' is not a valid apply-to; one of all, queues, classic_queues, "
-            "quorum_queues, streams, exchanges",
+            "apply-to 'some' unrecognised; should be one of: 'queues', 'classic_queues',  "
+            "'quorum_queues', 'streams', 'exchanges', or 'all'",
         ),
-        ({"definition": {}}, "policy 'p': no policy provided"),
-        ({"definition": [1]}, "policy 'p': no policy provided"),
-        ({"definition": {"colour": 1}}, "policy 'p': 'colour' is not a recognised setting"),
+        (
+            {"apply-to": ["all"]},
+            "apply-to '['all']' unrecognised; should be one of: 'queues', 'classic_queues',  "
+            "'quorum_queues', 'streams', 'exchanges', or 'all'",
+        ),
+        ({"definition": {}}, "no policy provided"),
+        ({"definition": [1]}, "definition must be a dictionary: [1]"),
+        ({"definition": {"colour": 1}}, '[{<<"colour">>,1}] are not recognised policy settings'),
+        ({"colour": 1}, 'Unrecognised terms [{<<"colour">>,1}] in p'),
         (
             {"definition": {"delayed-retry-type": "all"}},
-            "policy 'p': delayed-retry-min is required when delayed-retry-type is all",
+            "delayed-retry-min is required when delayed-retry-type is all",
         ),
         (
             {"definition": {"delayed-retry-min": 2, "delayed-retry-max": 1}},
-            "policy 'p': delayed-retry-max (1) must not be smaller than delayed-retry-min (2)",
+            "delayed-retry-max (1) must not be smaller than delayed-retry-min (2)",
+        ),
+        (
+            {"priority": "1", "definition": {}},
+            'no policy provided\npriority should be a number, actually was <<"1">>',
         ),
     ],
 )
@@ -182,7 +202,16 @@ def test_what_is_wrong_with_a_policy_is_told(change: dict[str, object], text: st
     with pytest.raises(PreconditionFailed) as refused:
         parse_policy("p", value)
 
-    assert refused.value.explanation == text
+    assert refused.value.explanation == f"Validation failed\n\n{text}\n"
+
+
+def test_a_policy_needs_a_pattern_and_a_definition() -> None:
+    with pytest.raises(PreconditionFailed) as refused:
+        parse_policy("p", {})
+
+    assert refused.value.explanation == (
+        'Validation failed\n\nKey "definition" not found in p\nKey "pattern" not found in p\n'
+    )
 
 
 def test_operator_policies_have_fewer_keys() -> None:
@@ -204,7 +233,9 @@ def test_operator_policies_have_fewer_keys() -> None:
     ]
     with pytest.raises(PreconditionFailed) as refused:
         parse_policy("p", {"pattern": "", "definition": {"max-age": "1h"}}, operator=True)
-    assert refused.value.explanation == "operator policy 'p': 'max-age' is not a recognised setting"
+    assert refused.value.explanation == (
+        'Validation failed\n\n[{<<"max-age">>,<<"1h">>}] are not recognised policy settings\n'
+    )
 
 
 # -- matching ----------------------------------------------------------------------------
@@ -438,3 +469,27 @@ def test_exchanges_get_their_alternate_from_policies() -> None:
     assert effective_exchange(Match(None, None)) is None
     assert effective_exchange(Match(a_policy(max_length=5), None)) is None
     assert effective_exchange(Match(a_policy(alternate_exchange="ae"), None)) == "ae"
+
+
+def test_both_policies_together_are_shown_merged() -> None:
+    match = Match(
+        Policy("p", "", {"max-length": 5, "expires": 9}),
+        Policy("o", "", {"max-length": 7, "message-ttl": 1}),
+    )
+
+    assert effective_definition(match) == {"max-length": 5, "expires": 9, "message-ttl": 1}
+    assert effective_definition(Match(None, None)) == {}
+
+
+def test_keys_of_mirrored_queues_are_told_apart() -> None:
+    assert ignored_keys(Policy("p", "", {"ha-mode": "all", "expires": 9})) == ["ha-mode"]
+
+
+def test_the_cost_of_finding_what_applies_grows_with_the_policies() -> None:
+    policies = Policies()
+    assert policies.cost("q") == 0
+
+    policies.put(a_policy("p", "^a"))
+    policies.put(a_policy("o", "^b"), operator=True)
+
+    assert policies.cost("q") == 2

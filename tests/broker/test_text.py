@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker.text import resource, term
+from amqpd.broker.text import erlang, resource, term
 from amqpd.fields import Field
 
 if TYPE_CHECKING:
@@ -35,3 +35,20 @@ def test_a_resource_is_named_with_its_vhost() -> None:
 )
 def test_values_are_written_bare(value: FieldValue, text: str) -> None:
     assert term(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (False, "false"),
+        (None, "null"),
+        (5, "5"),
+        (1.5, "1.5"),
+        ('say "a\\b"', '<<"say \\"a\\\\b\\"">>'),
+        ([1, "a"], '[1,<<"a">>]'),
+        ({"a": 1, "b": True}, '[{<<"a">>,1},{<<"b">>,true}]'),
+    ],
+)
+def test_values_out_of_json_are_written_as_erlang_does(value: object, text: str) -> None:
+    assert erlang(value) == text
