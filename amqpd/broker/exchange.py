@@ -73,8 +73,10 @@ class Host(Protocol):
     def hand_over(self, destination: Destination, kept: Kept) -> None:
         """A copy of a kept message goes to a queue, or on from another exchange."""
 
-    def release(self, exchange: Exchange, shelf: Shelf, kept: Kept, run: Run) -> None:
-        """Publish `run` again, from `exchange` on, and take `kept` off the shelf: in one."""
+    def release(
+        self, exchange: Exchange, shelf: Shelf, kept: Kept, run: Run, keys: Sequence[str]
+    ) -> None:
+        """Publish `run` from `exchange` on, and take `kept` off the shelf: in one."""
 
 
 class Exchange(ABC):

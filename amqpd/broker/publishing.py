@@ -215,10 +215,9 @@ class Publishing:
         routed = result.routed or keeping.taken
         return replace(result, entry=entry, number=number, routed=routed)
 
-    def go_on(self, source: Exchange, run: Run) -> None:
+    def go_on(self, source: Exchange, run: Run, keys: Sequence[str]) -> None:
         """Publish one message from an exchange on; one that goes nowhere is counted."""
         properties = decode_header(header_payload(run.contents[0]))[2]
-        keys = routing_keys(split(run.names)[1], properties.headers)
         path = self._path_of(source, self._message(keys, properties))
         self._send(path, run, properties, _ttl(properties))
 

@@ -22,7 +22,7 @@ from amqpd.fields import Field
 from amqpd.properties import Properties, decode_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from amqpd.broker.arguments import QueueType
     from amqpd.broker.binding import Destination
@@ -86,8 +86,8 @@ class Shelf:
     ) -> tuple[Kept, Append | None]:
         """Put a message there, a run of one that is in no queue.
 
-        What must survive goes to the store, and with `spill` everything: the caller need not
-        keep it in memory then.
+        What must survive goes to the store, and with `spill` everything: then it comes back
+        by `read` once it `is_safe`, and need not be kept in memory.
         """
         lane = self.lane
         lane.next_position = max(lane.next_position, position + 1)
@@ -97,7 +97,11 @@ class Shelf:
         if lane.id == 0:
             lane.id = self._around.new_lane_id()
         entry = self._around.journal.append(run, [(lane, position, deadline_ms)])
-        return kept, entry if run.persistent and self.durable else None
+        return kept, entry
+
+    def is_safe(self, number: int) -> bool:
+        """Whether what has this number in the journal is on disk."""
+        return number <= self._around.journal.safe
 
     def remove(self, kept: Kept) -> None:
         """Take a message away for good."""
@@ -244,8 +248,10 @@ class Shelves:
         """A copy of a kept message goes to a queue, or on from another exchange."""
         self._publishing.hand_over(destination, kept)
 
-    def release(self, exchange: Exchange, shelf: Shelf, kept: Kept, run: Run) -> None:
-        """Publish `run` again, from `exchange` on, and take `kept` off the shelf: in one."""
+    def release(
+        self, exchange: Exchange, shelf: Shelf, kept: Kept, run: Run, keys: Sequence[str]
+    ) -> None:
+        """Publish `run` from `exchange` on, and take `kept` off the shelf: in one."""
         with self._around.journal.atomic():
-            self._publishing.go_on(exchange, run)
+            self._publishing.go_on(exchange, run, keys)
             shelf.remove(kept)

@@ -10,8 +10,11 @@ from amqpd.broker.binding import Binding, Destination
 from amqpd.broker.definitions import PutExchange
 from amqpd.broker.exchange import Exchange, FanoutExchange, create, predeclared, standard_types
 from amqpd.broker.limits import Limits
+from amqpd.broker.message import Message
+from amqpd.broker.publishing import a_run
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import Field, Table, wrap
+from amqpd.properties import Properties
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +79,16 @@ def test_a_type_of_ones_own_is_put_into_the_registry() -> None:
     exchange.unbind(to("c"))
 
     assert names(exchange) == {"b"}
+
+
+def test_a_type_with_nothing_more_in_mind_matches_and_keeps_nothing() -> None:
+    exchange = an_exchange("direct")
+    exchange.bind(to("q", "k"))
+    message = Message(("k",), Properties(), 0, int)
+
+    assert exchange.match_message(message) == exchange.match(["k"], None)
+    assert exchange.keep(message, a_run(b"\0\0", Properties(), b"")) is None
+    assert not exchange.keeps
 
 
 @pytest.mark.parametrize("kind", sorted(TYPES))

@@ -21,6 +21,10 @@ from typing import TYPE_CHECKING
 from amqpd.broker.exchange import standard_types
 from amqpd.broker.types.chance import LocalRandomExchange, RandomExchange
 from amqpd.broker.types.consistent_hash import ConsistentHashExchange
+from amqpd.broker.types.deduplication import DeduplicationExchange
+from amqpd.broker.types.delayed import DelayedExchange
+from amqpd.broker.types.history import RecentHistoryExchange
+from amqpd.broker.types.last_value import LastValueExchange
 from amqpd.broker.types.modulus_hash import ModulusHashExchange
 from amqpd.broker.types.super_stream import SuperStreamExchange
 
@@ -32,9 +36,13 @@ def all_types() -> dict[str, type[Exchange]]:
     """The types that come with the broker, by name."""
     types: list[type[Exchange]] = [
         ConsistentHashExchange,
+        DeduplicationExchange,
+        DelayedExchange,
+        LastValueExchange,
         LocalRandomExchange,
         ModulusHashExchange,
         RandomExchange,
+        RecentHistoryExchange,
         SuperStreamExchange,
     ]
     return standard_types() | {each.kind: each for each in types}
