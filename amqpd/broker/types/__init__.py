@@ -24,6 +24,7 @@ from amqpd.broker.types.consistent_hash import ConsistentHashExchange
 from amqpd.broker.types.deduplication import DeduplicationExchange
 from amqpd.broker.types.delayed import DelayedExchange
 from amqpd.broker.types.history import RecentHistoryExchange
+from amqpd.broker.types.jms import JmsTopicExchange
 from amqpd.broker.types.last_value import LastValueExchange
 from amqpd.broker.types.modulus_hash import ModulusHashExchange
 from amqpd.broker.types.super_stream import SuperStreamExchange
@@ -38,6 +39,7 @@ def all_types() -> dict[str, type[Exchange]]:
         ConsistentHashExchange,
         DeduplicationExchange,
         DelayedExchange,
+        JmsTopicExchange,
         LastValueExchange,
         LocalRandomExchange,
         ModulusHashExchange,
