@@ -28,6 +28,8 @@ COMPILED = (
     "amqpd/amqp/reader.py",
     "amqpd/broker/content.py",
     "amqpd/broker/delivery.py",
+    "amqpd/broker/lane.py",
+    "amqpd/broker/run.py",
 )
 
 

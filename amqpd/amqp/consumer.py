@@ -10,7 +10,7 @@ from amqpd.amqp import methods
 
 if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel
-    from amqpd.broker.delivery import Lane, Stretch
+    from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.ring import Subscription
     from amqpd.fields import Table
 

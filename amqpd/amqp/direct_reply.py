@@ -14,7 +14,7 @@ from amqpd.amqp import methods
 
 if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel
-    from amqpd.broker.delivery import Run
+    from amqpd.broker.run import Run
 
 PSEUDO_QUEUE: Final = "amq.rabbitmq.reply-to"
 PREFIX: Final = f"{PSEUDO_QUEUE}."

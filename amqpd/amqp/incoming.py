@@ -18,7 +18,7 @@ from amqpd.amqp.channel import Channel, Settlement
 from amqpd.amqp.commands import ids
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, Phase
 from amqpd.amqp.publish import Target
-from amqpd.broker.delivery import Run
+from amqpd.broker.run import Run
 from amqpd.errors import (
     AmqpError,
     ChannelStateError,

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.gathering import Group, Route, Slot
 from amqpd.broker import content as contents
-from amqpd.broker.delivery import Run
 from amqpd.broker.publishing import Published
 from amqpd.broker.routing import BCC, routing_keys
+from amqpd.broker.run import Run
 from amqpd.errors import NotImplementedHere, PreconditionFailed
 from amqpd.properties import Properties, decode_header, encode_header
 

@@ -35,8 +35,8 @@ from amqpd.errors import NotAllowed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from amqpd.broker.delivery import Lane, Stretch
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.limits import Limits
     from amqpd.broker.permissions import Access
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from amqpd.broker.delivery import Lane, Stretch
+    from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.ring import Subscription
     from amqpd.fields import Table
 

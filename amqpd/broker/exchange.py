@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from amqpd.broker.arguments import QueueType
     from amqpd.broker.binding import Binding
-    from amqpd.broker.delivery import Append, Run
     from amqpd.broker.limits import Limits
     from amqpd.broker.message import Message
+    from amqpd.broker.run import Append, Run
     from amqpd.broker.shelf import Kept, Shelf
     from amqpd.fields import Table
 

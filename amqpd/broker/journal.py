@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from amqpd.broker.delivery import Append, Run, Settle, SettleLog, Target
+from amqpd.broker.run import Append, Run, Settle, SettleLog, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from amqpd.broker.definitions import Command
-    from amqpd.broker.delivery import Lane
+    from amqpd.broker.lane import Lane
 
 __all__ = [
     "Append",

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker import deadletter
 from amqpd.broker.arguments import Overflow
 from amqpd.broker.content import body, build, header_payload
-from amqpd.broker.delivery import Run
 from amqpd.broker.message import Message
 from amqpd.broker.names import join, split
 from amqpd.broker.routing import Walk, reaches, route, routing_keys, walk
+from amqpd.broker.run import Run
 from amqpd.errors import AccessRefused, NotFound
 from amqpd.properties import decode_header, encode_header
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from amqpd.broker.binding import Destination
-    from amqpd.broker.delivery import Append, Lane, Stretch
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.permissions import Access
     from amqpd.broker.queue import Queue, Surroundings
+    from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept
     from amqpd.properties import Properties
 

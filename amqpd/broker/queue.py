@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from amqpd.broker.arguments import Overflow
 from amqpd.broker.deadletter import EXPIRED, MAXLEN, REJECTED
-from amqpd.broker.delivery import Lane, Run, Stretch, assemble
 from amqpd.broker.journal import Purge
+from amqpd.broker.lane import Lane, Stretch, assemble
 from amqpd.broker.ring import Ring, Subscription
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     from amqpd.broker.arguments import QueueArguments
     from amqpd.broker.consumer import Consumer
-    from amqpd.broker.delivery import Row, Taken
+    from amqpd.broker.delivery import Taken
     from amqpd.broker.journal import Journal
+    from amqpd.broker.lane import Row
+    from amqpd.broker.run import Run
     from amqpd.broker.timers import Timers
     from amqpd.fields import Table
 

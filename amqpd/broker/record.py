@@ -17,8 +17,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from amqpd.broker import definitions
-from amqpd.broker.delivery import Append, Lane, Run, Settle, SettleLog, Target
 from amqpd.broker.journal import Batch, Drop, Mark, Purge
+from amqpd.broker.lane import Lane
+from amqpd.broker.run import Append, Run, Settle, SettleLog, Target
 from amqpd.fields import Field, decode_table, encode_table, wrap
 
 if TYPE_CHECKING:

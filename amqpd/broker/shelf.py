@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.broker.content import header_payload
 from amqpd.broker.definitions import DeleteQueue, PutQueue
-from amqpd.broker.delivery import Lane, assemble
+from amqpd.broker.lane import Lane, assemble
 from amqpd.fields import Field
 from amqpd.properties import Properties, decode_header
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     from amqpd.broker.arguments import QueueType
     from amqpd.broker.binding import Destination
-    from amqpd.broker.delivery import Append, Row, Run
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.lane import Row
     from amqpd.broker.publishing import Publishing
     from amqpd.broker.queue import Surroundings
+    from amqpd.broker.run import Append, Run
 
 PREFIX: Final = "amq.shelf"
 #: What tells people who look into the store what such a queue is for.

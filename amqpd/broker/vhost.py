@@ -33,13 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from amqpd.broker.consumer import Consumer
-    from amqpd.broker.delivery import Lane, Run, Taken
+    from amqpd.broker.delivery import Taken
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.lane import Lane
     from amqpd.broker.limits import Limits
     from amqpd.broker.permissions import Access
     from amqpd.broker.publishing import Path, Published
     from amqpd.broker.queue import Got, Surroundings
     from amqpd.broker.ring import Subscription
+    from amqpd.broker.run import Run
     from amqpd.fields import Table
     from amqpd.properties import Properties
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from amqpd.broker.delivery import Row
+    from amqpd.broker.lane import Row
     from amqpd.clock import Clock
     from amqpd.config import Config, PortOrOff, Settings
     from amqpd.server.http import HttpServer

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from amqpd.broker.delivery import Row as StoredRow
     from amqpd.broker.journal import Journal, Mark
+    from amqpd.broker.lane import Row as StoredRow
     from amqpd.store import Row, Store
 
 LOG = logging.getLogger("amqpd.store")

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpd.amqp.confirms import Confirms
-from amqpd.broker.delivery import Append, Run
 from amqpd.broker.journal import Journal
 from amqpd.broker.publishing import Published
+from amqpd.broker.run import Append, Run
 
 #: What happens to one read: how many messages, whether they wait for the disk.
 READS = st.lists(

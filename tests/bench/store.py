@@ -23,7 +23,7 @@ from amqpd.store.packing import pack
 from tests.store.batches import Writing, opened, settle
 
 if TYPE_CHECKING:
-    from amqpd.broker.delivery import Append
+    from amqpd.broker.run import Append
     from tests.store.batches import Driven
 
 DRIVERS: tuple[Literal["apsw", "sqlite3"], ...] = ("apsw", "sqlite3")

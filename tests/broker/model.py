@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 from amqpd.broker.broker import Broker
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
-from amqpd.broker.delivery import Lane, Run, Stretch, Target, Unacked
+from amqpd.broker.delivery import Unacked
 from amqpd.broker.limits import Limits
 from amqpd.broker.names import join
 from amqpd.broker.publishing import a_run
+from amqpd.broker.run import Run, Target
 from amqpd.fields import Table, wrap
 from amqpd.properties import Properties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from amqpd.broker.delivery import Row, Taken
+    from amqpd.broker.delivery import Taken
+    from amqpd.broker.lane import Lane, Row, Stretch
     from amqpd.broker.permissions import Access
     from amqpd.broker.publishing import Published
     from amqpd.broker.queue import Queue

@@ -28,7 +28,7 @@ from amqpd.errors import AccessRefused, NotAllowed
 from tests.broker.model import FakeConsumer, Model, Store
 
 if TYPE_CHECKING:
-    from amqpd.broker.delivery import Lane, Stretch
+    from amqpd.broker.lane import Lane, Stretch
 
 
 @dataclass

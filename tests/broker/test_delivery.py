@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpd.broker.content import build
-from amqpd.broker.delivery import Lane, Run, Stretch, Unacked, UnknownTag, assemble
+from amqpd.broker.delivery import Unacked, UnknownTag
 from amqpd.broker.journal import Journal
+from amqpd.broker.lane import Lane, Stretch, assemble
+from amqpd.broker.run import Run
 
 if TYPE_CHECKING:
     import random
 
-    from amqpd.broker.delivery import Row
+    from amqpd.broker.lane import Row
 
 
 class Owner:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from amqpd.broker import journal as journal_module
 from amqpd.broker.definitions import DeleteQueue, PutVhost
-from amqpd.broker.delivery import Lane, Run
 from amqpd.broker.journal import Journal, Purge
+from amqpd.broker.lane import Lane
 from tests.broker.test_delivery import Owner, a_run
+
+if TYPE_CHECKING:
+    from amqpd.broker.run import Run
 
 
 def a_lane(journal: Journal) -> Lane:

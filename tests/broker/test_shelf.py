@@ -17,7 +17,7 @@ from tests.broker.types.exchanges import declare
 from tests.broker.types.living import Living
 
 if TYPE_CHECKING:
-    from amqpd.broker.delivery import Run
+    from amqpd.broker.run import Run
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
-from amqpd.broker.delivery import Append, Lane, Run, Settle, SettleLog, Target
 from amqpd.broker.journal import Batch, Drop, Mark, Purge
+from amqpd.broker.lane import Lane
+from amqpd.broker.run import Append, Run, Settle, SettleLog, Target
 from amqpd.store.settings import MIB, StoreSettings
 from amqpd.store.sqlite import SqliteStore
 

@@ -22,8 +22,8 @@ from amqpd.broker.definitions import (
     PutQueue,
     PutVhost,
 )
-from amqpd.broker.delivery import Append, Settle
 from amqpd.broker.journal import Batch, Mark, Purge
+from amqpd.broker.run import Append, Settle
 from amqpd.store.memory import MemoryStore
 from tests.store.batches import Driven, Writing
 

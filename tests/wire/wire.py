@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from pamqp.common import FieldTable
 
-    from amqpd.broker.delivery import Row as DeliveryRow
     from amqpd.broker.journal import Batch
+    from amqpd.broker.lane import Row as DeliveryRow
     from amqpd.store import Row, StoreFailed, StoreFull
 
 BODY_MAX = 131_072 - 8

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from amqpd.broker.delivery import Append, Run
     from amqpd.broker.exchange import Exchange, Host
+    from amqpd.broker.run import Append, Run
     from amqpd.broker.shelf import Kept, Shelf
 
 LABEL: Final = "agenda"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.binding import comparable
 from amqpd.broker.content import build
-from amqpd.broker.delivery import Run
+from amqpd.broker.run import Run
 from amqpd.broker.types.keeping import RememberingExchange
 from amqpd.errors import PreconditionFailed
 from amqpd.properties import Properties, encode_header
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from amqpd.broker.binding import Binding, Comparable, Destination
     from amqpd.broker.definitions import PutExchange
-    from amqpd.broker.delivery import Append
     from amqpd.broker.message import Message
+    from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept
     from amqpd.fields import Field, Table
 

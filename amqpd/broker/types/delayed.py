@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.content import body, build
-from amqpd.broker.delivery import Run
 from amqpd.broker.exchange import Exchange, create
 from amqpd.broker.names import split
 from amqpd.broker.routing import BCC, routing_keys
+from amqpd.broker.run import Run
 from amqpd.broker.types.agenda import LABEL, Agenda
 from amqpd.broker.types.keeping import KeepingExchange
 from amqpd.errors import PreconditionFailed
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from amqpd.broker.binding import Binding, Destination
     from amqpd.broker.definitions import PutExchange
-    from amqpd.broker.delivery import Append
     from amqpd.broker.exchange import Host
     from amqpd.broker.limits import Limits
     from amqpd.broker.message import Message
+    from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept, Shelf
     from amqpd.fields import FieldValue, Table
     from amqpd.properties import Properties

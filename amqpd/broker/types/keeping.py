@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from amqpd.broker.binding import Binding
     from amqpd.broker.definitions import PutExchange
-    from amqpd.broker.delivery import Append, Run
     from amqpd.broker.exchange import Host
     from amqpd.broker.message import Message
+    from amqpd.broker.run import Append, Run
     from amqpd.broker.shelf import Kept, Shelf
 
 #: So many messages come back from the store with one read.

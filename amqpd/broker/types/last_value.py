@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from amqpd.broker.binding import Binding, Destination
     from amqpd.broker.definitions import PutExchange
-    from amqpd.broker.delivery import Append, Run
     from amqpd.broker.message import Message
+    from amqpd.broker.run import Append, Run
     from amqpd.broker.shelf import Kept
     from amqpd.fields import Table
 

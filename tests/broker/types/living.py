@@ -15,9 +15,9 @@ from tests.broker.model import FakeConsumer, Model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from amqpd.broker.delivery import Row as DeliveryRow
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.journal import Batch
+    from amqpd.broker.lane import Row as DeliveryRow
     from amqpd.store import Row, StoreFailed, StoreFull
 
 

@@ -18,7 +18,7 @@ from tests.broker.types.exchanges import an_exchange, bind_queue, declare
 from tests.broker.types.living import Living
 
 if TYPE_CHECKING:
-    from amqpd.broker.delivery import Lane, Stretch
+    from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.publishing import Published
 
 KIND = "x-delayed-message"

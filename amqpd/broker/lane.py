@@ -1,0 +1,501 @@
+"""Lanes: where the messages of a queue wait, one lane for each priority level.
+
+A `Lane` holds stretches of runs in the order of their positions, of which only a window at
+the head is in memory. A position is given once, at enqueue, and is the only order there is.
+What reached the store (`Run.first_id` is not 0) leaves it by a `Settle` in the journal.
+
+**Honest redelivery.** After a crash everything below a lane's durable mark counts as handed
+out. A stored message may therefore be handed out only below `granted`, the mark that is on
+disk or on its way there together with the message. Marks move ahead in growing steps, so a
+busy lane does not wait for them, and a quiet one is exact.
+
+Compiled; plain Python otherwise. Promises nothing about threads: everything runs in one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from amqpd.broker.content import build
+from amqpd.broker.run import UNKNOWN_IDS, Run, Settle
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
+
+    from amqpd.broker.run import Append, SettleLog
+
+
+#: The furthest a mark runs ahead of what was handed out, in messages.
+MARK_AHEAD: Final = 8192
+
+
+class Stretch:
+    """A part of a run inside a lane: contents[lo:hi] at positions base + index."""
+
+    def __init__(
+        self, run: Run, base: int, low: int, high: int, deadline_ms: int, redelivered: bool
+    ) -> None:
+        self.run = run
+        self.base: i64 = base
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.deadline_ms: i64 = deadline_ms
+        self.redelivered = redelivered
+
+    @property
+    def position(self) -> int:
+        """The position of its first message."""
+        return self.base + self.lo
+
+
+class Wakeable(Protocol):
+    """What is told that a lane may have something to hand out again."""
+
+    def wake(self) -> None:
+        """Look at the lane again with the next dispatch."""
+
+
+class Lane:
+    """One priority level of a queue.
+
+    Positions below `loaded_upto` that are ready are in memory; from there to
+    `next_position` they are in the store only, or on their way there. `ready` counts both,
+    `paged_out` the persistent ones of a durable queue among the latter.
+    """
+
+    def __init__(
+        self, owner: Wakeable, log: SettleLog, lane_id: int, priority: int, durable: bool
+    ) -> None:
+        self.owner = owner
+        self.log = log
+        self.id: i64 = lane_id
+        self.priority: i64 = priority
+        self.durable = durable
+        self.next_position: i64 = 0
+        self.loaded_upto: i64 = 0
+        self.committed_upto: i64 = 0
+        self.ready: i64 = 0
+        self.ready_bytes: i64 = 0
+        self.unacked: i64 = 0
+        self.unacked_bytes: i64 = 0
+        self.loaded: i64 = 0
+        self.loaded_bytes: i64 = 0
+        self.paged_out: i64 = 0
+        self.paged_out_bytes: i64 = 0
+        self.window: i64 = 4096
+        self.window_bytes: i64 = 8 << 20
+        self.granted: i64 = 0
+        self.handed: i64 = 0
+        self.asked: i64 = 0
+        self.marking = False
+        self.refilling = False
+        self.dead = False
+        self.redelivered_below: i64 = 0
+        self.stored: i64 = 0  # messages of this lane in the store or on their way
+        self._stretches: list[Stretch] = []
+        self._first: i64 = 0
+        self._last_settle: Settle | None = None
+        self._last_epoch: i64 = 0
+
+    def recover(
+        self, next_position: int, messages: int, body_bytes: int, delivered_upto: int
+    ) -> None:
+        """Take over what the store had at start; nothing is in memory yet."""
+        # Marks run ahead: what arrives now must not count as handed out in a former life.
+        self.next_position = max(next_position, delivered_upto)
+        self.committed_upto = self.next_position
+        self.loaded_upto = 0 if messages else self.next_position
+        self.ready = self.stored = self.paged_out = messages
+        self.ready_bytes = self.paged_out_bytes = body_bytes
+        self.granted = self.handed = self.asked = delivered_upto
+        self.redelivered_below = delivered_upto
+
+    # -- what is in the lane -------------------------------------------------------------
+
+    @property
+    def paged(self) -> bool:
+        """More is waiting than is in memory: new arrivals go to the store only."""
+        return self.loaded_upto < self.next_position
+
+    @property
+    def is_full(self) -> bool:
+        """The memory window is used up: what arrives now must be in the store."""
+        return (
+            self.loaded_upto < self.next_position
+            or self.loaded >= self.window
+            or self.loaded_bytes >= self.window_bytes
+        )
+
+    def stretches(self) -> list[Stretch]:
+        """What is ready in memory, in order."""
+        return self._stretches[self._first :]
+
+    def head(self) -> Stretch | None:
+        """The first stretch in memory."""
+        if self._first < len(self._stretches):
+            return self._stretches[self._first]
+        return None
+
+    # -- in ------------------------------------------------------------------------------
+
+    def push(self, run: Run, deadline_ms: int, in_memory: bool) -> int:
+        """Put a run at the end; the position of its first message.
+
+        `in_memory` False: the caller sends the run to the store, where it stays until the
+        window has moved on to it.
+        """
+        base: i64 = self.next_position
+        count: i64 = len(run.contents)
+        self.next_position = base + count
+        self.ready += count
+        self.ready_bytes += run.body_bytes
+        if in_memory:
+            self._stretches.append(Stretch(run, base, 0, count, deadline_ms, False))
+            self.loaded += count
+            self.loaded_bytes += run.size_bytes
+            self.loaded_upto = self.next_position
+        elif run.persistent and self.durable:
+            self.paged_out += count
+            self.paged_out_bytes += run.body_bytes
+        return base
+
+    def load(self, stretches: list[Stretch], upto: int) -> None:
+        """Take over what the store had below `upto`, in the order of positions."""
+        for stretch in stretches:
+            self._stretches.append(stretch)
+            run = stretch.run
+            self.loaded += stretch.hi - stretch.lo
+            self.loaded_bytes += run.size_bytes
+            if run.persistent:
+                self.paged_out -= stretch.hi - stretch.lo
+                self.paged_out_bytes -= run.body_bytes
+        self.loaded_upto = max(self.loaded_upto, upto)
+        if self.loaded != self.ready and self.loaded_upto == self.next_position:
+            self._miss()
+
+    def _miss(self) -> None:
+        """What the store did not have any more (quarantined) is not ready either."""
+        self.stored -= self.ready - self.loaded
+        self.ready = self.loaded
+        self.ready_bytes = 0
+        self.paged_out = 0
+        self.paged_out_bytes = 0
+        for stretch in self.stretches():
+            self.ready_bytes += stretch.run.bytes_of(stretch.lo, stretch.hi)
+
+    def put_back(self, pieces: list[Stretch]) -> None:
+        """Return unacked messages to their old places, marked redelivered."""
+        for piece in pieces:
+            count: i64 = piece.hi - piece.lo
+            size: i64 = piece.run.bytes_of(piece.lo, piece.hi)
+            self.unacked -= count
+            self.unacked_bytes -= size
+            self.ready += count
+            self.ready_bytes += size
+            self.loaded += count
+            self.loaded_bytes += piece.run.share(piece.lo, piece.hi)
+            piece.redelivered = True
+        if len(pieces) == 1:
+            self._insert(pieces[0])
+        else:
+            self._merge(pieces)
+
+    def _insert(self, piece: Stretch) -> None:
+        stretches = self._stretches
+        low: i64 = self._first
+        high: i64 = len(stretches)
+        at: i64 = piece.base + piece.lo
+        while low < high:
+            middle: i64 = (low + high) // 2
+            other = stretches[middle]
+            if other.base + other.lo < at:
+                low = middle + 1
+            else:
+                high = middle
+        if low == self._first and low > 0:
+            self._first -= 1
+            stretches[self._first] = piece
+        else:
+            stretches.insert(low, piece)
+
+    def _merge(self, pieces: list[Stretch]) -> None:
+        pieces.sort(key=place)
+        waiting = self._stretches
+        merged: list[Stretch] = []
+        at: i64 = self._first
+        end: i64 = len(waiting)
+        for piece in pieces:
+            position: i64 = piece.base + piece.lo
+            while at < end and waiting[at].base + waiting[at].lo < position:
+                merged.append(waiting[at])
+                at += 1
+            merged.append(piece)
+        while at < end:
+            merged.append(waiting[at])
+            at += 1
+        self._stretches = merged
+        self._first = 0
+
+    # -- out -----------------------------------------------------------------------------
+
+    def take(self, limit: int, settle: bool) -> Stretch | None:
+        """Up to `limit` messages from the head, all of one run; None if none may go now.
+
+        With `settle` they are done with at once (no acknowledgement is expected), else
+        they are unacked until `settle` or `put_back`.
+        """
+        if self._first >= len(self._stretches):
+            return None
+        head = self._stretches[self._first]
+        count: i64 = min(limit, head.hi - head.lo)
+        if head.run.entry is not None or head.run.first_id != 0:
+            count = self._grant(head, count, limit)
+            if count == 0:
+                return None
+        return self._take(head, count, settle)
+
+    def take_now(self, settle: bool) -> tuple[Stretch, bool] | None:
+        """The first message, whatever the mark says, for a reply that can wait for the disk.
+
+        The flag tells that it must: until the mark that the next batch carries is on disk.
+        """
+        if self._first >= len(self._stretches):
+            return None
+        head = self._stretches[self._first]
+        wait = False
+        if head.run.entry is not None or head.run.first_id != 0:
+            wait = self._grant(head, 1, 1) == 0
+            if wait:
+                self.handed = max(self.handed, head.base + head.lo + 1)
+        return self._take(head, 1, settle), wait
+
+    def _take(self, head: Stretch, count: i64, settle: bool) -> Stretch:
+        run = head.run
+        low: i64 = head.lo
+        if count == head.hi - low:
+            piece = head
+            self._drop_first()
+        else:
+            piece = Stretch(run, head.base, low, low + count, head.deadline_ms, head.redelivered)
+            head.lo = low + count
+        size: i64 = run.bytes_of(low, low + count)
+        self.ready -= count
+        self.ready_bytes -= size
+        self.loaded -= count
+        self.loaded_bytes -= run.share(low, low + count)
+        if settle:
+            self.settle(run, head.base, low, low + count)
+        else:
+            self.unacked += count
+            self.unacked_bytes += size
+        return piece
+
+    def _drop_first(self) -> None:
+        first: i64 = self._first + 1
+        stretches = self._stretches
+        if first == len(stretches):
+            stretches.clear()
+            first = 0
+        elif first >= 256 and first * 2 >= len(stretches):
+            del stretches[:first]
+            first = 0
+        self._first = first
+
+    def ask(self, limit: int) -> None:
+        """See to it that the next `limit` messages may soon be handed out."""
+        head = self.head()
+        if head is not None and head.run.first_id != 0 and not head.redelivered:
+            self._ask(head.base + head.lo, limit)
+
+    def _ask(self, start: i64, limit: i64) -> None:
+        """Have the mark moved: exactly at first, later ahead by some credit.
+
+        A consumer that goes on finds the next mark on disk before it needs it; after a
+        crash no more than what it could have had soon counts as handed out.
+        """
+        want: i64 = min(start + limit, self.loaded_upto)
+        ahead: i64 = 0
+        if self.handed > 0:
+            ahead = min(limit * 4, MARK_AHEAD)
+        if self.asked < want + ahead // 2:
+            self._mark(want + ahead)
+
+    def _grant(self, head: Stretch, count: i64, limit: i64) -> i64:
+        """How many of the next `count` may be handed out under the lane's mark."""
+        start: i64 = head.base + head.lo
+        end: i64 = start + count
+        if head.run.first_id == 0:
+            # Still in the journal: the mark travels in the same batch, or before it.
+            self.handed = max(self.handed, end)
+            if self.granted < end:
+                self.granted = end
+                self._mark(end)
+            return count
+        if end + limit > self.granted:
+            self._ask(start, limit)
+        count = max(0, min(count, self.granted - start))
+        if count > 0:
+            self.handed = max(self.handed, start + count)
+        return count
+
+    def _mark(self, upto: i64) -> None:
+        self.asked = max(self.asked, upto)
+        if not self.marking:
+            self.marking = True
+            self.log.marking.append(self)
+
+    # -- done ----------------------------------------------------------------------------
+
+    def done(self, run: Run, base: int, low: int, high: int) -> None:
+        """Unacked messages were acknowledged: they leave the queue for good."""
+        self.forget(run, low, high)
+        self.settle(run, base, low, high)
+
+    def forget(self, run: Run, low: int, high: int) -> None:
+        """Unacked messages are in nobody's hands any more; the caller settles them."""
+        self.unacked -= high - low
+        self.unacked_bytes -= run.bytes_of(low, high)
+
+    def settle(self, run: Run, base: int, low: int, high: int) -> None:
+        """Make the store forget messages that left the lane."""
+        if self.dead:
+            return
+        if run.first_id == 0:
+            entry = run.entry
+            if entry is None:
+                return
+            if not self.log.atomic:
+                self._cut(entry, low, high)
+                return
+        elif not self.log.atomic and self._grow(run, base, low, high):
+            return
+        first: i64 = run.first_id
+        last = Settle(
+            self.id,
+            base + low,
+            base + high,
+            first + low if first > 0 else first,
+            run.shared,
+            run.bytes_of(low, high),
+            not (run.persistent and self.durable),
+        )
+        if first == 0:
+            last.run = run
+            last.index = low
+        self.log.settles.append(last)
+        self._last_settle = last
+        self._last_epoch = self.log.epoch
+        self.stored -= high - low
+
+    def _grow(self, run: Run, base: int, low: int, high: int) -> bool:
+        last = self._last_settle
+        if last is None or self._last_epoch != self.log.epoch:
+            return False
+        if last.hi != base + low or last.shared != run.shared:
+            return False
+        if last.transient == (run.persistent and self.durable):
+            return False
+        if last.first_id > 0:
+            if last.first_id + (last.hi - last.lo) != run.first_id + low:
+                return False
+        elif run.first_id > 0:
+            return False
+        last.hi = base + high
+        last.body_bytes += run.bytes_of(low, high)
+        self.stored -= high - low
+        return True
+
+    def _cut(self, entry: Append, low: int, high: int) -> None:
+        left = False
+        for target in entry.targets:
+            if target.home is self:
+                target.cut(low, high)
+            if target.lo < target.hi:
+                left = True
+        self.stored -= high - low
+        if not left and not entry.skipped:
+            entry.skipped = True
+            if entry.waiter is not None:
+                self.log.skipped.append(entry.waiter)
+
+    def drain(self) -> list[Stretch]:
+        """Empty the memory window; the caller settles or drops what it gets."""
+        taken = self._stretches[self._first :]
+        self._stretches = []
+        self._first = 0
+        self.loaded = 0
+        self.loaded_bytes = 0
+        return taken
+
+    def remove(self, count: int) -> Stretch:
+        """Take up to `count` messages of the first stretch out, unconditionally and unsettled.
+
+        For expiry and overflow; there must be one in memory.
+        """
+        head = self._stretches[self._first]
+        piece = self._take(head, min(count, head.hi - head.lo), False)
+        size: i64 = piece.hi - piece.lo
+        self.unacked -= size
+        self.unacked_bytes -= piece.run.bytes_of(piece.lo, piece.hi)
+        return piece
+
+
+def place(stretch: Stretch) -> int:
+    """The position of a stretch's first message, to sort by."""
+    return stretch.base + stretch.lo
+
+
+#: A row of the store as a lane gets it back: position, message id, deadline in ms (0 none),
+#: shared, transient, names, header payload, body.
+Row = tuple[int, int, int, bool, bool, bytes, bytes, bytes]
+
+
+def assemble(rows: list[Row], redelivered_below: int) -> list[Stretch]:
+    """Stretches from rows of the store, in their order; messages that follow on share a run."""
+    stretches: list[Stretch] = []
+    count: i64 = len(rows)
+    start: i64 = 0
+    while start < count:
+        first = rows[start]
+        end: i64 = start + 1
+        redelivered: bool = first[0] < redelivered_below
+        while end < count and _follows(first, rows[end], end - start):
+            if redelivered and rows[end][0] >= redelivered_below:
+                break
+            end += 1
+        stretches.append(_stretch(rows, start, end, redelivered))
+        start = end
+    return stretches
+
+
+def _follows(first: Row, row: Row, distance: i64) -> bool:
+    return (
+        row[0] == first[0] + distance
+        and row[2] == first[2]
+        and row[3] == first[3]
+        and row[4] == first[4]
+    )
+
+
+def _stretch(rows: list[Row], start: i64, end: i64, redelivered: bool) -> Stretch:
+    first = rows[start]
+    names = first[5]
+    each: list[bytes] | None = None
+    contents: list[bytes] = []
+    size: i64 = 0
+    at: i64 = start
+    while at < end:
+        row = rows[at]
+        content = build(1, row[6], row[7])
+        contents.append(content)
+        size += len(content)
+        if each is None and row[5] != names:
+            each = [names] * (at - start)
+        if each is not None:
+            each.append(row[5])
+        at += 1
+    run = Run(contents, names, each, not first[4], 1, size)
+    # Ids grow with positions, so the ends tell whether they are consecutive.
+    run.first_id = first[1] if rows[end - 1][1] - first[1] == end - start - 1 else UNKNOWN_IDS
+    run.shared = first[3]
+    return Stretch(run, first[0], 0, end - start, first[2], redelivered)

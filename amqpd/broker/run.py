@@ -1,0 +1,183 @@
+"""Runs: messages that arrived together, and what the journal says of them.
+
+A `Run` is what arrived together for the same queues. An `Append` takes it to the store, into
+all its lanes or none; a `Settle` makes the store forget what is done with. What is settled
+while its append still waits is cut out of it and never written. Work here is per run; per
+message there is a slot in a list.
+
+Compiled; plain Python otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.content import sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mypy_extensions import i64
+
+    from amqpd.broker.lane import Lane
+
+
+#: `Run.first_id` of messages that are in the store under ids that are not consecutive.
+UNKNOWN_IDS: Final = -1
+
+
+class Run:
+    """Messages that arrived together and go to the same queues.
+
+    All queues of a run either store it or do not; where they differ, the caller makes a
+    second run of the same contents.
+
+    `names` holds exchange and routing key as two AMQP short strings; where messages differ
+    `names_each` has them one by one. `channel` is the channel number inside the contents.
+    """
+
+    def __init__(
+        self,
+        contents: list[bytes],
+        names: bytes,
+        names_each: list[bytes] | None,
+        persistent: bool,
+        channel: int,
+        size_bytes: int,
+    ) -> None:
+        self.contents = contents
+        self.names = names
+        self.names_each = names_each
+        self.persistent = persistent
+        self.channel = channel
+        self.size_bytes: i64 = size_bytes
+        self.body_bytes: i64 = sizes(contents, 0, len(contents))
+        self.first_id: i64 = 0
+        self.shared = False
+        self.entry: Append | None = None
+
+    def copy(self) -> Run:
+        """The same messages, for queues that differ in whether they store them."""
+        return Run(
+            self.contents,
+            self.names,
+            self.names_each,
+            self.persistent,
+            self.channel,
+            self.size_bytes,
+        )
+
+    def names_of(self, index: int) -> bytes:
+        """Exchange and routing key of one message, as two short strings."""
+        return self.names if self.names_each is None else self.names_each[index]
+
+    def share(self, low: int, high: int) -> int:
+        """The part of `size_bytes` that `contents[low:high]` answer for; parts add up."""
+        count: i64 = len(self.contents)
+        return self.size_bytes * high // count - self.size_bytes * low // count
+
+    def bytes_of(self, low: int, high: int) -> int:
+        """Body bytes of `contents[low:high]`."""
+        if low == 0 and high == len(self.contents):
+            return self.body_bytes
+        return sizes(self.contents, low, high)
+
+
+class Target:
+    """Where an append goes: contents[low:high] of the run at positions base + index.
+
+    `dead` marks single indexes that were settled before they were written (1 = skip).
+    """
+
+    def __init__(self, home: Lane, run: Run, base: int, deadline_ms: int) -> None:
+        self.home = home
+        self.lane: i64 = home.id
+        self.base: i64 = base
+        self.lo: i64 = 0
+        self.hi: i64 = len(run.contents)
+        self.dead: bytearray | None = None
+        self.deadline_ms: i64 = deadline_ms
+        self.priority: i64 = home.priority
+        self.transient = not (run.persistent and home.durable)
+
+    def cut(self, low: int, high: int) -> None:
+        """Leave out contents[low:high]: they were settled before they were written."""
+        if low <= self.lo:
+            self.lo = max(self.lo, high)
+        elif high >= self.hi:
+            self.hi = min(self.hi, low)
+        else:
+            dead = self.dead
+            if dead is None:
+                dead = self.dead = bytearray(self.hi)
+            at: i64 = low
+            while at < high:
+                dead[at] = 1
+                at += 1
+        if self.dead is not None:
+            self._shrink(self.dead)
+
+    def _shrink(self, dead: bytearray) -> None:
+        low: i64 = self.lo
+        high: i64 = self.hi
+        while low < high and dead[low]:
+            low += 1
+        while high > low and dead[high - 1]:
+            high -= 1
+        self.lo = low
+        self.hi = high
+
+
+class Append:
+    """One run on its way to the store, into all its lanes or none."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self.run = run
+        self.number: i64 = number
+        self.targets: list[Target] = []
+        self.skipped = False
+        self.waiter: Callable[[], None] | None = None
+
+
+class Settle:
+    """Stored messages that are done with: positions lo to hi - 1 of a lane.
+
+    Their message ids are `first_id`, `first_id + 1`, …; where that is not above 0 the store
+    looks them up. `shared`: other lanes may still hold them.
+    """
+
+    def __init__(
+        self,
+        lane: int,
+        low: int,
+        high: int,
+        first_id: int,
+        shared: bool,
+        size_bytes: int,
+        transient: bool,
+    ) -> None:
+        self.lane: i64 = lane
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.first_id: i64 = first_id
+        self.shared = shared
+        self.body_bytes: i64 = size_bytes
+        self.transient = transient
+        self.run: Run | None = None
+        self.index: i64 = 0
+
+
+class SettleLog:
+    """Where lanes write what was settled; the journal's, shared by all of them.
+
+    `epoch` changes whenever the list is taken away: a lane then begins a new `Settle`
+    instead of growing its last one. While `atomic` nothing is cut out of an append: what a
+    transaction settles must leave together with what it publishes.
+    """
+
+    def __init__(self) -> None:
+        self.settles: list[Settle] = []
+        self.marking: list[Lane] = []
+        self.skipped: list[Callable[[], None]] = []
+        self.epoch: i64 = 1
+        self.atomic = False
