@@ -7,10 +7,12 @@ messages to consumers, and passes the journal to the store.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from amqpd.broker.capacity import Capacity
 from amqpd.broker.definitions import (
     Command,
     DeleteParameter,
@@ -25,12 +27,23 @@ from amqpd.broker.definitions import (
     PutVhost,
 )
 from amqpd.broker.journal import Journal, Mark
+from amqpd.broker.limits import UserLimits, VhostLimits
+from amqpd.broker.parameters import (
+    OPERATOR_POLICY,
+    POLICY,
+    USER_LIMITS,
+    VHOST_LIMITS,
+    Parameters,
+    parsed,
+)
 from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
-from amqpd.broker.queue import Queue, Refill, Surroundings, first_of
+from amqpd.broker.policy import Policy
+from amqpd.broker.presence import Presence
+from amqpd.broker.queue import EFFORT, Queue, Refill, Surroundings, first_of
 from amqpd.broker.timers import Timers
 from amqpd.broker.types import all_types
 from amqpd.broker.vhost import VHost
-from amqpd.errors import NotAllowed
+from amqpd.errors import ConnectionForced, NotAllowed, PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +51,11 @@ if TYPE_CHECKING:
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.limits import Limits
+    from amqpd.broker.parameters import Parsed
     from amqpd.broker.permissions import Access
+    from amqpd.broker.presence import Guest
+
+logger = logging.getLogger(__name__)
 
 UserCommand = (
     PutUser
@@ -98,6 +115,7 @@ class Broker:
         types: Mapping[str, type[Exchange]] | None = None,
         now_ms: int = 0,
         chance: Callable[[int], int] = first_of,
+        node: str = "amqpd",
     ) -> None:
         self.limits = limits
         self.types = types or all_types()
@@ -107,7 +125,9 @@ class Broker:
         self.permissions = Permissions()
         self.vhosts: dict[str, VHost] = {}
         self.definitions: dict[str, PutVhost] = {}
-        self.parameters: dict[tuple[str, str, str], PutParameter] = {}
+        self.parameters = Parameters()
+        self.presence = Presence(limits, node)
+        self.capacity = Capacity(limits, self.presence, self.vhosts)
         self.alarms = Alarms()
         self._lanes_in_use: set[int] = set()
         self._last_lane = 0
@@ -121,6 +141,7 @@ class Broker:
             bury=self._bury,
             unused=self._unused,
             lane_gone=self._lanes_in_use.discard,
+            drop=self._drop,
             now_ms=now_ms,
             chance=chance,
         )
@@ -140,6 +161,7 @@ class Broker:
                 self.definitions[command.name] = command
                 if command.name not in self.vhosts:
                     self.vhosts[command.name] = self._new_vhost(command.name)
+                self.vhosts[command.name].default_queue_type = command.default_queue_type
             case DeleteVhost():
                 self._delete_vhost(command.name)
             case (
@@ -171,7 +193,7 @@ class Broker:
                     )
                 )
             case DeleteUser():
-                permissions.delete_user(command.name)
+                self._delete_user(command.name)
             case PutPermission():
                 permission = Permission(command.configure, command.write, command.read)
                 permissions.put(command.user, command.vhost, permission)
@@ -184,11 +206,47 @@ class Broker:
                 permissions.delete_topic(command.user, command.vhost, command.exchange)
 
     def _apply_parameter(self, command: PutParameter | DeleteParameter) -> None:
-        key = (command.component, command.vhost, command.name)
-        if isinstance(command, PutParameter):
-            self.parameters[key] = command
-        else:
-            self.parameters.pop(key, None)
+        if isinstance(command, DeleteParameter):
+            self.parameters.delete(command)
+            self._enforce(command, None)
+            return
+        self.parameters.put(command)
+        try:
+            self._enforce(command, parsed(command))
+        except PreconditionFailed as error:
+            # It was checked before it was set, so another version did that. What is kept
+            # without effect can be mended; a broker that does not start cannot.
+            logger.error(
+                "parameter '%s' of component '%s' in vhost '%s' has no effect: %s",
+                command.name,
+                command.component,
+                command.vhost,
+                error.explanation,
+            )
+
+    def _enforce(self, command: PutParameter | DeleteParameter, value: Parsed | None) -> None:
+        """Let a parameter have its effect; None: it is not set any more, or it has none."""
+        name, presence = command.name, self.presence
+        if command.component in (POLICY, OPERATOR_POLICY):
+            enforcement = self.vhosts[command.vhost].enforcement
+            operator, now_ms = command.component == OPERATOR_POLICY, self.around.now_ms
+            if isinstance(value, Policy):
+                enforcement.put(value, operator=operator, now_ms=now_ms)
+            else:
+                enforcement.delete(name, operator=operator, now_ms=now_ms)
+        elif command.component == VHOST_LIMITS:
+            limits = value if isinstance(value, VhostLimits) else VhostLimits()
+            presence.vhost_limits[command.vhost] = limits
+        elif command.component == USER_LIMITS:
+            presence.user_limits[name] = value if isinstance(value, UserLimits) else UserLimits()
+
+    def _delete_user(self, name: str) -> None:
+        """Remove a user with its permissions and limits; its connections are closed."""
+        self.permissions.delete_user(name)
+        self.parameters.delete(DeleteParameter(USER_LIMITS, "", name))
+        self.presence.user_limits.pop(name, None)
+        for guest in self.presence.of_user(name):
+            guest.close(ConnectionForced(f"user '{name}' is deleted"))
 
     def _new_vhost(self, name: str) -> VHost:
         return VHost(
@@ -197,9 +255,14 @@ class Broker:
             limits=self.limits,
             types=self.types,
             new_token=self.new_token,
+            capacity=self.capacity,
         )
 
     def _delete_vhost(self, name: str) -> None:
+        for guest in self.presence.in_vhost(name):
+            guest.close(ConnectionForced(f"vhost '{name}' is deleted"))
+        self.parameters.delete_vhost(name)
+        self.presence.vhost_limits.pop(name, None)
         vhost = self.vhosts.pop(name, None)
         self.definitions.pop(name, None)
         self.permissions.delete_vhost(name)
@@ -223,7 +286,7 @@ class Broker:
                         state.delivered_upto,
                     )
             for queue in vhost.queues.values():
-                queue.wake()
+                queue.recovered()
             vhost.shelves.recovered()
 
     def reserve_lanes(self, next_id: int) -> None:
@@ -242,29 +305,47 @@ class Broker:
 
     # -- clients -------------------------------------------------------------------------
 
-    def open_vhost(self, name: str, user: str) -> tuple[VHost, Access]:
-        """A client's way into a vhost.
+    def open_vhost(self, name: str, user: str, guest: Guest | None = None) -> tuple[VHost, Access]:
+        """A client's way into a vhost; a guest is counted until `presence.leave`.
 
         Raises:
-            NotAllowed: there is no such vhost, or the user has no permissions in it.
+            NotAllowed: there is no such vhost, the user has no permissions in it, or a limit
+                is reached.
         """
+        if guest is not None:
+            self.presence.check_node()
         vhost = self.vhosts.get(name)
         if vhost is None:
             raise NotAllowed(f"vhost {name} not found")
+        if guest is not None:
+            self.presence.check(name, user)
         known = self.permissions.user(user)
         if known is None:
             raise NotAllowed(f"access to vhost '{name}' refused for user '{user}'")
-        return vhost, self.permissions.access(known, name)
+        access = self.permissions.access(known, name)
+        if guest is not None:
+            self.presence.enter(guest, name, user)
+        return vhost, access
 
     # -- turns ---------------------------------------------------------------------------
 
-    def dispatch(self) -> None:  # hot: S7
-        """Let queues with news hand messages out, and tell publishers what needs no disk."""
+    def dispatch(self) -> bool:  # hot: S7
+        """Let queues with news hand messages out, and tell publishers what needs no disk.
+
+        True: there is more to do, in the next turn, so that nobody has to wait for it.
+        """
+        self.around.spare = EFFORT
         # Taken off one by one: whatever goes wrong in one queue, the others keep their turn.
         awake = self.around.awake
         while awake:
             awake.popleft().dispatch()
+        if tired := self.around.tired:
+            self.around.tired = []
+            # Who had nothing left of this turn comes first in the next one.
+            for queue in (*tired[1:], tired[0]):
+                queue.wake()
         self.journal.progress_skipped()
+        return bool(awake)
 
     def tick(self, now_ms: int) -> None:
         """Time passed: what is due is done."""
@@ -300,6 +381,9 @@ class Broker:
 
     def _bury(self, queue: Queue, lane: Lane, piece: Stretch, reason: str) -> None:
         self.vhosts[queue.vhost].publishing.bury(queue, lane, piece, reason)
+
+    def _drop(self, queue: Queue, reason: str, messages: int) -> None:
+        self.vhosts[queue.vhost].publishing.drop(reason, messages)
 
     def _unused(self, queue: Queue) -> None:
         vhost = self.vhosts.get(queue.vhost)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import i64
+
 from amqpd.broker.lane import Stretch
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mypy_extensions import i64
+
 from amqpd.broker.content import build
 from amqpd.broker.run import UNKNOWN_IDS, Run, Settle
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     from amqpd.broker.run import Append, SettleLog
 
+
+#: Later than any deadline: of messages that never expire.
+NO_DEADLINE: Final = 1 << 62
 
 #: The furthest a mark runs ahead of what was handed out, in messages.
 MARK_AHEAD: Final = 8192
@@ -41,6 +46,8 @@ class Stretch:
         self.hi: i64 = high
         self.deadline_ms: i64 = deadline_ms
         self.redelivered = redelivered
+        #: It is in its lane; what was handed out or removed as a whole is not.
+        self.waits = True
 
     @property
     def position(self) -> int:
@@ -61,6 +68,10 @@ class Lane:
     Positions below `loaded_upto` that are ready are in memory; from there to
     `next_position` they are in the store only, or on their way there. `ready` counts both,
     `paged_out` the persistent ones of a durable queue among the latter.
+
+    `latest_ms` is the latest deadline of all that came since the lane was last empty. While
+    each message's own is at least that, messages expire in their order, so it is enough to
+    look at the head; once one is earlier the lane is `mixed`.
     """
 
     def __init__(
@@ -92,6 +103,10 @@ class Lane:
         self.dead = False
         self.redelivered_below: i64 = 0
         self.stored: i64 = 0  # messages of this lane in the store or on their way
+        self.latest_ms: i64 = 0
+        self.mixed = False
+        self._latest_upto: i64 = 0
+        self._empty: i64 = 0  # stretches behind the first that have nothing left
         self._stretches: list[Stretch] = []
         self._first: i64 = 0
         self._last_settle: Settle | None = None
@@ -109,6 +124,9 @@ class Lane:
         self.ready_bytes = self.paged_out_bytes = body_bytes
         self.granted = self.handed = self.asked = delivered_upto
         self.redelivered_below = delivered_upto
+        if messages:
+            self.mixed = True  # for all we know
+            self.latest_ms = NO_DEADLINE
 
     # -- what is in the lane -------------------------------------------------------------
 
@@ -128,7 +146,11 @@ class Lane:
 
     def stretches(self) -> list[Stretch]:
         """What is ready in memory, in order."""
-        return self._stretches[self._first :]
+        return [one for one in self._stretches[self._first :] if one.lo < one.hi]
+
+    def last(self) -> Stretch:
+        """The stretch that was pushed last; it is in memory."""
+        return self._stretches[-1]
 
     def head(self) -> Stretch | None:
         """The first stretch in memory."""
@@ -146,6 +168,8 @@ class Lane:
         """
         base: i64 = self.next_position
         count: i64 = len(run.contents)
+        if deadline_ms != 0:
+            self._note_deadline(base, base + count, deadline_ms)
         self.next_position = base + count
         self.ready += count
         self.ready_bytes += run.body_bytes
@@ -158,6 +182,17 @@ class Lane:
             self.paged_out += count
             self.paged_out_bytes += run.body_bytes
         return base
+
+    def _note_deadline(self, base: i64, upto: i64, deadline_ms: i64) -> None:
+        if self.ready == 0 and self.unacked == 0:
+            self.mixed = False
+            self.latest_ms = 0
+        elif self._latest_upto != base:
+            self.latest_ms = NO_DEADLINE  # what came in between has none
+        if deadline_ms < self.latest_ms:
+            self.mixed = True
+        self.latest_ms = max(self.latest_ms, deadline_ms)
+        self._latest_upto = upto
 
     def load(self, stretches: list[Stretch], upto: int) -> None:
         """Take over what the store had below `upto`, in the order of positions."""
@@ -274,6 +309,7 @@ class Lane:
         low: i64 = head.lo
         if count == head.hi - low:
             piece = head
+            head.waits = False
             self._drop_first()
         else:
             piece = Stretch(run, head.base, low, low + count, head.deadline_ms, head.redelivered)
@@ -293,6 +329,11 @@ class Lane:
     def _drop_first(self) -> None:
         first: i64 = self._first + 1
         stretches = self._stretches
+        while self._empty > 0 and first < len(stretches):
+            if stretches[first].lo < stretches[first].hi:
+                break
+            first += 1
+            self._empty -= 1
         if first == len(stretches):
             stretches.clear()
             first = 0
@@ -420,9 +461,12 @@ class Lane:
 
     def drain(self) -> list[Stretch]:
         """Empty the memory window; the caller settles or drops what it gets."""
-        taken = self._stretches[self._first :]
+        taken = self.stretches()
+        for one in taken:
+            one.waits = False
         self._stretches = []
         self._first = 0
+        self._empty = 0
         self.loaded = 0
         self.loaded_bytes = 0
         return taken
@@ -434,10 +478,61 @@ class Lane:
         """
         head = self._stretches[self._first]
         piece = self._take(head, min(count, head.hi - head.lo), False)
-        size: i64 = piece.hi - piece.lo
-        self.unacked -= size
-        self.unacked_bytes -= piece.run.bytes_of(piece.lo, piece.hi)
+        self.forget(piece.run, piece.lo, piece.hi)
         return piece
+
+    def remove_of(self, stretch: Stretch, count: int) -> Stretch:
+        """The same with a stretch that waits anywhere in the window: its first messages."""
+        if stretch is self._stretches[self._first]:
+            return self.remove(count)
+        low: i64 = stretch.lo
+        high: i64 = min(stretch.hi, low + count)
+        run = stretch.run
+        self.ready -= high - low
+        self.ready_bytes -= run.bytes_of(low, high)
+        self.loaded -= high - low
+        self.loaded_bytes -= run.share(low, high)
+        stretch.lo = high
+        if high == stretch.hi:
+            stretch.waits = False
+            self._empty += 1
+            if self._empty > 64 and self._empty * 2 > len(self._stretches) - self._first:
+                self._stretches = self.stretches()
+                self._first = 0
+                self._empty = 0
+        return Stretch(run, stretch.base, low, high, stretch.deadline_ms, stretch.redelivered)
+
+    def uncount_stored(self, messages: int, size_bytes: int, transient: bool) -> None:
+        """Messages that are in the store only are not ready any more; the caller settles them."""
+        self.ready -= messages
+        self.ready_bytes -= size_bytes
+        if not transient:
+            self.paged_out -= messages
+            self.paged_out_bytes -= size_bytes
+
+    def settle_stored(
+        self, position: int, message_id: int, shared: bool, transient: bool, size_bytes: int
+    ) -> None:
+        """A message that is ready in the store only leaves the lane."""
+        self.uncount_stored(1, size_bytes, transient)
+        self.stored -= 1
+        last = self._last_settle
+        if (
+            last is not None
+            and self._last_epoch == self.log.epoch
+            and last.hi == position
+            and last.first_id > 0
+            and last.first_id + (last.hi - last.lo) == message_id
+            and last.shared == shared
+            and last.transient == transient
+        ):
+            last.hi += 1
+            last.body_bytes += size_bytes
+            return
+        last = Settle(self.id, position, position + 1, message_id, shared, size_bytes, transient)
+        self.log.settles.append(last)
+        self._last_settle = last
+        self._last_epoch = self.log.epoch
 
 
 def place(stretch: Stretch) -> int:

@@ -3,6 +3,7 @@
     Limits                     settings of the broker, with their defaults
     VhostLimits, UserLimits    set at run time by an administrator; None = no limit
         .parse({"max-connections": 10}) -> the same, from RabbitMQ's names
+        .named() -> {"max-connections": 10}
 
 RabbitMQ's defaults, so that nothing that works there stops working here; a limit that
 RabbitMQ does not have is off or far beyond ordinary use.
@@ -11,12 +12,14 @@ RabbitMQ does not have is off or far beyond ordinary use.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
+from amqpd.broker.text import erlang
 from amqpd.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from dataclasses import Field
 
 #: RabbitMQ's hard upper bound; larger bodies are a protocol error there.
 MESSAGE_BYTES_MAX: Final = 512 << 20
@@ -48,6 +51,8 @@ class Limits:
     max_queues: int | None = None
     #: Exchanges of the whole broker.
     max_exchanges: int | None = None
+    #: The type of queues that are declared without one, where their vhost does not say.
+    default_queue_type: str = ""
     #: `#` words in one topic binding key. RabbitMQ 4.3 allows 2, because each one
     #: multiplies its matcher's work; ours does not need it.
     max_topic_hash_wildcards: int | None = None
@@ -72,6 +77,9 @@ class Limits:
 class _RuntimeLimits:
     """Limits that RabbitMQ keeps as `{"max-…": number}`, where a negative number lifts one."""
 
+    #: What RabbitMQ calls them in its texts.
+    called: ClassVar[str] = ""
+
     @classmethod
     def parse(cls, values: Mapping[str, object]) -> Self:
         """From RabbitMQ's names, as in definitions and the HTTP API.
@@ -79,20 +87,34 @@ class _RuntimeLimits:
         Raises:
             PreconditionFailed: an unknown name, or a value that is not an integer.
         """
-        known = {field.name.replace("_", "-"): field.name for field in fields(cls)}
+        known = {name: field.name for name, field in _names(cls).items()}
+        unknown = {name: value for name, value in values.items() if name not in known}
+        wrong = [f"Unrecognised terms {erlang(unknown)} in {cls.called}"] if unknown else []
         limits: dict[str, int | None] = {}
         for name, value in values.items():
-            if name not in known:
-                raise PreconditionFailed(f"limit '{name}' is not one of {', '.join(known)}")
             if not isinstance(value, int) or isinstance(value, bool):
-                raise PreconditionFailed(f"limit '{name}': {value!r} is not an integer")
-            limits[known[name]] = value if value >= 0 else None
+                wrong.append(f"{name} should be a number, actually was {erlang(value)}")
+            elif name in known:
+                limits[known[name]] = value if value >= 0 else None
+        if wrong:
+            raise PreconditionFailed("\n".join(["Validation failed\n", *wrong, ""]))
         return cls(**limits)
+
+    def named(self) -> dict[str, int]:
+        """The limits there are, by RabbitMQ's names."""
+        values = {name: getattr(self, field.name) for name, field in _names(type(self)).items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _names(limits: type[_RuntimeLimits]) -> dict[str, Field[int | None]]:
+    return {field.name.replace("_", "-"): field for field in fields(limits)}
 
 
 @dataclass(frozen=True, slots=True)
 class VhostLimits(_RuntimeLimits):
     """What a vhost may have; 0 refuses all."""
+
+    called: ClassVar[str] = "limits"
 
     max_connections: int | None = None
     max_queues: int | None = None
@@ -101,6 +123,8 @@ class VhostLimits(_RuntimeLimits):
 @dataclass(frozen=True, slots=True)
 class UserLimits(_RuntimeLimits):
     """What one user may have, over all its vhosts; 0 refuses all."""
+
+    called: ClassVar[str] = "user-limits"
 
     max_connections: int | None = None
     max_channels: int | None = None

@@ -21,7 +21,7 @@ from amqpd.errors import AccessRefused, NotFound
 from amqpd.properties import decode_header, encode_header
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
@@ -86,6 +86,8 @@ class Publishing:
     exchanges: Mapping[str, Exchange]
     queues: Mapping[str, Queue]
     around: Surroundings
+    #: Gives a queue the policies of now.
+    refresh: Callable[[Queue], None]
     #: Dead letters by reason, and those that went nowhere; counted, never silent.
     buried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
@@ -140,6 +142,8 @@ class Publishing:
 
     def _path(self, names: Sequence[str]) -> Path:
         queues = tuple(queue for name in names if (queue := self.queues.get(name)) is not None)
+        for queue in queues:
+            self.refresh(queue)
         return Path(
             queues,
             each=not all(queue.is_plain for queue in queues),
@@ -265,13 +269,17 @@ class Publishing:
         The removal and the dead letters are one entry in the journal.
         """
         if queue.arguments.dead_letter_exchange is None:
-            self._count(self.dropped, reason, piece.hi - piece.lo)
+            self.drop(reason, piece.hi - piece.lo)
             lane.settle(piece.run, piece.base, piece.lo, piece.hi)
             return
         with self.around.journal.atomic():
             for index in range(piece.lo, piece.hi):
                 self._bury_one(queue, piece.run, index, reason)
             lane.settle(piece.run, piece.base, piece.lo, piece.hi)
+
+    def drop(self, reason: str, messages: int) -> None:
+        """Messages were removed that no exchange gets."""
+        self._count(self.dropped, reason, messages)
 
     def _bury_one(self, queue: Queue, run: Run, index: int, reason: str) -> None:
         target = queue.arguments.dead_letter_exchange

@@ -11,13 +11,16 @@ memory; what arrives beyond it goes to the store only and comes back through the
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from amqpd.broker.arguments import Overflow
-from amqpd.broker.deadletter import EXPIRED, MAXLEN, REJECTED
+from amqpd.broker.deadletter import MAXLEN, REJECTED
+from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
 from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane, Stretch, assemble
+from amqpd.broker.lease import Lease
+from amqpd.broker.policy import Match
 from amqpd.broker.ring import Ring, Subscription
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ HOLD_MS = 200
 STUCK_MS = 5_000
 #: A message without TTL.
 NEVER = 0
+#: What may be done in one turn beside handing out, in microseconds, more or less.
+EFFORT = 15_000
 
 
 def first_of(_below: int) -> int:
@@ -77,7 +82,14 @@ class Surroundings:
     bury: Callable[[Queue, Lane, Stretch, str], None]
     unused: Callable[[Queue], None]
     lane_gone: Callable[[int], None]
+    #: Count messages that go without dead lettering, by reason.
+    drop: Callable[[Queue, str, int], None]
     now_ms: int = 0
+    #: What is left of `EFFORT` in this turn, and who waits for the next one.
+    spare: int = EFFORT
+    tired: list[Queue] = field(default_factory=list)
+    expired: Expired = never
+    read_some: ReadSome = nothing
     #: Draws one of the numbers below the given one.
     chance: Callable[[int], int] = first_of
 
@@ -96,7 +108,8 @@ class Queue:
     """One queue of a vhost.
 
     `owner` is the connection an exclusive queue belongs to. `declared` are the arguments as
-    the client sent them, `arguments` what is in force.
+    the client sent them, `own` what they mean, `arguments` what is in force: what the policies
+    in `match`, those of `policy_revision`, make of them.
     """
 
     def __init__(
@@ -118,7 +131,10 @@ class Queue:
         self.owner = owner
         self.auto_delete = auto_delete
         self.declared = declared
+        self.own = arguments
         self.arguments = arguments
+        self.match = Match(None, None)
+        self.policy_revision = 0
         self.around = around
         self.lanes = [
             Lane(self, around.journal.log, one, level, durable) for level, one in enumerate(lanes)
@@ -128,15 +144,25 @@ class Queue:
         self.deleted = False
         self.had_consumers = False
         self.used_ms = around.now_ms
+        self.lease: Lease | None = None
         self._awake = False
         self._getting: deque[tuple[bool, Callable[[Got | None], None]]] = deque()
-        #: Whether a message with a deadline was ever here, and when a timer looks next (0: none).
-        self._expires = False
-        self._look_ms = 0
+        self.expiry = Expiry(self)
         self._held: list[Callable[[], None]] = []
         self._moved = False
         self._patience_ms = 0
         self._stuck_until_ms = 0
+
+    def recovered(self) -> None:
+        """The lanes are as the store had them at start."""
+        for lane in self.lanes:
+            if lane.paged:
+                self.expiry.recovered(lane)
+        self.wake()
+
+    def go_on_later(self) -> None:
+        """There is more to do than fits into this turn."""
+        self.around.tired.append(self)
 
     # -- figures -------------------------------------------------------------------------
 
@@ -198,9 +224,10 @@ class Queue:
         """Take a run in; its base position. The caller journals it if `stores` said so."""
         if lane.id == 0 and lane.is_full:
             lane.id = self.around.new_lane_id()
-        base = lane.push(run, deadline_ms, not lane.is_full)
+        in_memory = not lane.is_full
+        base = lane.push(run, deadline_ms, in_memory)
         if deadline_ms:
-            self._expires = True
+            self.expiry.put(lane, deadline_ms, in_memory)
         self.wake()
         return base
 
@@ -235,11 +262,12 @@ class Queue:
             self._serve_gets()
         if self.ring:
             self._hand_out()
-        if self._expires:
-            self._expire_heads()
+        if self.expiry.active:
+            self.expiry.run()
         self.trim()
         for lane in self.lanes:
-            self._keep_window(lane)
+            if lane.paged:
+                self._look_at_disk(lane)
         if self._held and self._loaded <= CROWD_MESSAGES // 2:
             self._let_go()
 
@@ -255,11 +283,12 @@ class Queue:
     def _next_lane(self) -> Lane | None:
         """The lane of the next message to go out, which has not expired."""
         lane = self._head_lane()
-        while self._expires and lane is not None:
+        while self.expiry.active and lane is not None:
             head = lane.head()
             if head is None or not 0 < head.deadline_ms < self.around.now_ms:
                 break
-            self._expire(lane, head)
+            if not self.expiry.remove(lane, head):
+                return None
             lane = self._head_lane()
         return lane
 
@@ -309,6 +338,15 @@ class Queue:
 
     # -- the window ----------------------------------------------------------------------
 
+    def _look_at_disk(self, lane: Lane) -> None:
+        """Refills and sweeps of a lane take turns."""
+        if self.expiry.active:
+            self.expiry.sweep(lane)
+            self._keep_window(lane)
+            self.expiry.sweep(lane)
+        else:
+            self._keep_window(lane)
+
     def _keep_window(self, lane: Lane) -> None:
         if lane.refilling or not lane.paged or lane.loaded > lane.window // 2:
             return
@@ -322,11 +360,11 @@ class Queue:
             self.wake()
             if lane.dead or lane.loaded_upto >= seen:
                 return  # a purge was faster
-            stretches = assemble(rows, lane.redelivered_below)
+            stretches = assemble(self.expiry.unswept(lane, rows), lane.redelivered_below)
             lane.load(stretches, seen)
-            if any(stretch.deadline_ms for stretch in stretches):
-                self._expires = True
+            self.expiry.came_back(lane, stretches)
 
+        self.expiry.begin_read(lane)
         self.around.refill(lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
 
     # -- crowding ------------------------------------------------------------------------
@@ -384,6 +422,8 @@ class Queue:
             by_lane.setdefault(one.lane.priority, (one.lane, []))[1].append(piece)
         for lane, pieces in by_lane.values():
             lane.put_back(pieces)
+            if self.expiry.active:
+                self.expiry.came_back(lane, pieces)
         self.wake()
 
     def discard(self, taken: Iterable[Taken]) -> None:
@@ -474,47 +514,21 @@ class Queue:
 
     def expire_when_unused(self, expired: Callable[[Queue], object]) -> None:
         """Call back once nobody has used the queue for as long as `x-expires` says."""
-        lease_ms = self.arguments.expires_ms
-        if lease_ms is None:
-            return
+        self.lease = Lease(self, expired)
+        self.lease.begin()
 
-        def look(now_ms: int) -> None:
-            if self.deleted:
-                return
-            if self.ring:
-                self.used_ms = now_ms
-            if now_ms - self.used_ms >= lease_ms:
-                expired(self)
-            else:
-                self.around.timers.at(self.used_ms + lease_ms, look)
+    # -- policies ------------------------------------------------------------------------
 
-        self.around.timers.at(self.used_ms + lease_ms, look)
+    def use_policies(self, match: Match, arguments: QueueArguments) -> None:
+        """Other policies apply from now on; `arguments` is what is in force with them.
 
-    # -- expiry --------------------------------------------------------------------------
-
-    def _expire_heads(self) -> None:
-        """Remove what is due at the heads; a message that is not at a head waits (RabbitMQ's way).
-
-        One that is due just now has had its chance to be delivered: time to live 0.
+        Messages that are here keep the time to live they came with, as in RabbitMQ; what is
+        over a limit goes in the next turn, and the lease begins anew.
         """
-        now_ms = self.around.now_ms
-        for lane in self.lanes:
-            while (head := lane.head()) is not None and head.deadline_ms:
-                if head.deadline_ms > now_ms:
-                    self._look_at(head.deadline_ms)
-                    break
-                self._expire(lane, head)
-
-    def _expire(self, lane: Lane, head: Stretch) -> None:
-        self.around.bury(self, lane, lane.remove(head.hi - head.lo), EXPIRED)
-
-    def _look_at(self, when_ms: int) -> None:
-        """See to it that somebody looks when the head expires."""
-        if self._look_ms == 0 or when_ms < self._look_ms:
-            self._look_ms = when_ms
-            self.around.timers.at(when_ms, self._due)
-
-    def _due(self, now_ms: int) -> None:
-        if self._look_ms <= now_ms:
-            self._look_ms = 0
-            self.wake()
+        self.match = match
+        if arguments == self.arguments:
+            return
+        self.arguments = arguments
+        if self.lease is not None:
+            self.lease.begin()
+        self.wake()

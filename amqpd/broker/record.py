@@ -33,7 +33,7 @@ VERSION: Final = 1
 
 _HEAD: Final = struct.Struct(">BQ")
 _COUNT: Final = struct.Struct(">I")
-_LANE: Final = struct.Struct(">Qqqq?")  # lane, base, deadline, priority, transient
+_LANE: Final = struct.Struct(">Qqqq??")  # lane, base, deadline, priority, transient, early
 _APPEND: Final = struct.Struct(">QI??I")  # first id, messages, persistent, shared, lanes
 _SETTLE: Final = struct.Struct(">QQQqQ??")  # lane, from, to, first id, bytes, shared, transient
 _PURGE: Final = struct.Struct(">QQQQQ")
@@ -109,7 +109,12 @@ def _append(append: Append) -> bytes:
     for target in append.targets:
         out.append(
             _LANE.pack(
-                target.lane, target.base, target.deadline_ms, target.priority, target.transient
+                target.lane,
+                target.base,
+                target.deadline_ms,
+                target.priority,
+                target.transient,
+                target.early,
             )
         )
         out.append(bytes(_is_left_out(target, index) for index in range(len(run.contents))))
@@ -201,7 +206,7 @@ def _value(field: Field) -> object:
 def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
     first_id, count, persistent, shared, lanes = _APPEND.unpack_from(piece)
     at = _APPEND.size
-    heads: list[tuple[tuple[int, int, int, int, bool], bytes]] = []
+    heads: list[tuple[tuple[int, int, int, int, bool, bool], bytes]] = []
     for _ in range(lanes):
         head = _LANE.unpack_from(piece, at)
         at += _LANE.size
@@ -217,10 +222,10 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
     run = Run(contents, names[0], names, persistent, channel, size)
     run.first_id, run.shared = first_id, shared
     append = Append(run, number)
-    for (lane, base, deadline_ms, priority, transient), gone in heads:
+    for (lane, base, deadline_ms, priority, transient, early), gone in heads:
         home = Lane(_Nobody(), log, lane, priority, not transient)
         target = Target(home, run, base, deadline_ms)
-        target.transient = transient
+        target.transient, target.early = transient, early
         if any(gone):
             target.dead = bytearray(gone)
         append.targets.append(target)

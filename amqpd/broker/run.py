@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i64
+
 from amqpd.broker.content import sizes
 
 if TYPE_CHECKING:
@@ -97,6 +99,8 @@ class Target:
         self.hi: i64 = len(run.contents)
         self.dead: bytearray | None = None
         self.deadline_ms: i64 = deadline_ms
+        #: It expires before something that is ahead of it: the store must be able to find it.
+        self.early = self.deadline_ms != 0 and self.deadline_ms < home.latest_ms
         self.priority: i64 = home.priority
         self.transient = not (run.persistent and home.durable)
 

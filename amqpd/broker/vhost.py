@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from amqpd.broker import arguments as arguments_of
+from amqpd.broker.advice import Advice
 from amqpd.broker.binding import Binding, Destination, DestinationIndex
 from amqpd.broker.definitions import (
     Command,
@@ -23,6 +24,7 @@ from amqpd.broker.definitions import (
     PutExchange,
     PutQueue,
 )
+from amqpd.broker.enforcement import Enforcement
 from amqpd.broker.exchange import create, predeclared
 from amqpd.broker.publishing import Publishing
 from amqpd.broker.queue import Queue
@@ -32,6 +34,7 @@ from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from amqpd.broker.capacity import Capacity
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.delivery import Taken
     from amqpd.broker.exchange import Exchange
@@ -87,21 +90,35 @@ class VHost:
         limits: Limits,
         types: Mapping[str, type[Exchange]],
         new_token: Callable[[], str],
+        capacity: Capacity,
     ) -> None:
         self.name = name
         self.around = around
         self.limits = limits
         self.types = types
         self.new_token = new_token
+        self.capacity = capacity
+        #: What queues are that do not say it; empty: as the broker's limits say.
+        self.default_queue_type = ""
         self.revision = 0
         self.exchanges: dict[str, Exchange] = {one.name: one for one in predeclared(types, name)}
         self.queues: dict[str, Queue] = {}
         self.incoming = DestinationIndex()
-        self.publishing = Publishing(name, self.exchanges, self.queues, around)
+        self.enforcement = Enforcement(
+            self.exchanges, self.queues, around.timers, self.routes_changed
+        )
+        self.publishing = Publishing(
+            name, self.exchanges, self.queues, around, self.enforcement.refresh
+        )
         self.shelves = Shelves(name, self.exchanges, self.publishing, around)
         self._exclusive: dict[object, dict[str, None]] = {}
+        self._advice = Advice()
 
     # -- definitions ---------------------------------------------------------------------
+
+    def routes_changed(self) -> None:
+        """What sessions remember of routes and rights is old."""
+        self.revision += 1
 
     def apply(self, command: Command, owner: object | None = None) -> int:
         """Carry out a command that was checked; the number of messages it removed."""
@@ -110,6 +127,7 @@ class VHost:
             case PutExchange():
                 exchange = create(self.types, command)
                 exchange.attach(self.shelves)
+                self.enforcement.enter_exchange(exchange)
                 self.exchanges[command.name] = exchange
             case DeleteExchange():
                 self.exchanges.pop(command.name, None)
@@ -153,6 +171,7 @@ class VHost:
             around=self.around,
         )
         self.queues[command.name] = queue
+        self.enforcement.enter_queue(queue)
         if queue.owner is not None:
             self._exclusive.setdefault(owner, {})[command.name] = None
         queue.expire_when_unused(self.remove_queue)
@@ -209,11 +228,13 @@ class VHost:
             arguments_of.check_equivalent_exchange(existing.definition, command)
             return Answer(None, self._number_of_definitions(durable))
         self._check_reserved("exchange", name)
+        self.capacity.check_exchange(self, name)
         create(self.types, command)  # refuses what the type does not know
         alternate = arguments_of.alternate_exchange(self.name, name, arguments)
         if alternate is not None:
             access.read("exchange", name)
             access.write("exchange", alternate)
+        self._advice.exchange(self.name, name, arguments)
         return Answer(None, self._change(command, durable))
 
     def delete_exchange(self, access: Access, name: str, *, if_unused: bool) -> Answer[None]:
@@ -384,6 +405,13 @@ class VHost:
             return Answer(self._info(self._queue(name, owner)))
         if name.startswith(RESERVED):
             self._check_reserved("queue", name)
+        arguments = arguments_of.declared_type(
+            arguments,
+            self.default_queue_type or self.limits.default_queue_type,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+        )
         if not name:
             prefix, arguments = arguments_of.take_name_prefix(arguments)
             name = f"{prefix}-{self.new_token()}"
@@ -413,6 +441,7 @@ class VHost:
         arguments: Table,
         owner: object,
     ) -> Answer[QueueInfo]:
+        self.capacity.check_queue(self, name)
         dead_letter = arguments_of.dead_letter_exchange(self.name, name, arguments)
         if dead_letter is not None:
             access.read("queue", name)
@@ -428,6 +457,7 @@ class VHost:
         levels = 1 + (parsed.max_priority or 0)
         lanes = tuple(self.around.new_lane_id() if durable else 0 for _ in range(levels))
         command = PutQueue(self.name, name, durable, exclusive, auto_delete, dict(arguments), lanes)
+        self._advice.queue(self.name, name, arguments)
         number = self._change(command, durable, owner)
         return Answer(QueueInfo(name, 0, 0), number)
 
@@ -505,6 +535,11 @@ class VHost:
         alone = not queue.ring and not queue.arguments.single_active_consumer
         if queue.exclusive_consumer is not None or (exclusive and not alone):
             raise AccessRefused(f"queue '{name}' in vhost '{self.name}' in exclusive use")
+        parsed = arguments_of.parse_consumer(
+            self.name, name, queue.arguments.queue_type, consumer.arguments
+        )
+        consumer.priority = parsed.priority or consumer.priority
+        self._advice.consumer(self.name, name, consumer.arguments)
         subscription = queue.attach(consumer, exclusive=exclusive)
         consumer.queue = subscription
         return subscription
@@ -578,6 +613,7 @@ class VHost:
         queue = self.queues.get(name)
         if queue is None:
             raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
+        self.enforcement.refresh(queue)
         self._check_owner_of(queue, owner)
         return queue
 

@@ -218,6 +218,8 @@ class BrokerServer:
             full=self._disk_is_full,
             failed=self._store_failed,
         )
+        around = self.broker.around
+        around.expired, around.read_some = self.commits.expired, self.commits.read_some
         self.connections = Connections(self.room, self.commits)
         self.logins = Logins(self.broker, auth, loop)
         self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)

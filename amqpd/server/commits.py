@@ -15,8 +15,9 @@ from amqpd.store import StoreFailed, StoreFull
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Journal, Mark
     from amqpd.broker.lane import Row as StoredRow
     from amqpd.store import Row, Store
@@ -138,6 +139,41 @@ class Commits:
             self._committed()
 
         self._store.read(lane, from_position, upto_position, max_messages, max_bytes, arrived)
+
+    def read_some(
+        self, lane: int, positions: Sequence[int], done: Callable[[list[StoredRow]], None]
+    ) -> None:
+        """The broker's way to get single messages (`broker.expiry.ReadSome`)."""
+
+        def arrived(rows: list[Row] | StoreFailed) -> None:
+            if isinstance(rows, StoreFailed):
+                self._fail(rows)
+                return
+            done(list(rows))
+            self._committed()
+
+        self._store.read_some(lane, positions, arrived)
+
+    def expired(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        after: tuple[int, int],
+        now_ms: int,
+        most: int,
+        done: Callable[[Sequence[Due], int], None],
+    ) -> None:
+        """The broker's way to hear what has expired (`broker.expiry.Expired`)."""
+
+        def arrived(outcome: tuple[list[Due], int] | StoreFailed) -> None:
+            if isinstance(outcome, StoreFailed):
+                self._fail(outcome)
+                return
+            done(*outcome)
+            self._committed()
+
+        self._store.expired(lane, from_position, upto_position, after, now_ms, most, arrived)
 
     def _alone(self) -> None:
         self._later = None

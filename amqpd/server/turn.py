@@ -30,14 +30,14 @@ class Writer(Protocol):
 class Turn:
     """Gathers what a turn touched and works it off at its end.
 
-    `dispatch` hands messages to consumers and may touch connections; `journal` gives the
-    store what is new.
+    `dispatch` hands messages to consumers and may touch connections; it returns something
+    true if it has more to do in the next turn. `journal` gives the store what is new.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        dispatch: Callable[[], None],
+        dispatch: Callable[[], object],
         journal: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -62,8 +62,9 @@ class Turn:
             self._loop.call_soon(self._run)
 
     def _run(self) -> None:  # hot: S1b, S2
+        more: object = False
         try:
-            self._dispatch()
+            more = self._dispatch()
         except Exception:
             LOG.exception("dispatch failed; the broker goes on")
         touched, self._touched = self._touched, []
@@ -80,5 +81,5 @@ class Turn:
         finally:
             # Only now: what the writing itself touched belongs to the next turn.
             self._is_scheduled = False
-            if self._touched:
+            if self._touched or more:
                 self.wake()

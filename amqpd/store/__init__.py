@@ -17,6 +17,10 @@ it would write the body again (decided with the two-table layout: 20 % dearer th
 inline with one queue, five to ten times cheaper with hundreds). Counters live in `lane` and
 change in the transaction that changes the rows, so opening costs one row per queue.
 
+A message that expires before one that is ahead of it in its lane is flagged, and a partial
+index holds just these by deadline; with deadlines in order, as a queue's own time to live makes
+them, the index stays empty and costs nothing.
+
 Purging and dropping write one row to `garbage`; the rows below it are deleted later, in small
 chunks, when nobody waits. A damaged message goes to `quarantine`, never to a client.
 
@@ -28,7 +32,7 @@ never does: decide anything about messages; that is the broker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -36,9 +40,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from amqpd.broker.definitions import Command
+    from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Batch
 
 __all__ = [
+    "ExpiredDone",
     "LaneState",
     "Post",
     "ReadDone",
@@ -140,6 +146,10 @@ WriteDone = Callable[[int | StoreFull | StoreFailed], None]
 ReadDone = Callable[[list[Row] | StoreFailed], None]
 
 
+#: Told what has expired and when the next message does (0: never), or why that is not known.
+ExpiredDone = Callable[["tuple[list[Due], int] | StoreFailed"], None]
+
+
 class Store(Protocol):
     """Where the journal goes. `done` callbacks run on the loop thread."""
 
@@ -174,6 +184,28 @@ class Store(Protocol):
 
         At most `max_messages`, and no more once their sizes have reached `max_bytes`. Fewer
         rows than asked for do not mean that nothing is left, no rows at all do.
+        """
+        ...
+
+    def read_some(self, lane: int, positions: Sequence[int], done: ReadDone) -> None:
+        """Those of some positions, all committed, that are there; in the order asked for."""
+        ...
+
+    def expired(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        after: tuple[int, int],
+        now_ms: int,
+        most: int,
+        done: ExpiredDone,
+    ) -> None:
+        """Early messages of a stretch with a deadline of at most `now_ms`, not their contents.
+
+        Early are those that expire before something ahead of them (`Target.early`). At most
+        `most`, in the order of (deadline, position), behind `after`. If these are all, also
+        the next deadline behind `now_ms`.
         """
         ...
 

@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import definitions as d
 from amqpd.broker.content import body, header_payload
-from amqpd.store import LaneState, Post, ReadDone, Row, Snapshot, StoreFailed, WriteDone
+from amqpd.broker.expiry import Due
+from amqpd.store import (
+    ExpiredDone,
+    LaneState,
+    Post,
+    ReadDone,
+    Row,
+    Snapshot,
+    StoreFailed,
+    WriteDone,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from amqpd.broker.journal import Append, Batch, Purge, Settle
 
@@ -62,6 +72,8 @@ class MemoryStore:
         self._definitions: dict[tuple[object, ...], _Put] = {}
         self._lanes: dict[int, LaneState] = {}
         self._rows: dict[int, dict[int, Row]] = {}
+        #: Positions of messages that expire before something ahead of them.
+        self._early: dict[int, set[int]] = {}
         self._next_message_id = 1
         self._next_lane_id = 1
         #: Counts restarts: what was handed in before a crash is not done after it.
@@ -118,14 +130,58 @@ class MemoryStore:
         done: ReadDone,
     ) -> None:
         """Committed messages with `from_position <= position < upto_position`, in order."""
-        held = self._rows.get(lane, {})
-        life, rows, left = self._life, list[Row](), max_bytes
-        copies = Counter(row.message_id for rows in self._rows.values() for row in rows.values())
-        for position in sorted(held):
+        rows, left = list[Row](), max_bytes
+        for position in sorted(self._rows.get(lane, {})):
             if from_position <= position < upto_position and left > 0 and len(rows) < max_messages:
-                row = held[position]
-                rows.append(row._replace(shared=copies[row.message_id] > 1))
+                row = self._rows[lane][position]
+                rows.append(row)
                 left -= len(row.header_payload) + len(row.body)
+        self._tell(done, self._with_shares(rows))
+
+    def read_some(self, lane: int, positions: Sequence[int], done: ReadDone) -> None:
+        """Those of some positions, all committed, that are there; in the order asked for."""
+        held = self._rows.get(lane, {})
+        self._tell(done, self._with_shares([held[at] for at in positions if at in held]))
+
+    def expired(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        after: tuple[int, int],
+        now_ms: int,
+        most: int,
+        done: ExpiredDone,
+    ) -> None:
+        """Early messages of a stretch with a deadline of at most `now_ms`; see `Store`."""
+        held = self._rows.get(lane, {})
+        early = self._early.setdefault(lane, set())
+        early &= held.keys()
+        rows = [held[at] for at in early if from_position <= at < upto_position]
+        rows.sort(key=lambda row: (row.deadline_ms, row.position))
+        due = [
+            Due(
+                row.deadline_ms,
+                row.position,
+                row.message_id,
+                row.shared,
+                row.transient,
+                len(row.body),
+            )
+            for row in self._with_shares(rows)
+            if row.deadline_ms <= now_ms and (row.deadline_ms, row.position) > after
+        ]
+        later = [row.deadline_ms for row in rows if row.deadline_ms > now_ms]
+        next_ms = later[0] if later and len(due) < most else 0
+        life, outcome = self._life, (due[:most], next_ms)
+        self._post(lambda: done(outcome) if life == self._life else None)
+
+    def _with_shares(self, rows: list[Row]) -> list[Row]:
+        copies = Counter(row.message_id for rows in self._rows.values() for row in rows.values())
+        return [row._replace(shared=copies[row.message_id] > 1) for row in rows]
+
+    def _tell(self, done: ReadDone, rows: list[Row]) -> None:
+        life = self._life
         outcome: list[Row] | StoreFailed = rows
         self._post(lambda: done(outcome) if life == self._life else None)
 
@@ -151,6 +207,10 @@ class MemoryStore:
         for append in appends:
             upto = append.run.first_id + len(append.run.contents)
             self._next_message_id = max(self._next_message_id, upto)
+            for target in append.targets:
+                if target.early:
+                    early = self._early.setdefault(target.lane, set())
+                    early.update(range(target.base + target.lo, target.base + target.hi))
         for lane, row in rows:
             self._next_lane_id = max(self._next_lane_id, lane + 1)
             self._rows.setdefault(lane, {})[row.position] = row
@@ -173,6 +233,7 @@ class MemoryStore:
     def _drop(self, lanes: tuple[int, ...]) -> None:
         for lane in lanes:
             self._rows.pop(lane, None)
+            self._early.pop(lane, None)
             self._lanes.pop(lane, None)
 
     def _define(self, command: d.Command) -> None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 POSITION_BITS: Final = 40
 #: `flags` of `queue_message`: not to survive a restart.
 TRANSIENT: Final = 1
+#: `flags` of `queue_message`: expires before something ahead of it; in the index by deadline.
+EARLY: Final = 2
 
 #: Width of the two lengths in a place.
 SIZE_BITS: Final = 19
@@ -235,7 +237,7 @@ class _Messages:
             key_of(target.lane, target.base) - first_id,
             first_id + low,
             first_id + high - 1,
-            TRANSIENT if target.transient else 0,
+            TRANSIENT * target.transient | EARLY * target.early,
             target.priority,
             target.deadline_ms or None,
         )

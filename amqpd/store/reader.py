@@ -8,25 +8,28 @@ sets it aside, and left out.
 # ruff: noqa: S608 - what is put into statements are names of ours; values are bound
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from array import array
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, cast
 from zlib import crc32
 
-from amqpd.store import Post, ReadDone, Row, StoreFailed
+from amqpd.broker.expiry import Due
+from amqpd.store import ExpiredDone, Post, ReadDone, Row, StoreFailed
 from amqpd.store.driver import Value
-from amqpd.store.packing import POSITION_BITS, TRANSIENT, big_endian, key_of
+from amqpd.store.packing import EARLY, POSITION_BITS, TRANSIENT, big_endian, key_of
 from amqpd.store.tables import to_int
 from amqpd.store.writer import Damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from amqpd.store.driver import Connection
+    from amqpd.store.driver import Connection, Driver
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,64 @@ ORDER BY q.key LIMIT ?3
 """
 
 
+#: The same columns of single messages, in the order of their keys' list.
+_SOME: Final = """
+SELECT q.key, q.message_id, q.flags, q.expires_at, s.message_id IS NOT NULL,
+       m.checksum, m.header, m.body, coalesce(length(m.header) + length(m.body), 0)
+FROM {source} CROSS JOIN queue_message q ON q.key = n.value
+LEFT JOIN message m ON m.id = q.message_id
+LEFT JOIN message_share s ON s.message_id = q.message_id
+ORDER BY {index}
+"""
+
+#: One row of JSON, not one per message: each row would hand the interpreter's lock over.
+_EXPIRED: Final = f"""
+SELECT json_group_array(json_array(expires_at, position, message_id, shared, transient, size))
+FROM (
+    SELECT q.expires_at, q.key & {_POSITION} AS position, q.message_id,
+           s.message_id IS NOT NULL AS shared, q.flags & {TRANSIENT} AS transient,
+           coalesce(length(m.body), 0) AS size
+    FROM queue_message q INDEXED BY queue_message_early
+    LEFT JOIN message m ON m.id = q.message_id
+    LEFT JOIN message_share s ON s.message_id = q.message_id
+    WHERE q.flags & {EARLY} AND q.key >> {POSITION_BITS} = ?1
+      AND q.expires_at BETWEEN ?4 AND ?6 AND (q.expires_at > ?4 OR q.key > ?5)
+      AND q.key >= ?2 AND q.key < ?3
+      AND (q.flags & {TRANSIENT} = 0 OR q.message_id >= ?8)
+      AND NOT EXISTS (SELECT 1 FROM garbage g
+          WHERE g.first_key BETWEEN ?1 << {POSITION_BITS} AND q.key AND g.last_key >= q.key)
+    ORDER BY q.expires_at, q.key LIMIT ?7)
+"""
+
+_NEXT: Final = f"""
+SELECT expires_at FROM queue_message INDEXED BY queue_message_early
+WHERE flags & {EARLY} AND key >> {POSITION_BITS} = ?1 AND expires_at > ?2 AND key >= ?3
+ORDER BY expires_at LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSome:
+    """Single messages that are wanted, and who wants them."""
+
+    lane: int
+    positions: Sequence[int]
+    done: ReadDone
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Somebody wants to know what has expired."""
+
+    lane: int
+    from_position: int
+    upto_position: int
+    after: tuple[int, int]
+    now_ms: int
+    most: int
+    done: ExpiredDone
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """A stretch that is wanted, and who wants it."""
@@ -64,12 +125,16 @@ class Read:
     done: ReadDone
 
 
+Job = Read | ReadSome | Expired
+
+
 class Reader:
     """Reads stretches in the order in which they are asked for."""
 
     def __init__(
         self,
         path: Path,
+        driver: Driver,
         connection: Connection,
         life: int,
         post: Post,
@@ -77,19 +142,20 @@ class Reader:
     ) -> None:
         self._path = path
         self._connection = connection
+        self._some = _SOME.format(source=driver.source(1), index=driver.index)
         self._life = life
         self._post = post
         self._damaged = damaged
-        self._inbox: SimpleQueue[Read | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="amqpd-store-reader", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
         self._thread.start()
 
-    def put(self, read: Read) -> None:
-        """Ask for a stretch."""
-        self._inbox.put(read)
+    def put(self, job: Job) -> None:
+        """Ask for something."""
+        self._inbox.put(job)
 
     def stop(self) -> None:
         """Answer what was asked for, end."""
@@ -99,21 +165,24 @@ class Reader:
     # -- the thread ----------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (read := self._inbox.get()) is not None:
-            self._answer(read)
+        while (job := self._inbox.get()) is not None:
+            self._post(self._answer(job))
         self._connection.close()
 
-    def _answer(self, read: Read) -> None:
-        done = read.done
-        outcome: list[Row] | StoreFailed
+    def _answer(self, job: Job) -> Callable[[], None]:
         try:
-            outcome = self._rows(read)
+            match job:
+                case Read():
+                    return partial(job.done, self._rows(job))
+                case ReadSome():
+                    return partial(job.done, self._single(job))
+                case Expired():
+                    return partial(job.done, self._expired(job))
         except Exception as error:
             # Whatever it is, who asked must not wait for ever.
-            log.exception("store %s: lane %d cannot be read", self._path, read.lane)
-            text = f"store {self._path}: lane {read.lane} cannot be read: {error}"
-            outcome = StoreFailed(self._path, text)
-        self._post(lambda: done(outcome))
+            log.exception("store %s: lane %d cannot be read", self._path, job.lane)
+            text = f"store {self._path}: lane {job.lane} cannot be read: {error}"
+            return partial(job.done, StoreFailed(self._path, text))
 
     def _rows(self, read: Read) -> list[Row]:
         """The stretch; damaged messages alone do not look like its end."""
@@ -140,6 +209,32 @@ class Reader:
                 break
         found.close()
         return page
+
+    def _single(self, some: ReadSome) -> list[Row]:
+        base = key_of(some.lane, 0)
+        keys = array("q", [base + position for position in some.positions])
+        page = self._connection.run(self._some, [self._connection.numbers(keys)])
+        rows = _whole(page)
+        return self._without_damaged(some.lane, page) if rows is None else rows
+
+    def _expired(self, job: Expired) -> tuple[list[Due], int]:
+        deadline_ms, position = job.after
+        values = [
+            job.lane,
+            key_of(job.lane, job.from_position),
+            key_of(job.lane, job.upto_position),
+            deadline_ms,
+            key_of(job.lane, position),
+            job.now_ms,
+            job.most,
+            self._life,
+        ]
+        found = json.loads(str(self._connection.run(_EXPIRED, values)[0][0]))
+        due = [Due(at, where, id_, s == 1, t == 1, size) for at, where, id_, s, t, size in found]
+        if len(due) == job.most:
+            return due, 0
+        later = self._connection.run(_NEXT, [job.lane, job.now_ms, values[1]])
+        return due, to_int(later[0][0]) if later else 0
 
     def _without_damaged(self, lane: int, page: list[_Columns]) -> list[Row]:
         rows: list[Row] = []

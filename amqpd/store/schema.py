@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 #: The version that this code reads and writes.
-VERSION: Final = 1
+VERSION: Final = 2
 #: "AMQP" in the file's header tells our files from others'.
 APPLICATION_ID: Final = 0x414D5150
 
@@ -126,6 +126,17 @@ def _migrations() -> Migrations:
             database.create_view(name, sql)
         database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         database.execute("PRAGMA user_version = 1")
+
+    @migrations(name="2-expiry")
+    def second(database: Database) -> None:
+        # What was there before is looked at one by one: it may expire in any order.
+        database.execute("UPDATE queue_message SET flags = flags | 2 WHERE expires_at IS NOT NULL")
+        database.execute(
+            "CREATE INDEX queue_message_early ON queue_message(key >> 40, expires_at) "
+            "WHERE flags & 2"
+        )
+        _table(database, "message_return", "key", key=int, acquired=int, failed=int, due_at_=int)
+        database.execute("PRAGMA user_version = 2")
 
     return migrations
 

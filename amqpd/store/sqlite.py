@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.errors import AmqpError
 from amqpd.store import (
+    ExpiredDone,
     Post,
     ReadDone,
     Snapshot,
@@ -23,13 +24,14 @@ from amqpd.store import (
 )
 from amqpd.store.driver import SqlError, select
 from amqpd.store.packing import pack
-from amqpd.store.reader import Read, Reader
+from amqpd.store.reader import Expired, Read, Reader, ReadSome
 from amqpd.store.schema import VERSION, migrate, newer
 from amqpd.store.settings import StoreSettings
 from amqpd.store.tables import Tables
 from amqpd.store.writer import BUSY_MS, Write, Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from amqpd.broker.journal import Batch
@@ -112,7 +114,7 @@ class SqliteStore:
             reading.run(f"PRAGMA {pragma}")
         life = snapshot.next_message_id
         self._writer = Writer(self.path, connection, tables, self._settings, life, self._post)
-        self._reader = Reader(self.path, reading, life, self._post, self._writer.put)
+        self._reader = Reader(self.path, driver, reading, life, self._post, self._writer.put)
         self._writer.start()
         self._reader.start()
         return snapshot
@@ -155,6 +157,25 @@ class SqliteStore:
         assert self._reader is not None
         read = Read(lane, from_position, upto_position, max_messages, max_bytes, done)
         self._reader.put(read)
+
+    def read_some(self, lane: int, positions: Sequence[int], done: ReadDone) -> None:
+        """Those of some positions, all committed, that are there; in the order asked for."""
+        assert self._reader is not None
+        self._reader.put(ReadSome(lane, positions, done))
+
+    def expired(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        after: tuple[int, int],
+        now_ms: int,
+        most: int,
+        done: ExpiredDone,
+    ) -> None:
+        """Early messages of a stretch with a deadline of at most `now_ms`; see `Store`."""
+        assert self._reader is not None
+        self._reader.put(Expired(lane, from_position, upto_position, after, now_ms, most, done))
 
     def close(self) -> None:
         """Wait for what was handed in, note that the stop was clean, close the files."""

@@ -119,6 +119,8 @@ class Connection:
         self.over = False
         self.closing = False
         self.channels: dict[int, Channel] = {}
+        #: Of the message that came last.
+        self.properties: dict[str, object] = {}
         self._buffer = b""
         self.socket = socket.create_connection(script.address, timeout=ANSWER_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -186,9 +188,11 @@ class Connection:
 
     # -- receiving
 
-    def wait_for(self, *names: str, channel: int = 0) -> dict[str, object]:
+    def wait_for(
+        self, *names: str, channel: int = 0, seconds: float = ANSWER_S
+    ) -> dict[str, object]:
         """Note down what comes, up to one of these methods on the channel or its end."""
-        deadline = time.monotonic() + ANSWER_S
+        deadline = time.monotonic() + seconds
         while True:
             event = self._next(max(0.0, deadline - time.monotonic()))
             if event is None:
@@ -218,16 +222,30 @@ class Connection:
         line = f"< {name} {shown(values)}".rstrip()
         if name in _CONTENT:
             line += self._content()
-        self.note(frame.channel, line)
+        if name in ("basic.ack", "basic.nack"):
+            self._note_confirms(frame.channel, name, values)
+        else:
+            self.note(frame.channel, line)
         self._react(frame.channel, name)
         return frame.channel, name, values
+
+    def _note_confirms(self, number: int, name: str, values: dict[str, object]) -> None:
+        """One line for each message: how many a frame confirms is the broker's own affair."""
+        tag, channel = int(str(values["delivery_tag"])), self.channel(number)
+        settled = {tag}
+        if values["multiple"]:
+            settled |= {one for one in channel.unconfirmed if one <= tag}
+        for one in sorted(settled):
+            twice = "" if one in channel.unconfirmed else " ! not outstanding"
+            self.note(number, f"< {name} {one}{twice}")
+        channel.unconfirmed -= settled
 
     def _content(self) -> str:
         header = self._frame(ANSWER_S)
         if header is None or header.kind != wire.HEADER:
             return " ! without a header"
         size, properties = wire.read_header(header.payload)
-        body = b""
+        self.properties, body = properties, b""
         while len(body) < size:
             piece = self._frame(ANSWER_S)
             if piece is None or piece.kind != wire.BODY:
@@ -298,6 +316,8 @@ class Channel:
         self.connection = connection
         self.number = number
         self.open = False
+        self.published: int | None = None
+        self.unconfirmed: set[int] = set()
 
     def _ready(self) -> None:
         connection = self.connection
@@ -305,6 +325,8 @@ class Channel:
             raise Over
         if not self.open:
             self.open = True
+            self.published = None
+            self.unconfirmed.clear()
             was, connection.silent = connection.silent, True
             connection.send(self.number, "channel.open")
             connection.wait_for("channel.open-ok", channel=self.number)
@@ -314,6 +336,8 @@ class Channel:
         """Write a method, wait for nothing."""
         self._ready()
         self._remember(name, values)
+        if name == "confirm.select" and self.published is None:
+            self.published = 0
         self.connection.send(self.number, name, **values)
 
     def _remember(self, name: str, values: dict[str, Value]) -> None:
@@ -383,6 +407,9 @@ class Channel:
                 "immediate": immediate,
             },
         )
+        if self.published is not None:
+            self.published += 1
+            self.unconfirmed.add(self.published)
         octets = body.encode()
         frames = wire.frame(wire.METHOD, self.number, method)
         frames += wire.frame(wire.HEADER, self.number, wire.header_payload(len(octets), properties))

@@ -8,6 +8,7 @@ from amqpd.broker.broker import Broker
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.delivery import Unacked
+from amqpd.broker.expiry import Due
 from amqpd.broker.limits import Limits
 from amqpd.broker.names import join
 from amqpd.broker.publishing import a_run
@@ -16,7 +17,7 @@ from amqpd.fields import Table, wrap
 from amqpd.properties import Properties
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from amqpd.broker.delivery import Taken
     from amqpd.broker.lane import Lane, Row, Stretch
@@ -76,6 +77,8 @@ class Store:
 
     def __init__(self) -> None:
         self.rows: dict[int, dict[int, Row]] = {}
+        #: Those that expire before something ahead of them.
+        self.early: set[tuple[int, int]] = set()
         self.asked = 0
         self.is_slow = False
         self._answers: list[Callable[[], None]] = []
@@ -85,6 +88,15 @@ class Store:
         answers, self._answers = self._answers, []
         for answer in answers:
             answer()
+
+    def append(self, target: Target, run: Run) -> None:
+        """Keep what an append brings to one lane."""
+        rows = self.rows.setdefault(int(target.lane), {})
+        for index in range(target.lo, target.hi):
+            if target.dead is None or not target.dead[index]:
+                rows[target.base + index] = _row(target, run, index)
+                if target.early:
+                    self.early.add((int(target.lane), target.base + index))
 
     def read(
         self,
@@ -102,10 +114,43 @@ class Store:
             if from_position <= position < upto_position
         ]
         upto = found[max_messages][0] if len(found) > max_messages else upto_position
+        self._answer(lambda: done(found[:max_messages], upto))
+
+    def read_some(
+        self, lane: int, positions: Sequence[int], done: Callable[[list[Row]], None]
+    ) -> None:
+        held = self.rows.get(lane, {})
+        found = [held[position] for position in positions if position in held]
+        self._answer(lambda: done(found))
+
+    def expired(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        after: tuple[int, int],
+        now_ms: int,
+        most: int,
+        done: Callable[[Sequence[Due], int], None],
+    ) -> None:
+        self.asked += 1
+        rows = sorted(
+            (
+                Due(row[2], position, row[1], row[3], row[4], len(row[7]))
+                for position, row in self.rows.get(lane, {}).items()
+                if (lane, position) in self.early and from_position <= position < upto_position
+            ),
+        )
+        due = [row for row in rows if row[:2] > after and row[0] <= now_ms][:most]
+        later = [row[0] for row in rows if row[0] > now_ms]
+        next_ms = later[0] if later and len(due) < most else 0
+        self._answer(lambda: done(due, next_ms))
+
+    def _answer(self, answer: Callable[[], None]) -> None:
         if self.is_slow:
-            self._answers.append(lambda: done(found[:max_messages], upto))
+            self._answers.append(answer)
         else:
-            done(found[:max_messages], upto)
+            answer()
 
 
 class Model:
@@ -117,6 +162,8 @@ class Model:
         self.broker = Broker(
             limits=Limits(), refill=self.store.read, new_token=self._token, now_ms=1_000_000
         )
+        self.broker.around.expired = self.store.expired
+        self.broker.around.read_some = self.store.read_some
         self.broker.change(PutVhost("/"))
         self.broker.change(PutUser("u", "", "rabbit_password_hashing_sha256"))
         self.broker.change(PutPermission("u", "/", ".*", ".*", ".*"))
@@ -187,12 +234,8 @@ class Model:
         """Hand the journal to the store and commit it, until nothing is left."""
         while (batch := self.broker.journal.take()) is not None:
             for append in batch.appends:
-                run = append.run
                 for target in append.targets:
-                    rows = self.store.rows.setdefault(int(target.lane), {})
-                    for index in range(target.lo, target.hi):
-                        if target.dead is None or not target.dead[index]:
-                            rows[target.base + index] = _row(target, run, index)
+                    self.store.append(target, append.run)
             for settle in batch.settles:
                 for position in range(settle.lo, settle.hi):
                     del self.store.rows[int(settle.lane)][position]

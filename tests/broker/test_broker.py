@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -143,14 +144,15 @@ def test_a_change_of_rights_makes_routes_old_everywhere(model: Model) -> None:
 
 
 def test_parameters_come_and_go(model: Model) -> None:
-    command = PutParameter("policy", "/", "p", "{}")
+    value = json.dumps({"pattern": ".*", "definition": {"max-length": 1}})
+    command = PutParameter("policy", "/", "p", value)
 
     model.broker.change(command)
-    assert model.broker.parameters == {("policy", "/", "p"): command}
+    assert model.broker.parameters.listing() == [command]
     for _ in range(2):
         model.broker.change(DeleteParameter("policy", "/", "p"))
 
-    assert model.broker.parameters == {}
+    assert model.broker.parameters.listing() == []
 
 
 def test_what_belongs_to_a_vhost_goes_there(model: Model) -> None:

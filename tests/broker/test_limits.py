@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from amqpd.broker.limits import Limits, UserLimits, VhostLimits, allows
@@ -41,7 +43,7 @@ def test_the_defaults_are_those_of_rabbitmq() -> None:
 )
 def test_what_the_protocol_cannot_carry_is_refused(settings: dict[str, int], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Limits(**settings)
+        replace(Limits(), **settings)  # type: ignore[arg-type]
 
 
 def test_zero_means_unlimited_where_the_protocol_says_so() -> None:
@@ -63,14 +65,26 @@ def test_a_negative_limit_is_none() -> None:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"max-channels": 1}, "limit 'max-channels' is not one of max-connections, max-queues"),
-        ({"max-queues": "1"}, "limit 'max-queues': '1' is not an integer"),
-        ({"max-queues": True}, "limit 'max-queues': True is not an integer"),
+        ({"max-channels": 1}, 'Unrecognised terms [{<<"max-channels">>,1}] in limits'),
+        ({"max-queues": "1"}, 'max-queues should be a number, actually was <<"1">>'),
+        ({"max-queues": True}, "max-queues should be a number, actually was true"),
     ],
 )
 def test_unknown_and_wrong_limits_are_refused(values: dict[str, object], text: str) -> None:
-    with pytest.raises(PreconditionFailed, match=text):
+    with pytest.raises(PreconditionFailed) as refused:
         VhostLimits.parse(values)
+
+    assert refused.value.explanation == f"Validation failed\n\n{text}\n"
+
+
+def test_limits_of_users_are_refused_by_their_own_name() -> None:
+    with pytest.raises(PreconditionFailed, match="in user-limits"):
+        UserLimits.parse({"max-queues": 1})
+
+
+def test_limits_are_shown_by_rabbitmqs_names() -> None:
+    assert VhostLimits(10, None).named() == {"max-connections": 10}
+    assert UserLimits(0, 5).named() == {"max-connections": 0, "max-channels": 5}
 
 
 @pytest.mark.parametrize(

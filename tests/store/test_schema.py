@@ -42,7 +42,7 @@ def test_all_tables_are_strict(tmp_path: Path) -> None:
     ours = {
         name: strict for name, strict in tables if not str(name).startswith(("sqlite_", "_sqlite_"))
     }
-    assert len(ours) == 15
+    assert len(ours) == 16
     assert set(ours.values()) == {1}
 
 
@@ -118,4 +118,7 @@ def test_sqlite_utils_lists_tables_and_knows_the_migrations(tmp_path: Path) -> N
     listed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
     assert {"message", "queue_message", "lane", "queue"} <= {row["table"] for row in listed}
-    assert query(tmp_path, "SELECT name FROM _sqlite_migrations") == [("1-first",)]
+    assert query(tmp_path, "SELECT name FROM _sqlite_migrations") == [
+        ("1-first",),
+        ("2-expiry",),
+    ]
