@@ -219,7 +219,7 @@ def load(
     for path in _files(file, environment):
         entries.update(_from_file(path))
     entries.update(_from_environment(environment, warnings))
-    entries.update({key: Origin(value, "command line") for key, value in flags.items()})
+    entries.update(_from_flags(flags))
     settings = _compose(entries)
     _check(settings)
     return Config(settings, entries, tuple(warnings))
@@ -324,6 +324,15 @@ def _from_environment(
             continue
         _known(section, key.lstrip("_"), variable)
         yield f"{section}.{key.lstrip('_')}", Origin(environment[variable], variable)
+
+
+def _from_flags(flags: Mapping[str, Value]) -> Iterator[tuple[str, Origin]]:
+    for dotted, value in flags.items():
+        section, _, key = dotted.partition(".")
+        if section not in SECTIONS:
+            raise ConfigError(_unknown("section", section, list(SECTIONS), "command line"))
+        _known(section, key, "command line")
+        yield dotted, Origin(value, "command line")
 
 
 def _from_rabbitmq(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:

@@ -10,6 +10,7 @@ import click
 from amqpd import __version__
 from amqpd.cli.config import config
 from amqpd.cli.start import start
+from amqpd.cli.testing import testing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def _options_of(command: click.Command) -> set[str]:
 
 @click.group(
     cls=StartByDefault,
-    commands={"start": start, "config": config},
+    commands={"start": start, "config": config, "testing": testing},
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Without a command: start, with all its options (amqpd start --help).",
 )

@@ -47,9 +47,16 @@ def settings_options(command: _Command) -> _Command:
     )
 
 
-def load(file: Path | None, options: Mapping[str, object]) -> config.Config:
-    """The settings in force; a wrong one ends the process with one line and code 78."""
-    flags: dict[str, config.Value] = {}
+def load(
+    file: Path | None,
+    options: Mapping[str, object],
+    defaults: Mapping[str, config.Value] | None = None,
+) -> config.Config:
+    """The settings in force; a wrong one ends the process with one line and code 78.
+
+    `defaults` are a command's own: stronger than file and environment, weaker than an option.
+    """
+    flags: dict[str, config.Value] = dict(defaults or {})
     for option, key, _, _ in SETTINGS:
         value = options.get(option.removeprefix("--").replace("-", "_"))
         if isinstance(value, str):

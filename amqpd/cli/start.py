@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from amqpd.config import Config, Settings
-    from amqpd.server.app import Started
+    from amqpd.server.app import BrokerServer, Started
     from amqpd.store import Post, Store
 
 
@@ -30,6 +30,21 @@ def start(file: Path | None, **options: object) -> None:
     """Start the broker; Ctrl-C or SIGTERM stops it, messages stay."""
     started_s = _process_start_s()
     loaded = load(file, options)
+
+    def announce(_server: BrokerServer, started: Started, loop_name: str) -> None:
+        for line in screen(started, loop_name, _config_source(loaded, file)):
+            click.echo(line)
+        took = f"ready in {time.monotonic() - started_s:.1f} s"
+        click.echo(f"{took:<38}Ctrl-C stops, messages stay")
+
+    raise SystemExit(serve(loaded, announce))
+
+
+def serve(loaded: Config, announce: Callable[[BrokerServer, Started, str], None]) -> int:
+    """Run a broker to its end, with logging; the exit code.
+
+    `announce(server, started, loop_name)` is called once connections are accepted.
+    """
     # Only now: a wrong setting is told in milliseconds.
     from amqpd.server.logs import Logs
     from amqpd.server.process import Exit, StartError
@@ -37,19 +52,18 @@ def start(file: Path | None, **options: object) -> None:
     log = loaded.settings.log
     with Logs(log.level, log.format):
         try:
-            code: int = _serve(loaded, file, started_s)
+            return _run(loaded, announce)
         except StartError as error:
             fail(str(error), error.code)
         except KeyboardInterrupt:
             # Before the broker listens to signals: there is nothing to stop yet.
-            code = Exit.OK
+            return Exit.OK
         except Exception:
             logging.getLogger("amqpd.server").exception("internal error")
-            code = Exit.SOFTWARE
-    raise SystemExit(code)
+            return Exit.SOFTWARE
 
 
-def _serve(loaded: Config, file: Path | None, started_s: float) -> int:
+def _run(loaded: Config, announce: Callable[[BrokerServer, Started, str], None]) -> int:
     # Nothing that is made while starting is garbage.
     gc.disable()
     from amqpd.server.app import BrokerServer
@@ -59,20 +73,17 @@ def _serve(loaded: Config, file: Path | None, started_s: float) -> int:
         logging.getLogger("amqpd.config").warning("%s", warning)
     loop_name, make_loop = _event_loop(loaded.settings)
 
-    def announce(started: Started) -> None:
-        for line in screen(started, loop_name, _config_source(loaded, file)):
-            click.echo(line)
-        took = f"ready in {time.monotonic() - started_s:.1f} s"
-        click.echo(f"{took:<38}Ctrl-C stops, messages stay")
-        sys.stdout.flush()
-        settle_memory()
+    async def life() -> int:
+        def started(what: Started) -> None:
+            announce(server, what, loop_name)
+            sys.stdout.flush()
+            settle_memory()
 
-    async def serve() -> int:
-        server = BrokerServer(loaded, make_store=make_store, announce=announce)
+        server = BrokerServer(loaded, make_store=make_store, announce=started)
         return await server.run()
 
     with asyncio.Runner(loop_factory=make_loop) as runner:
-        return runner.run(serve())
+        return runner.run(life())
 
 
 def make_store(directory: Path, settings: Settings, post: Post) -> Store:

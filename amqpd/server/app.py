@@ -83,7 +83,8 @@ class BrokerServer:
     """One broker with everything around it; `run` is its life.
 
     `make_store(directory, settings, post)` says where messages are kept; `announce(started)`
-    is called once connections are accepted.
+    is called once connections are accepted. `embedded` leaves alone what belongs to the whole
+    process (signals, the limit on open files): it is someone else's.
     """
 
     def __init__(
@@ -93,12 +94,14 @@ class BrokerServer:
         make_store: Callable[[Path, Settings, Post], Store],
         announce: Callable[[Started], None],
         clock: Clock | None = None,
+        embedded: bool = False,
     ) -> None:
         self.settings = loaded.settings
         self.directory = Path(self.settings.store.path)
         self._make_store = make_store
         self._announce = announce
         self._clock = clock or SteadyClock()
+        self._embedded = embedded
         self._exit = Exit.OK
         self._started_s = time.monotonic()
         self._stop = asyncio.Event()
@@ -110,7 +113,7 @@ class BrokerServer:
         self._pending_bytes = 0
         self._look: Look | None = None
         self._http: HttpServer | None = None
-        self._file_limit = process.raise_file_limit()
+        self._file_limit = process.file_limit() if embedded else process.raise_file_limit()
 
     # -- life ----------------------------------------------------------------------------
 
@@ -130,9 +133,11 @@ class BrokerServer:
             await asyncio.to_thread(store.close)
         return self._exit
 
-    def stop(self, reason: str) -> None:
-        """Stop in good order; asked twice, without waiting for clients."""
-        if self._stop.is_set():
+    def stop(self, reason: str, *, wait: bool = True) -> None:
+        """Stop in good order; asked twice, or told so, without waiting for clients."""
+        if not wait:
+            self._hurry.set()
+        elif self._stop.is_set():
             LOG.warning("%s again: not waiting for clients", reason)
             self._hurry.set()
             return
@@ -160,7 +165,7 @@ class BrokerServer:
         with contextlib.ExitStack() as ports:
             api = self._open_ports(ports)
             async with asyncio.TaskGroup() as tasks:
-                undo = process.on_signals(loop, self.stop, self.reload)
+                undo = self._on_signals(loop)
                 try:
                     self._let_in(tasks, snapshot, *api)
                     background = [
@@ -174,6 +179,11 @@ class BrokerServer:
                 finally:
                     undo()
         RunFile(self.directory).remove()
+
+    def _on_signals(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        if self._embedded:
+            return lambda: None
+        return process.on_signals(loop, self.stop, self.reload)
 
     # -- start ---------------------------------------------------------------------------
 
@@ -356,6 +366,8 @@ class BrokerServer:
         hurry.cancel()
         if not goodbye.done():
             goodbye.cancel()
+            # It must be over: it and the next share the note of who waits for the last client.
+            await asyncio.wait((goodbye,))
             await self.connections.shut_down(0)
 
     async def _flush(self, store: Store) -> None:

@@ -95,6 +95,12 @@ def notify(*states: str) -> None:
             return
 
 
+def file_limit() -> int:
+    """How many files this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
 def raise_file_limit() -> int:
     """Use all the open files this process may have; the number of them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
