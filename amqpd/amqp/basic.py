@@ -5,6 +5,7 @@ Publishing is in `publish`, acknowledgements arrive as ranges at `Channel.settle
 
 from __future__ import annotations
 
+import logging
 import struct
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from pamqp.commands import Basic
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.commands import make
 from amqpd.amqp.consumer import Consumer
+from amqpd.broker.access import AuthorityFailed, Undecided
 from amqpd.broker.arguments import QueueType, parse_consumer
 from amqpd.errors import AmqpError, NotAllowed, NotImplementedHere, PreconditionFailed
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel
     from amqpd.amqp.replies import Reply
     from amqpd.broker.queue import Got
+
+logger = logging.getLogger(__name__)
 
 #: What begins the name of a consumer to which the client gave none.
 GENERATED: Final = "amq.ctag-"
@@ -186,8 +190,19 @@ def _recover(channel: Channel, requeue: bool) -> None:
 def recheck(channel: Channel) -> None:
     """Rights have changed: consumers that may not read their queue any more are cancelled."""
     for consumer in list(channel.consumers.values()):
-        try:
-            channel.access.read("queue", consumer.queue_name)
-        except AmqpError:
-            channel.vhost.cancel(consumer)
-            consumer.cancelled()
+        _recheck(channel, consumer)
+
+
+def _recheck(channel: Channel, consumer: Consumer) -> None:
+    if channel.consumers.get(consumer.tag) is not consumer:
+        return  # it ended while somebody was asked
+    try:
+        channel.access.read("queue", consumer.queue_name)
+    except Undecided as undecided:
+        undecided.find_out(partial(_recheck, channel, consumer))
+    except AuthorityFailed as error:
+        # A backend that is down for a moment must not stop what it has allowed before.
+        logger.warning("consumer '%s' goes on: %s", consumer.tag, error.explanation)
+    except AmqpError:
+        channel.vhost.cancel(consumer)
+        consumer.cancelled()

@@ -34,7 +34,7 @@ from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp import basic, frames, handshake, methods, wire
 from amqpd.amqp.channel import Channel
-from amqpd.amqp.commands import make
+from amqpd.amqp.commands import ids, make
 from amqpd.amqp.heartbeat import Heartbeat
 from amqpd.amqp.incoming import UNKNOWN, Ids, Incoming
 from amqpd.amqp.output import Output
@@ -160,11 +160,15 @@ class Connection:
     def wants_reading(self) -> bool:
         """Whether the socket may be read: not during an alarm, nor far ahead of the disk.
 
-        Nor while a login is decided on: what follows it waits in the socket.
+        Nor while it is decided on a login or a right: what follows waits in the socket.
         """
-        if self._blocked or self.phase is Phase.AUTHENTICATING:
+        if self._blocked or self._waits_for_answers:
             return False
         return not self._holding or not self._is_far_ahead()
+
+    @property
+    def _waits_for_answers(self) -> bool:
+        return self.phase is Phase.AUTHENTICATING or self._incoming.is_waiting
 
     def _is_far_ahead(self) -> bool:
         return any(len(self._replies[number]) > MAX_HELD for number in self._holding)
@@ -177,11 +181,13 @@ class Connection:
                 logger.warning("closing AMQP connection (%s): handshake timeout", self.peer)
             self._end()
             return
+        if self._has_expired(now_ms):
+            return
         heartbeat = self._heartbeat
         if self.output.sent != self._sent:
             self._sent = self.output.sent
             heartbeat.sent = True
-        if self._blocked or self.reading_paused:
+        if self._blocked or self.reading_paused or self._waits_for_answers:
             heartbeat.received = True
         if heartbeat.is_missed(now_ms):
             logger.warning(
@@ -194,6 +200,18 @@ class Connection:
             self.output.raw(frames.HEARTBEAT_FRAME)
             self._sent += len(frames.HEARTBEAT_FRAME)
 
+    def _has_expired(self, now_ms: int) -> bool:
+        expires_at_ms = self.login.expires_at_ms
+        if expires_at_ms is None or now_ms < expires_at_ms or self.phase is not Phase.RUNNING:
+            return False
+        logger.warning(
+            "closing AMQP connection (%s, user: '%s'): credential has expired",
+            self.peer,
+            self.login.user,
+        )
+        self.close(ConnectionForced("credential expired"))
+        return True
+
     def alarm(self, reason: str) -> None:
         """Resources ran low, or are back (no reason)."""
         self._incoming.alarm = reason
@@ -205,6 +223,7 @@ class Connection:
 
     def access_changed(self) -> None:
         """Rights have changed: consumers that may not read any more are cancelled."""
+        self._incoming.forget()
         for channel in self.channels.values():
             basic.recheck(channel)
 
@@ -263,8 +282,12 @@ class Connection:
 
         Raises:
             NotAllowed: it does not exist for this user, or a limit is reached.
+            Undecided: somebody has to be asked first.
         """
-        self.vhost, self._access = self.broker.open_vhost(vhost, self.login.user)
+        login = self.login
+        self.vhost, self._access = self.broker.open_vhost(
+            vhost, login.user, tags=login.tags, authority=login.authority
+        )
         self._close_at_ms = 0
         self.broker.watch_alarms(self.alarm)
         self._incoming.alarm = self.broker.alarms.reason
@@ -378,7 +401,8 @@ class Connection:
 
     def update_secret(self, method: ConnectionClass.UpdateSecret) -> None:
         """connection.update-secret: a token is replaced before it expires."""
-        credentials = Credentials(UPDATE_SECRET, self.login.user, methods.octets(method.new_secret))
+        secret = methods.octets(method.new_secret)
+        credentials = Credentials(UPDATE_SECRET, self.login.user, secret, self.login)
 
         def decided(login: Login | None) -> None:
             if self.phase is not Phase.RUNNING:
@@ -386,12 +410,23 @@ class Connection:
             if login is None or login.user != self.login.user:
                 self.close(NotAllowed("New secret was refused by one of the backends"))
                 return
-            self.login = login
-            self.output.send(ConnectionClass.UpdateSecretOk(), 0)
-            self._incoming.forget()
-            self.access_changed()
+            self._incoming.act(partial(self._renew, login), ids(ConnectionClass.UpdateSecret))
 
         self.authenticate(credentials, self.peer, decided)
+
+    def _renew(self, login: Login) -> None:
+        """Go on under a new login of the same user.
+
+        Raises:
+            NotAllowed: it may not be in this vhost any more.
+        """
+        vhost = self.vhost
+        if vhost is None:
+            return
+        self._access = self.broker.access(vhost.name, login.user, login.tags, login.authority)
+        self.login = login
+        self.output.send(ConnectionClass.UpdateSecretOk(), 0)
+        self.access_changed()
 
     # -- the end ---------------------------------------------------------------------------
 

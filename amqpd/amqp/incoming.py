@@ -1,13 +1,18 @@
 """What comes from a client: the events of its parser, each with its errors.
 
-`Incoming` is the `Events` of one connection's parser. No event raises into the parser: every
-error goes to `Connection.refuse`, so nothing that a client sends can leave the parser in the
+`Incoming` is the `Events` of one connection's parser. No error is raised into the parser: every
+one goes to `Connection.refuse`, so nothing that a client sends can leave the parser in the
 middle of something. What is gathered comes past the tables, all other methods go through them.
+
+Where somebody far away has to be asked whether the client may do what it wants, the event that
+wants it stops the parser by `Halt`; the parser keeps what follows, no more is read, and with
+the answer that event is run again and the parser goes on.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
 from pamqp.commands import Basic
 from pamqp.commands import Channel as ChannelClass
@@ -18,6 +23,7 @@ from amqpd.amqp.channel import Channel, Settlement
 from amqpd.amqp.commands import ids
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, Phase
 from amqpd.amqp.publish import Target
+from amqpd.broker.access import Undecided
 from amqpd.broker.run import Run
 from amqpd.errors import (
     AmqpError,
@@ -30,6 +36,8 @@ from amqpd.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from amqpd.amqp.connection import Connection
     from amqpd.amqp.gathering import Group, Route
 
@@ -42,6 +50,10 @@ _PUBLISH: Final[Ids] = (60, 40)
 _ACK: Final[Ids] = (60, 80)
 _NACK: Final[Ids] = (60, 120)
 _CLOSE_OK: Final = frames.frame(frames.METHOD, 0, b"\x00\x0a\x00\x33")
+
+
+class Halt(Exception):
+    """Out of an event: it waits for somebody's answer, and all that follows waits for it."""
 
 
 class Incoming:
@@ -58,6 +70,9 @@ class Incoming:
         self._tail = b""
         #: What came behind a login that is being decided on, or less than a frame before it.
         self._early = b""
+        #: Operations that wait for an answer, and what was read since.
+        self._undecided = 0
+        self._kept = b""
         self._revision = -1
         #: Why publishers are blocked at the moment, if they are.
         self.alarm = ""
@@ -69,6 +84,11 @@ class Incoming:
         if self.is_deaf:
             self._listen(octets)
             return
+        octets = self._kept + octets
+        if self.is_waiting:
+            self._kept = octets
+            return
+        self._kept = b""
         if self._connection.phase in BEFORE_LOGIN:
             octets = self._until_login(octets)
             if not octets:
@@ -96,6 +116,8 @@ class Incoming:
         self.check_revision()
         try:
             self._parser.feed(octets)
+        except Halt:
+            return  # the read is not at its end: its confirms have to wait, too
         except Exception as error:
             if self._connection.phase in ENDING or isinstance(error, FrameError):
                 self.is_deaf = True
@@ -149,6 +171,43 @@ class Incoming:
         for channel in self._channels.values():
             channel.publisher.forget()
 
+    # -- answers from far away -------------------------------------------------------------
+
+    @property
+    def is_waiting(self) -> bool:
+        """Nothing may be read until somebody has answered; at the end nobody cares any more."""
+        return self._undecided > 0 and self._connection.phase not in ENDING
+
+    def act(self, action: Callable[[], None], where: Ids) -> None:
+        """Do what a client has asked for earlier."""
+        try:
+            try:
+                action()
+            except Undecided as undecided:
+                self._wait(undecided, partial(self.act, action, where))
+        except Halt:
+            return
+        except Exception as error:
+            self._connection.refuse(error, 0, where)
+
+    def _wait(self, undecided: Undecided, again: Callable[[], None]) -> NoReturn:
+        """Run `again` when there is an answer, and nothing that comes after it until then."""
+        self._undecided += 1
+        undecided.find_out(partial(self._go_on, again))
+        raise Halt
+
+    def _go_on(self, again: Callable[[], None]) -> None:
+        self._undecided -= 1
+        if self._connection.phase in ENDING:
+            return
+        try:
+            again()
+        except Halt:
+            return
+        if not self._undecided:
+            self.feed(b"")
+        self._connection.output.touch()
+
     # -- messages --------------------------------------------------------------------------
 
     def resolve(self, method_frame: bytes, channel: int) -> Route | None:
@@ -159,7 +218,7 @@ class Incoming:
         try:
             publisher = found.publisher
             return publisher.route(publisher.target(_decoded(method_frame[7:-1])))
-        except AmqpError:
+        except (AmqpError, Undecided):
             return None
 
     def publish(self, group: Group) -> None:  # hot: S1b, S2
@@ -186,32 +245,41 @@ class Incoming:
 
     def special(self, route: Route, content: bytes) -> None:
         """A message whose properties have to be looked at."""
-        channel = self._channels.get(route.channel.number)
+        target = route.target
+        assert isinstance(target, Target)
+        self._publish_alone(route.channel.number, target, content)
+
+    def _publish_alone(self, number: int, target: Target, content: bytes) -> None:
+        channel = self._channels.get(number)
         if channel is None or not channel.is_open:
             return
         if self.alarm:
             self._connection.block()
         try:
-            target = route.target
-            assert isinstance(target, Target)
             channel.publisher.special(target, content)
+        except Undecided as undecided:
+            self._wait(undecided, partial(self._publish_alone, number, target, content))
         except Exception as error:
-            self._connection.refuse(error, channel.number, _PUBLISH)
+            self._connection.refuse(error, number, _PUBLISH)
 
     def content(self, channel: int, method_payload: bytes, content: bytes) -> None:
         """A message for which `resolve` had no answer: nearly always there is an error to tell."""
         try:
             found = self._channel(channel)
-            if found is not None:
-                target = found.publisher.target(_decoded(method_payload))
-                count = found.count
-                count.published += 1
-                if not count.touched:
-                    count.touched = True
-                    self._parser.touched_channels.append(count)
-                found.publisher.special(target, content)
+            if found is None:
+                return
+            target = found.publisher.target(_decoded(method_payload))
+        except Undecided as undecided:
+            self._wait(undecided, partial(self.content, channel, method_payload, content))
         except Exception as error:
             self._connection.refuse(error, channel, _PUBLISH)
+            return
+        count = found.count
+        count.published += 1
+        if not count.touched:
+            count.touched = True
+            self._parser.touched_channels.append(count)
+        self._publish_alone(channel, target, content)
 
     def too_large(self, channel: int, method_payload: bytes, size: int) -> None:
         """A message above the limit; the parser skips its body."""
@@ -262,6 +330,8 @@ class Incoming:
                 self._channel_method(channel, payload)
             else:
                 connection.method(methods.decode(payload))
+        except Undecided as undecided:
+            self._wait(undecided, partial(self.method, channel, payload))
         except Exception as error:
             connection.refuse(error, channel, methods.index_of(payload))
         self.check_revision()

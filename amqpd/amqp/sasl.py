@@ -16,6 +16,7 @@ from amqpd.errors import CommandInvalid, SyntaxError
 
 if TYPE_CHECKING:
     from amqpd.amqp.settings import AmqpSettings
+    from amqpd.broker.access import Authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,20 @@ class Credentials:
     mechanism: str
     user: str
     password: bytes | None = field(default=None, repr=False)
+    #: The login that new credentials are to replace.
+    replaced: Login | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A client that was let in."""
+    """A client that was let in, by which backend, and until when."""
 
     user: str
     tags: frozenset[str] = frozenset()
+    backend: str = ""
+    #: Who decides what it may do; None: the broker itself.
+    authority: Authority | None = None
+    expires_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

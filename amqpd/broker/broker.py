@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from amqpd.broker.access import Access
 from amqpd.broker.capacity import Capacity
 from amqpd.broker.definitions import (
     Command,
@@ -48,11 +49,11 @@ from amqpd.errors import ConnectionForced, NotAllowed, PreconditionFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from amqpd.broker.access import Authority
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.limits import Limits
     from amqpd.broker.parameters import Parsed
-    from amqpd.broker.permissions import Access
     from amqpd.broker.presence import Guest
 
 logger = logging.getLogger(__name__)
@@ -305,12 +306,22 @@ class Broker:
 
     # -- clients -------------------------------------------------------------------------
 
-    def open_vhost(self, name: str, user: str, guest: Guest | None = None) -> tuple[VHost, Access]:
+    def open_vhost(
+        self,
+        name: str,
+        user: str,
+        guest: Guest | None = None,
+        tags: frozenset[str] = frozenset(),
+        authority: Authority | None = None,
+    ) -> tuple[VHost, Access]:
         """A client's way into a vhost; a guest is counted until `presence.leave`.
+
+        The rights are those in the tables here, unless somebody else has the authority.
 
         Raises:
             NotAllowed: there is no such vhost, the user has no permissions in it, or a limit
                 is reached.
+            Undecided: the authority has to be asked first.
         """
         if guest is not None:
             self.presence.check_node()
@@ -319,13 +330,28 @@ class Broker:
             raise NotAllowed(f"vhost {name} not found")
         if guest is not None:
             self.presence.check(name, user)
-        known = self.permissions.user(user)
-        if known is None:
-            raise NotAllowed(f"access to vhost '{name}' refused for user '{user}'")
-        access = self.permissions.access(known, name)
+        access = self.access(name, user, tags, authority)
         if guest is not None:
             self.presence.enter(guest, name, user)
         return vhost, access
+
+    def access(
+        self, vhost: str, user: str, tags: frozenset[str], authority: Authority | None
+    ) -> Access:
+        """What a user may do in a vhost.
+
+        Raises:
+            NotAllowed: it may not even enter.
+            Undecided: as `open_vhost`.
+        """
+        if authority is None:
+            known = self.permissions.user(user)
+            if known is None:
+                raise NotAllowed(f"access to vhost '{vhost}' refused for user '{user}'")
+            return self.permissions.access(known, vhost)
+        access = Access(authority.rights(vhost), User(user, tags), vhost)
+        access.enter()
+        return access
 
     # -- turns ---------------------------------------------------------------------------
 

@@ -8,41 +8,40 @@
         .put(user, vhost, permission) .delete(user, vhost) .get(user, vhost)
         .put_topic(user, vhost, exchange, permission) .delete_topic(user, vhost, exchange|None)
         .delete_vhost(vhost)   .listing() / .topic_listing()
+        .rights(user, vhost) -> TableRights     what `Access` asks
         .access(user, vhost) -> Access          530 unless the user has a row in the vhost
-    Access                                      a user in a vhost, for one connection
-        .configure(kind, name) .write(kind, name) .read(kind, name)
-        .any_of(kind, name)                     for passive declares
-        .topic_write(exchange, key) .topic_read(exchange, key)
-        .check_user_id(claimed)
 
 RabbitMQ's semantics. Without a permission for the vhost nothing is allowed; without a topic
-permission for the exchange every key is. An operation is refused with `AccessRefused` (403)
-before anybody looks whether the thing exists.
-
-Every change counts `Permissions.revision` up. An `Access` remembers its last answers and
-forgets them when the revision has moved, so a revoked right ends with the next operation;
-what already runs (consumers, cached routes) is looked at again by whoever holds it.
+permission for the exchange every key is. Every change counts `Permissions.revision` up.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
+from amqpd.broker.access import (
+    DEFAULT_EXCHANGE,
+    IMPERSONATOR,
+    REMEMBERED,
+    Access,
+    Kind,
+    Question,
+    Right,
+    Verdict,
+)
 from amqpd.broker.pattern import compile_pattern, escape
-from amqpd.broker.text import resource
-from amqpd.errors import AccessRefused, NotAllowed, PreconditionFailed
+from amqpd.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Kind = Literal["queue", "exchange"]
-Right = Literal["configure", "write", "read"]
+__all__ = [
+    "ADMINISTRATOR", "DEFAULT_EXCHANGE", "IMPERSONATOR", "MANAGEMENT", "MONITORING",
+    "POLICYMAKER", "REMEMBERED", "Access", "Kind", "Permission", "Permissions", "Right",
+    "TableRights", "TopicPermission", "User",
+]  # fmt: skip
 
-#: How the default exchange is called in permissions.
-DEFAULT_EXCHANGE: Final = "amq.default"
-#: Decisions that an access remembers.
-REMEMBERED: Final = 256
 #: RabbitMQ's bound on the tags of one user.
 MAX_TAGS: Final = 32
 
@@ -50,7 +49,6 @@ ADMINISTRATOR: Final = "administrator"
 MONITORING: Final = "monitoring"
 POLICYMAKER: Final = "policymaker"
 MANAGEMENT: Final = "management"
-IMPERSONATOR: Final = "impersonator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ class TopicPermission:
         for pattern in (self.write, self.read):
             _checked(pattern)
 
-    def allows(self, right: Literal["write", "read"], key: str, user: str, vhost: str) -> bool:
+    def allows(self, right: Right, key: str, user: str, vhost: str) -> bool:
         """Whether the key is within this right.
 
         The names put in for `{username}` and `{vhost}` stand for themselves. If that makes
@@ -198,15 +196,19 @@ class Permissions:
             for exchange, topic in topics.items():
                 yield user, vhost, exchange, topic
 
+    def rights(self, user: str, vhost: str) -> TableRights:
+        """What the tables say of a user in a vhost."""
+        return TableRights(self, user, vhost)
+
     def access(self, user: User, vhost: str) -> Access:
         """What the connection of this user to this vhost asks from now on.
 
         Raises:
             NotAllowed: the user has no permission in the vhost.
         """
-        if self.get(user.name, vhost) is None:
-            raise NotAllowed(f"access to vhost '{vhost}' refused for user '{user.name}'")
-        return Access(self, user, vhost)
+        access = Access(self.rights(user.name, vhost), user, vhost)
+        access.enter()
+        return access
 
     def _forget(self, concerns: Callable[[str, str], bool]) -> None:
         for each in [each for each in self._permissions if concerns(*each)]:
@@ -215,99 +217,35 @@ class Permissions:
             del self._topics[each]
 
 
-class Access:
-    """A user in a vhost. All methods return if it is allowed and raise if it is not."""
+class TableRights:
+    """The rights of one user in one vhost as the tables have them; never asks anybody."""
 
-    __slots__ = ("_permissions", "_remembered", "_revision", "user", "vhost")
+    __slots__ = ("_permissions", "_user", "_vhost")
 
-    def __init__(self, permissions: Permissions, user: User, vhost: str) -> None:
-        self.user = user
-        self.vhost = vhost
+    def __init__(self, permissions: Permissions, user: str, vhost: str) -> None:
         self._permissions = permissions
-        self._revision = permissions.revision
-        self._remembered: dict[tuple[str, ...], bool] = {}
+        self._user = user
+        self._vhost = vhost
 
     @property
-    def username(self) -> str:
-        """The name the user logged in with."""
-        return self.user.name
+    def revision(self) -> int:
+        """Moves with every change of users and permissions."""
+        return self._permissions.revision
 
-    def configure(self, kind: Kind, name: str) -> None:
-        """Declare and delete it."""
-        self._check("configure", kind, name)
+    def verdict(self, question: Question) -> Verdict:
+        """Yes or no."""
+        return Verdict.YES if self._allows(question) else Verdict.NO
 
-    def write(self, kind: Kind, name: str) -> None:
-        """Publish to an exchange; bind a queue or exchange, as the destination."""
-        self._check("write", kind, name)
+    def find_out(self, question: Question, done: Callable[[], None]) -> None:
+        """There is nothing to find out."""
+        done()
 
-    def read(self, kind: Kind, name: str) -> None:
-        """Consume from, get from and purge a queue; bind an exchange, as the source."""
-        self._check("read", kind, name)
-
-    def any_of(self, kind: Kind, name: str) -> None:
-        """See whether it is there: passive declares need any right at all."""
-        if not (self._may("read", kind, name) or self._may("write", kind, name)):
-            self._check("configure", kind, name)
-
-    def topic_write(self, exchange: str, key: str) -> None:
-        """Publish with this key, each of the keys of CC and BCC included."""
-        self._check_topic("write", exchange, key)
-
-    def topic_read(self, exchange: str, key: str) -> None:
-        """Bind with this key."""
-        self._check_topic("read", exchange, key)
-
-    def check_user_id(self, claimed: str) -> None:
-        """The user-id property of a message must be true, unless the user may impersonate.
-
-        Raises:
-            PreconditionFailed: it names somebody else.
-        """
-        if claimed != self.user.name and not self.user.has_tag(IMPERSONATOR):
-            raise PreconditionFailed(
-                f"user_id property set to '{claimed}' but authenticated user was '{self.user.name}'"
-            )
-
-    def _check(self, right: Right, kind: Kind, name: str) -> None:
-        if not self._may(right, kind, name):
-            where = resource(kind, _known_as(kind, name), self.vhost)
-            raise AccessRefused(f"{right} access to {where} refused for user '{self.user.name}'")
-
-    def _may(self, right: Right, kind: Kind, name: str) -> bool:
-        question = (right, kind, name)
-        answer = self._recall(question)
-        if answer is None:
-            permission = self._permissions.get(self.user.name, self.vhost)
-            answer = permission is not None and permission.allows(right, _known_as(kind, name))
-            self._remember(question, answer)
-        return answer
-
-    def _check_topic(self, right: Literal["write", "read"], exchange: str, key: str) -> None:
-        permission = self._permissions.get_topic(self.user.name, self.vhost, exchange)
+    def _allows(self, question: Question) -> bool:
+        user, vhost = self._user, self._vhost
+        if question.kind == "topic":
+            topic = self._permissions.get_topic(user, vhost, question.name)
+            return topic is None or topic.allows(question.right, question.routing_key, user, vhost)
+        permission = self._permissions.get(user, vhost)
         if permission is None:
-            return
-        question = (right, "topic", exchange, key)
-        answer = self._recall(question)
-        if answer is None:
-            answer = permission.allows(right, key, self.user.name, self.vhost)
-            self._remember(question, answer)
-        if not answer:
-            raise AccessRefused(
-                f"{right} access to topic '{key}' in exchange '{exchange}' in vhost "
-                f"'{self.vhost}' refused for user '{self.user.name}'"
-            )
-
-    def _recall(self, question: tuple[str, ...]) -> bool | None:
-        if self._revision != self._permissions.revision:
-            self._revision = self._permissions.revision
-            self._remembered.clear()
-        return self._remembered.get(question)
-
-    def _remember(self, question: tuple[str, ...], answer: bool) -> None:
-        if len(self._remembered) >= REMEMBERED:
-            self._remembered.clear()
-        self._remembered[question] = answer
-
-
-def _known_as(kind: Kind, name: str) -> str:
-    return name if name or kind == "queue" else DEFAULT_EXCHANGE
+            return False
+        return question.kind == "vhost" or permission.allows(question.right, question.name)

@@ -412,9 +412,26 @@ class VHost:
             exclusive=exclusive,
             auto_delete=auto_delete,
         )
-        if not name:
-            prefix, arguments = arguments_of.take_name_prefix(arguments)
-            name = f"{prefix}-{self.new_token()}"
+        if name:
+            return self._declare_named(
+                access, name, durable, exclusive, auto_delete, arguments, owner
+            )
+        prefix, arguments = arguments_of.take_name_prefix(arguments)
+        with access.naming(lambda: f"{prefix}-{self.new_token()}") as name:
+            return self._declare_named(
+                access, name, durable, exclusive, auto_delete, arguments, owner
+            )
+
+    def _declare_named(
+        self,
+        access: Access,
+        name: str,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: Table,
+        owner: object,
+    ) -> Answer[QueueInfo]:
         access.configure("queue", name)
         existing = self.queues.get(name)
         if existing is not None:

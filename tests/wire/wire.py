@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from pamqp.common import FieldTable
 
+    from amqpd.broker.access import Authority
     from amqpd.broker.journal import Batch
     from amqpd.broker.lane import Row as DeliveryRow
     from amqpd.store import Row, StoreFailed, StoreFull
@@ -73,6 +74,9 @@ class World:
         self.user("other")
         self.replies = ReplyConsumers()
         self.logins: list[Callable[[], None]] = []
+        #: Users of another backend: who decides for them, and until when they are logged in.
+        self.authorities: dict[str, Authority] = {}
+        self.expiring: dict[str, int] = {}
         self.later = False
         self.disk = True
         self.touched: list[Connection] = []
@@ -94,11 +98,19 @@ class World:
         """Passwords are right if they are the user's name; none is needed if none is given."""
         password = credentials.password
         right = password is None or password == credentials.user.encode()
-        answer = Login(credentials.user) if right else None
+        answer = self.login(credentials.user) if right else None
         if self.later:
             self.logins.append(lambda: done(answer))
         else:
             done(answer)
+
+    def login(self, user: str) -> Login:
+        """What a user gets who is let in."""
+        return Login(
+            user,
+            authority=self.authorities.get(user),
+            expires_at_ms=self.expiring.get(user),
+        )
 
     def refill(
         self,
