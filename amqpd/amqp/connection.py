@@ -83,7 +83,6 @@ class Environment:
     authenticate: Authenticate
     reply_consumers: ReplyConsumers
     new_token: Callable[[], str]
-    cluster_name: str = ""
 
 
 class Connection:
@@ -101,7 +100,6 @@ class Connection:
         self.authenticate = environment.authenticate
         self.reply_consumers = environment.reply_consumers
         self.new_token = environment.new_token
-        self.cluster_name = environment.cluster_name
         self.peer = peer
         self.phase = Phase.HEADER
         self.closing = False
@@ -286,7 +284,7 @@ class Connection:
         """
         login = self.login
         self.vhost, self._access = self.broker.open_vhost(
-            vhost, login.user, tags=login.tags, authority=login.authority
+            vhost, login.user, self, tags=login.tags, authority=login.authority
         )
         self._close_at_ms = 0
         self.broker.watch_alarms(self.alarm)
@@ -364,6 +362,7 @@ class Connection:
                 f"negotiated channel_max ({limit})"
             )
         assert self.vhost is not None
+        self.broker.presence.open_channel(self)
         replies = self._replies.get(number)
         if replies is None:
             changed = partial(self._replies_held, number)
@@ -382,6 +381,7 @@ class Connection:
     def forget_channel(self, number: int) -> None:
         """The channel is closed on both sides; its number may be used again."""
         del self.channels[number]
+        self.broker.presence.close_channel(self)
         if not self._replies[number].held:
             del self._replies[number]
 
@@ -514,6 +514,7 @@ class Connection:
         self.channels.clear()
         vhost, self.vhost = self.vhost, None
         if vhost is not None:
+            self.broker.presence.leave(self)
             self.broker.unwatch_alarms(self.alarm)
             vhost.release(self)
 

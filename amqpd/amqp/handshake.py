@@ -41,7 +41,7 @@ def header(octets: bytes) -> bool | None:
 
 def start(connection: Connection) -> None:
     """The protocol header was right: say who we are and how one may log in."""
-    properties = settings.server_properties(connection.settings, connection.cluster_name)
+    properties = settings.server_properties(connection.settings, connection.broker.cluster_name)
     connection.output.send(
         make(
             ConnectionClass.Start,

@@ -7,6 +7,7 @@ messages to consumers, and passes the journal to the store.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import deque
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from amqpd.broker.definitions import (
 from amqpd.broker.journal import Journal, Mark
 from amqpd.broker.limits import UserLimits, VhostLimits
 from amqpd.broker.parameters import (
+    CLUSTER_NAME,
+    GLOBAL,
     OPERATOR_POLICY,
     POLICY,
     USER_LIMITS,
@@ -117,8 +120,10 @@ class Broker:
         now_ms: int = 0,
         chance: Callable[[int], int] = first_of,
         node: str = "amqpd",
+        cluster_name: str = "",
     ) -> None:
         self.limits = limits
+        self._cluster_name = cluster_name or node
         self.types = types or all_types()
         self.new_token = new_token
         self.journal = Journal()
@@ -146,6 +151,12 @@ class Broker:
             now_ms=now_ms,
             chance=chance,
         )
+
+    @property
+    def cluster_name(self) -> str:
+        """What this broker is called: as it was set at run time, or as it was started."""
+        parameter = self.parameters.get(GLOBAL, "", CLUSTER_NAME)
+        return self._cluster_name if parameter is None else str(json.loads(parameter.value))
 
     # -- definitions ---------------------------------------------------------------------
 

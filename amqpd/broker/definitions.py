@@ -26,6 +26,7 @@ class PutVhost:
     tags: tuple[str, ...] = ()
     default_queue_type: str = ""
     tracing: bool = False
+    protected_from_deletion: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ VHOST_LIMITS: Final = "vhost-limits"
 USER_LIMITS: Final = "user-limits"
 #: Without a vhost.
 GLOBAL: Final = "global"
+#: A global parameter: what the broker is called.
+CLUSTER_NAME: Final = "cluster_name"
 #: The name of the one parameter that holds the limits of a vhost.
 LIMITS: Final = "limits"
 #: Components of rooms above; their values are dictionaries that only these rooms understand.

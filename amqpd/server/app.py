@@ -27,14 +27,14 @@ from amqpd.broker.exchange import Exchange
 from amqpd.broker.limits import Limits
 from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
+from amqpd.management.figures import totals
 from amqpd.server import process, tls
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
-from amqpd.server.figures import Figures, totals
 from amqpd.server.listener import RESERVED_FILES, Listener, Room, bind
 from amqpd.server.login import Logins, new_password_hash
 from amqpd.server.process import Exit, Listening, RunFile, StartError
-from amqpd.server.resources import Look, Watch, open_files
+from amqpd.server.resources import Look, Watch
 from amqpd.server.sessions import Sessions
 from amqpd.server.transport import Transport
 from amqpd.server.turn import Turn
@@ -103,17 +103,18 @@ class BrokerServer:
         self._clock = clock or SteadyClock()
         self._embedded = embedded
         self._exit = Exit.OK
-        self._started_s = time.monotonic()
+        self.started_s = time.monotonic()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._listeners: list[Listener] = []
-        self._listening: list[Listening] = []
+        self.listening: list[Listening] = []
+        self.http_listening: list[Listening] = []
         self._ready = False
         self._disk_full = False
         self._pending_bytes = 0
-        self._look: Look | None = None
+        self.look: Look | None = None
         self._http: HttpServer | None = None
-        self._file_limit = process.file_limit() if embedded else process.raise_file_limit()
+        self.file_limit = process.file_limit() if embedded else process.raise_file_limit()
 
     # -- life ----------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class BrokerServer:
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         amqp, auth = self.settings.amqp, self.settings.auth
-        limit = self._file_limit - RESERVED_FILES
+        limit = self.file_limit - RESERVED_FILES
         most = min(amqp.max_connections or limit, limit)
         self.room = Room(most, self.settings.tls.max_handshakes)
         self.broker = Broker(
@@ -218,6 +219,8 @@ class BrokerServer:
             chance=secrets.randbelow,
             new_token=lambda: secrets.token_urlsafe(16),
             now_ms=self._clock.now_ms(),
+            node=config.node_name(self.settings),
+            cluster_name=self.settings.node.cluster_name,
         )
         self.turn = Turn(loop, self.broker.dispatch, self._push)
         self.commits = Commits(
@@ -298,17 +301,17 @@ class BrokerServer:
     ) -> None:
         for listener in self._listeners:
             listener.start(tasks)
-            self._listening += listener.listening
+            self.listening += listener.listening
         http = [Listening("http", *one.getsockname()[:2]) for one in api]
         scraped = [Listening("http", *one.getsockname()[:2]) for one in metrics]
+        self.http_listening = [
+            *(one._replace(protocol="http/prometheus") for one in scraped),
+            *http,
+        ]
         RunFile(self.directory).write(
             __version__,
             config.node_name(self.settings),
-            [
-                *self._listening,
-                *(one._replace(protocol="http/prometheus") for one in scraped),
-                *http,
-            ],
+            [*self.listening, *self.http_listening],
         )
         self._ready = True
         counted = totals(self.broker)
@@ -321,7 +324,7 @@ class BrokerServer:
                 clean=snapshot.clean,
                 queues=counted.queues,
                 messages=counted.ready,
-                listeners=self._listening,
+                listeners=self.listening,
                 http=http,
                 metrics=scraped,
             )
@@ -332,8 +335,8 @@ class BrokerServer:
         if not (api or metrics):
             return
         try:
-            made = await asyncio.to_thread(_import_http)
-            self._http = made(self.figures, lambda: self._ready, self.logins.check_password)
+            make = await asyncio.to_thread(_import_http)
+            self._http = make(self, lambda: self._ready)
             await self._http.start(api, metrics)
         except Exception:
             # Messages are worth more than their statistics.
@@ -460,14 +463,14 @@ class BrokerServer:
     async def _watching(self) -> None:
         while True:
             try:
-                self._look = await asyncio.to_thread(self.watch.look)
+                self.look = await asyncio.to_thread(self.watch.look)
                 self._alarm()
             except OSError:
                 LOG.exception("resources: cannot be measured")
             await asyncio.sleep(self.settings.resources.check_interval_s)
 
     def _alarm(self) -> None:
-        found = self._look.alarms if self._look else Alarms()
+        found = self.look.alarms if self.look else Alarms()
         alarms = Alarms(memory=found.memory, disk=found.disk or self._disk_full)
         before = self.broker.alarms
         if alarms == before:
@@ -485,45 +488,6 @@ class BrokerServer:
         LOG.critical("%s; stopping: what is on disk counts at the next start", error)
         self._exit = Exit.SOFTWARE
         self._stop.set()
-
-    # -- figures -------------------------------------------------------------------------
-
-    def figures(self) -> Figures:
-        """Everything that metrics and API show."""
-        counted = totals(self.broker)
-        settings, look = self.settings, self._look
-        node = config.node_name(settings)
-        return Figures(
-            product=settings.amqp.product,
-            product_version=settings.amqp.version,
-            version=__version__,
-            node=node,
-            cluster_name=settings.node.cluster_name or node,
-            sync=settings.store.sync,
-            listeners=tuple(self._listening),
-            uptime_s=time.monotonic() - self._started_s,
-            connections=len(self.connections),
-            connections_opened=self.connections.opened,
-            connections_closed=self.connections.closed,
-            connections_refused=self.room.refused,
-            channels=self.connections.channels,
-            exchanges=counted.exchanges,
-            queues=counted.queues,
-            consumers=counted.consumers,
-            ready=counted.ready,
-            unacked=counted.unacked,
-            store_batches=self.commits.batches,
-            store_messages=self.commits.messages,
-            store_pending_bytes=self.broker.journal.pending_bytes,
-            open_files=open_files(),
-            open_files_limit=self._file_limit,
-            resident_bytes=look.memory_bytes if look else 0,
-            resident_limit_bytes=self.watch.memory_limit_bytes,
-            disk_free_bytes=look.disk_free_bytes if look else 0,
-            disk_limit_bytes=settings.resources.disk_free_bytes,
-            memory_alarm=self.broker.alarms.memory,
-            disk_alarm=self.broker.alarms.disk,
-        )
 
 
 def exchange_types() -> dict[str, type[Exchange]]:
@@ -546,7 +510,8 @@ def exchange_types() -> dict[str, type[Exchange]]:
     return types
 
 
-def _import_http() -> type[HttpServer]:
+def _import_http() -> Callable[[BrokerServer, Callable[[], bool]], HttpServer]:
+    from amqpd.server.hosting import Hosting
     from amqpd.server.http import HttpServer as Server
 
-    return Server
+    return lambda server, is_ready: Server(Hosting(server), is_ready)

@@ -1,65 +1,62 @@
-"""HTTP: health, metrics, and the first resources of the API, in the broker's own loop.
+"""HTTP: the API, health and metrics, in the broker's own loop.
 
 aiohttp takes longer to import than the rest of the broker to start. So this module is
 imported, in a thread, after AMQP connections are accepted; its ports are bound before, and
 what comes in meanwhile waits in their backlog.
+
+What is answered is in `management`; here requests come in and answers go out. The path is
+taken as it was sent: only a quoted path tells a slash from a name with one.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-import msgspec
 from aiohttp import web
 
-from amqpd.server.metrics import exposition
+from amqpd.management.api import Api
+from amqpd.management.errors import bad_request
+from amqpd.management.metrics import exposition
+from amqpd.management.request import Request
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
-    from amqpd.server.figures import Figures
+    from amqpd.management.host import Host
+    from amqpd.management.request import Answer
 
 LOG = logging.getLogger("amqpd.http")
 
-#: Largest request head; nothing here takes a body.
+#: Largest request head.
 HEADER_BYTES: Final = 16_384
+#: Largest body (RabbitMQ's limit).
+BODY_BYTES: Final = 10_000_000
 EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-#: Who it is, with its tags; None for wrong credentials.
-CheckPassword: TypeAlias = Callable[[str, bytes, str], Awaitable[frozenset[str] | None]]
-Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+API: Final = "/api"
 
 
 class HttpServer:
     """Serves the API on some sockets and the metrics on others, until `close`."""
 
-    def __init__(
-        self,
-        figures: Callable[[], Figures],
-        is_ready: Callable[[], bool],
-        check_password: CheckPassword,
-    ) -> None:
-        self._figures = figures
+    def __init__(self, host: Host, is_ready: Callable[[], bool]) -> None:
+        self._host = host
+        self._api = Api(host)
         self._is_ready = is_ready
-        self._check_password = check_password
         self._runners: list[web.AppRunner] = []
 
     async def start(self, api: list[socket.socket], metrics: list[socket.socket]) -> None:
         """Serve on sockets that listen already."""
-        health = [web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
+        common = [
+            web.get("/healthz", self._healthz),
+            web.get("/readyz", self._readyz),
+            web.get("/metrics", self._metrics),
+        ]
         if api:
-            routes = [
-                *health,
-                web.get("/api/overview", self._overview),
-                web.get("/api/whoami", self._whoami),
-            ]
-            await self._serve(api, routes)
+            await self._serve(api, [*common, web.route("*", f"{API}/{{tail:.*}}", self._answer)])
         if metrics:
-            await self._serve(metrics, [*health, web.get("/metrics", self._metrics)])
+            await self._serve(metrics, common)
 
     async def close(self) -> None:
         """Finish what is being answered and close the ports."""
@@ -68,7 +65,7 @@ class HttpServer:
         self._runners.clear()
 
     async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> None:
-        app = web.Application(client_max_size=HEADER_BYTES)
+        app = web.Application(client_max_size=BODY_BYTES)
         app.add_routes(routes)
         runner = web.AppRunner(
             app,
@@ -98,84 +95,48 @@ class HttpServer:
         return web.json_response({"status": "failed", "reason": "not serving"}, status=503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        text = exposition(self._figures())
+        text = exposition(self._host.figures())
         return web.Response(body=text.encode(), headers={"Content-Type": EXPOSITION_TYPE})
 
-    async def _whoami(self, request: web.Request) -> web.Response:
-        user, tags = await self._login(request)
-        return _json({"name": user, "tags": sorted(tags), "is_internal_user": True})
-
-    async def _overview(self, request: web.Request) -> web.Response:
-        _, tags = await self._login(request)
-        if not tags & {"administrator", "monitoring", "policymaker", "management"}:
-            raise _refusal("Not management user", "not_authorized")
-        now = self._figures()
-        return _json(
-            {
-                "product_name": now.product,
-                "product_version": now.product_version,
-                "rabbitmq_version": now.product_version,
-                "management_version": now.product_version,
-                "amqpd_version": now.version,
-                "node": now.node,
-                "cluster_name": now.cluster_name,
-                "sync": now.sync,
-                "object_totals": {
-                    "connections": now.connections,
-                    "channels": now.channels,
-                    "exchanges": now.exchanges,
-                    "queues": now.queues,
-                    "consumers": now.consumers,
-                },
-                "queue_totals": {
-                    "messages": now.ready + now.unacked,
-                    "messages_ready": now.ready,
-                    "messages_unacknowledged": now.unacked,
-                },
-                "listeners": [
-                    {
-                        "node": now.node,
-                        "protocol": one.protocol,
-                        "ip_address": one.host,
-                        "port": one.port,
-                    }
-                    for one in now.listeners
-                ],
-            }
-        )
-
-    async def _login(self, request: web.Request) -> tuple[str, frozenset[str]]:
-        """Who asks.
-
-        Raises:
-            web.HTTPUnauthorized: nobody, or nobody we know.
-        """
-        user, password = _basic(request.headers.get("Authorization", ""))
-        if user:
-            tags = await self._check_password(user, password, request.remote or "")
-            if tags is not None:
-                return user, tags
-        raise _refusal("Login failed", "not_authorized")
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        asked = _request(request)
+        answer = await self._api.answer(asked)
+        headers = {"Content-Type": answer.content_type, **answer.headers}
+        if isinstance(answer.body, bytes):
+            if not answer.body:
+                del headers["Content-Type"]
+            return web.Response(status=answer.status, body=answer.body, headers=headers)
+        return await _stream(request, answer, headers)
 
 
-def _basic(header: str) -> tuple[str, bytes]:
-    scheme, _, value = header.partition(" ")
-    if scheme.lower() != "basic":
-        return "", b""
-    try:
-        user, _, password = base64.b64decode(value.strip(), validate=True).partition(b":")
-        return user.decode(), password
-    except (binascii.Error, UnicodeDecodeError):
-        return "", b""
+def _request(request: web.Request) -> Request:
+    path = request.raw_path.partition("?")[0]
 
+    async def read() -> bytes:
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise bad_request("Exceeded HTTP request body size limit") from error
 
-def _json(content: dict[str, object]) -> web.Response:
-    return web.Response(body=msgspec.json.encode(content), content_type="application/json")
-
-
-def _refusal(reason: str, error: str) -> web.HTTPUnauthorized:
-    return web.HTTPUnauthorized(
-        text=msgspec.json.encode({"error": error, "reason": reason}).decode(),
-        content_type="application/json",
-        headers={"WWW-Authenticate": 'Basic realm="amqpd"'},
+    return Request(
+        method=request.method,
+        path=path.partition(API)[2],
+        query=request.query,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        peer=request.remote or "",
+        secure=request.secure,
+        read=read,
     )
+
+
+async def _stream(
+    request: web.Request, answer: Answer, headers: dict[str, str]
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    assert not isinstance(answer.body, bytes)
+    if request.method != "HEAD":
+        async for piece in answer.body:
+            await response.write(piece)
+    await response.write_eof()
+    return response

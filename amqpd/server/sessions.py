@@ -7,7 +7,6 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
-from amqpd import config
 from amqpd.amqp.connection import Authenticate, Connection, Environment
 from amqpd.amqp.direct_reply import ReplyConsumers
 from amqpd.amqp.sasl import Peer
@@ -38,7 +37,6 @@ class Sessions:
             authenticate=authenticate,
             reply_consumers=ReplyConsumers(),
             new_token=lambda: secrets.token_urlsafe(16),
-            cluster_name=settings.node.cluster_name or config.node_name(settings),
         )
 
     def make(self, transport: Transport) -> Connection:

@@ -75,6 +75,7 @@ class Catalogue:
             tags=json.dumps(command.tags),
             default_queue_type=command.default_queue_type,
             tracing=int(command.tracing),
+            protected=int(command.protected_from_deletion),
         )
 
     @apply.register
@@ -222,10 +223,10 @@ class Catalogue:
         return self._run(f"SELECT {columns} FROM {table} ORDER BY rowid")
 
     def _vhosts(self) -> Iterator[d.Command]:
-        columns = "name, description, tags, default_queue_type, tracing"
-        for name, description, tags, queue_type, tracing in self._rows("vhost", columns):
+        columns = "name, description, tags, default_queue_type, tracing, protected"
+        for name, description, tags, queue_type, *flags in self._rows("vhost", columns):
             yield d.PutVhost(
-                str(name), str(description), _names(tags), str(queue_type), bool(tracing)
+                str(name), str(description), _names(tags), str(queue_type), *map(bool, flags)
             )
 
     def _users(self) -> Iterator[d.Command]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 #: The version that this code reads and writes.
-VERSION: Final = 2
+VERSION: Final = 3
 #: "AMQP" in the file's header tells our files from others'.
 APPLICATION_ID: Final = 0x414D5150
 
@@ -137,6 +137,11 @@ def _migrations() -> Migrations:
         )
         _table(database, "message_return", "key", key=int, acquired=int, failed=int, due_at_=int)
         database.execute("PRAGMA user_version = 2")
+
+    @migrations(name="3-protection")
+    def third(database: Database) -> None:
+        database.execute("ALTER TABLE vhost ADD COLUMN protected INTEGER NOT NULL DEFAULT 0")
+        database.execute("PRAGMA user_version = 3")
 
     return migrations
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from amqpd.store.schema import migrate
 from tests.store.killing import Said, heard, recovered, subject
 
 if TYPE_CHECKING:
@@ -103,7 +104,8 @@ def test_a_failed_sync_is_final_and_confirms_nothing(
 def test_a_full_disk_writes_nothing_and_the_batch_may_come_again(
     recorder: Path, tmp_path: Path, driver: Literal["apsw", "sqlite3"]
 ) -> None:
-    environment = with_fault(recorder, tmp_path, f"pwrite64:{errno.ENOSPC}:150")
+    migrate(tmp_path / "amqpd.db")
+    environment = with_fault(recorder, tmp_path, f"pwrite64:{errno.ENOSPC}:60")
 
     process = subject(tmp_path, 6, 1, 100, driver, environment)
     said = heard(process)
@@ -114,7 +116,8 @@ def test_a_full_disk_writes_nothing_and_the_batch_may_come_again(
 
 
 def test_a_disk_that_stays_full_keeps_what_was_confirmed(recorder: Path, tmp_path: Path) -> None:
-    environment = with_fault(recorder, tmp_path, f"pwrite64:{errno.ENOSPC}:150+")
+    migrate(tmp_path / "amqpd.db")
+    environment = with_fault(recorder, tmp_path, f"pwrite64:{errno.ENOSPC}:60+")
 
     process = subject(tmp_path, 6, 1, 100, "apsw", environment)
     said = heard(process)

@@ -121,4 +121,5 @@ def test_sqlite_utils_lists_tables_and_knows_the_migrations(tmp_path: Path) -> N
     assert query(tmp_path, "SELECT name FROM _sqlite_migrations") == [
         ("1-first",),
         ("2-expiry",),
+        ("3-protection",),
     ]

@@ -33,7 +33,7 @@ def test_both_protocol_headers_get_start_for_0_9(header: bytes) -> None:
     assert (start.mechanisms, start.locales) == ("PLAIN AMQPLAIN ANONYMOUS", "en_US")
     properties = start.server_properties
     assert (properties["product"], properties["version"]) == ("RabbitMQ", "4.2.0")
-    assert properties["cluster_name"] == "test"
+    assert properties["cluster_name"] == "amqpd"
     assert properties["capabilities"] == dict.fromkeys(CAPABILITIES, True)
     assert {"platform", "information", "copyright"} < set(properties)
 

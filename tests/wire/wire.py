@@ -199,7 +199,6 @@ class Client:
             self.world.authenticate,
             self.world.replies,
             self.world.token,
-            "test",
         )
         self.now_ms = self.world.now_ms
         self.session = Connection(

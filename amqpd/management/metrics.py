@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from amqpd.server.figures import Figures
+    from amqpd.management.figures import Figures
 
 #: Name, type, help, and the figure it shows.
 SIMPLE: Final = (

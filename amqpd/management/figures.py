@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
-    from amqpd.server.process import Listening
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One port that is listened on."""
+
+    protocol: str
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +39,10 @@ class Figures:
     node: str
     cluster_name: str
     sync: bool
-    listeners: tuple[Listening, ...]
+    listeners: tuple[Port, ...]
     uptime_s: float
+    process_id: int
+    processors: int
     connections: int
     connections_opened: int
     connections_closed: int

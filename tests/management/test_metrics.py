@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from amqpd.server.figures import Figures
-from amqpd.server.metrics import SIMPLE, exposition
+from amqpd.management.figures import Figures
+from amqpd.management.metrics import SIMPLE, exposition
 
 FIGURES = Figures(
     product="RabbitMQ",
@@ -16,6 +16,8 @@ FIGURES = Figures(
     sync=True,
     listeners=(),
     uptime_s=1.5,
+    process_id=1,
+    processors=2,
     connections=1,
     connections_opened=2,
     connections_closed=3,

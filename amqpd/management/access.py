@@ -1,0 +1,85 @@
+"""Who may call what: RabbitMQ's tags, and the permissions in a vhost.
+
+Needs.LOGIN           any of the four tags
+Needs.VHOST           and a permission in the vhost of the path (administrators without)
+Needs.POLICYMAKER     and the tag policymaker
+Needs.MONITOR, ADMINISTRATOR
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.permissions import ADMINISTRATOR, MANAGEMENT, MONITORING, POLICYMAKER
+from amqpd.management.errors import not_authorised, not_found
+
+if TYPE_CHECKING:
+    from amqpd.broker.permissions import Permissions
+
+TAGS: Final = frozenset({ADMINISTRATOR, MANAGEMENT, MONITORING, POLICYMAKER})
+
+
+class Needs(Enum):
+    """What an operation asks of its caller."""
+
+    NOTHING = auto()
+    LOGIN = auto()
+    #: Administrators, and whoever has a permission in the vhost.
+    VHOST = auto()
+    #: And monitors.
+    VHOST_VISIBLE = auto()
+    #: Administrators, and policymakers with a permission in the vhost.
+    POLICYMAKER = auto()
+    #: Policymakers and administrators.
+    GLOBAL_PARAMETERS = auto()
+    MONITOR = auto()
+    ADMINISTRATOR = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is logged in."""
+
+    name: str
+    tags: frozenset[str]
+
+    @property
+    def is_administrator(self) -> bool:
+        """May do everything that is not message traffic."""
+        return ADMINISTRATOR in self.tags
+
+    @property
+    def is_monitor(self) -> bool:
+        """May see everything."""
+        return bool(self.tags & {ADMINISTRATOR, MONITORING})
+
+    @property
+    def is_policymaker(self) -> bool:
+        """May set policies and parameters where it has a permission."""
+        return bool(self.tags & {ADMINISTRATOR, POLICYMAKER})
+
+
+def check(needs: Needs, caller: Caller, vhost: str | None, permissions: Permissions) -> None:
+    """See whether the caller may; `vhost` is that of the path, if there is one and it exists.
+
+    Raises:
+        HttpError: it may not; of a vhost that is not its own it does not learn that it exists.
+    """
+    if not caller.tags & TAGS:
+        raise not_authorised("Not management user")
+    match needs:
+        case Needs.ADMINISTRATOR if not caller.is_administrator:
+            raise not_authorised("Not administrator user")
+        case Needs.MONITOR if not caller.is_monitor:
+            raise not_authorised("Not monitor user")
+        case Needs.GLOBAL_PARAMETERS | Needs.POLICYMAKER if not caller.is_policymaker:
+            raise not_authorised("User not authorised to access object")
+        case Needs.VHOST_VISIBLE if caller.is_monitor:
+            return
+    in_vhost = needs in (Needs.VHOST, Needs.VHOST_VISIBLE, Needs.POLICYMAKER)
+    if caller.is_administrator or vhost is None or not in_vhost:
+        return
+    if permissions.get(caller.name, vhost) is None:
+        raise not_found()

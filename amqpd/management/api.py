@@ -1,0 +1,167 @@
+"""The API: from a request to its answer, with all errors on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote
+
+from amqpd.errors import AmqpError
+from amqpd.management import access, logins
+from amqpd.management.access import Caller, Needs
+from amqpd.management.call import Call
+from amqpd.management.errors import HttpError, bad_request, not_authenticated, not_found, translated
+from amqpd.management.request import Answer, encode, json
+from amqpd.management.resources import ROUTES
+from amqpd.management.routing import Operation, Router
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from amqpd.management.host import Host
+    from amqpd.management.request import Request
+    from amqpd.management.routing import Route
+
+LOG = logging.getLogger("amqpd.http")
+
+NOBODY: Final = Caller("", frozenset())
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Api:
+    """Everything under `/api`."""
+
+    def __init__(self, host: Host) -> None:
+        self.router = Router(ROUTES)
+        self._host = host
+        self._sessions = logins.WebSessions(host.broker.permissions, host.broker.new_token)
+
+    async def answer(self, request: Request) -> Answer:
+        """Answer a request, whatever it is; `path` begins behind `/api`."""
+        try:
+            return await self._answer(request)
+        except HttpError as error:
+            if request.headers.get("sec-fetch-dest") == "empty":
+                # A page has asked: the browser must not ask for a password on its own.
+                error.headers.pop("WWW-Authenticate", None)
+            return _refusal(error)
+        except AmqpError as error:
+            return _refusal(translated(error))
+        except Exception:
+            LOG.exception("HTTP %s /api%s: failed", request.method, request.path)
+            return _refusal(HttpError(500, "internal_server_error", "see the broker's log"))
+
+    async def _answer(self, request: Request) -> Answer:
+        if request.path == "/login":
+            return await self._login(request)
+        found = self.router.find(request.path)
+        if found is None:
+            raise not_found("Not Found", "not_found")
+        route, names = found
+        if request.method == "OPTIONS":
+            return Answer(headers={"Allow": route.allowed})
+        operation = _operation(route, request.method)
+        names = self._once_more(names)
+        caller = await self._caller(request, operation)
+        call = Call(self._host, request, names, caller)
+        if operation.needs is not Needs.NOTHING:
+            vhost = call.vhost_name
+            known = vhost if vhost in self._host.broker.vhosts else None
+            access.check(operation.needs, caller, known, self._host.broker.permissions)
+        answer = await operation.answer(call)
+        answer.headers.setdefault("Cache-Control", "no-cache")
+        return answer
+
+    def _once_more(self, names: dict[str, str]) -> dict[str, str]:
+        """The names in a path that was quoted twice, which some clients do with `%2F`."""
+        vhosts, vhost = self._host.broker.vhosts, names.get("vhost", "")
+        if "%" in vhost and vhost not in vhosts and unquote(vhost) in vhosts:
+            return {name: unquote(value) for name, value in names.items()}
+        return names
+
+    # -- who asks --------------------------------------------------------------------------
+
+    async def _caller(self, request: Request, operation: Operation) -> Caller:
+        """Who asks, by password or by cookie.
+
+        Raises:
+            HttpError: nobody, or nobody we know.
+        """
+        if operation.needs is Needs.NOTHING:
+            return NOBODY
+        authorization = request.headers.get("authorization", "")
+        if authorization:
+            return await self._check(*_basic(authorization), request.peer)
+        now_s = asyncio.get_running_loop().time()
+        caller = self._sessions.caller(logins.token_of(request.headers), now_s)
+        if caller is None:
+            raise not_authenticated()
+        if request.method not in SAFE_METHODS and not logins.is_from_own_page(request.headers):
+            raise HttpError(403, "forbidden", "a request of another site's page")
+        return caller
+
+    async def _check(self, user: str, password: bytes, peer: str) -> Caller:
+        if user:
+            tags = await self._host.check_password(user, password, peer)
+            if tags is not None:
+                return Caller(user, tags)
+        raise not_authenticated()
+
+    async def _login(self, request: Request) -> Answer:
+        """POST /login with a form: a cookie; DELETE /login: none any more."""
+        if request.method == "OPTIONS":
+            return Answer(headers={"Allow": "POST, DELETE, OPTIONS"})
+        if request.method == "DELETE":
+            self._sessions.close(logins.token_of(request.headers))
+            gone = logins.cookie("", secure=request.secure, life_s=0)
+            return Answer(204, headers={"Set-Cookie": gone})
+        if request.method != "POST":
+            raise _wrong_method("POST, DELETE, OPTIONS")
+        if not logins.is_from_own_page(request.headers):
+            raise HttpError(403, "forbidden", "a request of another site's page")
+        form = _form(await request.read())
+        password = form.get("password", "").encode(errors="surrogateescape")
+        caller = await self._check(form.get("username", ""), password, request.peer)
+        access.check(Needs.LOGIN, caller, None, self._host.broker.permissions)
+        token = self._sessions.open(caller, asyncio.get_running_loop().time())
+        answer = json({"name": caller.name, "tags": sorted(caller.tags)})
+        answer.headers["Set-Cookie"] = logins.cookie(token, secure=request.secure)
+        return answer
+
+
+def _operation(route: Route, method: str) -> Operation:
+    found = route.methods.get("GET" if method == "HEAD" else method)
+    if found is None:
+        raise _wrong_method(route.allowed)
+    return found
+
+
+def _wrong_method(allowed: str) -> HttpError:
+    return HttpError(405, "Method Not Allowed", f"allowed: {allowed}", {"Allow": allowed})
+
+
+def _refusal(error: HttpError) -> Answer:
+    body = encode({"error": error.error, "reason": error.reason})
+    return Answer(error.status, body, headers=error.headers)
+
+
+def _basic(header: str) -> tuple[str, bytes]:
+    """User and password of an Authorization header; empty for what is not understood."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "basic":
+        return "", b""
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).partition(b":")
+        return user.decode(), password
+    except (binascii.Error, UnicodeDecodeError):
+        return "", b""
+
+
+def _form(octets: bytes) -> Mapping[str, str]:
+    try:
+        return dict(parse_qsl(octets.decode(), keep_blank_values=True))
+    except UnicodeDecodeError as error:
+        raise bad_request("not a form in UTF-8") from error

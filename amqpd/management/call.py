@@ -1,0 +1,150 @@
+"""A call: one request on its way through an operation, with what it is about."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from amqpd.management.errors import bad_request, not_found
+
+if TYPE_CHECKING:
+    from amqpd.broker.broker import Broker
+    from amqpd.broker.definitions import Command
+    from amqpd.broker.permissions import Access
+    from amqpd.broker.vhost import VHost
+    from amqpd.management.access import Caller
+    from amqpd.management.host import Host
+    from amqpd.management.request import Request
+
+T = TypeVar("T")
+
+
+class Call:
+    """What an operation is given: the caller, the names in the path, the body, the broker."""
+
+    def __init__(self, host: Host, request: Request, names: dict[str, str], caller: Caller) -> None:
+        self.host = host
+        self.broker: Broker = host.broker
+        self.request = request
+        self.names = names
+        self.caller = caller
+
+    # -- what it is about ------------------------------------------------------------------
+
+    @property
+    def vhost_name(self) -> str | None:
+        """The vhost it is about: of the path, of `?vhost=`, of the header X-Vhost; or none."""
+        name = self.names.get("vhost")
+        if name is None:
+            name = self.request.query.get("vhost") or self.request.headers.get("x-vhost") or None
+        return name
+
+    @property
+    def vhost(self) -> VHost:
+        """The vhost of the path.
+
+        Raises:
+            HttpError: there is none.
+        """
+        return self.find_vhost(self.names["vhost"])
+
+    def find_vhost(self, name: str) -> VHost:
+        """The vhost of that name.
+
+        Raises:
+            HttpError: there is none.
+        """
+        found = self.broker.vhosts.get(name)
+        if found is None:
+            raise not_found()
+        return found
+
+    @property
+    def access(self) -> Access:
+        """What the caller may do to messages and definitions in the vhost of the path.
+
+        Raises:
+            NotAllowed: it has no permission there.
+        """
+        caller = self.caller
+        return self.broker.access(self.vhost.name, caller.name, caller.tags, None)
+
+    def visible_vhosts(self) -> list[VHost]:
+        """The vhosts that the caller may know of."""
+        vhosts = self.broker.vhosts.values()
+        if self.caller.is_monitor:
+            return list(vhosts)
+        return [one for one in vhosts if self._has_permission(one)]
+
+    def own_vhosts(self) -> list[VHost]:
+        """The vhosts of a list: the one that was asked for, or those that it may look into.
+
+        Raises:
+            HttpError: it has asked for one that does not exist.
+        """
+        vhosts = list(self.broker.vhosts.values())
+        name = self.vhost_name
+        if name is not None:
+            vhosts = [self.find_vhost(name)]
+        if self.caller.is_administrator:
+            return vhosts
+        return [one for one in vhosts if self._has_permission(one)]
+
+    def _has_permission(self, vhost: VHost) -> bool:
+        return self.broker.permissions.get(self.caller.name, vhost.name) is not None
+
+    # -- what was sent ---------------------------------------------------------------------
+
+    async def body(self, kind: type[T]) -> T:
+        """The JSON body; an empty one is an empty object.
+
+        Raises:
+            HttpError: it is no JSON, or not what this operation takes.
+        """
+        octets = await self.request.read()
+        return decoded(octets.strip() or b"{}", kind)
+
+    def flag(self, name: str) -> bool:
+        """Whether the query says `name=true`."""
+        return self.request.query.get(name, "").lower() in ("true", "1")
+
+    # -- what is decided -------------------------------------------------------------------
+
+    async def change(self, *commands: Command) -> None:
+        """Carry out durable commands, all or none, and wait until they are on disk."""
+        number = 0
+        with self.broker.journal.atomic():
+            for command in commands:
+                number = self.broker.change(command)
+        await self.safe(number)
+
+    async def safe(self, number: int) -> None:
+        """Wait until everything up to the journal's `number` is on disk."""
+        self.host.changed()
+        journal = self.broker.journal
+        if number <= journal.safe:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def committed() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        journal.when_safe(number, committed)
+        await done
+
+
+def decoded(octets: bytes, kind: type[T]) -> T:
+    """JSON as a value of some type.
+
+    Raises:
+        HttpError: it is not one.
+    """
+    try:
+        return msgspec.json.decode(octets, type=kind)
+    except msgspec.ValidationError as error:
+        raise bad_request(f"invalid payload: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"not_json: {error}") from error

@@ -1,0 +1,32 @@
+"""What this room is given by the server: the broker, and what only the server can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from amqpd.broker.broker import Broker
+    from amqpd.management.figures import Figures
+
+
+class Host(Protocol):
+    """The server around the broker."""
+
+    broker: Broker
+
+    async def check_password(self, user: str, password: bytes, host: str) -> frozenset[str] | None:
+        """The user's tags; None for whoever does not get in."""
+
+    def hash_password(self, password: str, algorithm: str) -> str:
+        """The hash to keep of a password, which is not blank."""
+
+    def changed(self) -> None:
+        """Something was decided that has to reach the disk, or a consumer."""
+
+    def figures(self) -> Figures:
+        """What there is at this moment."""
+
+    def settings(self) -> Mapping[str, object]:
+        """The settings in force, without secrets."""

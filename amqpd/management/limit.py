@@ -1,0 +1,119 @@
+"""`/api/vhost-limits` and `/api/user-limits`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from amqpd.broker.definitions import DeleteParameter, PutParameter
+from amqpd.broker.limits import UserLimits, VhostLimits
+from amqpd.broker.parameters import LIMITS, USER_LIMITS, VHOST_LIMITS, check
+from amqpd.management import user as users
+from amqpd.management.access import Needs
+from amqpd.management.errors import bad_request, not_authorised
+from amqpd.management.listing import listing
+from amqpd.management.request import Answer, encode
+from amqpd.management.routing import Operation, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from amqpd.management.call import Call
+    from amqpd.management.listing import Facts
+
+
+class Body(Struct):
+    """A limit; below 0 there is none."""
+
+    value: object
+
+
+async def list_of_vhosts(call: Call) -> Answer:
+    """The limits of vhosts that have some."""
+    vhosts = [call.vhost] if "vhost" in call.names else call.visible_vhosts()
+    limits = call.broker.presence.vhost_limits
+    found: list[Facts] = [
+        {"vhost": one.name, "value": limits[one.name].named()}
+        for one in vhosts
+        if one.name in limits and limits[one.name].named()
+    ]
+    return await _listed(call, found, "vhost")
+
+
+async def list_of_users(call: Call) -> Answer:
+    """The limits of users that have some."""
+    wanted = call.names.get("user")
+    if wanted is None and not call.caller.is_administrator:
+        raise not_authorised("Not administrator user")
+    if wanted is not None:
+        if not (call.caller.is_monitor or wanted == call.caller.name):
+            raise not_authorised("User not authorised to access object")
+        users.find(call, wanted)
+    found: list[Facts] = [
+        {"user": name, "value": limits.named()}
+        for name, limits in call.broker.presence.user_limits.items()
+        if limits.named() and wanted in (None, name)
+    ]
+    return await _listed(call, found, "user")
+
+
+async def _listed(call: Call, found: list[Facts], column: str) -> Answer:
+    keys: Mapping[str, Callable[[Facts], object]] = {
+        column: lambda one: one[column],
+        "name": lambda one: one[column],
+    }
+    return await listing(call, found, lambda one: one, keys, default_sort=(column,))
+
+
+def _parameter(call: Call) -> tuple[str, str, str, dict[str, int]]:
+    """Component, vhost and name of the parameter that holds the limits, and those it holds."""
+    presence = call.broker.presence
+    if "user" in call.names:
+        name = users.find(call, call.names["user"]).name
+        return USER_LIMITS, "", name, presence.user_limits.get(name, UserLimits()).named()
+    vhost = call.vhost.name
+    limits = presence.vhost_limits.get(vhost, VhostLimits()).named()
+    return VHOST_LIMITS, vhost, LIMITS, limits
+
+
+async def put(call: Call) -> Answer:
+    """Set a limit."""
+    component, vhost, name, limits = _parameter(call)
+    body = await call.body(Body)
+    if not isinstance(body.value, int) or isinstance(body.value, bool):
+        raise bad_request(f"{call.names['name']}: value must be a number")
+    value = {**limits, call.names["name"]: body.value}
+    check(component, name, value)
+    await call.change(PutParameter(component, vhost, name, encode(value).decode()))
+    return Answer(204)
+
+
+async def delete(call: Call) -> Answer:
+    """Lift a limit; one that is not set is fine."""
+    component, vhost, name, limits = _parameter(call)
+    if limits.pop(call.names["name"], None) is not None:
+        command: PutParameter | DeleteParameter = DeleteParameter(component, vhost, name)
+        if limits:
+            command = PutParameter(component, vhost, name, encode(limits).decode())
+        await call.change(command)
+    return Answer(204)
+
+
+ADMIN: Final = Needs.ADMINISTRATOR
+ROUTES: Final = (
+    Route("/vhost-limits", GET=Operation(list_of_vhosts, Needs.VHOST_VISIBLE)),
+    Route("/vhost-limits/{vhost}", GET=Operation(list_of_vhosts, Needs.VHOST_VISIBLE)),
+    Route(
+        "/vhost-limits/{vhost}/{name}",
+        PUT=Operation(put, ADMIN, Body),
+        DELETE=Operation(delete, ADMIN),
+    ),
+    Route("/user-limits", GET=Operation(list_of_users, Needs.LOGIN)),
+    Route("/user-limits/{user}", GET=Operation(list_of_users, Needs.LOGIN)),
+    Route(
+        "/user-limits/{user}/{name}",
+        PUT=Operation(put, ADMIN, Body),
+        DELETE=Operation(delete, ADMIN),
+    ),
+)

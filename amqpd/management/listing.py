@@ -1,0 +1,273 @@
+"""Lists: filtered, sorted, cut to a page and to columns, and written in slices.
+
+    await listing(call, things, show, keys)
+
+`show` makes what is shown of one thing (None: it is gone meanwhile). `keys` gives, for columns
+that are cheap, the value without the rest: a page of ten thousand queues by name costs the
+look at a hundred of them. The loop turns after every `SLICE_S` of work, so things may come and
+go while a list is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
+
+from amqpd.broker.pattern import PATTERN_BYTES, compile_pattern
+from amqpd.errors import PreconditionFailed
+from amqpd.management.errors import HttpError, bad_request
+from amqpd.management.request import Answer, encode, json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+    from amqpd.management.call import Call
+
+T = TypeVar("T")
+Facts: TypeAlias = "dict[str, object]"
+Show: TypeAlias = "Callable[[T], Facts | None]"
+Keys: TypeAlias = "Mapping[str, Callable[[T], object]]"
+
+#: Work between two turns of the loop.
+SLICE_S: Final = 0.005
+PAGE_SIZE: Final = 100
+MAX_PAGE_SIZE: Final = 500
+#: Lists that are shorter are sent in one piece.
+ONE_PIECE: Final = 100
+#: A cheap thing is looked at this often before the clock is.
+BATCH: Final = 32
+
+#: What a list can be told by its query.
+PARAMETERS: Final = ("page", "page_size", "name", "use_regex", "sort", "sort_reverse", "columns")
+
+
+class Page(NamedTuple):
+    """Which part of a list is asked for."""
+
+    number: int
+    size: int
+    name: str
+    use_regex: bool
+
+
+class Slices:
+    """Lets the loop turn in long work."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._until_s = self._loop.time() + SLICE_S
+
+    async def pause(self) -> None:
+        """Let others work, if this has lasted long enough."""
+        if self._loop.time() >= self._until_s:
+            await asyncio.sleep(0)
+            self._until_s = self._loop.time() + SLICE_S
+
+
+async def listing(
+    call: Call,
+    things: Sequence[T],
+    show: Show[T],
+    keys: Keys[T],
+    default_sort: Sequence[str] = ("vhost", "name"),
+) -> Answer:
+    """Answer a list as the query wants it.
+
+    Raises:
+        HttpError: the query is not valid, or the page is beyond the end.
+    """
+    query = call.request.query
+    page = asked_page(query)
+    columns = asked_columns(query)
+    slices = Slices()
+    found = list(things)
+    if page is not None and page.name:
+        found = await _filtered(found, page, keys, show, slices)
+    order = [query["sort"]] if query.get("sort") else []
+    found = await _sorted(found, [*order, *default_sort], show, keys, slices)
+    if query.get("sort_reverse") == "true":
+        found.reverse()
+    if page is None:
+        if len(found) <= ONE_PIECE:
+            return json([one async for one in _shown(found, show, columns, slices)])
+        return Answer(body=_pieces(found, show, columns, slices))
+    first = (page.number - 1) * page.size
+    if first > len(found):
+        raise HttpError(
+            400,
+            "page_out_of_range",
+            f"Page out of range, page: {page.number} page size: {page.size}, len: {len(found)}",
+        )
+    items = found[first : first + page.size]
+    shown = [one async for one in _shown(items, show, columns, slices)]
+    return json(
+        {
+            "total_count": len(things),
+            "item_count": len(shown),
+            "filtered_count": len(found),
+            "page": page.number,
+            "page_size": page.size,
+            "page_count": -(-len(found) // page.size),
+            "items": shown,
+        }
+    )
+
+
+# -- what is asked for -------------------------------------------------------------------
+
+
+def asked_page(query: Mapping[str, str]) -> Page | None:
+    """The page that is asked for; None: all.
+
+    Raises:
+        HttpError: it is not one.
+    """
+    if "page" not in query:
+        return None
+    try:
+        number, size = int(query["page"]), int(query.get("page_size") or PAGE_SIZE)
+    except ValueError as error:
+        raise bad_request("Pagination parameters are invalid") from error
+    if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
+        reason = f"Invalid pagination parameters: page number {number}, page size {size}"
+        raise HttpError(400, "invalid_pagination_parameters", reason)
+    use_regex = query.get("use_regex") == "true"
+    name = query.get("name", "")
+    if use_regex and len(name.encode()) > PATTERN_BYTES - len("(?i)"):
+        raise HttpError(400, "invalid_pagination_parameters", "name filter regex is too long")
+    return Page(number, size, name, use_regex)
+
+
+Columns: TypeAlias = "Mapping[str, Columns] | None"
+
+
+def asked_columns(query: Mapping[str, str]) -> Columns:
+    """The columns that are asked for, as a tree; None: all."""
+    text = query.get("columns", "")
+    if not text:
+        return None
+    tree: dict[str, Columns] = {}
+    for column in filter(None, text.split(",")):
+        node: dict[str, Columns] = tree
+        *path, last = column.split(".")
+        for word in path:
+            below = node.setdefault(word, {})
+            if below is None:
+                break  # the whole is asked for, too
+            assert isinstance(below, dict)
+            node = below
+        else:
+            node[last] = None
+    return tree
+
+
+def only(facts: object, columns: Columns) -> object:
+    """Facts cut to columns."""
+    if columns is None:
+        return facts
+    if isinstance(facts, dict):
+        return {
+            name: only(value, columns[name]) for name, value in facts.items() if name in columns
+        }
+    if isinstance(facts, list):
+        return [only(one, columns) for one in facts]
+    return facts
+
+
+# -- filter and order --------------------------------------------------------------------
+
+
+async def _filtered(
+    things: list[T], page: Page, keys: Keys[T], show: Show[T], slices: Slices
+) -> list[T]:
+    """Those whose name has the text in it, or matches the pattern, whatever the case."""
+    matches = _matching(page)
+    found = []
+    name_of = _value("name", keys, show)
+    for thing in things:
+        if matches(str(name_of(thing))):
+            found.append(thing)
+        await slices.pause()
+    return found
+
+
+def _matching(page: Page) -> Callable[[str], bool]:
+    if page.use_regex:
+        try:
+            return compile_pattern(f"(?i){page.name}").matches
+        except PreconditionFailed as error:
+            raise bad_request(f"name filter: {error.explanation}") from error
+    wanted = page.name.lower()
+    return lambda name: wanted in name.lower()
+
+
+def _value(column: str, keys: Keys[T], show: Show[T]) -> Callable[[T], object]:
+    """What gives a column of a thing; 0 where it has none, as in RabbitMQ."""
+    cheap = keys.get(column)
+    if cheap is not None:
+        return cheap
+    path = column.split(".")
+
+    def dear(thing: T) -> object:
+        value: object = show(thing)
+        for word in path:
+            value = value.get(word, 0) if isinstance(value, dict) else 0
+        return value
+
+    return dear
+
+
+async def _sorted(
+    things: list[T], order: Sequence[str], show: Show[T], keys: Keys[T], slices: Slices
+) -> list[T]:
+    values = [_value(column, keys, show) for column in dict.fromkeys(order)]
+    keyed = []
+    for place, thing in enumerate(things):
+        keyed.append(([_rank(value(thing)) for value in values], place, thing))
+        if place % BATCH == 0:
+            await slices.pause()
+    keyed.sort(key=lambda one: one[:2])
+    return [thing for _, _, thing in keyed]
+
+
+def _rank(value: object) -> tuple[int, float | str]:
+    """A key by which values of different types have an order: Erlang's."""
+    match value:
+        case bool():
+            return (1, str(value))
+        case int() | float():
+            return (0, value)
+        case None:
+            return (1, "null")
+        case str():
+            return (3, value)
+        case _:
+            return (2, str(value))
+
+
+# -- out ---------------------------------------------------------------------------------
+
+
+async def _shown(
+    things: Sequence[T], show: Show[T], columns: Columns, slices: Slices
+) -> AsyncIterator[object]:
+    for thing in things:
+        facts = show(thing)
+        if facts is not None:
+            yield only(facts, columns)
+        await slices.pause()
+
+
+async def _pieces(
+    things: Sequence[T], show: Show[T], columns: Columns, slices: Slices
+) -> AsyncIterator[bytes]:
+    """The JSON of a long list."""
+    batch: list[bytes] = []
+    opened = False
+    async for facts in _shown(things, show, columns, slices):
+        batch.append(encode(facts))
+        if len(batch) >= BATCH:
+            yield (b"," if opened else b"[") + b",".join(batch)
+            opened, batch = True, []
+    rest = b",".join(batch)
+    yield (b"" if opened else b"[") + (b"," + rest if opened and rest else rest) + b"]"

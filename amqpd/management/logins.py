@@ -1,0 +1,88 @@
+"""Logins of the web page: a cookie in place of a password with each request.
+
+A session is a random token that stands for one user until it expires, the user logs out, or
+the user's password or tags change. Requests that carry nothing but the cookie and change
+something must come from the page itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from amqpd.broker.permissions import Permissions, User
+    from amqpd.management.access import Caller
+
+COOKIE: Final = "amqpd"
+#: As long as RabbitMQ's `login_session_timeout`.
+LIFE_S: Final = 8 * 3600
+#: Sessions that are remembered; beyond it the oldest end.
+MOST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    caller: Caller
+    user: User | None
+    until_s: float
+
+
+class WebSessions:
+    """Who is logged in with a cookie."""
+
+    def __init__(self, permissions: Permissions, new_token: Callable[[], str]) -> None:
+        self._permissions = permissions
+        self._new_token = new_token
+        self._sessions: dict[str, _Session] = {}
+
+    def open(self, caller: Caller, now_s: float) -> str:
+        """A token that stands for the caller from now on."""
+        token = self._new_token()
+        user = self._permissions.user(caller.name)
+        self._sessions[token] = _Session(caller, user, now_s + LIFE_S)
+        if len(self._sessions) > MOST:
+            del self._sessions[next(iter(self._sessions))]
+        return token
+
+    def close(self, token: str) -> None:
+        """Log out."""
+        self._sessions.pop(token, None)
+
+    def caller(self, token: str, now_s: float) -> Caller | None:
+        """Whom a token stands for; None for nobody any more."""
+        session = self._sessions.get(token)
+        if session is None:
+            return None
+        if now_s >= session.until_s or self._permissions.user(session.caller.name) != session.user:
+            del self._sessions[token]
+            return None
+        return session.caller
+
+
+def token_of(headers: Mapping[str, str]) -> str:
+    """The token in a request's cookies; empty if there is none."""
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return morsel.value if morsel is not None else ""
+
+
+def is_from_own_page(headers: Mapping[str, str]) -> bool:
+    """Whether the browser says that the page which sends this came from here."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+def cookie(token: str, *, secure: bool, life_s: int = LIFE_S) -> str:
+    """The header that sets the cookie; a life of 0 removes it."""
+    rest = "; Secure" if secure else ""
+    return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life_s}{rest}"

@@ -1,0 +1,128 @@
+"""`/api/nodes`: this node, its memory, disk and files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpd.management.access import Needs
+from amqpd.management.errors import not_found
+from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.overview import context_facts, exchange_type_facts
+from amqpd.management.request import Answer, json
+from amqpd.management.routing import Operation, Route
+
+if TYPE_CHECKING:
+    from amqpd.management.call import Call
+    from amqpd.management.figures import Figures
+    from amqpd.management.listing import Facts
+
+
+def facts(call: Call, now: Figures) -> Facts:
+    """What is shown of the node."""
+    return {
+        "name": now.node,
+        "type": "disc",
+        "running": True,
+        "being_drained": False,
+        "os_pid": str(now.process_id),
+        "uptime": int(now.uptime_s * 1000),
+        "processors": now.processors,
+        "rates_mode": "basic",
+        "mem_used": now.resident_bytes,
+        "mem_limit": now.resident_limit_bytes,
+        "mem_alarm": now.memory_alarm,
+        "disk_free": now.disk_free_bytes,
+        "disk_free_limit": now.disk_limit_bytes,
+        "disk_free_alarm": now.disk_alarm,
+        "fd_used": now.open_files,
+        "fd_total": now.open_files_limit,
+        "sockets_used": now.connections,
+        "sockets_total": now.open_files_limit,
+        "proc_used": 1,
+        "proc_total": 1,
+        "run_queue": 0,
+        "partitions": [],
+        "applications": [
+            {"name": "amqpd", "description": "amqpd", "version": now.version},
+            {"name": "rabbit", "description": "RabbitMQ", "version": now.product_version},
+        ],
+        "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
+        "auth_mechanisms": [],
+        "exchange_types": exchange_type_facts(call),
+        "contexts": context_facts(now),
+        "cluster_links": [],
+        "log_files": [],
+        "config_files": [],
+        "db_dir": str(call.host.settings().get("store.path", "")),
+        "net_ticktime": 60,
+    }
+
+
+def this_node(call: Call) -> Figures:
+    """The figures of the node in the path.
+
+    Raises:
+        HttpError: it is another one.
+    """
+    now = call.host.figures()
+    if call.names["node"] != now.node:
+        raise not_found()
+    return now
+
+
+async def list_nodes(call: Call) -> Answer:
+    """The nodes: one."""
+    keys = {"name": lambda now: now.node}
+    return await listing(
+        call, [call.host.figures()], lambda now: facts(call, now), keys, default_sort=("name",)
+    )
+
+
+async def show(call: Call) -> Answer:
+    """This node."""
+    return json(facts(call, this_node(call)))
+
+
+async def memory(call: Call) -> Answer:
+    """What memory is used for."""
+    now = this_node(call)
+    return json(
+        {
+            "memory": {
+                "total": {
+                    "rss": now.resident_bytes,
+                    "allocated": now.resident_bytes,
+                    "erlang": 0,
+                },
+                "strategy": "rss",
+                "store_pending": now.store_pending_bytes,
+                "other": max(0, now.resident_bytes - now.store_pending_bytes),
+            }
+        }
+    )
+
+
+async def memory_relative(call: Call) -> Answer:
+    """The same in percent."""
+    now = this_node(call)
+    pending = round(100 * now.store_pending_bytes / max(1, now.resident_bytes))
+    return json({"memory": {"store_pending": pending, "other": 100 - pending, "total": 100}})
+
+
+async def no_ets(call: Call) -> Answer:
+    """Tables of Erlang's virtual machine: there are none here."""
+    this_node(call)
+    raise not_found("this broker has no Erlang tables", "not_found")
+
+
+MONITOR: Final = Needs.MONITOR
+ROUTES: Final = (
+    Route("/nodes", GET=Operation(list_nodes, MONITOR, query=PARAMETERS)),
+    Route("/nodes/{node}", GET=Operation(show, MONITOR)),
+    Route("/nodes/{node}/memory", GET=Operation(memory, MONITOR)),
+    Route("/nodes/{node}/memory/relative", GET=Operation(memory_relative, MONITOR)),
+    Route("/nodes/{node}/memory/ets", GET=Operation(no_ets, MONITOR)),
+    Route("/nodes/{node}/memory/ets/relative", GET=Operation(no_ets, MONITOR)),
+    Route("/nodes/{node}/memory/ets/{filter}", GET=Operation(no_ets, MONITOR)),
+    Route("/nodes/{node}/memory/ets/{filter}/relative", GET=Operation(no_ets, MONITOR)),
+)

@@ -1,0 +1,38 @@
+"""Forms in which RabbitMQ's clients send values: `"true"` for true, `"a,b"` for a list."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import UNSET, UnsetType
+
+from amqpd.management.errors import bad_request
+
+Truth: TypeAlias = bool | Literal["true", "false"] | None
+Number: TypeAlias = int | str
+Tags: TypeAlias = str | list[str]
+
+
+def truth(value: Truth | UnsetType, default: bool = False) -> bool:
+    """A boolean, also where it came as text."""
+    if value is UNSET or value is None:
+        return default
+    return value if isinstance(value, bool) else value == "true"
+
+
+def tag_list(value: Tags) -> tuple[str, ...]:
+    """Tags, each once, in their order; as text they are separated by commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    return tuple(dict.fromkeys(one.strip() for one in parts if one.strip()))
+
+
+def number(value: Number, name: str) -> int:
+    """An integer, also where it came as text.
+
+    Raises:
+        HttpError: it is none.
+    """
+    try:
+        return int(value)
+    except ValueError as error:
+        raise bad_request(f"{name}: '{value}' is not an integer") from error

@@ -1,0 +1,52 @@
+"""What came in over HTTP and what goes out, free of any server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+JSON: Final = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; `path` is still quoted, header names are in lower case.
+
+    `read` gives the body, which nobody has looked at yet.
+
+    Raises:
+        HttpError: by `read`, when the body is too large.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    peer: str
+    secure: bool
+    read: Callable[[], Awaitable[bytes]]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What goes out; a body that comes in pieces is for long lists."""
+
+    status: int = 200
+    body: bytes | AsyncIterator[bytes] = b""
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json(content: object, status: int = 200) -> Answer:
+    """An answer in JSON."""
+    return Answer(status, encode(content))
+
+
+def encode(content: object) -> bytes:
+    """JSON as RabbitMQ's clients read it; octets that are no text become base64."""
+    return msgspec.json.encode(content, enc_hook=str)

@@ -1,0 +1,21 @@
+"""All resources of the API: the routes of each, in one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpd.management import limit, node, overview, parameter, permission, policy, user, vhost
+
+if TYPE_CHECKING:
+    from amqpd.management.routing import Route
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *overview.ROUTES,
+    *node.ROUTES,
+    *vhost.ROUTES,
+    *user.ROUTES,
+    *permission.ROUTES,
+    *policy.ROUTES,
+    *parameter.ROUTES,
+    *limit.ROUTES,
+)

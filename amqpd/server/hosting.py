@@ -1,0 +1,88 @@
+"""What the HTTP API is given by the server: figures, logins, settings (`management.host`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from amqpd import __version__, config
+from amqpd.auth.passwords import hash_password
+from amqpd.config import SECRETS
+from amqpd.management.figures import Figures, Port, totals
+from amqpd.server.resources import open_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from amqpd.server.app import BrokerServer
+
+
+class Hosting:
+    """The server as the management room sees it."""
+
+    def __init__(self, server: BrokerServer) -> None:
+        self.broker = server.broker
+        self._server = server
+
+    async def check_password(self, user: str, password: bytes, host: str) -> frozenset[str] | None:
+        """The user's tags; None for whoever does not get in."""
+        return await self._server.logins.check_password(user, password, host)
+
+    def hash_password(self, password: str, algorithm: str) -> str:
+        """The hash to keep of a password."""
+        return hash_password(password, algorithm=algorithm)
+
+    def changed(self) -> None:
+        """Let the next turn of the loop see to what was decided."""
+        self._server.turn.wake()
+
+    def settings(self) -> Mapping[str, object]:
+        """The settings in force by dotted key, without secrets."""
+        sections = msgspec.to_builtins(self._server.settings)
+        return {
+            f"{section}.{key}": "***" if f"{section}.{key}" in SECRETS else value
+            for section, keys in sections.items()
+            for key, value in keys.items()
+        }
+
+    def figures(self) -> Figures:
+        """Everything that metrics and API show."""
+        server = self._server
+        counted = totals(server.broker)
+        settings, look = server.settings, server.look
+        return Figures(
+            product=settings.amqp.product,
+            product_version=settings.amqp.version,
+            version=__version__,
+            node=config.node_name(settings),
+            cluster_name=server.broker.cluster_name,
+            sync=settings.store.sync,
+            listeners=tuple(Port(*one) for one in (*server.listening, *server.http_listening)),
+            uptime_s=time.monotonic() - server.started_s,
+            process_id=os.getpid(),
+            processors=len(os.sched_getaffinity(0)),
+            connections=len(server.connections),
+            connections_opened=server.connections.opened,
+            connections_closed=server.connections.closed,
+            connections_refused=server.room.refused,
+            channels=server.connections.channels,
+            exchanges=counted.exchanges,
+            queues=counted.queues,
+            consumers=counted.consumers,
+            ready=counted.ready,
+            unacked=counted.unacked,
+            store_batches=server.commits.batches,
+            store_messages=server.commits.messages,
+            store_pending_bytes=server.broker.journal.pending_bytes,
+            open_files=open_files(),
+            open_files_limit=server.file_limit,
+            resident_bytes=look.memory_bytes if look else 0,
+            resident_limit_bytes=server.watch.memory_limit_bytes,
+            disk_free_bytes=look.disk_free_bytes if look else 0,
+            disk_limit_bytes=settings.resources.disk_free_bytes,
+            memory_alarm=server.broker.alarms.memory,
+            disk_alarm=server.broker.alarms.disk,
+        )

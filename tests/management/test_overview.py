@@ -1,0 +1,58 @@
+"""`/api/overview` and what else says which broker this is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import aio_pika
+
+if TYPE_CHECKING:
+    from tests.management.served import Api
+
+
+async def test_the_overview_counts_what_there_is(api: Api) -> None:
+    async with await aio_pika.connect(api.broker.uri) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue("q")
+        for _ in range(3):
+            await channel.default_exchange.publish(aio_pika.Message(b"x"), "q")
+        await queue.get()
+
+        overview = await api.get("/overview")
+
+    totals = overview["object_totals"]
+    assert (totals["connections"], totals["channels"], totals["queues"]) == (1, 1, 1)
+    messages = overview["queue_totals"]
+    assert (messages["messages"], messages["messages_ready"]) == (3, 2)
+    assert messages["messages_unacknowledged"] == 1
+
+
+async def test_the_overview_says_which_broker_this_is(api: Api) -> None:
+    overview = await api.get("/overview")
+
+    assert overview["product_name"] == "RabbitMQ"
+    assert overview["node"].startswith("amqpd@")
+    assert overview["sync"] is True
+    assert {one["protocol"] for one in overview["listeners"]} == {
+        "amqp",
+        "http",
+        "http/prometheus",
+    }
+    types = {one["name"] for one in overview["exchange_types"]}
+    assert {"direct", "fanout", "headers", "topic"} <= types
+
+
+async def test_the_version_needs_no_login(api: Api) -> None:
+    api.headers.clear()
+
+    assert await api.get("/version") == "4.2.0"
+    assert await api.get("/auth") == {"oauth_enabled": False}
+
+
+async def test_the_settings_in_force_are_for_administrators_and_without_secrets(api: Api) -> None:
+    settings = await api.get("/config/effective")
+
+    assert settings["amqp.host"] == "127.0.0.1"
+    assert settings["auth.default_password"] == "***"
+    monitor = await api.user("m", "monitoring")
+    await monitor.get("/config/effective", 401)
