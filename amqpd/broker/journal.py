@@ -122,6 +122,8 @@ class Journal:
         self.next_message_id = 1
         self._entries: deque[tuple[int, Entry]] = deque()
         self._group: Group | None = None
+        #: Somebody waits for the settles of now.
+        self._is_awaited = False
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
     @property
@@ -129,6 +131,11 @@ class Journal:
         """Nothing waits for the next batch."""
         log = self.log
         return not (self._entries or log.settles or log.marking)
+
+    @property
+    def has_settles(self) -> bool:
+        """There are settles that nobody waits for: they may stay behind for a while."""
+        return bool(self.log.settles)
 
     @property
     def only_settles(self) -> bool:
@@ -172,6 +179,7 @@ class Journal:
         """A number that becomes safe with the next batch: for marks and settles."""
         number = self._next()
         self._add(number, Group())
+        self._is_awaited = True
         return number
 
     @contextmanager
@@ -208,8 +216,12 @@ class Journal:
 
     # -- out -----------------------------------------------------------------------------
 
-    def take(self) -> Batch | None:
-        """The next batch for the store; None if there is nothing to write."""
+    def take(self, *, settles: bool = True) -> Batch | None:
+        """The next batch for the store; None if there is nothing to write.
+
+        Without `settles` those that nobody waits for stay behind, for a later batch: a batch
+        of few messages is written faster without them.
+        """
         if self.is_empty:
             return None
         batch = Batch(self.safe)
@@ -222,7 +234,11 @@ class Journal:
             batch.number = number
         if not self._entries:
             batch.number = self.last
-        self._take_settles(batch)
+        # What is dropped or purged must not be settled afterwards.
+        if settles or self._is_awaited or batch.drops or batch.purges:
+            self._take_settles(batch)
+        else:
+            _resolve(batch.settles)
         self._take_marks(batch)
         return batch
 
@@ -260,11 +276,8 @@ class Journal:
         batch.settles.extend(log.settles)
         log.settles = []
         log.epoch += 1
-        for settle in batch.settles:
-            if settle.run is not None:
-                settle.first_id = settle.run.first_id + settle.index
-                settle.shared = settle.run.shared
-                settle.run = None
+        self._is_awaited = False
+        _resolve(batch.settles)
 
     def _take_marks(self, batch: Batch) -> None:
         marking, self.log.marking = self.log.marking, []
@@ -311,3 +324,12 @@ class Journal:
             skipped, self.log.skipped = self.log.skipped, []
             for call in skipped:
                 call()
+
+
+def _resolve(settles: list[Settle]) -> None:
+    """Tell settles of runs that have been handed over by now where their messages are."""
+    for settle in settles:
+        if settle.run is not None:
+            settle.first_id = settle.run.first_id + settle.index
+            settle.shared = settle.run.shared
+            settle.run = None

@@ -1,8 +1,9 @@
 """Journal to store and back: one batch at a time, the next as soon as the last is on disk.
 
 No timer decides how long a batch collects: while one is written the next grows. Only settles
-that nobody waits for are held back, for at most `COMPANY_S`, to ride with something else. A
-full disk is a pause, and publishers wait. Anything else that the store reports is final.
+that nobody waits for are held back, for at most `COMPANY_S`, to ride with something else: a
+batch that publishers wait for is on disk sooner without them. A full disk is a pause, and
+publishers wait. Anything else that the store reports is final.
 """
 
 from __future__ import annotations
@@ -94,12 +95,14 @@ class Commits:
             self._company_over = False
             self._wake_idle()
             return
-        if journal.only_settles and not self._company_over and self._idle is None:
-            if self._later is None:
-                self._later = self._loop.call_later(COMPANY_S, self._alone)
+        settles = self._company_over or self._idle is not None
+        if not settles and self._later is None and journal.has_settles:
+            self._later = self._loop.call_later(COMPANY_S, self._alone)
+        if not settles and journal.only_settles:
             return
-        self._company_over = False
-        batch = journal.take()
+        batch = journal.take(settles=settles)
+        if not journal.has_settles:
+            self._keep_company()
         if batch is not None:
             self._write(batch)
 
@@ -180,10 +183,14 @@ class Commits:
         self._company_over = True
         self.push()
 
-    def _write(self, batch: Batch) -> None:
+    def _keep_company(self) -> None:
+        """No settles are left behind."""
+        self._company_over = False
         if self._later is not None:
             self._later.cancel()
             self._later = None
+
+    def _write(self, batch: Batch) -> None:
         self.busy = True
         self._said = False
         self._since_s = self._loop.time()

@@ -231,6 +231,69 @@ def test_settles_and_marks_ahead_tell_that_nobody_waits() -> None:
     assert states == [(False, False), (True, True), (False, True), (False, False)]
 
 
+def settled(journal: Journal) -> Lane:
+    """A lane with one message that was written and is done with."""
+    lane = a_lane(journal)
+    run = a_run(b"a", b"b")
+    append(journal, lane, run)
+    commit(journal)
+    lane.settle(run, 0, 0, 1)
+    return lane
+
+
+def test_settles_that_nobody_waits_for_may_stay_behind_and_go_on_growing() -> None:
+    journal = Journal()
+    lane = settled(journal)
+    run = a_run(b"c")
+    append(journal, lane, run)
+
+    early = journal.take(settles=False)
+    lane.settle(run, 2, 0, 1)
+    late = journal.take()
+
+    assert early is not None
+    assert late is not None
+    assert (len(early.appends), early.settles) == (1, [])
+    assert [(one.lo, one.hi, one.first_id) for one in late.settles] == [(0, 1, 1), (2, 3, 3)]
+    assert not journal.has_settles
+
+
+def test_settles_go_when_somebody_waits_for_them() -> None:
+    journal = Journal()
+    settled(journal)
+    number = journal.next_number()
+
+    batch = journal.take(settles=False)
+
+    assert batch is not None
+    assert (batch.number, len(batch.settles)) == (number, 1)
+
+
+def test_settles_go_before_their_lane_does() -> None:
+    journal = Journal()
+    settled(journal)
+    journal.drop((3,))
+
+    batch = journal.take(settles=False)
+
+    assert batch is not None
+    assert len(batch.settles) == len(batch.drops) == 1
+
+
+def test_settles_of_a_transaction_go_with_it() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    run = a_run(b"a")
+    append(journal, lane, run)
+    with journal.atomic():
+        lane.settle(run, 0, 0, 1)
+
+    batch = journal.take(settles=False)
+
+    assert batch is not None
+    assert [one.first_id for one in batch.settles] == [1]
+
+
 def test_a_lane_that_pages_is_woken_by_each_commit() -> None:
     journal = Journal()
     lane = a_lane(journal)

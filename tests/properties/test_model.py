@@ -281,11 +281,11 @@ class World(RuleBasedStateMachine):
 
         self.store.expired(lane, from_position, upto_position, after, now_ms, min(3, most), arrived)
 
-    def hand_over(self) -> None:
+    def hand_over(self, *, settles: bool = True) -> None:
         """Give the store the next batch, if it is free."""
         if self.busy:
             return
-        batch = self.journal.take()
+        batch = self.journal.take(settles=settles)
         if batch is None:
             return
         self.busy = True
@@ -667,7 +667,7 @@ class World(RuleBasedStateMachine):
     @rule()
     def turn(self) -> None:
         self.broker.dispatch()
-        self.hand_over()
+        self.hand_over(settles=bool(self.bodies % 2))
 
     @rule(many=st.integers(1, 4))
     def advance(self, many: int) -> None:
@@ -675,7 +675,7 @@ class World(RuleBasedStateMachine):
         for _ in range(min(many, len(self.posts))):
             self.posts.pop(0)()
         self.broker.dispatch()
-        self.hand_over()
+        self.hand_over(settles=bool(self.bodies % 2))
 
     @rule()
     def come_to_rest(self) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from amqpd.broker.definitions import PutVhost
 from amqpd.broker.journal import Journal
+from amqpd.broker.lane import Lane
 from amqpd.server import commits
 from amqpd.server.commits import Commits
 from amqpd.store import Row, StoreFailed, StoreFull
 from amqpd.store.memory import MemoryStore
+from tests.broker.test_delivery import Owner, a_run
 from tests.server.waiting import turns, until
 
 if TYPE_CHECKING:
@@ -104,6 +106,33 @@ async def test_nothing_to_write_is_not_written() -> None:
 
     it.commits.push()
 
+    assert it.store.held == []
+
+
+async def test_settles_wait_for_a_while_and_hold_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commits, "COMPANY_S", 0.0)
+    it = Setting()
+    run = a_run(b"a")
+    lane = Lane(Owner(), it.journal.log, 3, 0, True)
+    it.journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    it.commits.push()
+    it.store.finish()
+
+    lane.settle(run, 0, 0, 1)
+    it.define("a")
+    it.commits.push()
+    ((batch, _),) = it.store.held
+    assert (len(batch.defines), batch.settles) == (1, [])
+    it.store.finish()
+    assert it.store.held == []
+    await until(lambda: it.store.held != [])
+
+    ((batch, _),) = it.store.held
+    assert len(batch.settles) == 1
+    it.store.finish()
+    await turns()
     assert it.store.held == []
 
 
