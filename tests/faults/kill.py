@@ -1,7 +1,10 @@
-"""Kills a broker at random moments while clients work, then judges the whole history.
+"""Ends a broker at random moments while clients work, then judges the whole history.
 
 python -m tests.faults.kill --rounds 100 --seed 7
+python -m tests.faults.kill --rounds 100 --workload 'dead letters'
 python -m tests.faults.kill --rounds 5 --broker rabbitmq     (port 5672 must be free)
+
+Most lives end by SIGKILL, some by SIGTERM, the last one in peace.
 """
 
 from __future__ import annotations
@@ -11,26 +14,17 @@ import random
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.client import ChannelClosed, Client
 from tests.faults import history
-from tests.faults.history import Crashed, Drained, Linked, Missing
+from tests.faults.events import Crashed, Drained, Kind, Linked, Missing, Stopped, read
 from tests.faults.subject import Amqpd, RabbitMQ
-from tests.faults.worker import (
-    DEAD_LETTERS,
-    EXCHANGES,
-    QUEUES,
-    Consumer,
-    Definer,
-    Log,
-    Publisher,
-    Transactor,
-    Worker,
-    topology,
-)
+from tests.faults.worker import Consumer, Definer, Log, Publisher, Transactor, Worker
+from tests.faults.workloads import MIXED, WORKLOADS, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,18 +32,14 @@ if TYPE_CHECKING:
     from tests.faults.history import Report
     from tests.faults.subject import Subject
 
-#: Queues that have consumers; the others only grow, until the drain.
-CONSUMED: Final = (
-    "kill.direct",
-    "kill.direct",
-    "kill.fan.1",
-    "kill.all",
-    "kill.tx.1",
-    "kill.dying",
-)
+PUBLISHERS: Final = 2
 #: How long a broker lives in a round.
 LIFE_S: Final = (0.1, 1.2)
+#: Share of the lives that end in good order.
+STOPS: Final = 0.2
 JOIN_S: Final = 20.0
+#: For queues that empty themselves.
+PASSING_S: Final = 20.0
 
 
 @dataclass(slots=True)
@@ -59,55 +49,97 @@ class Campaign:
     subject: Subject
     path: Path
     seed: int
+    workload: Workload = MIXED
     definitions: dict[str, bool | None] = field(default_factory=dict)
 
     def run(self, rounds: int) -> Report:
-        """Kill it `rounds` times, let it live once more in peace, drain, judge."""
+        """End it `rounds` times, let it live once more in peace, drain, judge."""
         chance = random.Random(self.seed)  # noqa: S311 - repeatable, not secret
         log = Log(self.path)
-        log.add(lambda at: Linked(at, *DEAD_LETTERS))
+        self._note_queues(log)
         try:
             with Client(self.subject.start()) as client:
-                topology(client.channel())
+                self.workload.declare(client.channel())
                 client.close()
             self.subject.stop()
-            for life in range(rounds + 1):
-                self._live(life, log, chance, killed=life < rounds)
+            for life in range(rounds):
+                port = self._begin(log)
+                self._live(port, life, log, chance)
+            self._live_in_peace(rounds, log, chance)
         finally:
             log.close()
-        return history.check(history.read(self.path))
+        return history.check(read(self.path))
 
-    def _live(self, life: int, log: Log, chance: random.Random, *, killed: bool) -> None:
+    def _note_queues(self, log: Log) -> None:
+        workload = self.workload
+        for link in workload.links:
+            log.add(lambda at, link=link: Linked(at, link.source, link.target, link.reasons))  # type: ignore[misc]
+        for queue in workload.queues:
+            levels, limit = workload.levels(queue), workload.limit(queue)
+            refuses = workload.refuses(queue)
+            if levels > 1 or limit:
+                log.add(
+                    lambda at, kind=(queue, levels, limit, refuses): Kind(at, *kind)  # type: ignore[misc]
+                )
+
+    def _begin(self, log: Log) -> int:
         port = self.subject.start()
         try:
             self._check_definitions(port, log)
-            workers = list(self._workers(port, life, log, chance))
-            for worker in workers:
-                worker.thread.start()
+        except BaseException:
+            self.subject.kill()
+            raise
+        return port
+
+    def _live(self, port: int, life: int, log: Log, chance: random.Random) -> None:
+        stops = chance.random() < STOPS
+        code = 0
+        try:
+            workers = self._start_workers(port, life, log, chance)
             threading.Event().wait(chance.uniform(*LIFE_S))
-            if not killed:
-                _end(workers)
-                _drain(port, log)
+            if stops:
+                code = self.subject.stop()
+        finally:
+            if not stops:
+                self.subject.kill()
+        _end(workers)
+        log.add(Stopped if stops else Crashed)
+        assert code == 0, f"ended with {code}"
+
+    def _live_in_peace(self, life: int, log: Log, chance: random.Random) -> None:
+        port = self._begin(log)
+        try:
+            workers = self._start_workers(port, life, log, chance)
+            threading.Event().wait(chance.uniform(*LIFE_S))
+            _end(workers)
+            self._drain(port, log)
         finally:
             self.subject.kill()
-        if killed:
-            _end(workers)
-            log.add(Crashed)
+
+    def _start_workers(self, port: int, life: int, log: Log, chance: random.Random) -> list[Worker]:
+        workers = list(self._workers(port, life, log, chance))
+        for worker in workers:
+            worker.thread.start()
+        return workers
 
     def _workers(self, port: int, life: int, log: Log, chance: random.Random) -> Iterator[Worker]:
         def own() -> random.Random:
             return random.Random(chance.random())  # noqa: S311 - repeatable, not secret
 
-        for number in range(2):
-            yield Publisher(f"p{number}.{life}", Client(port), log, own())
-        for number, queue in enumerate(CONSUMED):
-            yield Consumer(f"c{number}.{life}", Client(port), log, own(), queue)
-        yield Transactor(f"t.{life}", Client(port), log, own())
-        yield Definer(f"d.{life}", Client(port), log, own(), self.definitions)
+        workload = self.workload
+        for number in range(PUBLISHERS):
+            yield Publisher(f"p{number}.{life}", Client(port), log, own(), workload)
+        for number, (queue, answers) in enumerate(workload.consumed):
+            yield Consumer(f"c{number}.{life}", Client(port), log, own(), queue, answers)
+        if workload.tx_source:
+            yield Transactor(f"t.{life}", Client(port), log, own(), workload)
+        if workload.defines:
+            yield Definer(f"d.{life}", Client(port), log, own(), self.definitions)
 
     def _check_definitions(self, port: int, log: Log) -> None:
+        queues = self.workload.queues
         with Client(port) as client:
-            for queue, exists in [*self.definitions.items(), *((q, True) for q in QUEUES)]:
+            for queue, exists in [*self.definitions.items(), *((q, True) for q in queues)]:
                 found = _exists(client, queue)
                 if exists is not None and found is not exists:
                     what = f"queue {queue!r}" if exists else f"deletion of queue {queue!r}"
@@ -115,8 +147,33 @@ class Campaign:
                 if queue in self.definitions:
                     self.definitions[queue] = found
             channel = client.channel()
-            for name, kind in EXCHANGES.items():
+            for name, kind in self.workload.exchanges.items():
                 channel.declare_exchange(name, kind, durable=True)
+
+    def _drain(self, port: int, log: Log) -> None:
+        """Take everything out of every queue, twice."""
+        with Client(port, timeout_s=30.0) as client:
+            drainer = Worker("drain", client, log, random.Random(0))  # noqa: S311 - not secret
+            for queue in self.workload.passing:
+                _wait_empty(drainer, queue)
+            for turn in (1, 2):
+                for queue in self.workload.queues:
+                    _drain_queue(drainer, queue, turn)
+
+
+def _wait_empty(drainer: Worker, queue: str) -> None:
+    deadline = time.monotonic() + PASSING_S
+    while drainer.channel.declare_queue(queue, passive=True).message_count:
+        assert time.monotonic() < deadline, f"{queue} does not empty itself"
+        drainer.stopping.wait(0.02)
+
+
+def _drain_queue(drainer: Worker, queue: str, turn: int) -> None:
+    count = 0
+    while delivery := drainer.channel.get(queue, no_ack=True):
+        drainer.note_delivery(queue, delivery, turn)
+        count += 1
+    drainer.log.add(lambda at: Drained(at, queue, turn, count))
 
 
 def _exists(client: Client, queue: str) -> bool:
@@ -140,34 +197,20 @@ def _end(workers: list[Worker]) -> None:
         assert worker.problem is None, f"{worker.name}: {worker.problem}"
 
 
-def _drain(port: int, log: Log) -> None:
-    """Take everything out of every queue, twice."""
-    with Client(port, timeout_s=30.0) as client:
-        drainer = Worker("drain", client, log, random.Random(0))  # noqa: S311 - not secret
-        for turn in (1, 2):
-            for queue in QUEUES:
-                count = 0
-                while delivery := drainer.channel.get(queue, no_ack=True):
-                    drainer.note_delivery(queue, delivery, turn)
-                    count += 1
-                log.add(
-                    lambda at, queue=queue, turn=turn, count=count: Drained(  # type: ignore[misc]
-                        at, queue, turn, count
-                    )
-                )
-
-
 def main() -> int:
     """Run a campaign from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workload", choices=tuple(WORKLOADS), default="mixed")
     parser.add_argument("--broker", choices=("amqpd", "rabbitmq"), default="amqpd")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="amqpd-kill-"))
     subject: Subject
     subject = RabbitMQ(folder / "data") if options.broker == "rabbitmq" else Amqpd(folder / "data")
-    report = Campaign(subject, folder / "history.jsonl", options.seed).run(options.rounds)
+    workload = WORKLOADS[options.workload]
+    campaign = Campaign(subject, folder / "history.jsonl", options.seed, workload)
+    report = campaign.run(options.rounds)
     sys.stdout.write(f"{report.text()}\nhistory in {folder}\n")
     return 0 if report.clean else 1
 

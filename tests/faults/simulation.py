@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tests.faults.history import (
+from tests.faults.events import (
     Committed,
     Confirmed,
     Crashed,
@@ -24,6 +24,7 @@ from tests.faults.history import (
     Missing,
     Publish,
     Settled,
+    Verb,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Stored:
     id: str
     position: int
     delivered: bool = False
+    deaths: int = 0
 
 
 @dataclass(slots=True)
@@ -192,14 +194,30 @@ class Simulation:
         stored = self.memory.queues[queue].pop(0)
         intact = not self._broken(Fault.DAMAGED_BODY)
         for _ in range(2 if twice else 1):
-            event = Delivered(
-                self._at(), stored.id, queue, f"{queue}/{self.life}", stored.delivered, intact
-            )
-            self.events.append(event)
+            consumer = f"{queue}/{self.life}"
+            self._note_delivery(queue, stored, consumer, stored.delivered, intact)
         stored.delivered = True
         for each in self.disk.queues[queue]:
             each.delivered |= each.id == stored.id
         self.unacked.append((queue, stored))
+
+    def _note_delivery(
+        self,
+        queue: str,
+        stored: Stored,
+        consumer: str,
+        redelivered: bool,
+        intact: bool = True,
+        drain: int = 0,
+    ) -> None:
+        deaths = stored.deaths
+        death = "rejected@dying" if deaths else ""
+        at = self._at()
+        event = Delivered(at, stored.id, queue, consumer, redelivered, intact, drain, deaths, death)
+        self.events.append(event)
+
+    def _note_settled(self, queue: str, stored: Stored, verb: Verb, tx: str = "") -> None:
+        self.events.append(Settled(self._at(), stored.id, queue, verb, tx, stored.deaths))
 
     def settle(self) -> None:
         """Ack, reject or requeue the oldest unacked message."""
@@ -208,11 +226,10 @@ class Simulation:
         queue, stored = self.unacked.popleft()
         verb = self.chance.choice(("ack", "ack", "reject", "requeue"))
         if verb == "requeue":
-            self.events.append(Settled(self._at(), stored.id, queue, "requeue"))
+            self._note_settled(queue, stored, "requeue")
             self._requeue(queue, stored)
         else:
-            settled = Settled(self._at(), stored.id, queue, "ack" if verb == "ack" else "reject")
-            self.events.append(settled)
+            self._note_settled(queue, stored, "ack" if verb == "ack" else "reject")
             self._remove(queue, stored)
             if verb == "reject" and queue == "dying":
                 self._dead_letter(stored)
@@ -221,7 +238,7 @@ class Simulation:
         """Goes on as a new message, with the removal that was just decided."""
         if self._broken(Fault.DEAD_LETTER_COPIED):
             self.journal.pop()
-        dead = Stored(stored.id, next(self.positions))
+        dead = Stored(stored.id, next(self.positions), deaths=1)
         self.memory.queues["dead"].append(dead)
         if not self._broken(Fault.DEAD_LETTER_LOST):
             self.journal.append(("append", "dead", dead))
@@ -250,7 +267,7 @@ class Simulation:
             self.events.append(publish)
         taken = self.unacked.popleft() if self.unacked else None
         if taken:
-            self.events.append(Settled(self._at(), taken[1].id, taken[0], "ack", tx))
+            self._note_settled(*taken, "ack", tx)
         if self.chance.random() < 0.2:
             self._roll_back(tx, names, taken)
             return
@@ -301,7 +318,8 @@ class Simulation:
             self.memory.queues[queue] = [copy.copy(each) for each in stored]
         if self.acked and self._broken(Fault.ACKED_COMES_BACK):
             queue, gone = self.acked[0]
-            self.memory.queues[queue].insert(0, Stored(gone.id, gone.position, delivered=True))
+            back = Stored(gone.id, gone.position, delivered=True, deaths=gone.deaths)
+            self.memory.queues[queue].insert(0, back)
 
     def drain(self) -> None:
         """Empty every queue, twice."""
@@ -309,8 +327,5 @@ class Simulation:
             for queue in QUEUES:
                 waiting = self.memory.queues[queue] if turn == 1 else []
                 for each in waiting:
-                    event = Delivered(
-                        self._at(), each.id, queue, "drain", each.delivered, drain=turn
-                    )
-                    self.events.append(event)
+                    self._note_delivery(queue, each, "drain", each.delivered, drain=turn)
                 self.events.append(Drained(self._at(), queue, turn, len(waiting)))

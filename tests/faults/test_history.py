@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults import history
-from tests.faults.history import (
+from tests.faults import events, history
+from tests.faults.events import (
     Committed,
     Confirmed,
     Crashed,
     Delivered,
     Drained,
     Event,
+    Kind,
+    Known,
+    Linked,
     Missing,
     Publish,
     Removed,
     Settled,
+    Stopped,
 )
 from tests.faults.simulation import Fault, Simulation
 
@@ -44,8 +48,8 @@ FOUND_BY = {
     Fault.HOLE_AFTER_CRASH: {"I1", "I7"},
     Fault.DELIVER_TWICE: {"I3"},
     Fault.LOST_DEFINITION: {"I12"},
-    Fault.DEAD_LETTER_COPIED: {"D1"},
-    Fault.DEAD_LETTER_LOST: {"D1"},
+    Fault.DEAD_LETTER_COPIED: {"D1", "I4"},
+    Fault.DEAD_LETTER_LOST: {"I1"},
 }
 
 
@@ -151,10 +155,121 @@ def test_a_queue_that_was_not_drained_is_noticed() -> None:
     assert set(history.check([published()]).violations) == {"I11"}
 
 
-def test_events_survive_the_file(tmp_path: Path) -> None:
-    events: list[Event] = [published(), Missing(2, "exchange 'x'"), Crashed(3)]
-    file = tmp_path / "history.jsonl"
-    file.write_text("\n".join(map(history.line, events)), encoding="utf-8")
+def test_nothing_that_was_settled_comes_back_after_a_clean_stop() -> None:
+    def story(*more: Event) -> set[str]:
+        return judged(
+            published(),
+            Confirmed(2, "c", 1, multiple=False),
+            Delivered(3, "m1", "q", "a", redelivered=False),
+            Settled(4, "m1", "q", "ack", by="a"),
+            *more,
+            Stopped(SECOND),
+            Delivered(2 * SECOND, "m1", "q", "d", redelivered=True, drain=1),
+        )
 
-    assert list(history.read(file)) == events
+    assert story(Known(5, "a")) == {"I4"}
+    # The broker may not have read the ack.
+    assert story() == set()
+    assert story(Known(5, "b")) == set()
+
+
+LINK = Linked(0, "q", "dead", ("rejected",))
+NO_DEAD = (Drained(90 * SECOND, "dead", 1, 0), Drained(91 * SECOND, "dead", 2, 0))
+
+
+def dead(at: int, *, deaths: int = 1, death: str = "rejected@q", drain: int = 1) -> Delivered:
+    """The first message, from the dead letter queue."""
+    return Delivered(at, "m1", "dead", "d", False, drain=drain, deaths=deaths, death=death)
+
+
+def test_dead_letters_tell_why_they_died_and_how_often() -> None:
+    rejected = (LINK, *NO_DEAD, published(), Settled(3, "m1", "q", "reject"))
+
+    assert judged(*rejected, dead(4)) == set()
+    assert judged(*rejected, dead(4, deaths=2)) == {"D1"}
+    assert judged(*rejected, dead(4, death="expired@q")) >= {"D1", "E2"}
+    assert judged(LINK, *NO_DEAD, published(), dead(4)) == {"D1"}
+
+
+def test_a_dead_letter_is_not_in_its_old_queue_any_more() -> None:
+    rejected = (LINK, *NO_DEAD, published(), Settled(3, "m1", "q", "reject"), dead(4))
+    left = Delivered(5, "m1", "q", "d", redelivered=True, drain=1)
+
+    assert judged(*rejected, left) >= {"D1", "I4"}
+
+
+def test_a_dead_letter_may_go_back_only_with_a_crash() -> None:
+    story = (LINK, *NO_DEAD, published(), Settled(3, "m1", "q", "reject"), dead(4, drain=0))
+    again = Delivered(2 * SECOND, "m1", "q", "d", redelivered=True, drain=1)
+
+    assert judged(*story, Crashed(5), again) == set()
+    assert judged(*story, Stopped(5), again) >= {"D1"}
+
+
+def test_a_dead_letter_that_is_nowhere_is_lost() -> None:
+    confirmed = Confirmed(2, "c", 1, multiple=False)
+
+    rejected = (LINK, *NO_DEAD, published(), confirmed, Settled(3, "m1", "q", "reject"))
+
+    assert judged(*rejected) == {"I1"}
+
+
+def test_messages_expire_at_their_time_neither_before_nor_long_after() -> None:
+    def found(ttl_ms: int, *more: Event) -> set[str]:
+        confirmed = Confirmed(2, "c", 1, multiple=False)
+        return judged(published(ttls_ms=(ttl_ms,)), confirmed, *more)
+
+    def out(at: int) -> Delivered:
+        return Delivered(at, "m1", "q", "a", redelivered=False, drain=1)
+
+    expiring = Linked(0, "q", "dead", ("expired",))
+
+    assert found(10) == set()
+    assert found(10, out(2 * SECOND)) == set()
+    assert found(10, out(20 * SECOND)) == {"E1"}
+    assert found(3_600_000) == {"I1"}, "the drain was long before its time"
+    assert found(500, expiring, *NO_DEAD, dead(SECOND, death="expired@q")) == set()
+    assert found(5_000, expiring, *NO_DEAD, dead(SECOND, death="expired@q")) == {"E2"}
+
+
+def test_limits_priorities_and_refusals_are_held() -> None:
+    def story(kind: Kind, *more: Event) -> set[str]:
+        return judged(kind, published(1, 1, priority=1), published(2, 2, priority=2), *more)
+
+    def out(seq: int) -> Delivered:
+        return Delivered(10 + seq, f"m{seq}", "q", "d", redelivered=False, drain=1)
+
+    levels, refusing = Kind(0, "q", levels=3), Kind(0, "q", limit=5, refuses=True)
+    refused = Confirmed(5, "c", 2, multiple=False, acked=False)
+
+    assert story(levels, out(1), out(2)) == {"P1"}
+    assert story(Kind(0, "q"), out(1), out(2)) == set()
+    assert story(refusing, refused) == set()
+    assert story(refusing, refused, out(2)) == {"R1"}
+
+
+def test_a_queue_is_not_longer_than_its_limit_and_drops_no_more_than_it_must() -> None:
+    def story(limit: int, left: int) -> set[str]:
+        drained = [Drained(90 * SECOND, "q", 1, left), Drained(91 * SECOND, "q", 2, 0)]
+        confirmed = Confirmed(5, "c", 2, multiple=True)
+        written: list[Event] = [
+            Kind(0, "q", limit=limit),
+            published(1),
+            published(2),
+            confirmed,
+            *drained,
+        ]
+        return set(history.check(written).violations)
+
+    assert story(2, 3) == {"L1"}
+    assert story(2, 2) == set()
+    assert story(2, 1) == {"I1"}
+
+
+def test_events_survive_the_file(tmp_path: Path) -> None:
+    written: list[Event] = [published(), Missing(2, "exchange 'x'"), Crashed(3)]
+    file = tmp_path / "history.jsonl"
+    file.write_text("\n".join(map(events.line, written)), encoding="utf-8")
+
+    assert list(events.read(file)) == written
     assert history.main(str(file)) == 1

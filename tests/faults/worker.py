@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pamqp.commands import Basic
 
 from tests.client import Closed, Gone
-from tests.faults.history import (
+from tests.faults.events import (
     Committed,
     Confirmed,
     Delivered,
     Event,
+    Known,
     Publish,
     Settled,
     Verb,
@@ -26,59 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pamqp.common import FieldValue
+    from tests.client import Client, Delivery
+    from tests.faults.workloads import Answers, Route, Workload
 
-    from tests.client import Channel, Client, Delivery
-
-#: Exchange and routing key -> the queues that `topology` binds to them.
-ROUTES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-    ("", "kill.direct", ("kill.direct",)),
-    ("", "kill.direct", ("kill.direct",)),
-    ("kill.fan", "", ("kill.fan.1", "kill.fan.2", "kill.fan.3")),
-    ("kill.topic", "a.red", ("kill.all", "kill.red")),
-    ("kill.topic", "a.blue", ("kill.all",)),
-    ("", "kill.source", ("kill.source",)),
-    ("", "kill.dying", ("kill.dying",)),
-)
-#: What is rejected in the first goes to the second.
-DEAD_LETTERS: Final = ("kill.dying", "kill.dead")
-TX_ROUTES: Final = (
-    ("kill.tx", "", ("kill.tx.1", "kill.tx.2")),
-    ("", "kill.direct", ("kill.direct",)),
-)
-QUEUES: Final = (
-    *sorted({queue for route in (*ROUTES, *TX_ROUTES) for queue in route[2]}),
-    DEAD_LETTERS[1],
-)
-EXCHANGES: Final = {"kill.fan": "fanout", "kill.topic": "topic", "kill.tx": "fanout"}
-BINDINGS: Final = (
-    ("kill.fan.1", "kill.fan", ""),
-    ("kill.fan.2", "kill.fan", ""),
-    ("kill.fan.3", "kill.fan", ""),
-    ("kill.all", "kill.topic", "#"),
-    ("kill.red", "kill.topic", "*.red"),
-    ("kill.tx.1", "kill.tx", ""),
-    ("kill.tx.2", "kill.tx", ""),
-)
 #: Publishes a client leaves unconfirmed.
 WINDOW: Final = 64
+PREFETCH: Final = 20
+#: The reply code of a broker that ends in good order.
+CONNECTION_FORCED: Final = 320
 CRC_BYTES: Final = 8
-
-
-def topology(channel: Channel) -> None:
-    """Declare everything durable that the workers use."""
-    for name, kind in EXCHANGES.items():
-        channel.declare_exchange(name, kind, durable=True)
-    source, target = DEAD_LETTERS
-    to_target: dict[str, FieldValue] = {
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": target,
-    }
-    for queue in QUEUES:
-        arguments = to_target if queue == source else None
-        channel.declare_queue(queue, durable=True, arguments=arguments)
-    for queue, exchange, key in BINDINGS:
-        channel.bind(queue, exchange, key)
 
 
 class Log:
@@ -116,6 +74,25 @@ def name_of(delivery: Delivery) -> str:
     return delivery.body[CRC_BYTES:].decode(errors="replace").rstrip(" ")
 
 
+def death_of(delivery: Delivery) -> tuple[int, str]:
+    """How often the message was dead lettered, and reason@queue of the last time."""
+    deaths = (delivery.properties.headers or {}).get("x-death")
+    if not isinstance(deaths, list) or not deaths:
+        return 0, ""
+    entries = [one for one in deaths if isinstance(one, dict)]
+    count = sum(int(str(one.get("count", 0))) for one in entries)
+    return count, f"{entries[0].get('reason')!s}@{entries[0].get('queue')!s}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A delivery that was not answered yet."""
+
+    tag: int
+    id: str
+    deaths: int
+
+
 class Worker:
     """A thread with a connection; ends when told to, or when the broker does."""
 
@@ -126,7 +103,7 @@ class Worker:
         self.chance = chance
         self.channel = client.channel()
         self.stopping = threading.Event()
-        #: What went wrong, other than that the broker was killed.
+        #: What went wrong, other than that the broker ended.
         self.problem: str | None = None
         self.thread = threading.Thread(target=self._run, name=name)
 
@@ -135,10 +112,13 @@ class Worker:
             while not self.stopping.is_set():
                 self.step()
             self.finish()
+            # What is not answered is back in its queue once this is answered.
+            self.client.close()
         except Gone:
             return
         except Closed as error:
-            self.problem = f"refused: {error}"
+            if error.code != CONNECTION_FORCED:
+                self.problem = f"refused: {error}"
         except TimeoutError:
             self.problem = "no answer"
         finally:
@@ -151,41 +131,62 @@ class Worker:
     def finish(self) -> None:
         """Come to a good end while the broker still runs."""
 
-    def note_delivery(self, queue: str, delivery: Delivery, drain: int = 0) -> str:
-        """Write down a delivery; the message's id."""
-        name = name_of(delivery)
-        intact = is_intact(delivery)
+    def note_delivery(self, queue: str, delivery: Delivery, drain: int = 0) -> Held:
+        """Write down a delivery."""
+        name, intact = name_of(delivery), is_intact(delivery)
+        deaths, death = death_of(delivery)
         self.log.add(
-            lambda at: Delivered(at, name, queue, self.name, delivery.redelivered, intact, drain)
+            lambda at: Delivered(
+                at, name, queue, self.name, delivery.redelivered, intact, drain, deaths, death
+            )
         )
-        return name
+        return Held(delivery.tag, name, deaths)
 
-    def note_settled(self, queue: str, name: str, verb: Verb, tx: str = "") -> None:
+    def note_settled(self, queue: str, held: Held, verb: Verb, tx: str = "") -> None:
         """Write down an answer to a delivery."""
-        self.log.add(lambda at: Settled(at, name, queue, verb, tx))
+        self.log.add(lambda at: Settled(at, held.id, queue, verb, tx, held.deaths, self.name))
 
-    def publish(self, route: tuple[str, str, tuple[str, ...]], durable: bool, tx: str = "") -> None:
+    def publish(self, workload: Workload, route: Route, tx: str = "") -> None:
         """Publish one message of random size, written down before."""
-        exchange, key, queues = route
+        chance = self.chance
         seq = self.channel.published + 1
         name = f"{self.name}.{seq}"
-        size = self.chance.choice((0, 20, 20, 300, 300, 2000, 20_000, 200_000))
-        self.log.add(lambda at: Publish(at, name, self.name, seq, queues, durable, tx))
-        properties = Basic.Properties(message_id=name, delivery_mode=2 if durable else 1)
-        self.channel.publish(exchange, key, body_of(name, size), properties=properties)
+        size = chance.choice((0, 20, 20, 300, 300, 2000, 20_000, 200_000))
+        durable = chance.random() < route.durable
+        ttl_ms, priority = chance.choice(route.ttls_ms), chance.choice(route.priorities)
+        ttls = tuple(_shorter(ttl_ms, workload.ttl_ms(queue)) for queue in route.queues)
+        self.log.add(
+            lambda at: Publish(at, name, self.name, seq, route.queues, durable, tx, ttls, priority)
+        )
+        properties = Basic.Properties(
+            message_id=name,
+            delivery_mode=2 if durable else 1,
+            expiration=str(ttl_ms) if ttl_ms else None,
+            priority=priority if priority >= 0 else None,
+        )
+        body = body_of(name, size)
+        self.channel.publish(route.exchange, route.key, body, properties=properties)
+
+
+def _shorter(one_ms: int, other_ms: int) -> int:
+    """The shorter of two times to live; 0 is none."""
+    return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
 
 
 class Publisher(Worker):
     """Publishes with confirms, a window at a time."""
 
-    def __init__(self, name: str, client: Client, log: Log, chance: random.Random) -> None:
+    def __init__(
+        self, name: str, client: Client, log: Log, chance: random.Random, workload: Workload
+    ) -> None:
         super().__init__(name, client, log, chance)
+        self.workload = workload
         self.channel.select_confirms()
 
     def step(self) -> None:
         """Publish if the window has room; take in verdicts."""
         if len(self.channel.unconfirmed) < WINDOW:
-            self.publish(self.chance.choice(ROUTES), durable=self.chance.random() < 0.9)
+            self.publish(self.workload, self.chance.choice(self.workload.routes))
             self.client.read()
         else:
             self.client.read(0.05)
@@ -214,61 +215,85 @@ class Consumer(Worker):
     """Takes messages from one queue and answers them in every way there is."""
 
     def __init__(
-        self, name: str, client: Client, log: Log, chance: random.Random, queue: str
+        self,
+        name: str,
+        client: Client,
+        log: Log,
+        chance: random.Random,
+        queue: str,
+        answers: Answers,
     ) -> None:
         super().__init__(name, client, log, chance)
         self.queue = queue
-        self.unacked: list[tuple[int, str]] = []
-        self.channel.consume(queue, prefetch=20)
+        self.answers = answers
+        self.unacked: list[Held] = []
+        self.channel.consume(queue, prefetch=PREFETCH)
 
     def step(self) -> None:
         """Take in deliveries, then answer one or some."""
         self.client.read(0.01)
         while self.channel.deliveries:
             delivery = self.channel.deliveries.popleft()
-            self.unacked.append((delivery.tag, self.note_delivery(self.queue, delivery)))
+            self.unacked.append(self.note_delivery(self.queue, delivery))
         if self.unacked:
             self._answer()
+        if self.chance.random() < 0.1:
+            self._make_sure()
 
     def _answer(self) -> None:
         way = self.chance.random()
-        count = len(self.unacked) if way < 0.3 else 1
+        verb: Verb = "ack"
+        if way < self.answers.reject:
+            verb = "reject"
+        elif way < self.answers.reject + self.answers.requeue:
+            verb = "requeue"
+        count = len(self.unacked) if verb == "ack" and self.chance.random() < 0.3 else 1
         index = self.chance.randrange(len(self.unacked)) if count == 1 else count - 1
-        tag = self.unacked[index][0]
+        tag = self.unacked[index].tag
         answered = self.unacked[:count] if count > 1 else [self.unacked[index]]
-        verb: Verb = "requeue" if way >= 0.9 else "reject" if way >= 0.85 else "ack"
         for each in answered:
-            self.note_settled(self.queue, each[1], verb)
+            self.note_settled(self.queue, each, verb)
             self.unacked.remove(each)
         if verb == "ack":
             self.channel.ack(tag, multiple=count > 1)
         else:
             self.channel.nack(tag, requeue=verb == "requeue")
 
+    def _make_sure(self) -> None:
+        """Wait until the broker has read all our answers."""
+        self.channel.call(Basic.Qos(0, PREFETCH), Basic.QosOk)
+        self.log.add(lambda at: Known(at, self.name))
+
 
 class Transactor(Worker):
-    """Moves messages in transactions: gets some, publishes others, acks, commits."""
+    """Moves messages in transactions: gets some, publishes others, settles, commits."""
 
-    SOURCE: Final = "kill.source"
-
-    def __init__(self, name: str, client: Client, log: Log, chance: random.Random) -> None:
+    def __init__(
+        self, name: str, client: Client, log: Log, chance: random.Random, workload: Workload
+    ) -> None:
         super().__init__(name, client, log, chance)
+        self.workload = workload
+        self.source = workload.tx_source
         self.channel.select_tx()
-        self.held: list[tuple[int, str]] = []
+        self.held: list[Held] = []
         self.count = 0
 
     def step(self) -> None:
         """One transaction."""
         self.count += 1
         tx = f"{self.name}.tx{self.count}"
-        delivery = self.channel.get(self.SOURCE)
+        delivery = self.channel.get(self.source)
         if delivery is not None:
-            self.held.append((delivery.tag, self.note_delivery(self.SOURCE, delivery)))
-        for route in TX_ROUTES:
-            self.publish(route, durable=True, tx=tx)
-        for tag, name in self.held:
-            self.note_settled(self.SOURCE, name, "ack", tx)
-            self.channel.ack(tag)
+            self.held.append(self.note_delivery(self.source, delivery))
+        for route in self.workload.tx_routes:
+            self.publish(self.workload, route, tx)
+        for held in self.held:
+            rejected = self.chance.random() < self.workload.tx_rejects
+            self.note_settled(self.source, held, "reject" if rejected else "ack", tx)
+            if rejected:
+                self.channel.nack(held.tag, requeue=False)
+            else:
+                self.channel.ack(held.tag)
         if self.chance.random() < 0.2:
             self.channel.rollback()
             self.log.add(lambda at: Committed(at, tx, "rolled back"))
