@@ -22,7 +22,8 @@ class Kind:
     """What sort of queue this is, where it is not a plain one.
 
     `limit` is its greatest length; if it `refuses`, what is over it is not taken in, else its
-    oldest messages go. `levels` counts priorities, 0 included.
+    oldest messages go. `levels` counts priorities, 0 included. From one that is `loose`
+    messages may go for good at any time.
     """
 
     at: int
@@ -30,6 +31,7 @@ class Kind:
     levels: int = 1
     limit: int = 0
     refuses: bool = False
+    loose: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,8 +275,9 @@ class Facts:
     def _drops(self, queue: str) -> bool:
         """Makes room by letting messages go for good."""
         kind = self.kinds.get(queue)
-        limited = kind is not None and kind.limit > 0 and not kind.refuses
-        return limited and not self.goes_on(queue, "maxlen")
+        if kind is None or kind.loose:
+            return kind is not None
+        return kind.limit > 0 and not kind.refuses and not self.goes_on(queue, "maxlen")
 
     def _is_over_full(self, queue: str) -> bool:
         """Drops messages, and is as full as it may be: so it did."""

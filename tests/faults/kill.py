@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from tests.client import ChannelClosed, Client
 from tests.faults import history
 from tests.faults.events import Crashed, Drained, Kind, Linked, Missing, Stopped, read
+from tests.faults.policies import Administrator, Policies
 from tests.faults.subject import Amqpd, RabbitMQ
 from tests.faults.worker import Consumer, Definer, Log, Publisher, Transactor, Worker
 from tests.faults.workloads import MIXED, WORKLOADS, Workload
@@ -51,6 +52,7 @@ class Campaign:
     seed: int
     workload: Workload = MIXED
     definitions: dict[str, bool | None] = field(default_factory=dict)
+    policies: Policies = field(default_factory=Policies)
 
     def run(self, rounds: int) -> Report:
         """End it `rounds` times, let it live once more in peace, drain, judge."""
@@ -76,11 +78,10 @@ class Campaign:
             log.add(lambda at, link=link: Linked(at, link.source, link.target, link.reasons))  # type: ignore[misc]
         for queue in workload.queues:
             levels, limit = workload.levels(queue), workload.limit(queue)
-            refuses = workload.refuses(queue)
-            if levels > 1 or limit:
-                log.add(
-                    lambda at, kind=(queue, levels, limit, refuses): Kind(at, *kind)  # type: ignore[misc]
-                )
+            refuses, loose = workload.refuses(queue), queue in workload.loose
+            if levels > 1 or limit or refuses:
+                kind = (queue, levels, limit, refuses, loose)
+                log.add(lambda at, kind=kind: Kind(at, *kind))  # type: ignore[misc]
 
     def _begin(self, log: Log) -> int:
         port = self.subject.start()
@@ -116,8 +117,11 @@ class Campaign:
         finally:
             self.subject.kill()
 
-    def _start_workers(self, port: int, life: int, log: Log, chance: random.Random) -> list[Worker]:
-        workers = list(self._workers(port, life, log, chance))
+    def _start_workers(
+        self, port: int, life: int, log: Log, chance: random.Random
+    ) -> list[Worker | Administrator]:
+        workers: list[Worker | Administrator] = list(self._workers(port, life, log, chance))
+        workers += self._administrators(chance)
         for worker in workers:
             worker.thread.start()
         return workers
@@ -136,7 +140,15 @@ class Campaign:
         if workload.defines:
             yield Definer(f"d.{life}", Client(port), log, own(), self.definitions)
 
+    def _administrators(self, chance: random.Random) -> Iterator[Administrator]:
+        if self.workload.policies:
+            port, choices = self.subject.http_port, self.workload.policies
+            yield Administrator(port, self.policies, choices, chance)
+
     def _check_definitions(self, port: int, log: Log) -> None:
+        if self.workload.policies:
+            for what in self.policies.missing(self.subject.http_port):
+                log.add(lambda at, what=what: Missing(at, what))  # type: ignore[misc]
         queues = self.workload.queues
         with Client(port) as client:
             for queue, exists in [*self.definitions.items(), *((q, True) for q in queues)]:
@@ -154,6 +166,7 @@ class Campaign:
         """Take everything out of every queue, twice."""
         with Client(port, timeout_s=30.0) as client:
             drainer = Worker("drain", client, log, random.Random(0))  # noqa: S311 - not secret
+            drainer.stopping.wait(self.workload.settle_s)
             for queue in self.workload.passing:
                 _wait_empty(drainer, queue)
             for turn in (1, 2):
@@ -188,7 +201,7 @@ def _exists(client: Client, queue: str) -> bool:
     return True
 
 
-def _end(workers: list[Worker]) -> None:
+def _end(workers: list[Worker | Administrator]) -> None:
     for worker in workers:
         worker.stopping.set()
     for worker in workers:
@@ -207,7 +220,10 @@ def main() -> int:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="amqpd-kill-"))
     subject: Subject
-    subject = RabbitMQ(folder / "data") if options.broker == "rabbitmq" else Amqpd(folder / "data")
+    if options.broker == "rabbitmq":
+        subject = RabbitMQ(folder / "data")
+    else:
+        subject = Amqpd(folder / "data", "--http-port", "0")
     workload = WORKLOADS[options.workload]
     campaign = Campaign(subject, folder / "history.jsonl", options.seed, workload)
     report = campaign.run(options.rounds)

@@ -22,6 +22,10 @@ RABBITMQ: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 class Subject(Protocol):
     """A broker with a data directory that outlives its process."""
 
+    @property
+    def http_port(self) -> int:
+        """Where its HTTP API is."""
+
     def start(self) -> int:
         """Start it; the port it accepts AMQP connections on."""
 
@@ -51,6 +55,11 @@ class Amqpd:
         self._program = Program(self.data, *self.options)
         return self.program.wait_ready().port
 
+    @property
+    def http_port(self) -> int:
+        """Where its HTTP API is, as run.json says; for one that was started with a port."""
+        return self.program.port_of("http")
+
     def kill(self) -> None:
         """End it as the kernel would."""
         self.program.__exit__()
@@ -66,6 +75,7 @@ class RabbitMQ:
     """The reference, on its default port: for a network namespace of its own."""
 
     PORT: Final = 5672
+    http_port = 15672
 
     def __init__(self, data: Path) -> None:
         self.data = data

@@ -21,7 +21,7 @@ LONG_ROUNDS = 100
 
 def judged(folder: Path, workload: str, seed: int, rounds: int) -> tuple[Report, str]:
     """The verdict on so many ends of a broker, and what it logged."""
-    subject = Amqpd(folder / "data")
+    subject = Amqpd(folder / "data", "--http-port", "0")
     campaign = Campaign(subject, folder / "history.jsonl", seed, WORKLOADS[workload])
     report = campaign.run(rounds)
     return report, subject.program.log

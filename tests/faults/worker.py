@@ -22,6 +22,7 @@ from tests.faults.events import (
     Verb,
     line,
 )
+from tests.faults.facts import ANY_TTL
 
 if TYPE_CHECKING:
     import random
@@ -170,6 +171,8 @@ class Worker:
 
 def _shorter(one_ms: int, other_ms: int) -> int:
     """The shorter of two times to live; 0 is none."""
+    if ANY_TTL in (one_ms, other_ms):
+        return ANY_TTL
     return min(one_ms, other_ms) if one_ms and other_ms else one_ms or other_ms
 
 

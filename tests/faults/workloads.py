@@ -8,12 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tests.faults.facts import ANY_TTL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pamqp.common import FieldValue
 
     from tests.client import Channel
+    from tests.faults.policies import Choices
 
 Arguments = dict[str, "FieldValue"]
 #: Longer than any campaign takes.
@@ -71,6 +74,13 @@ class Workload:
     defines: bool = False
     #: Queues that empty themselves, before the drain begins.
     passing: tuple[str, ...] = ()
+    #: Kind, name and pattern of policies, and what they are changed to.
+    policies: Mapping[tuple[str, str, str], Choices] = field(default_factory=dict)
+    #: Queues whose rules the policies change, and those whose messages may then go for good.
+    ruled: tuple[str, ...] = ()
+    loose: tuple[str, ...] = ()
+    #: How long messages move on by themselves after all others have come to rest.
+    settle_s: float = 0.0
 
     def declare(self, channel: Channel) -> None:
         """Declare everything durable that the workers use."""
@@ -83,6 +93,8 @@ class Workload:
 
     def ttl_ms(self, queue: str) -> int:
         """The queue's own time to live; 0 for none."""
+        if queue in self.ruled:
+            return ANY_TTL
         return _number(self.queues[queue], "x-message-ttl")
 
     def levels(self, queue: str) -> int:
@@ -95,7 +107,9 @@ class Workload:
 
     def refuses(self, queue: str) -> bool:
         """Whether it takes nothing in when it is full."""
-        return str(self.queues[queue].get("x-overflow", "")).startswith("reject")
+        return queue in self.ruled or str(self.queues[queue].get("x-overflow", "")).startswith(
+            "reject"
+        )
 
 
 def _number(arguments: Arguments, name: str) -> int:
@@ -300,10 +314,69 @@ LIMITS: Final = Workload(
     ),
 )
 
+#: Dead letters by argument and rules by policy, of users and of operators; then the dead
+#: letter exchange by policy, too.
+POLICIES: Final = Workload(
+    queues={
+        "policy.work": _to("policy.dead"),
+        "policy.calm": _to("policy.dead"),
+        "policy.loose": {},
+        "policy.dead": {},
+        "policy.left": {},
+        "policy.right": {},
+    },
+    exchanges={"policy.fan": "fanout"},
+    bindings=(("policy.calm", "policy.fan", ""), ("policy.loose", "policy.fan", "")),
+    routes=(
+        Route("", "policy.work", ("policy.work",)),
+        Route("", "policy.calm", ("policy.calm",), durable=1),
+        Route("", "policy.loose", ("policy.loose",)),
+        Route("policy.fan", "", ("policy.calm", "policy.loose"), durable=1),
+    ),
+    consumed=(
+        ("policy.work", Answers(reject=0.2, requeue=0.3)),
+        ("policy.loose", Answers(requeue=0.3)),
+    ),
+    links=(
+        Link("policy.work", "policy.dead", ("rejected", "expired", "maxlen")),
+        Link("policy.calm", "policy.dead", ("rejected", "expired", "maxlen")),
+        Link("policy.loose", "policy.left", ("rejected", "expired", "maxlen")),
+        Link("policy.loose", "policy.right", ("rejected", "expired", "maxlen")),
+    ),
+    policies={
+        ("policies", "rules", "^policy\\.(work|calm)$"): (
+            {"message-ttl": 30},
+            {"message-ttl": 200},
+            {"max-length": 5},
+            {"max-length": 20, "overflow": "reject-publish"},
+            {"max-length": 20, "overflow": "reject-publish-dlx"},
+            {"max-length-bytes": 100_000, "message-ttl": 100},
+        ),
+        ("policies", "loose", "^policy\\.loose$"): (
+            {"dead-letter-exchange": "", "dead-letter-routing-key": "policy.left"},
+            {
+                "dead-letter-exchange": "",
+                "dead-letter-routing-key": "policy.right",
+                "message-ttl": 20,
+            },
+            {"max-length": 3},
+        ),
+        ("operator-policies", "ceiling", "^policy\\.(work|loose)$"): (
+            {"max-length": 10},
+            {"message-ttl": 50},
+            {"max-length-bytes": 50_000},
+        ),
+    },
+    ruled=("policy.work", "policy.calm", "policy.loose"),
+    loose=("policy.loose",),
+    settle_s=0.5,
+)
+
 WORKLOADS: Final[Mapping[str, Workload]] = {
     "mixed": MIXED,
     "dead letters": DEAD,
     "expiry": EXPIRY,
     "priority": PRIORITY,
     "limits": LIMITS,
+    "policies": POLICIES,
 }

@@ -141,9 +141,13 @@ class Program:
     @property
     def port(self) -> int:
         """Where it accepts AMQP, as run.json says."""
+        return self.port_of("amqp")
+
+    def port_of(self, protocol: str) -> int:
+        """Where it accepts that protocol, as run.json says."""
         listeners = self.run["listeners"]
         assert isinstance(listeners, list)
-        return next(int(one["port"]) for one in listeners if one["protocol"] == "amqp")
+        return next(int(one["port"]) for one in listeners if one["protocol"] == protocol)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal; the exit code."""
