@@ -27,6 +27,7 @@ COMPILED = (
     "amqpd/amqp/gathering.py",
     "amqpd/amqp/reader.py",
     "amqpd/broker/content.py",
+    "amqpd/broker/counts.py",
     "amqpd/broker/delivery.py",
     "amqpd/broker/lane.py",
     "amqpd/broker/run.py",

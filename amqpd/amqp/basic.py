@@ -142,7 +142,14 @@ class _Get:
         self._emit = emit
         self._number = number
 
+    def _count(self, redelivered: bool) -> None:
+        counts = self._channel.counts
+        counts.redelivered += redelivered
+        counts.got += not self._no_ack
+        counts.got_no_ack += self._no_ack
+
     def _empty(self) -> None:
+        self._channel.counts.got_nothing += 1
         self._channel.output.send(make(Basic.GetEmpty, cluster_id=""), self._channel.number)
 
     def _answer(self, got: Got) -> Callable[[], None]:
@@ -151,6 +158,7 @@ class _Get:
         piece = got.piece
         tag = channel.next_tag
         channel.next_tag = tag + 1
+        self._count(piece.redelivered)
         if not self._no_ack:
             channel.unacked.add(tag, got.lane, piece, None)
             if not channel.is_open:  # closed while the message was on its way from the disk

@@ -20,6 +20,7 @@ from amqpd.amqp import access, basic, confirms, methods, topology, tx
 from amqpd.amqp.consumer import Consumer
 from amqpd.amqp.gathering import ChannelCount
 from amqpd.amqp.publish import Publisher
+from amqpd.broker.counts import Counts
 from amqpd.broker.delivery import Unacked, UnknownTag
 from amqpd.errors import ChannelError, CommandInvalid, NotFound, PreconditionFailed
 
@@ -57,7 +58,8 @@ class Channel:
     """One open channel of a connection."""
 
     __slots__ = (
-        "_flowing", "broker", "confirms", "connection", "consumers", "count", "last_queue",
+        "_flowing", "broker", "confirmed", "confirms", "connection", "consumers", "count", "counts",
+        "last_queue",
         "next_tag", "number", "output", "paused", "prefetch", "prefetch_shared", "publisher",
         "replies", "reply_consumer", "state", "tx", "unacked", "unacked_shared", "vhost",
     )  # fmt: skip
@@ -74,6 +76,9 @@ class Channel:
         self.paused = replies.held
         self._flowing = True
         self.count = ChannelCount(number)
+        #: What was delivered and acknowledged on this channel, and the publishes confirmed.
+        self.counts = Counts()
+        self.confirmed = 0
         self.publisher = Publisher(self)
         self.confirms: confirms.Confirms | None = None
         self.tx: tx.Tx | None = None
@@ -167,6 +172,9 @@ class Channel:
             self.output.outbox.nack(self.number, sequence, multiple)
         else:
             self.output.outbox.confirm(self.number, sequence, multiple)
+        # Nacks count, too: they are answers to publishes.
+        self.vhost.stats.confirmed += sequence - self.confirmed
+        self.confirmed = sequence
         self.output.touch()
 
     def settle_tags(
@@ -197,6 +205,7 @@ class Channel:
         """Tell the queues what became of deliveries, and give credit back."""
         if how is Settlement.ACK:
             self.vhost.settle(taken)
+            self.counts.acked += sum([one.hi - one.lo for one in taken])
         elif how is Settlement.REQUEUE:
             self.vhost.requeue(taken)
         else:

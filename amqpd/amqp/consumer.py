@@ -22,8 +22,9 @@ class Consumer:
     """One basic.consume; what the broker hands messages to."""
 
     __slots__ = (
-        "_channel", "_output", "_starving", "_tag_octets", "arguments", "exclusive", "no_ack",
-        "owner", "prefetch", "priority", "queue", "queue_name", "tag", "unacked",
+        "_channel", "_output", "_starving", "_tag_octets", "arguments", "delivered", "exclusive",
+        "no_ack", "owner", "prefetch", "priority", "queue", "queue_name", "redelivered", "tag",
+        "unacked",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +50,8 @@ class Consumer:
         #: Later changes by basic.qos are for later consumers.
         self.prefetch = channel.prefetch
         self.unacked = 0
+        self.delivered = 0
+        self.redelivered = 0
         self._channel = channel
         self._output = channel.output
         self._tag_octets = methods.shortstr(tag)
@@ -91,7 +94,14 @@ class Consumer:
         tag = channel.next_tag
         count = piece.hi - piece.lo
         channel.next_tag = tag + count
-        if not self.no_ack:
+        self.delivered += count
+        if piece.redelivered:
+            self.redelivered += count
+            channel.counts.redelivered += count
+        if self.no_ack:
+            channel.counts.delivered_no_ack += count
+        else:
+            channel.counts.delivered += count
             channel.unacked.add(tag, lane, piece, self)
             self.unacked += count
             channel.unacked_shared += count

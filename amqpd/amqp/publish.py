@@ -56,6 +56,7 @@ class Publication:
     """A run on its way into queues, routed already."""
 
     run: Run
+    exchange: str
     mandatory: bool
     path: Path
     expiration_ms: int = NONE
@@ -66,12 +67,16 @@ class Publication:
 class Publisher:
     """The publishing side of one channel."""
 
-    __slots__ = ("_channel", "_groups", "_slots")
+    __slots__ = ("_channel", "_groups", "_slots", "dropped", "published", "returned")
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._groups: dict[tuple[object, bool], Group] = {}
         self._slots: dict[object, Slot] = {}
+        #: Messages by exchange, and those that no queue got: sent back, or lost.
+        self.published: dict[str, int] = {}
+        self.returned = 0
+        self.dropped = 0
 
     def forget(self) -> None:
         """The topology or the rights have changed: nothing that was routed is valid."""
@@ -103,7 +108,8 @@ class Publisher:
         count = self._channel.count
         if path is None or path.each:
             return Route(names, None, count, False, target)
-        group = self._groups.get((path.queues, target.mandatory))
+        # The tally stands for the exchange and the queues.
+        group = self._groups.get((path.tally, target.mandatory))
         if group is None:
             group = self._group(path, target)
         return Route(names, group, count, path.wants_priority, target)
@@ -116,7 +122,7 @@ class Publisher:
                 slot = self._slots[queue] = Slot()
             slots.append(slot)
         group = Group(self._channel.count, target, slots)
-        self._groups[path.queues, target.mandatory] = group
+        self._groups[path.tally, target.mandatory] = group
         return group
 
     # -- messages --------------------------------------------------------------------------
@@ -127,10 +133,10 @@ class Publisher:
         path = target.path
         assert path is not None
         if channel.tx is not None:
-            channel.tx.publish(Publication(run, target.mandatory, path))
+            channel.tx.publish(Publication(run, target.exchange, target.mandatory, path))
             return
         published = channel.vhost.publish(path, run)
-        self._look_at(published, run, target.mandatory)
+        self._look_at(published, run, target.exchange, target.mandatory)
         if channel.confirms is not None:
             channel.confirms.add(published)
 
@@ -164,15 +170,26 @@ class Publisher:
                 expiration_ms=publication.expiration_ms,
                 priority=publication.priority,
             )
-        self._look_at(published, run, publication.mandatory)
+        self._look_at(published, run, publication.exchange, publication.mandatory)
         return published
 
-    def _look_at(self, published: Published, run: Run, mandatory: bool) -> None:
-        """What the publisher has to hear or heed, before anything is confirmed."""
+    def _look_at(self, published: Published, run: Run, exchange: str, mandatory: bool) -> None:
+        """Count; and what the publisher has to hear or heed, before anything is confirmed."""
+        count = len(run.contents)
+        self.published[exchange] = self.published.get(exchange, 0) + count
+        if self._channel.confirms is not None:
+            self._channel.vhost.stats.wanting_confirms += count
         if published.crowded is not None:
             self._channel.connection.crowding = published.crowded
-        if mandatory and not published.routed:
-            self.give_back(run)
+        if not published.routed:
+            stats = self._channel.vhost.stats
+            if mandatory:
+                self.returned += count
+                stats.returned += count
+                self.give_back(run)
+            else:
+                self.dropped += count
+                stats.dropped += count
 
     def give_back(self, run: Run) -> None:
         """Return messages that no queue has taken."""
@@ -211,7 +228,9 @@ class Publisher:
         reply = None
         if target.path is None:
             reply = channel.reply_consumers.find(channel.vhost.name, target.routing_key)
-        return Publication(run, target.mandatory, path, expiration_ms, priority, reply)
+        return Publication(
+            run, target.exchange, target.mandatory, path, expiration_ms, priority, reply
+        )
 
     def _rewrite_reply_to(self, properties: Properties) -> bool:
         if properties.reply_to != direct_reply.PSEUDO_QUEUE:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from amqpd.broker.binding import Comparable, Destination, comparable
 from amqpd.broker.definitions import PutExchange
+from amqpd.broker.tally import Tallies
 from amqpd.broker.text import term
 from amqpd.broker.topic import TopicTrie, hash_wildcards
 from amqpd.errors import PreconditionFailed
@@ -113,6 +114,8 @@ class Exchange(ABC):
         self.exchange_destinations: dict[str, int] = {}
         #: Where a message goes that nothing here matches; None = nowhere.
         self.alternate_exchange: str | None = None
+        #: What was published to it, and where it went.
+        self.tallies = Tallies()
         self.use_policy(None)
 
     def use_policy(self, alternate_exchange: str | None) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mypy_extensions import i64
 
 from amqpd.broker.content import build
+from amqpd.broker.counts import Counts
 from amqpd.broker.run import UNKNOWN_IDS, Run, Settle
 
 if TYPE_CHECKING:
@@ -75,9 +76,18 @@ class Lane:
     """
 
     def __init__(
-        self, owner: Wakeable, log: SettleLog, lane_id: int, priority: int, durable: bool
+        self,
+        owner: Wakeable,
+        log: SettleLog,
+        lane_id: int,
+        priority: int,
+        durable: bool,
+        total: Counts | None = None,
     ) -> None:
         self.owner = owner
+        #: What has passed through this lane, and through all that share the total.
+        self.counts = Counts()
+        self.total = total if total is not None else Counts()
         self.log = log
         self.id: i64 = lane_id
         self.priority: i64 = priority
@@ -171,6 +181,8 @@ class Lane:
         if deadline_ms != 0:
             self._note_deadline(base, base + count, deadline_ms)
         self.next_position = base + count
+        self.counts.published += count
+        self.total.published += count
         self.ready += count
         self.ready_bytes += run.body_bytes
         if in_memory:
@@ -287,7 +299,27 @@ class Lane:
             count = self._grant(head, count, limit)
             if count == 0:
                 return None
-        return self._take(head, count, settle)
+        piece = self._take(head, count, settle)
+        self._count_out(self.counts, piece, settle)
+        self._count_out(self.total, piece, settle)
+        return piece
+
+    def _count_out(self, counts: Counts, piece: Stretch, settle: bool) -> None:
+        count: i64 = piece.hi - piece.lo
+        if settle:
+            counts.delivered_no_ack += count
+        else:
+            counts.delivered += count
+        if piece.redelivered:
+            counts.redelivered += count
+
+    def _count_got(self, counts: Counts, piece: Stretch, settle: bool) -> None:
+        if settle:
+            counts.got_no_ack += 1
+        else:
+            counts.got += 1
+        if piece.redelivered:
+            counts.redelivered += 1
 
     def take_now(self, settle: bool) -> tuple[Stretch, bool] | None:
         """The first message, whatever the mark says, for a reply that can wait for the disk.
@@ -302,7 +334,10 @@ class Lane:
             wait = self._grant(head, 1, 1) == 0
             if wait:
                 self.handed = max(self.handed, head.base + head.lo + 1)
-        return self._take(head, 1, settle), wait
+        piece = self._take(head, 1, settle)
+        self._count_got(self.counts, piece, settle)
+        self._count_got(self.total, piece, settle)
+        return piece, wait
 
     def _take(self, head: Stretch, count: i64, settle: bool) -> Stretch:
         run = head.run
@@ -389,6 +424,8 @@ class Lane:
 
     def done(self, run: Run, base: int, low: int, high: int) -> None:
         """Unacked messages were acknowledged: they leave the queue for good."""
+        self.counts.acked += high - low
+        self.total.acked += high - low
         self.forget(run, low, high)
         self.settle(run, base, low, high)
 

@@ -47,6 +47,9 @@ class Presence:
         self.vhost_limits: dict[str, VhostLimits] = {}
         self.user_limits: dict[str, UserLimits] = {}
         self.channels = 0
+        #: Since the broker started.
+        self.channels_opened = 0
+        self.connections_opened = 0
         self._stays: dict[Guest, _Stay] = {}
         self._in_vhost: dict[str, dict[Guest, None]] = {}
         self._of_user: dict[str, dict[Guest, None]] = {}
@@ -99,6 +102,7 @@ class Presence:
 
     def enter(self, guest: Guest, vhost: str, user: str) -> None:
         """Count a guest in."""
+        self.connections_opened += 1
         self._stays[guest] = _Stay(vhost, user)
         self._in_vhost.setdefault(vhost, {})[guest] = None
         self._of_user.setdefault(user, {})[guest] = None
@@ -133,6 +137,7 @@ class Presence:
                 f"number of channels opened for user '{stay.user}' has reached the "
                 f"maximum allowed user limit of ({limit})"
             )
+        self.channels_opened += 1
         self._count_channels(stay, 1)
 
     def close_channel(self, guest: Guest) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from amqpd.broker.queue import Queue, Surroundings
     from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept
+    from amqpd.broker.tally import Tallies, Tally
     from amqpd.properties import Properties
 
 #: The channel number inside contents that the broker itself makes.
@@ -61,6 +62,8 @@ class Path:
     each: bool = False
     wants_priority: bool = False
     keeping: Keeping | None = None
+    #: Where it is counted; None for what the broker itself publishes.
+    tally: Tally | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +107,23 @@ class Publishing:
         source = self._enter(access, exchange, (routing_key,))
         if any(one.uses_headers for one in reaches(source, self.exchanges.get)):
             return Path(each=True)
-        return self._path(route(source, (routing_key,), None, self.exchanges.get))
+        names = route(source, (routing_key,), None, self.exchanges.get)
+        return self._path(names, source.tallies)
 
     def route(
         self, access: Access, exchange: str, keys: Sequence[str], properties: Properties
     ) -> Path:
         """The path of one message, by all its routing keys and its headers; as `resolve`."""
         source = self._enter(access, exchange, keys)
-        return self._path_of(source, self._message(keys, properties))
+        return self._path_of(source, self._message(keys, properties), source.tallies)
 
     def _message(self, keys: Sequence[str], properties: Properties) -> Message:
         return Message(keys, properties, self.around.now_ms, self.around.chance)
 
-    def _path_of(self, source: Exchange, message: Message) -> Path:
+    def _path_of(self, source: Exchange, message: Message, tallies: Tallies | None = None) -> Path:
         """The path of one message from an exchange on, which nobody has to be allowed."""
         found = walk(source, message, self.exchanges.get)
-        return self._with_keepers(self._path(list(found.queues)), found, message)
+        return self._with_keepers(self._path(list(found.queues), tallies), found, message)
 
     def _with_keepers(self, path: Path, found: Walk, message: Message) -> Path:
         if not (found.keepers or found.taken):
@@ -140,7 +144,8 @@ class Publishing:
                 access.topic_write(exchange, key)
         return source
 
-    def _path(self, names: Sequence[str]) -> Path:
+    def _path(self, names: Sequence[str], tallies: Tallies | None = None) -> Path:
+        """The path to these queues; `tallies` are those of the exchange, for what clients send."""
         queues = tuple(queue for name in names if (queue := self.queues.get(name)) is not None)
         for queue in queues:
             self.refresh(queue)
@@ -148,6 +153,7 @@ class Publishing:
             queues,
             each=not all(queue.is_plain for queue in queues),
             wants_priority=any(len(queue.lanes) > 1 for queue in queues),
+            tally=None if tallies is None else tallies.of(tuple([one.name for one in queues])),
         )
 
     # -- going it ------------------------------------------------------------------------
@@ -156,6 +162,8 @@ class Publishing:
         self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
     ) -> Published:
         """Put a run into all queues of a path; -1 = its messages do not have that property."""
+        if path.tally is not None:
+            path.tally.add(len(run.contents), len(path.queues))
         if not path.queues or path.keeping is not None:
             return self._publish_and_keep(path, run, expiration_ms, priority)
         queues: Sequence[Queue] = path.queues
@@ -177,12 +185,7 @@ class Publishing:
         result = TRANSIENT
         if stored:
             result = self._store(stored, run, expiration_ms)
-        crowded = None
-        for queue in path.queues:
-            if queue.is_limited:
-                queue.dispatch()
-            if queue.is_crowded():
-                crowded = queue
+        crowded = _crowded(path.queues)
         if refused or crowded is not None:
             return Published(result.entry, result.number, refused=refused, crowded=crowded)
         return result
@@ -208,7 +211,10 @@ class Publishing:
             return UNROUTED
         with self.around.journal.atomic():
             result = self.publish(
-                replace(path, keeping=None), run, expiration_ms=expiration_ms, priority=priority
+                replace(path, keeping=None, tally=None),
+                run,
+                expiration_ms=expiration_ms,
+                priority=priority,
             )
             if result.refused:
                 return result  # the publisher may try again: nobody has seen it
@@ -312,6 +318,17 @@ class Publishing:
 
     def _count(self, counts: dict[str, int], reason: str, messages: int) -> None:
         counts[reason] = counts.get(reason, 0) + messages
+
+
+def _crowded(queues: Sequence[Queue]) -> Queue | None:
+    """One of the queues that publishers should wait for; limited ones make room first."""
+    crowded = None
+    for queue in queues:
+        if queue.is_limited:
+            queue.dispatch()
+        if queue.is_crowded():
+            crowded = queue
+    return crowded
 
 
 def a_run(names: bytes, properties: Properties, payload: bytes) -> Run:

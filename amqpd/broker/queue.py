@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.arguments import QueueArguments
     from amqpd.broker.consumer import Consumer
+    from amqpd.broker.counts import Counts
     from amqpd.broker.delivery import Taken
     from amqpd.broker.journal import Journal
     from amqpd.broker.lane import Row
@@ -124,6 +125,7 @@ class Queue:
         arguments: QueueArguments,
         lanes: tuple[int, ...],
         around: Surroundings,
+        total: Counts | None = None,
     ) -> None:
         self.vhost = vhost
         self.name = name
@@ -137,7 +139,8 @@ class Queue:
         self.policy_revision = 0
         self.around = around
         self.lanes = [
-            Lane(self, around.journal.log, one, level, durable) for level, one in enumerate(lanes)
+            Lane(self, around.journal.log, one, level, durable, total)
+            for level, one in enumerate(lanes)
         ]
         self.ring = Ring(arguments.single_active_consumer)
         self.exclusive_consumer: Subscription | None = None
@@ -330,11 +333,17 @@ class Queue:
             self._getting.popleft()
             taken = lane.take_now(no_ack) if lane is not None else None
             if lane is None or taken is None:
+                self._count_nothing()
                 done(None)
                 continue
             piece, wait = taken
             number = self.around.journal.next_number() if wait else 0
             done(Got(lane, piece, self.ready, number))
+
+    def _count_nothing(self) -> None:
+        lane = self.lanes[0]
+        lane.counts.got_nothing += 1
+        lane.total.got_nothing += 1
 
     # -- the window ----------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from amqpd.broker.exchange import create, predeclared
 from amqpd.broker.publishing import Publishing
 from amqpd.broker.queue import Queue
 from amqpd.broker.shelf import Shelves
+from amqpd.broker.stats import VhostStats
 from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class VHost:
             name, self.exchanges, self.queues, around, self.enforcement.refresh
         )
         self.shelves = Shelves(name, self.exchanges, self.publishing, around)
+        self.stats = VhostStats()
         self._exclusive: dict[object, dict[str, None]] = {}
         self._advice = Advice()
 
@@ -130,7 +132,9 @@ class VHost:
                 self.enforcement.enter_exchange(exchange)
                 self.exchanges[command.name] = exchange
             case DeleteExchange():
-                self.exchanges.pop(command.name, None)
+                gone = self.exchanges.pop(command.name, None)
+                if gone is not None:
+                    self.stats.exchange_gone(gone)
             case PutQueue() | DeleteQueue() if self.shelves.apply(command):
                 pass  # no client can see it
             case PutQueue():
@@ -152,6 +156,14 @@ class VHost:
         return 0
 
     def _put_queue(self, command: PutQueue, owner: object | None) -> None:
+        parsed = arguments_of.parse_queue(
+            self.name,
+            command.name,
+            command.arguments,
+            durable=command.durable,
+            exclusive=command.exclusive,
+            auto_delete=command.auto_delete,
+        )
         queue = Queue(
             self.name,
             command.name,
@@ -159,16 +171,10 @@ class VHost:
             owner=owner if command.exclusive else None,
             auto_delete=command.auto_delete,
             declared=command.arguments,
-            arguments=arguments_of.parse_queue(
-                self.name,
-                command.name,
-                command.arguments,
-                durable=command.durable,
-                exclusive=command.exclusive,
-                auto_delete=command.auto_delete,
-            ),
+            arguments=parsed,
             lanes=command.lanes,
             around=self.around,
+            total=self.stats.totals[parsed.queue_type],
         )
         self.queues[command.name] = queue
         self.enforcement.enter_queue(queue)
@@ -181,6 +187,7 @@ class VHost:
         if queue.owner is not None:
             self._exclusive.get(queue.owner, {}).pop(command.name, None)
         count = queue.ready
+        self.stats.queues_deleted += 1
         queue.delete()
         return count
 
@@ -433,6 +440,7 @@ class VHost:
         owner: object,
     ) -> Answer[QueueInfo]:
         access.configure("queue", name)
+        self.stats.queues_declared += 1
         existing = self.queues.get(name)
         if existing is not None:
             self._check_owner(existing, owner if exclusive else None)
@@ -475,6 +483,7 @@ class VHost:
         lanes = tuple(self.around.new_lane_id() if durable else 0 for _ in range(levels))
         command = PutQueue(self.name, name, durable, exclusive, auto_delete, dict(arguments), lanes)
         self._advice.queue(self.name, name, arguments)
+        self.stats.queues_created += 1
         number = self._change(command, durable, owner)
         return Answer(QueueInfo(name, 0, 0), number)
 
