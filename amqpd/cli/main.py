@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from amqpd import __version__
-from amqpd.cli.config import config
+from amqpd import __version__, plugins
 from amqpd.cli.start import start
-from amqpd.cli.testing import testing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+#: Our own commands; what is not asked for is not imported, so that a broker starts quickly.
+COMMANDS: Final = {
+    "config": "amqpd.cli.config:config",
+    "ctl": "amqpd.cli.ctl:ctl",
+    "testing": "amqpd.cli.testing:testing",
+}
+
+
 class StartByDefault(click.Group):
-    """`amqpd` and `amqpd --port 0` mean `amqpd start …`."""
+    """`amqpd` and `amqpd --port 0` mean `amqpd start …`; the other commands are found by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Ours, and those of other packages."""
+        return sorted({*super().list_commands(ctx), *COMMANDS, *plugins.names("commands")})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if nobody provides it."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None:
+            return found
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name].partition(":")
+            part: object = getattr(importlib.import_module(module), name)
+        elif cmd_name in plugins.names("commands"):
+            part = plugins.load("commands", cmd_name)
+        else:
+            return None
+        assert isinstance(part, click.Command)
+        return part
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` in front of what does not name a command or ask about the group."""
@@ -33,7 +59,7 @@ def _options_of(command: click.Command) -> set[str]:
 
 @click.group(
     cls=StartByDefault,
-    commands={"start": start, "config": config, "testing": testing},
+    commands={"start": start},
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Without a command: start, with all its options (amqpd start --help).",
 )

@@ -1,0 +1,242 @@
+"""What is there at run time: queues, exchanges, bindings, connections, channels, consumers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from amqpd.cli.ctl.verb import argument, option, verb
+from amqpd.cli.options import fail
+from amqpd.cli.remote import EX_DATA, EX_USAGE, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from amqpd.cli.ctl.verb import Ctl
+
+Facts = Mapping[str, Any]
+#: How a column comes from what the API shows of a thing.
+Column = Callable[[Facts], Any]
+
+
+def _key(name: str) -> Column:
+    return lambda facts: facts.get(name, "")
+
+
+def _inner(*path: str) -> Column:
+    def find(facts: Facts) -> Any:
+        at: Any = facts
+        for name in path:
+            at = at.get(name, "") if isinstance(at, Mapping) else ""
+        return at
+
+    return find
+
+
+def _columns(*names: str, **others: Column) -> dict[str, Column]:
+    return {name: _key(name) for name in names} | others
+
+
+QUEUE: Final = _columns(
+    "name", "durable", "auto_delete", "arguments", "policy", "operator_policy",
+    "effective_policy_definition", "exclusive", "exclusive_consumer_tag", "messages_ready",
+    "messages_unacknowledged", "messages", "messages_persistent", "message_bytes",
+    "message_bytes_ready", "message_bytes_unacknowledged", "consumers", "consumer_utilisation",
+    "consumer_capacity", "memory", "state", "type", "vhost", "single_active_consumer_tag",
+    "head_message_timestamp", "leader", "members", "online",
+    pid=_key("node"),
+    owner_pid=_inner("owner_pid_details", "name"),
+)  # fmt: skip
+EXCHANGE: Final = _columns(
+    "name", "type", "durable", "auto_delete", "internal", "arguments", "policy", "vhost"
+)
+BINDING: Final = _columns(
+    "routing_key",
+    "arguments",
+    "vhost",
+    source_name=_key("source"),
+    source_kind=lambda _: "exchange",
+    destination_name=_key("destination"),
+    destination_kind=_key("destination_type"),
+)
+#: The name of a connection is what tells it from others, so it stands for its process, too.
+CONNECTION: Final = _columns(
+    "name", "port", "host", "peer_port", "peer_host", "ssl", "ssl_protocol", "ssl_cipher",
+    "peer_cert_subject", "peer_cert_issuer", "state", "channels", "protocol", "auth_mechanism",
+    "user", "user_who_performed_action", "vhost", "timeout", "frame_max", "channel_max",
+    "client_properties", "recv_oct", "recv_cnt", "send_oct", "send_cnt", "send_pend",
+    "connected_at",
+    pid=_key("name"),
+)  # fmt: skip
+CHANNEL: Final = _columns(
+    "name", "number", "user", "vhost", "transactional", "confirm", "consumer_count",
+    "messages_unacknowledged", "messages_uncommitted", "acks_uncommitted",
+    "messages_unconfirmed", "prefetch_count", "global_prefetch_count", "state",
+    pid=_key("name"),
+    connection=_inner("connection_details", "name"),
+)  # fmt: skip
+CONSUMER: Final = _columns(
+    "consumer_tag", "ack_required", "prefetch_count", "active", "activity_status", "arguments",
+    "exclusive",
+    queue_name=_inner("queue", "name"),
+    channel_pid=_inner("channel_details", "name"),
+)  # fmt: skip
+
+
+def _list(
+    ctl: Ctl,
+    what: str,
+    path: str,
+    known: Mapping[str, Column],
+    columns: Sequence[str],
+    default: Sequence[str],
+) -> None:
+    chosen = list(columns or default)
+    for column in chosen:
+        if column not in known:
+            names = ", ".join(known)
+            fail(f"column '{column}' is not one of {names}", EX_USAGE)
+    ctl.say(what)
+    rows = ctl.remote.get(path)
+    ctl.show(chosen, ({name: known[name](row) for name in chosen} for row in rows))
+
+
+MANY: Final = argument("columns", required=False, many=True)
+
+
+@verb(
+    "list_queues",
+    "queues",
+    MANY,
+    option("--online", is_flag=True, help="All of this node are."),
+    option("--offline", is_flag=True, help="None is."),
+    option("--local", is_flag=True, help="All are."),
+)
+def list_queues(
+    ctl: Ctl, columns: tuple[str, ...], online: bool, offline: bool, local: bool
+) -> None:
+    """The queues of a vhost; columns: name, messages, consumers, type, policy, …"""
+    path = f"/queues/{ctl.vhost_path}"
+    if offline and not (online or local):
+        path += "?name=%5E%24&use_regex=true"
+    what = f"Timeout: {ctl.remote.place.timeout_s:.1f} seconds ...\nListing queues for vhost "
+    _list(ctl, f"{what}{ctl.vhost} ...", path, QUEUE, columns, ("name", "messages"))
+
+
+@verb(
+    "delete_queue",
+    "queues",
+    argument("name"),
+    option("-e", "--if-empty", is_flag=True),
+    option("-u", "--if-unused", is_flag=True),
+)
+def delete_queue(ctl: Ctl, name: str, if_empty: bool, if_unused: bool) -> None:
+    """Remove a queue with its messages."""
+    ctl.say(f"Deleting queue '{name}' on vhost '{ctl.vhost}' ...")
+    path = f"/queues/{ctl.vhost_path}/{segment(name)}"
+    messages = ctl.remote.get(path).get("messages", 0)
+    flags = [
+        f"{key}=true" for key, given in (("if-empty", if_empty), ("if-unused", if_unused)) if given
+    ]
+    ctl.remote.delete("?".join([path, "&".join(flags)]) if flags else path)
+    ctl.say(f"Queue was successfully deleted with {messages} ready messages")
+
+
+@verb("purge_queue", "queues", argument("name"))
+def purge_queue(ctl: Ctl, name: str) -> None:
+    """Remove the ready messages of a queue."""
+    ctl.say(f"Purging queue '{name}' in vhost '{ctl.vhost}' ...")
+    ctl.remote.delete(f"/queues/{ctl.vhost_path}/{segment(name)}/contents")
+
+
+@verb("list_exchanges", "exchanges", MANY)
+def list_exchanges(ctl: Ctl, columns: tuple[str, ...]) -> None:
+    """The exchanges of a vhost; columns: name, type, durable, arguments, policy, …"""
+    path = f"/exchanges/{ctl.vhost_path}"
+    what = f"Listing exchanges for vhost {ctl.vhost} ..."
+    _list(ctl, what, path, EXCHANGE, columns, ("name", "type"))
+
+
+@verb("list_bindings", "exchanges", MANY)
+def list_bindings(ctl: Ctl, columns: tuple[str, ...]) -> None:
+    """The bindings of a vhost."""
+    default = tuple(name for name in _BINDING_ORDER if name in BINDING)
+    path = f"/bindings/{ctl.vhost_path}"
+    _list(ctl, f"Listing bindings for vhost {ctl.vhost}...", path, BINDING, columns, default)
+
+
+_BINDING_ORDER: Final = (
+    "source_name", "source_kind", "destination_name", "destination_kind", "routing_key",
+    "arguments",
+)  # fmt: skip
+
+
+@verb("list_connections", "connections", MANY)
+def list_connections(ctl: Ctl, columns: tuple[str, ...]) -> None:
+    """All connections; columns: user, peer_host, peer_port, state, name, client_properties, …"""
+    default = ("user", "peer_host", "peer_port", "state")
+    _list(ctl, "Listing connections ...", "/connections", CONNECTION, columns, default)
+
+
+@verb("list_channels", "connections", MANY)
+def list_channels(ctl: Ctl, columns: tuple[str, ...]) -> None:
+    """All channels."""
+    default = ("pid", "user", "consumer_count", "messages_unacknowledged")
+    _list(ctl, "Listing channels ...", "/channels", CHANNEL, columns, default)
+
+
+@verb("list_consumers", "connections", MANY)
+def list_consumers(ctl: Ctl, columns: tuple[str, ...]) -> None:
+    """The consumers of a vhost."""
+    default = (
+        "queue_name", "channel_pid", "consumer_tag", "ack_required", "prefetch_count", "active",
+        "arguments",
+    )  # fmt: skip
+    what = f"Listing consumers in vhost {ctl.vhost} ..."
+    _list(ctl, what, f"/consumers/{ctl.vhost_path}", CONSUMER, columns, default)
+
+
+def _close(ctl: Ctl, connections: Iterable[Facts], reason: str) -> int:
+    closed = 0
+    for one in connections:
+        ctl.remote.delete(f"/connections/{segment(str(one['name']))}", {"X-Reason": reason})
+        closed += 1
+    return closed
+
+
+@verb("close_connection", "connections", argument("pid"), argument("reason"))
+def close_connection(ctl: Ctl, pid: str, reason: str) -> None:
+    """Close a connection, named as `list_connections name` shows it."""
+    ctl.say(f"Closing connection {pid}, reason: {reason} ...")
+    found = [one for one in ctl.remote.get("/connections") if one["name"] == pid]
+    if not found:
+        fail(f"connection '{pid}' does not exist; list_connections name shows them", EX_DATA)
+    _close(ctl, found, reason)
+
+
+@verb(
+    "close_all_connections",
+    "connections",
+    argument("reason"),
+    option("--global", "everywhere", is_flag=True, help="In all vhosts, which is the default."),
+    option("--per-connection-delay", type=int, hidden=True),
+    option("--limit", type=int, default=0, help="At most so many.  [0: all]"),
+)
+def close_all_connections(
+    ctl: Ctl, reason: str, everywhere: bool, per_connection_delay: int | None, limit: int
+) -> None:
+    """Close all connections, or those to one vhost."""
+    only = ctl.vhost_given and not everywhere
+    found = [
+        one for one in ctl.remote.get("/connections") if not only or one.get("vhost") == ctl.vhost
+    ]
+    closed = _close(ctl, found[: limit or None], reason)
+    ctl.say(f"Closed {closed} connections, reason: {reason}")
+
+
+@verb("close_all_user_connections", "connections", argument("user"), argument("reason"))
+def close_all_user_connections(ctl: Ctl, user: str, reason: str) -> None:
+    """Close all connections of a user."""
+    found = [one for one in ctl.remote.get("/connections") if one.get("user") == user]
+    closed = _close(ctl, found, reason)
+    ctl.say(f'Closed {closed} connections of user "{user}", reason: {reason}')

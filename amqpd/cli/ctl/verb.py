@@ -1,0 +1,144 @@
+"""What all verbs of `amqpd ctl` share: their options, the broker they talk to, their output.
+
+    @verb("list_users", group="users")      makes a command of a function
+    def list_users(ctl: Ctl, ...) -> None
+
+The options stand before or behind the verb, as with `rabbitmqctl`; those that only mean
+something in an Erlang cluster are accepted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from amqpd.cli.options import fail
+from amqpd.cli.remote import EX_SOFTWARE, Remote, RemoteError, segment, whereabouts
+from amqpd.cli.tables import FORMATS, lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+#: Every verb by name.
+VERBS: Final[dict[str, click.Command]] = {}
+#: The names of verbs by what they are about, for the help.
+GROUPS: Final[dict[str, list[str]]] = {}
+
+_OPTIONS: Final = (
+    click.Option(["-n", "--node"], metavar="NODE", hidden=True),
+    click.Option(["-l", "--longnames"], is_flag=True, hidden=True),
+    click.Option(["--erlang-cookie"], metavar="COOKIE", hidden=True),
+    click.Option(["--script-name"], metavar="NAME", hidden=True),
+    click.Option(["-p", "--vhost"], metavar="VHOST", help="Virtual host.  [/]"),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Nothing but the result."),
+    click.Option(["-s", "--silent"], is_flag=True, help="The same, and no table headers."),
+    click.Option(["--no-table-headers"], is_flag=True, help="No table headers."),
+    click.Option(
+        ["--formatter"], type=click.Choice(FORMATS), help="How results are printed.  [table]"
+    ),
+    click.Option(["-t", "--timeout"], type=float, metavar="SECONDS", help="Give up after.  [60]"),
+    click.Option(["--url"], metavar="URL", help="The broker's HTTP address."),
+    click.Option(["--username", "as_user"], metavar="USER", help="Who asks.  [guest]"),
+    click.Option(
+        ["--password", "as_password"], metavar="PASSWORD", help="With which password.  [guest]"
+    ),
+)
+SHARED: Final = frozenset(str(option.name) for option in _OPTIONS)
+
+
+def shared_options() -> list[click.Parameter]:
+    """The options of all verbs, and of `ctl` itself."""
+    return list(_OPTIONS)
+
+
+@dataclass(slots=True)
+class Ctl:
+    """One call of a verb: the broker it is for and the way to answer."""
+
+    remote: Remote
+    vhost: str = "/"
+    #: Whether the vhost was named; some lists are of all vhosts otherwise.
+    vhost_given: bool = False
+    format_name: str = "table"
+    quiet: bool = False
+    headers: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def vhost_path(self) -> str:
+        """The vhost as a segment of a path."""
+        return segment(self.vhost)
+
+    def say(self, text: str) -> None:
+        """A remark that is no result."""
+        if not self.quiet and self.format_name != "json":
+            click.echo(text)
+
+    def show(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+        """A list, as it was asked for."""
+        for line in lines(columns, rows, self.format_name, headers=self.headers):
+            click.echo(line)
+
+
+def verb(
+    name: str, group: str, *parameters: click.Parameter
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a verb; its function gets a `Ctl` and the parameters by name."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            ctl = _ctl(click.get_current_context())
+            own = {key: value for key, value in given.items() if key not in SHARED}
+            try:
+                function(ctl, **own)
+            except RemoteError as error:
+                fail(f"{name}: {error.reason}", error.code)
+            except (KeyError, TypeError, IndexError) as error:
+                fail(f"{name}: the broker's answer is not understood: {error!r}", EX_SOFTWARE)
+            finally:
+                ctl.remote.close()
+
+        VERBS[name] = click.Command(
+            name,
+            params=[*parameters, *shared_options()],
+            callback=run,
+            help=function.__doc__,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        GROUPS.setdefault(group, []).append(name)
+        return function
+
+    return register
+
+
+def _ctl(context: click.Context) -> Ctl:
+    above = context.parent.params if context.parent is not None else {}
+    given = {name: context.params.get(name) or above.get(name) for name in SHARED}
+    timeout_s = given["timeout"]
+    place = whereabouts(
+        given["url"],
+        given["as_user"],
+        given["as_password"],
+        timeout_s=timeout_s if timeout_s and timeout_s > 0 else 60.0,
+    )
+    return Ctl(
+        Remote(place),
+        vhost=given["vhost"] or "/",
+        vhost_given=given["vhost"] is not None,
+        format_name=given["formatter"] or "table",
+        quiet=bool(given["quiet"] or given["silent"]),
+        headers=not (given["silent"] or given["no_table_headers"]),
+        options=given,
+    )
+
+
+def argument(name: str, *, required: bool = True, many: bool = False) -> click.Argument:
+    """A positional argument; `many` takes all that are left."""
+    return click.Argument([name], required=required, nargs=-1 if many else 1)
+
+
+def option(*names: str, **attributes: Any) -> click.Option:
+    """An option of one verb."""
+    return click.Option(list(names), **attributes)

@@ -1,0 +1,221 @@
+"""A running broker, as the command line reaches it: its HTTP API.
+
+    Remote(place)                   place: uri, user, password, timeout
+        .get(path, **query)  .put(path, body)  .post(path, body)  .delete(path)
+    whereabouts(...) -> Place       from an option, the environment, `run.json`, or the default
+
+Nothing but the standard library: a command is answered before larger clients are imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import socket
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlsplit
+
+from amqpd.cli.options import fail
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: sysexits.h, as `rabbitmqctl` uses them.
+EX_USAGE: Final = 64
+EX_DATA: Final = 65
+EX_NO_USER: Final = 67
+EX_UNAVAILABLE: Final = 69
+EX_SOFTWARE: Final = 70
+EX_TRY_AGAIN: Final = 75
+EX_NO_PERMISSION: Final = 77
+
+DEFAULT_URI: Final = "http://127.0.0.1:15672"
+URI_VARIABLE: Final = "AMQPD_URL"
+
+#: JSON as it came: what is in it is known by whoever asked for it.
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a broker's API is, and who asks."""
+
+    uri: str = DEFAULT_URI
+    user: str = "guest"
+    password: str = field(default="guest", repr=False)
+    timeout_s: float = 60.0
+    ca: str = ""
+
+
+class RemoteError(Exception):
+    """The broker was not reached, or it refused; `status` is 0 where nothing came back."""
+
+    def __init__(self, status: int, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+        self.code = code
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="")
+
+
+class Remote:
+    """One broker; a connection is opened by the first request and kept."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._connection: http.client.HTTPConnection | None = None
+
+    def get(self, path: str, **query: str | int) -> Json:
+        """What is there.
+
+        Raises:
+            RemoteError: the broker was not reached, or it refused.
+        """
+        pairs = "&".join(f"{key}={segment(str(value))}" for key, value in query.items())
+        return self.call("GET", f"{path}?{pairs}" if pairs else path)
+
+    def put(self, path: str, body: Json = None) -> Json:
+        """Make or replace; raises as `get`."""
+        return self.call("PUT", path, {} if body is None else body)
+
+    def post(self, path: str, body: Json = None) -> Json:
+        """Have something done; raises as `get`."""
+        return self.call("POST", path, {} if body is None else body)
+
+    def delete(self, path: str, headers: Mapping[str, str] | None = None) -> Json:
+        """Remove; raises as `get`."""
+        return self.call("DELETE", path, None, headers)
+
+    def call(
+        self, method: str, path: str, body: Json = None, headers: Mapping[str, str] | None = None
+    ) -> Json:
+        """One request; the JSON that came back, None if there was none."""
+        sent = {"Authorization": self._authorization(), **(headers or {})}
+        octets = None
+        if body is not None:
+            octets = json.dumps(body).encode()
+            sent["Content-Type"] = "application/json"
+        status, answer = self._exchange(method, path, octets, sent)
+        if status >= 400:
+            raise self._refusal(status, answer)
+        return json.loads(answer) if answer else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            connection = self._connection
+            connection.request(method, f"{self._prefix}/api{path}", body, dict(headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            reason = "timed out" if isinstance(error, TimeoutError) else str(error)
+            raise RemoteError(
+                0,
+                f"{self.place.uri}: not reached ({reason}); is the broker running there? "
+                f"--url or {URI_VARIABLE} names another",
+                EX_UNAVAILABLE,
+            ) from error
+
+    def _connect(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.place.uri)
+        if not parts.hostname:
+            raise OSError("not an address like http://host:15672")
+        if parts.scheme == "https":
+            context = ssl.create_default_context(cafile=self.place.ca or None)
+            return http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=self.place.timeout_s, context=context
+            )
+        made = http.client.HTTPConnection(
+            parts.hostname, parts.port or 15672, timeout=self.place.timeout_s
+        )
+        made.connect()
+        assert made.sock is not None
+        made.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+    @property
+    def _prefix(self) -> str:
+        return urlsplit(self.place.uri).path.rstrip("/")
+
+    def _authorization(self) -> str:
+        pair = f"{self.place.user}:{self.place.password}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+    def _refusal(self, status: int, answer: bytes) -> RemoteError:
+        try:
+            reason = str(json.loads(answer)["reason"])
+        except (ValueError, KeyError, TypeError):
+            reason = http.client.responses.get(status, f"status {status}")
+        if status == 401:
+            reason = (
+                f"user '{self.place.user}' was refused by {self.place.uri} ({reason}); "
+                "--username and --password say who asks"
+            )
+            return RemoteError(status, reason, EX_NO_PERMISSION)
+        return RemoteError(status, reason.strip(), EX_SOFTWARE if status >= 500 else EX_DATA)
+
+
+def whereabouts(
+    uri: str | None,
+    user: str | None,
+    password: str | None,
+    *,
+    timeout_s: float = 60.0,
+    ca: str = "",
+    environment: Mapping[str, str] = os.environ,
+    directory: Path = Path("amqpd-data"),
+) -> Place:
+    """The broker that is meant: an option, the environment, the one that runs here."""
+    chosen = uri or environment.get(URI_VARIABLE) or _running_here(environment, directory)
+    parts = urlsplit(chosen)
+    if parts.scheme not in ("http", "https"):
+        fail(f"{chosen}: must begin with http:// or https://", EX_USAGE)
+    host = parts.netloc.rpartition("@")[2]
+    return Place(
+        uri=f"{parts.scheme}://{host}{parts.path}".rstrip("/"),
+        user=user or environment.get("AMQPD_USERNAME") or unquote(parts.username or "guest"),
+        password=password
+        or environment.get("AMQPD_PASSWORD")
+        or unquote(parts.password or "guest"),
+        timeout_s=timeout_s,
+        ca=ca,
+    )
+
+
+def run_file(
+    environment: Mapping[str, str] = os.environ, directory: Path = Path("amqpd-data")
+) -> dict[str, Json]:
+    """What the broker on the data directory of this place says of itself; empty: none runs."""
+    here = Path(environment.get("AMQPD_STORE_PATH", directory)) / "run.json"
+    try:
+        found = json.loads(here.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _running_here(environment: Mapping[str, str], directory: Path) -> str:
+    """The API of the broker on the data directory of this place; else the default port."""
+    for one in run_file(environment, directory).get("listeners", ()):
+        if one.get("protocol") == "http":
+            return str(one["uri"])
+    return DEFAULT_URI

@@ -1,0 +1,94 @@
+"""Rows for people and programs: the formats that `rabbitmqctl --formatter` knows.
+
+    lines(columns, rows, format_name, headers=True) -> the lines to print
+
+`table` is tab-separated, as scripts expect it; `pretty_table` has a frame; `csv` and `json` are
+for programs, and so is `erlang`, near enough.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from amqpd.cli.terms import cell, term
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+FORMATS: Final = ("table", "pretty_table", "csv", "json", "erlang")
+Row = "Mapping[str, Any]"
+
+
+def lines(
+    columns: Sequence[str],
+    rows: Iterable[Mapping[str, Any]],
+    format_name: str,
+    *,
+    headers: bool = True,
+) -> Iterator[str]:
+    """The lines to print, without their ends."""
+    match format_name:
+        case "json":
+            yield from _json(columns, rows)
+        case "csv":
+            yield from _csv(columns, rows, headers)
+        case "pretty_table":
+            yield from pretty(columns, [[cell(row.get(one)) for one in columns] for row in rows])
+        case "erlang":
+            pairs = ([(one, row.get(one)) for one in columns] for row in rows)
+            yield f"[{', '.join(term(dict(one)) for one in pairs)}]"
+        case _:
+            yield from _tabbed(columns, rows, headers)
+
+
+def _tabbed(
+    columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: bool
+) -> Iterator[str]:
+    if headers:
+        yield "\t".join(columns)
+    for row in rows:
+        yield "\t".join(cell(row.get(one)) for one in columns)
+
+
+def _json(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """One object a line, all in a list."""
+    before = "["
+    for row in rows:
+        yield before + json.dumps({one: row.get(one) for one in columns})
+        before = ","
+    yield "[]" if before == "[" else "]"
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: bool) -> Iterator[str]:
+    if headers:
+        yield _csv_line(columns)
+    for row in rows:
+        yield _csv_line([cell(row.get(one)) for one in columns])
+
+
+def _csv_line(values: Sequence[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(values)
+    return out.getvalue()
+
+
+def pretty(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table with a frame of lines."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+
+    def rule(left: str, middle: str, right: str) -> str:
+        return left + middle.join("─" * (width + 2) for width in widths) + right
+
+    def line(values: Sequence[str]) -> str:
+        padded = (f" {one:<{width}} " for one, width in zip(values, widths, strict=True))
+        return "│" + "│".join(padded) + "│"
+
+    yield rule("┌", "┬", "┐")
+    yield line(columns)
+    for row in rows:
+        yield rule("├", "┼", "┤")
+        yield line(row)
+    yield rule("└", "┴", "┘")

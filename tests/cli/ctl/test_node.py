@@ -1,0 +1,78 @@
+"""The node, as scripts look at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click.testing import CliRunner
+
+from amqpd import __version__
+from amqpd.cli.main import group
+
+if TYPE_CHECKING:
+    from tests.cli.ctl.conftest import Ctl
+
+
+async def test_a_running_broker_answers(ctl: Ctl) -> None:
+    assert "Ping succeeded" in await ctl.run("ping")
+    assert await ctl.run("await_startup") == ""
+    await ctl.run("wait", "--pid", "1")
+    assert await ctl.run("version") == f"{__version__}\n"
+    assert await ctl.run("server_version") == "4.2.0\n"
+
+
+async def test_the_status_says_what_and_how_it_is(ctl: Ctl) -> None:
+    said = await ctl.run("status")
+
+    for line in (f"OS PID: {os.getpid()}", "Alarms: (none)", "Connection count: 0"):
+        assert line in said
+    (row,) = json.loads(await ctl.run("status", "--formatter", "json"))
+    assert row["overview"]["product_name"] == "RabbitMQ"
+
+
+async def test_the_cluster_is_one_node(ctl: Ctl) -> None:
+    (row,) = json.loads(await ctl.run("cluster_status", "--formatter", "json"))
+
+    assert len(row["running_nodes"]) == 1
+    assert row["running_nodes"][0] in await ctl.run("cluster_status")
+
+
+async def test_listeners_are_listed(ctl: Ctl) -> None:
+    assert f"port: {ctl.api.broker.port}, protocol: amqp" in await ctl.run("listeners")
+
+
+async def test_erlang_is_refused(ctl: Ctl) -> None:
+    assert "runs no Erlang" in await ctl.run("eval", "1 + 1.", code=64)
+
+
+async def test_a_broker_that_was_started_elsewhere_is_not_stopped(ctl: Ctl) -> None:
+    assert "stop it where it runs" in await ctl.run("stop", code=69)
+
+
+def test_a_broker_is_found_and_stopped_from_the_directory_it_was_started_in(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "amqpd", "--port", "0", "--http-port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(
+        [*command, "--metrics-port", "off"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as broker:
+        assert broker.stdout is not None
+        while not broker.stdout.readline().startswith("ready in"):
+            assert broker.poll() is None
+        here = {"AMQPD_STORE_PATH": str(tmp_path / "amqpd-data")}
+
+        result = CliRunner(env=here).invoke(group, ["ctl", "stop"])
+
+        assert result.exit_code == 0, result.output
+        assert broker.wait(10) == 0
