@@ -217,6 +217,9 @@ class Channel:
         self.settle(Settlement.REQUEUE, taken)
 
     def _give_credit(self, taken: list[Taken]) -> None:
+        blocking = self.connection.blocking
+        if blocking.full:
+            blocking.settled(sum(one.hi - one.lo for one in taken))
         for one in taken:
             consumer = one.consumer
             if isinstance(consumer, Consumer):

@@ -237,7 +237,10 @@ class Parser:
         group.size_bytes += count * (length - start)
         if group.names_each is not None:
             group.names_each.extend(repeat(route.names, count))
-        route.channel.published += count
+        published = route.channel.published
+        if group.numbers is not None:
+            group.numbers.extend(range(published + 1, published + count + 1))
+        route.channel.published = published + count
         return at
 
     def _settle(self, reader: Reader, data: bytes, pos: int, channel: int, method: int) -> int:

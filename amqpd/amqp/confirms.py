@@ -2,7 +2,8 @@
 
 One waiting entry per read, not per message: what a channel published in one read is safe when
 the highest journal number of it is. Confirms go out in order, as one `multiple` up to the last
-safe one; a message that a queue refused is nacked alone, in its turn.
+safe one; messages that a queue refused are nacked in their turn. What a full queue has taken
+all the same waits until there is room for it.
 """
 
 from __future__ import annotations
@@ -19,22 +20,33 @@ if TYPE_CHECKING:
 
     from amqpd.amqp.channel import Channel
     from amqpd.broker.journal import Append, Journal
+    from amqpd.broker.pressure import Ticket
     from amqpd.broker.publishing import Published
 
 
 class Waiting:
-    """Sequence numbers up to `sequence`, waiting for a journal number."""
+    """Sequence numbers up to `sequence`, waiting for a journal number, and for room."""
 
-    __slots__ = ("appends", "number", "refused", "sequence")
+    __slots__ = ("appends", "number", "refused", "sequence", "tickets")
 
-    def __init__(self, sequence: int, number: int, appends: list[Append], refused: bool) -> None:
+    def __init__(
+        self,
+        sequence: int,
+        number: int,
+        appends: list[Append],
+        tickets: list[Ticket],
+        refused: bool = False,
+    ) -> None:
         self.sequence = sequence
         self.number = number
         self.appends = appends
+        self.tickets = tickets
         self.refused = refused
 
     def is_done(self, safe: int) -> bool:
-        """On disk, or settled before anything was written."""
+        """On disk, or settled before anything was written; and there is room."""
+        if self.tickets and not all(ticket.is_open for ticket in self.tickets):
+            return False
         return self.number <= safe or all(append.skipped for append in self.appends)
 
 
@@ -46,8 +58,8 @@ class Confirms:
     """
 
     __slots__ = (
-        "_appends", "_base", "_counted", "_journal", "_number", "_send", "_settled", "_waiting",
-        "held",
+        "_appends", "_base", "_counted", "_journal", "_number", "_refused", "_send", "_settled",
+        "_tickets", "_waiting", "held",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +72,8 @@ class Confirms:
         self._settled = 0  # the last one that was confirmed or nacked
         self._number = 0
         self._appends: list[Append] = []
+        self._tickets: list[Ticket] = []
+        self._refused: list[int] = []
         self._waiting: deque[Waiting] = deque()
         #: While replies of the channel wait, so do its confirms.
         self.held = False
@@ -75,33 +89,51 @@ class Confirms:
         if append is not None:
             self._number = max(self._number, published.number)
             self._appends.append(append)
+        if published.tickets:
+            self._tickets += published.tickets
 
     def refuse(self, published: int) -> None:
         """The message that was the channel's `published`-th was refused by a queue."""
-        sequence = published - self._base
-        if sequence - 1 > self._counted:
-            self._close(sequence - 1)
-        self._counted = sequence
-        self._waiting.append(Waiting(sequence, 0, [], True))
-        self.flush()
+        self._refused.append(published - self._base)
 
     def end_read(self, published: int) -> None:
         """All of a read is published; the channel has seen `published` publishes by now."""
         sequence = published - self._base
+        if sequence <= self._counted:
+            return
+        if self._refused:
+            self._count_refused()
         if sequence > self._counted:
-            self._close(sequence)
-            self.flush()
-
-    def _close(self, sequence: int) -> None:
-        number, appends = self._number, self._appends
-        self._counted = sequence
-        self._number = 0
-        self._waiting.append(Waiting(sequence, number, appends, False))
-        if appends:
-            self._appends = []
-            for append in appends:
+            self._count(sequence)
+        if self._appends:
+            for append in self._appends:
                 append.waiter = self.flush
-            self._journal.when_safe(number, self.flush)
+            self._journal.when_safe(self._number, self.flush)
+            self._appends = []
+        if self._tickets:
+            for ticket in self._tickets:
+                ticket.when_open(self.flush)
+            self._tickets = []
+        self._number = 0
+        self.flush()
+
+    def _count(self, sequence: int) -> None:
+        self._counted = sequence
+        self._waiting.append(Waiting(sequence, self._number, self._appends, self._tickets))
+
+    def _count_refused(self) -> None:
+        """They are nacked in their turn; what lies between waits for all of the read."""
+        refused, self._refused = self._refused, []
+        # Messages for different queues are gathered apart, so they were not refused in order.
+        refused.sort()
+        for sequence in refused:
+            if sequence - 1 > self._counted:
+                self._count(sequence - 1)
+            self._counted = sequence
+            if self._waiting and self._waiting[-1].refused:
+                self._waiting[-1].sequence = sequence
+            else:
+                self._waiting.append(Waiting(sequence, 0, [], [], refused=True))
 
     def flush(self) -> None:
         """Confirm what has become safe."""
@@ -113,19 +145,20 @@ class Confirms:
         while waiting and waiting[0].is_done(safe):
             head = waiting.popleft()
             if head.refused:
-                self._confirm(upto)
-                self._settled = head.sequence
-                self._send(head.sequence, False, True)
+                self._settle(upto, False)
+                self._settle(head.sequence, True)
             upto = head.sequence
-        self._confirm(upto)
+        self._settle(upto, False)
 
-    def _confirm(self, upto: int) -> None:
+    def _settle(self, upto: int, refused: bool) -> None:
         if upto > self._settled:
-            self._send(upto, upto - self._settled > 1, False)
+            self._send(upto, upto - self._settled > 1, refused)
             self._settled = upto
 
     def drop(self) -> None:
         """The channel is gone."""
+        for ticket in {ticket for one in self._waiting for ticket in one.tickets}:
+            ticket.forget(self.flush)
         self._waiting.clear()
 
 

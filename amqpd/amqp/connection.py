@@ -33,6 +33,7 @@ from pamqp.commands import Channel as ChannelClass
 from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp import basic, frames, handshake, methods, wire
+from amqpd.amqp.blocking import Blocking
 from amqpd.amqp.channel import Channel
 from amqpd.amqp.commands import ids, make
 from amqpd.amqp.heartbeat import Heartbeat
@@ -121,6 +122,7 @@ class Connection:
         self._holding: set[int] = set()
         self._early = b""
         self._received = 0
+        self.blocking = Blocking(self)
         self._incoming = Incoming(self)
         self.output = Output(codec.Outbox(), self.settings.outbox_bytes, partial(notify, self))
         self.output.frame_max = self.settings.handshake_frame_max_bytes
@@ -129,7 +131,6 @@ class Connection:
         self._close_at_ms = now_ms + int(self.settings.handshake_timeout_s * 1000)
         self._heartbeat = Heartbeat(0, now_ms)
         self._sent = 0
-        self._blocked = False
 
     # -- what the server calls -------------------------------------------------------------
 
@@ -144,6 +145,8 @@ class Connection:
                 return
         if self.phase not in BEFORE_LOGIN or self._may_say_more(len(octets)):
             self._incoming.feed(octets)
+        if self.blocking.full:
+            self.blocking.end_read(len(octets))
 
     def data_to_send(self) -> bytes:
         """Everything that is to be written now."""
@@ -156,11 +159,11 @@ class Connection:
 
     @property
     def wants_reading(self) -> bool:
-        """Whether the socket may be read: not during an alarm, nor far ahead of the disk.
+        """Whether the socket may be read: not while it is blocked, nor far ahead of the disk.
 
         Nor while it is decided on a login or a right: what follows waits in the socket.
         """
-        if self._blocked or self._waits_for_answers:
+        if self.blocking.holds or self._waits_for_answers:
             return False
         return not self._holding or not self._is_far_ahead()
 
@@ -185,7 +188,9 @@ class Connection:
         if self.output.sent != self._sent:
             self._sent = self.output.sent
             heartbeat.sent = True
-        if self._blocked or self.reading_paused or self._waits_for_answers:
+        if self.blocking.full:
+            self.blocking.tick()
+        if self.blocking.holds or self.reading_paused or self._waits_for_answers:
             heartbeat.received = True
         if heartbeat.is_missed(now_ms):
             logger.warning(
@@ -209,15 +214,6 @@ class Connection:
         )
         self.close(ConnectionForced("credential expired"))
         return True
-
-    def alarm(self, reason: str) -> None:
-        """Resources ran low, or are back (no reason)."""
-        self._incoming.alarm = reason
-        if not reason and self._blocked:
-            self._blocked = False
-            self.output.touch()
-            if self.can("connection.blocked") and self.phase is Phase.RUNNING:
-                self.output.send(ConnectionClass.Unblocked(), 0)
 
     def access_changed(self) -> None:
         """Rights have changed: consumers that may not read any more are cancelled."""
@@ -287,19 +283,12 @@ class Connection:
             vhost, login.user, self, tags=login.tags, authority=login.authority
         )
         self._close_at_ms = 0
-        self.broker.watch_alarms(self.alarm)
-        self._incoming.alarm = self.broker.alarms.reason
+        self.broker.watch_alarms(self.blocking.alarmed)
+        self.blocking.alarm = self.broker.alarms.reason
 
     def resume(self) -> None:
         """The login was decided on: go on with what came meanwhile."""
         self._incoming.resume()
-
-    def block(self) -> None:
-        """The client publishes during an alarm: it is not read until that is over."""
-        if not self._blocked:
-            self._blocked = True
-            if self.can("connection.blocked"):
-                self.output.send(ConnectionClass.Blocked(reason=self._incoming.alarm), 0)
 
     def drop_in(self, seconds: float) -> None:
         """Say nothing more, and close the socket after a while."""
@@ -515,7 +504,8 @@ class Connection:
         vhost, self.vhost = self.vhost, None
         if vhost is not None:
             self.broker.presence.leave(self)
-            self.broker.unwatch_alarms(self.alarm)
+            self.broker.unwatch_alarms(self.blocking.alarmed)
+            self.blocking.release()
             vhost.release(self)
 
     def _end(self) -> None:

@@ -22,7 +22,7 @@ class Consumer:
     """One basic.consume; what the broker hands messages to."""
 
     __slots__ = (
-        "_channel", "_output", "_starving", "_tag_octets", "arguments", "delivered", "exclusive",
+        "_output", "_starving", "_tag_octets", "arguments", "channel", "delivered", "exclusive",
         "no_ack", "owner", "prefetch", "priority", "queue", "queue_name", "redelivered", "tag",
         "unacked",
     )  # fmt: skip
@@ -52,7 +52,7 @@ class Consumer:
         self.unacked = 0
         self.delivered = 0
         self.redelivered = 0
-        self._channel = channel
+        self.channel = channel
         self._output = channel.output
         self._tag_octets = methods.shortstr(tag)
         self._starving = False
@@ -64,7 +64,7 @@ class Consumer:
 
     def credit(self) -> int:  # hot: S1b, S2
         """How many messages may be handed over now."""
-        channel = self._channel
+        channel = self.channel
         if channel.paused:
             return 0
         if self._output.is_full:
@@ -90,7 +90,7 @@ class Consumer:
 
     def deliver(self, lane: Lane, piece: Stretch) -> None:  # hot: S1b, S2
         """Write the deliveries of a stretch, and remember them unless they need no ack."""
-        channel = self._channel
+        channel = self.channel
         tag = channel.next_tag
         count = piece.hi - piece.lo
         channel.next_tag = tag + count
@@ -125,13 +125,13 @@ class Consumer:
     def settled(self, count: int) -> None:
         """So many of the unacked ones are done with: credit comes back."""
         self.unacked -= count
-        self._channel.unacked_shared -= count
+        self.channel.unacked_shared -= count
         self.wake()
 
     def cancelled(self) -> None:
         """The queue is gone, or the right to read it: tell clients that understand it."""
         self.queue = None
-        channel = self._channel
+        channel = self.channel
         channel.consumers.pop(self.tag, None)
         if channel.connection.can("consumer_cancel_notify"):
             channel.reply(Basic.Cancel(consumer_tag=self.tag, nowait=True))

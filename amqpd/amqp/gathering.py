@@ -48,10 +48,13 @@ class Group:
 
     `target` and `slots` are the session's. `names` is that of the first message;
     `names_each` exists only if another message has other names. The lists are handed over
-    with `Events.publish` and never touched again.
+    with `Events.publish` and never touched again. `numbers`, where they are wanted, says of
+    each message the how manieth of its channel it is.
     """
 
-    def __init__(self, channel: ChannelCount, target: object, slots: list[Slot]) -> None:
+    def __init__(
+        self, channel: ChannelCount, target: object, slots: list[Slot], numbered: bool = False
+    ) -> None:
         self.channel = channel
         self.target = target
         self.slots = slots
@@ -60,6 +63,7 @@ class Group:
         self.names_each: list[bytes] | None = None
         self.persistent = False
         self.size_bytes: i64 = 0
+        self.numbers: list[int] | None = [] if numbered else None
         self.gathering = False
 
     def reset(self) -> None:
@@ -70,6 +74,8 @@ class Group:
         self.contents = []
         self.names_each = None
         self.size_bytes = 0
+        if self.numbers is not None:
+            self.numbers = []
 
 
 class Route:
@@ -135,6 +141,8 @@ class Gathering:
         group.size_bytes += len(content)
         channel = route.channel
         channel.published += 1
+        if group.numbers is not None:
+            group.numbers.append(channel.published)
         if not channel.touched:
             self.touch(channel)
 

@@ -74,8 +74,7 @@ class Incoming:
         self._undecided = 0
         self._kept = b""
         self._revision = -1
-        #: Why publishers are blocked at the moment, if they are.
-        self.alarm = ""
+        self._blocking = connection.blocking
 
     # -- for the connection ----------------------------------------------------------------
 
@@ -226,8 +225,8 @@ class Incoming:
         channel = self._channels.get(group.channel.number)
         if channel is None or not channel.is_open:
             return
-        if self.alarm:
-            self._connection.block()
+        if self._blocking.alarm:
+            self._blocking.published()
         try:
             target = group.target
             assert isinstance(target, Target)
@@ -239,7 +238,7 @@ class Incoming:
                 channel.number,
                 group.size_bytes,
             )
-            channel.publisher.publish(target, run)
+            channel.publisher.publish(target, run, group.numbers)
         except Exception as error:
             self._connection.refuse(error, channel.number, _PUBLISH)
 
@@ -253,8 +252,8 @@ class Incoming:
         channel = self._channels.get(number)
         if channel is None or not channel.is_open:
             return
-        if self.alarm:
-            self._connection.block()
+        if self._blocking.alarm:
+            self._blocking.published()
         try:
             channel.publisher.special(target, content)
         except Undecided as undecided:

@@ -121,24 +121,42 @@ class Publisher:
             if slot is None:
                 slot = self._slots[queue] = Slot()
             slots.append(slot)
-        group = Group(self._channel.count, target, slots)
+        group = Group(self._channel.count, target, slots, path.refuses)
         self._groups[path.tally, target.mandatory] = group
         return group
 
     # -- messages --------------------------------------------------------------------------
 
-    def publish(self, target: Target, run: Run) -> None:  # hot: S1b, S2
-        """A run of messages that need no closer look."""
+    def publish(  # hot: S1b, S2
+        self, target: Target, run: Run, numbers: list[int] | None
+    ) -> None:
+        """A run of messages that need no closer look; see `Group` for the numbers."""
         channel = self._channel
         path = target.path
         assert path is not None
         if channel.tx is not None:
             channel.tx.publish(Publication(run, target.exchange, target.mandatory, path))
             return
+        if numbers is not None and not channel.vhost.publishing.is_one(path, run):
+            for index, number in enumerate(numbers):
+                self._publish(target, path, run.single(index), [number])
+            return
+        self._publish(target, path, run, numbers)
+
+    def _publish(  # hot: S1b, S2
+        self, target: Target, path: Path, run: Run, numbers: list[int] | None
+    ) -> None:
+        channel = self._channel
         published = channel.vhost.publish(path, run)
         self._look_at(published, run, target.exchange, target.mandatory)
-        if channel.confirms is not None:
-            channel.confirms.add(published)
+        confirms = channel.confirms
+        if confirms is None:
+            return
+        if published.refused and numbers is not None:
+            for number in numbers:
+                confirms.refuse(number)
+        else:
+            confirms.add(published)
 
     def special(self, target: Target, content: bytes) -> None:
         """One message whose properties have to be looked at.
@@ -181,6 +199,8 @@ class Publisher:
             self._channel.vhost.stats.wanting_confirms += count
         if published.crowded is not None:
             self._channel.connection.crowding = published.crowded
+        if published.full:
+            self._channel.connection.blocking.filled(published.full, count)
         if not published.routed:
             stats = self._channel.vhost.stats
             if mandatory:

@@ -81,13 +81,16 @@ class Tx:
         """Whether some queue has no room for all that it would get."""
         coming: dict[Queue, tuple[int, int]] = {}
         for publication in self._publications:
+            if not publication.path.refuses:
+                continue
             run = publication.run
             for queue in publication.path.queues:
                 messages, size_bytes = coming.get(queue, (0, 0))
-                if queue.refuses(messages + len(run.contents) - 1, size_bytes):
-                    return True
                 coming[queue] = (messages + len(run.contents), size_bytes + run.body_bytes)
-        return False
+        return any(
+            queue.length.refuses and not queue.deleted and not queue.length.fits(*more)
+            for queue, more in coming.items()
+        )
 
 
 def select(channel: Channel, method: TxClass.Select) -> None:

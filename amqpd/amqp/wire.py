@@ -69,7 +69,11 @@ class Codec(Protocol):
     def ChannelCount(self, number: int) -> gathering.ChannelCount: ...
     def Slot(self) -> gathering.Slot: ...
     def Group(
-        self, channel: gathering.ChannelCount, target: object, slots: list[gathering.Slot]
+        self,
+        channel: gathering.ChannelCount,
+        target: object,
+        slots: list[gathering.Slot],
+        numbered: bool = False,
     ) -> gathering.Group: ...
     def Route(
         self,

@@ -58,6 +58,7 @@ ROUTING_KEY_BYTES: Final = 255
 DEFAULT_NAME_PREFIX: Final = "amq.gen"
 #: How often a message of a quorum queue may fail before it is poison.
 QUORUM_DELIVERY_LIMIT: Final = 20
+FLOW_RESUME_PERCENT: Final = 80
 
 QUEUE_TYPE: Final = "x-queue-type"
 NAME_PREFIX: Final = "x-name-prefix"
@@ -79,6 +80,15 @@ class Overflow(StrEnum):
     DROP_HEAD = "drop-head"
     REJECT_PUBLISH = "reject-publish"
     REJECT_PUBLISH_DLX = "reject-publish-dlx"
+    #: Ours: take it, and let its publishers wait until there is room.
+    BLOCK = "block"
+
+
+class Victim(StrEnum):
+    """Which message goes when the head is dropped."""
+
+    HEAD = "head"
+    LOWEST_PRIORITY = "lowest-priority"
 
 
 class DeadLetterStrategy(StrEnum):
@@ -110,6 +120,9 @@ class QueueArguments:
     max_length: int | None = None
     max_length_bytes: int | None = None
     overflow: Overflow = Overflow.DROP_HEAD
+    overflow_victim: Victim = Victim.HEAD
+    #: Publishers that wait for room go on when the queue is down to this part of its limit.
+    flow_resume_percent: int = FLOW_RESUME_PERCENT
     #: None or 0: the queue has no priorities.
     max_priority: int | None = None
     single_active_consumer: bool = False
@@ -194,6 +207,7 @@ _time = between(0, MAX_TTL_MS)
 
 #: In the order in which they are checked. Classic queues take more than RabbitMQ's: delivery
 #: limit, timeouts, delayed retry and dead letter strategy work on every queue with messages.
+#: What RabbitMQ does not know is `x-overflow-victim` and `x-flow-resume`.
 QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-expires": Argument("CQ", between(1, MAX_TTL_MS)),
     "x-message-ttl": Argument("CQ", _time),
@@ -203,6 +217,8 @@ QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-max-length-bytes": Argument("CQS", _size),
     "x-max-priority": Argument("CQ", between(0, MAX_PRIORITY, "max_value_exceeded")),
     "x-overflow": Argument("CQ", one_of(Overflow, "invalid_overflow")),
+    "x-overflow-victim": Argument("CQ", one_of(Victim, "invalid_overflow_victim")),
+    "x-flow-resume": Argument("CQ", between(0, 100, "max_value_exceeded")),
     "x-queue-mode": Argument("C", anything),
     "x-queue-version": Argument("C", anything),
     "x-single-active-consumer": Argument("CQ", a_boolean),
@@ -372,6 +388,7 @@ def _read(arguments: Table, queue_type: QueueType) -> QueueArguments:
     delivery_limit = number("x-delivery-limit")
     if delivery_limit is None and quorum:
         delivery_limit = QUORUM_DELIVERY_LIMIT
+    flow_resume = number("x-flow-resume")
     single_active = arguments.get("x-single-active-consumer")
     return QueueArguments(
         queue_type=queue_type,
@@ -383,6 +400,8 @@ def _read(arguments: Table, queue_type: QueueType) -> QueueArguments:
         max_length=number("x-max-length"),
         max_length_bytes=number("x-max-length-bytes"),
         overflow=Overflow(text("x-overflow") or "drop-head"),
+        overflow_victim=Victim(text("x-overflow-victim") or "head"),
+        flow_resume_percent=FLOW_RESUME_PERCENT if flow_resume is None else flow_resume,
         # Quorum queues have priorities of their own and ignore the argument.
         max_priority=None if quorum else number("x-max-priority"),
         single_active_consumer=single_active is not None and bool(single_active.value),

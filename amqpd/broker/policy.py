@@ -32,6 +32,7 @@ from amqpd.broker.arguments import (
     DelayedRetry,
     Overflow,
     QueueType,
+    Victim,
     unlimited_if_negative,
 )
 from amqpd.broker.checks import interval_ms
@@ -149,6 +150,8 @@ POLICY_KEYS: Final[Mapping[str, _Key]] = {
     "max-in-memory-length": _Key("Q", _number(0), "", True, "maximum memory in bytes"),
     "max-in-memory-bytes": _Key("Q", _number(0), "", True, "maximum memory in bytes"),
     "overflow": _Key("CQ", _word(*Overflow), "overflow", True, "overflow value"),
+    "overflow-victim": _Key("CQ", _word(*Victim), "overflow_victim", True),
+    "flow-resume": _Key("CQ", _number(0, 100), "flow_resume_percent", True),
     "dead-letter-exchange": _Key(
         "CQ", _text, "dead_letter_exchange", called="dead letter exchange name"
     ),
@@ -413,6 +416,7 @@ def _value(key: str, value: PolicyValue) -> object:
         return interval_ms(str(value))
     words: dict[str, type[StrEnum]] = {
         "overflow": Overflow,
+        "overflow-victim": Victim,
         "dead-letter-strategy": DeadLetterStrategy,
         "delayed-retry-type": DelayedRetry,
     }

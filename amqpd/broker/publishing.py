@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.permissions import Access
+    from amqpd.broker.pressure import Ticket
     from amqpd.broker.queue import Queue, Surroundings
     from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept
@@ -54,12 +55,13 @@ class Keeping:
 class Path:
     """Where messages of one exchange and routing key go.
 
-    `each`: the properties decide too, or a queue may refuse single messages, so every
-    message is routed and published by itself.
+    `each`: the properties decide too, so every message is routed and published by itself.
+    `refuses`: a queue may have no room; see `Publishing.is_one`.
     """
 
     queues: tuple[Queue, ...] = ()
     each: bool = False
+    refuses: bool = False
     wants_priority: bool = False
     keeping: Keeping | None = None
     #: Where it is counted; None for what the broker itself publishes.
@@ -68,13 +70,19 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a run: `number` must be safe before it is confirmed (0 = at once)."""
+    """What became of a run: `number` must be safe before it is confirmed (0 = at once).
+
+    The publisher should wait for queues that are `crowded` or `full`; `tickets` must be open
+    before the run is confirmed.
+    """
 
     entry: Append | None = None
     number: int = 0
     routed: bool = True
     refused: bool = False
     crowded: Queue | None = None
+    full: tuple[Queue, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
 
 
 UNROUTED: Final = Published(routed=False)
@@ -151,7 +159,7 @@ class Publishing:
             self.refresh(queue)
         return Path(
             queues,
-            each=not all(queue.is_plain for queue in queues),
+            refuses=any(queue.length.refuses for queue in queues),
             wants_priority=any(len(queue.lanes) > 1 for queue in queues),
             tally=None if tallies is None else tallies.of(tuple([one.name for one in queues])),
         )
@@ -161,13 +169,16 @@ class Publishing:
     def publish(  # hot: S2
         self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
     ) -> Published:
-        """Put a run into all queues of a path; -1 = its messages do not have that property."""
+        """Put a run into all queues of a path; -1 = its messages do not have that property.
+
+        A queue that has no room for all of it refuses it as a whole: see `is_one`.
+        """
         if path.tally is not None:
             path.tally.add(len(run.contents), len(path.queues))
         if not path.queues or path.keeping is not None:
             return self._publish_and_keep(path, run, expiration_ms, priority)
         queues: Sequence[Queue] = path.queues
-        if path.each:
+        if path.refuses:
             queues = self._admitting(queues, run)
         refused = len(queues) < len(path.queues)
         stored: list[tuple[Queue, Lane]] = []
@@ -185,10 +196,39 @@ class Publishing:
         result = TRANSIENT
         if stored:
             result = self._store(stored, run, expiration_ms)
-        crowded = _crowded(path.queues)
-        if refused or crowded is not None:
-            return Published(result.entry, result.number, refused=refused, crowded=crowded)
+        return self._heeding(path.queues, result, refused)
+
+    def _heeding(  # hot: S2
+        self, queues: Sequence[Queue], result: Published, refused: bool
+    ) -> Published:
+        """What the publisher has to heed, now that the run is in its queues."""
+        crowded = None
+        full: tuple[Queue, ...] = ()
+        for queue in queues:
+            if queue.length.is_limited:
+                queue.act()
+                if queue.length.blocks and queue.length.is_full:
+                    full = (*full, queue)
+            if queue.pressure.is_crowded:
+                crowded = queue
+        if refused or full or crowded is not None:
+            tickets = tuple(one for queue in full if (one := queue.pressure.ticket()))
+            return replace(result, refused=refused, crowded=crowded, full=full, tickets=tickets)
         return result
+
+    def is_one(self, path: Path, run: Run) -> bool:
+        """Whether queues that may refuse take or refuse a run as a whole.
+
+        If not, its messages have to be published one by one: each may be the last to fit, and
+        each may have left again when the next one comes.
+        """
+        messages = len(run.contents)
+        if messages == 1:
+            return True
+        refusing = [one for one in path.queues if one.length.refuses and not one.deleted]
+        if len(path.queues) == 1 and refusing and not refusing[0].length.fits(1, 0):
+            return True
+        return all(one.length.fits(messages, run.body_bytes) for one in refusing)
 
     def _store(self, stored: list[tuple[Queue, Lane]], run: Run, expiration_ms: int) -> Published:
         targets = []
@@ -255,7 +295,14 @@ class Publishing:
 
         Before it goes anywhere: as a dead letter it may go into one of these queues, too.
         """
-        refusing = [queue for queue in queues if queue.refuses() and not queue.deleted]
+        messages, body_bytes = len(run.contents), run.body_bytes
+        refusing = [
+            queue
+            for queue in queues
+            if queue.length.refuses
+            and not queue.deleted
+            and not queue.length.fits(messages, body_bytes)
+        ]
         for queue in refusing:
             self._refuse(queue, run)
         return [queue for queue in queues if queue not in refusing]
@@ -318,17 +365,6 @@ class Publishing:
 
     def _count(self, counts: dict[str, int], reason: str, messages: int) -> None:
         counts[reason] = counts.get(reason, 0) + messages
-
-
-def _crowded(queues: Sequence[Queue]) -> Queue | None:
-    """One of the queues that publishers should wait for; limited ones make room first."""
-    crowded = None
-    for queue in queues:
-        if queue.is_limited:
-            queue.dispatch()
-        if queue.is_crowded():
-            crowded = queue
-    return crowded
 
 
 def a_run(names: bytes, properties: Properties, payload: bytes) -> Run:

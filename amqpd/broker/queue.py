@@ -14,13 +14,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from amqpd.broker.arguments import Overflow
-from amqpd.broker.deadletter import MAXLEN, REJECTED
+from amqpd.broker.deadletter import REJECTED
 from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
 from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane, Stretch, assemble
 from amqpd.broker.lease import Lease
+from amqpd.broker.length import Length
 from amqpd.broker.policy import Match
+from amqpd.broker.pressure import Pressure
 from amqpd.broker.ring import Ring, Subscription
 
 if TYPE_CHECKING:
@@ -39,12 +40,6 @@ if TYPE_CHECKING:
 #: One refill brings at most this much.
 REFILL_MESSAGES = 2048
 REFILL_BYTES = 4 << 20
-#: Publishers are held while so many messages wait in memory for consumers that cannot be
-#: written to fast enough, and go on at half of it; longer than `HOLD_MS` only if the consumers
-#: move, and if they did not, not again for `STUCK_MS`.
-CROWD_MESSAGES = 2048
-HOLD_MS = 200
-STUCK_MS = 5_000
 #: A message without TTL.
 NEVER = 0
 #: What may be done in one turn beside handing out, in microseconds, more or less.
@@ -151,10 +146,8 @@ class Queue:
         self._awake = False
         self._getting: deque[tuple[bool, Callable[[Got | None], None]]] = deque()
         self.expiry = Expiry(self)
-        self._held: list[Callable[[], None]] = []
-        self._moved = False
-        self._patience_ms = 0
-        self._stuck_until_ms = 0
+        self.length = Length(self, arguments)
+        self.pressure = Pressure(self)
 
     def recovered(self) -> None:
         """The lanes are as the store had them at start."""
@@ -185,15 +178,9 @@ class Queue:
         return sum(lane.ready_bytes for lane in self.lanes)
 
     @property
-    def is_plain(self) -> bool:
-        """Takes whole runs as they come: nothing has to be looked at per message."""
-        return not self.is_limited or self.arguments.overflow is Overflow.DROP_HEAD
-
-    @property
-    def is_limited(self) -> bool:
-        """Has a length limit."""
-        arguments = self.arguments
-        return arguments.max_length is not None or arguments.max_length_bytes is not None
+    def loaded(self) -> int:
+        """Ready messages that are in memory."""
+        return sum(lane.loaded for lane in self.lanes)
 
     def level(self, priority: int) -> Lane:
         """The lane of a message of this priority; -1 = it has none."""
@@ -208,16 +195,6 @@ class Queue:
         return NEVER if ttl is None else max(1, self.around.now_ms + ttl)
 
     # -- in ------------------------------------------------------------------------------
-
-    def refuses(self, messages: int = 0, body_bytes: int = 0) -> bool:
-        """A queue at its limit that does not make room, were so many more already in it."""
-        arguments = self.arguments
-        if arguments.overflow is Overflow.DROP_HEAD:
-            return False
-        limit, limit_bytes = arguments.max_length, arguments.max_length_bytes
-        return (limit is not None and self.ready + messages >= limit) or (
-            limit_bytes is not None and self.ready_bytes + body_bytes >= limit_bytes
-        )
 
     def stores(self, run: Run, lane: Lane) -> bool:
         """Whether the run goes to the store: it must survive, or the window is full."""
@@ -234,20 +211,6 @@ class Queue:
         self.wake()
         return base
 
-    def trim(self) -> None:
-        """Drop from the head what is over the length limits."""
-        limit, limit_bytes = self.arguments.max_length, self.arguments.max_length_bytes
-        if not self.is_limited or self.arguments.overflow is not Overflow.DROP_HEAD:
-            return
-        while True:
-            over = 0 if limit is None else self.ready - limit
-            if over <= 0 and limit_bytes is not None and self.ready_bytes > limit_bytes:
-                over = 1
-            lane = self._head_lane()
-            if over <= 0 or lane is None:
-                return
-            self.around.bury(self, lane, lane.remove(over), MAXLEN)
-
     # -- out -----------------------------------------------------------------------------
 
     def wake(self) -> None:
@@ -257,8 +220,16 @@ class Queue:
             self.around.awake.append(self)
 
     def dispatch(self) -> None:
-        """Hand what is ready to consumers with credit, and see to expiry and the window."""
+        """This queue's part of a turn."""
         self._awake = False
+        self.act()
+        self.pressure.look()
+
+    def act(self) -> None:
+        """Hand what is ready to consumers with credit, and see to limits, expiry and the window.
+
+        Whoever wants to know how long the queue really is calls it at once.
+        """
         if self.deleted:
             return
         if self._getting:
@@ -267,14 +238,12 @@ class Queue:
             self._hand_out()
         if self.expiry.active:
             self.expiry.run()
-        self.trim()
+        self.length.trim()
         for lane in self.lanes:
             if lane.paged:
                 self._look_at_disk(lane)
-        if self._held and self._loaded <= CROWD_MESSAGES // 2:
-            self._let_go()
 
-    def _head_lane(self) -> Lane | None:
+    def head_lane(self) -> Lane | None:
         """The highest level that has something in memory; none while a higher one loads."""
         for lane in reversed(self.lanes):
             if lane.loaded:
@@ -285,14 +254,14 @@ class Queue:
 
     def _next_lane(self) -> Lane | None:
         """The lane of the next message to go out, which has not expired."""
-        lane = self._head_lane()
+        lane = self.head_lane()
         while self.expiry.active and lane is not None:
             head = lane.head()
             if head is None or not 0 < head.deadline_ms < self.around.now_ms:
                 break
             if not self.expiry.remove(lane, head):
                 return None
-            lane = self._head_lane()
+            lane = self.head_lane()
         return lane
 
     def _hand_out(self) -> None:
@@ -313,7 +282,7 @@ class Queue:
                 for lower in self.lanes:
                     lower.ask(credit)
                 return
-            self._moved = True
+            self.pressure.moved()
             subscription.consumer.deliver(lane, piece)
 
     def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
@@ -321,8 +290,8 @@ class Queue:
         self.used_ms = self.around.now_ms
         self._getting.append((no_ack, done))
         self._serve_gets()
-        if self._getting:
-            self.wake()  # the head is on disk: see to it that it is asked for
+        if self._getting or self.pressure.is_felt:
+            self.wake()  # the head is on disk and must be asked for, or there is room now
 
     def _serve_gets(self) -> None:
         while self._getting:
@@ -375,49 +344,6 @@ class Queue:
 
         self.expiry.begin_read(lane)
         self.around.refill(lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
-
-    # -- crowding ------------------------------------------------------------------------
-
-    @property
-    def _loaded(self) -> int:
-        return sum(lane.loaded for lane in self.lanes)
-
-    def is_crowded(self) -> bool:
-        """Whether publishers should wait: a consumer wants more than its socket takes.
-
-        A consumer that is at its prefetch limit holds nobody back, nor does one whose peer
-        has stopped reading: then the queue grows, beyond its window on disk.
-        """
-        return (
-            self._loaded >= CROWD_MESSAGES
-            and self.around.now_ms >= self._stuck_until_ms
-            and any(one.consumer.is_slow for one in self.ring)
-        )
-
-    def hold(self, let_go: Callable[[], None]) -> None:
-        """Call back when there is room again, or when it is clear that nobody makes any."""
-        if not self._held:
-            self._be_patient(self.around.now_ms)
-        self._held.append(let_go)
-
-    def _be_patient(self, now_ms: int) -> None:
-        self._moved = False
-        self._patience_ms = now_ms + HOLD_MS
-        self.around.timers.at(self._patience_ms, self._look_at_held)
-
-    def _look_at_held(self, now_ms: int) -> None:
-        if not self._held or now_ms < self._patience_ms:
-            return  # they went on long ago
-        if self._moved:
-            self._be_patient(now_ms)
-            return
-        self._stuck_until_ms = now_ms + STUCK_MS
-        self._let_go()
-
-    def _let_go(self) -> None:
-        held, self._held = self._held, []
-        for let_go in held:
-            let_go()
 
     # -- done ----------------------------------------------------------------------------
 
@@ -480,7 +406,7 @@ class Queue:
         for _, done in self._getting:
             done(None)
         self._getting.clear()
-        self._let_go()
+        self.pressure.let_all_go()
         for subscription in list(self.ring):
             self.ring.remove(subscription)
             subscription.consumer.cancelled()
@@ -538,6 +464,7 @@ class Queue:
         if arguments == self.arguments:
             return
         self.arguments = arguments
+        self.length.use(arguments)
         if self.lease is not None:
             self.lease.begin()
         self.wake()

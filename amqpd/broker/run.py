@@ -69,6 +69,12 @@ class Run:
             self.size_bytes,
         )
 
+    def single(self, index: int) -> Run:
+        """One of the messages by itself, for where they cannot go together."""
+        content = self.contents[index]
+        names = self.names_of(index)
+        return Run([content], names, None, self.persistent, self.channel, len(content))
+
     def names_of(self, index: int) -> bytes:
         """Exchange and routing key of one message, as two short strings."""
         return self.names if self.names_each is None else self.names_each[index]
@@ -83,6 +89,16 @@ class Run:
         if low == 0 and high == len(self.contents):
             return self.body_bytes
         return sizes(self.contents, low, high)
+
+    def reaching(self, low: int, high: int, size_bytes: int) -> int:
+        """How many of `contents[low:high]` it takes for bodies of so many bytes; at least 1."""
+        at: i64 = low
+        end: i64 = high
+        left: i64 = size_bytes
+        while at < end and left > 0:
+            left -= sizes(self.contents, at, at + 1)
+            at += 1
+        return max(1, at - low)
 
 
 class Target:

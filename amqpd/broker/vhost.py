@@ -497,7 +497,7 @@ class VHost:
         if queue is None:
             return Answer(0)
         self._check_owner_of(queue, owner)
-        queue.dispatch()
+        queue.act()
         if if_unused and queue.ring:
             raise PreconditionFailed(f"queue '{name}' in vhost '{self.name}' in use")
         if if_empty and queue.ready:
@@ -524,7 +524,7 @@ class VHost:
         name = _strip(name)
         access.read("queue", name)
         queue = self._queue(name, owner)
-        queue.dispatch()
+        queue.act()
         count, number = queue.purge()
         return Answer(count, number)
 
@@ -664,7 +664,7 @@ class VHost:
         return self.around.journal.last if durable else 0
 
     def _info(self, queue: Queue) -> QueueInfo:
-        queue.dispatch()
+        queue.act()
         return QueueInfo(queue.name, queue.ready, len(queue.ring))
 
 

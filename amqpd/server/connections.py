@@ -85,7 +85,7 @@ class Connections:
         if transport not in self._crowding:
             self._crowding.add(transport)
             transport.hold(True)
-            queue.hold(partial(self._let_go, transport))
+            queue.pressure.hold(partial(self._let_go, transport))
 
     def _let_go(self, transport: Transport) -> None:
         self._crowding.discard(transport)

@@ -42,6 +42,7 @@ class Recorder:
         self.queues: dict[tuple[int, str], list[Message]] = defaultdict(list)
         self.counts: dict[int, ChannelCount] = {}
         self.resolved: list[bytes] = []
+        self.numbers: dict[tuple[int, str], list[int]] = defaultdict(list)
         self._groups: dict[tuple[int, str], Group] = {}
         self._slots: dict[tuple[int, str], Slot] = defaultdict(Slot)
 
@@ -61,7 +62,9 @@ class Recorder:
             group = self._groups.get((channel, queues))
             if group is None:
                 slots = [self._slots[channel, queue] for queue in queues]
-                group = self._groups[channel, queues] = Group(count, queues, slots)
+                # Queues a to d want to know which messages they get.
+                numbered = queues[:1] in set("abcd")
+                group = self._groups[channel, queues] = Group(count, queues, slots, numbered)
         names = methods.names(command.exchange, key)
         return Route(names, group, count, "^" in key, queues)
 
@@ -72,6 +75,9 @@ class Recorder:
         names = [group.names] * len(contents) if names_each is None else names_each
         assert len(names) == len(contents)
         channel = group.channel.number
+        if group.numbers is not None:
+            assert len(group.numbers) == len(contents)
+            self.numbers[channel, str(group.target)] += group.numbers
         self.log.append(("publish", channel, group.target, tuple(names), tuple(contents)))
         for queue in str(group.target):
             self.queues[channel, queue] += (

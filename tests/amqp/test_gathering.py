@@ -102,6 +102,16 @@ def test_each_queue_gets_its_messages_in_the_order_they_were_published(codec: Co
         assert session.bodies(1, queue) == expected
 
 
+def test_a_group_that_wants_to_know_is_told_which_messages_it_gets(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+    keys = ["a", "b", "b", "b", "b!", "e", "b", "a", "a"]
+
+    parser.feed(b"".join(a_publish(key) for key in keys))
+    parser.feed(a_publish("b") * 2)
+
+    assert session.numbers == {(1, "a"): [1, 8, 9], (1, "b"): [2, 3, 4, 7, 10, 11]}
+
+
 def test_a_message_for_no_queue_is_handed_over_too(codec: Codec) -> None:
     parser, session = a_parser(codec)
 

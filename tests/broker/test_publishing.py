@@ -8,7 +8,6 @@ from amqpd.broker.arguments import Overflow
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.definitions import DeleteTopicPermission, PutPermission, PutTopicPermission
 from amqpd.broker.publishing import Path
-from amqpd.broker.queue import CROWD_MESSAGES
 from amqpd.errors import AccessRefused, NotFound
 from amqpd.fields import Field, Table, plain_table, wrap
 from amqpd.properties import Properties, decode_header
@@ -107,23 +106,25 @@ def test_where_headers_decide_messages_go_one_by_one(model: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "each", "wants_priority"),
+    ("arguments", "refuses", "wants_priority"),
     [
         ({}, False, False),
         ({"x-max-priority": 3}, False, True),
         ({"x-max-length": 3}, False, False),
         ({"x-max-length": 3, "x-overflow": "reject-publish"}, True, False),
         ({"x-max-length-bytes": 3, "x-overflow": "reject-publish-dlx"}, True, False),
+        ({"x-max-length": 3, "x-overflow": "block"}, False, False),
     ],
 )
 def test_a_path_tells_what_its_queues_need(
-    model: Model, arguments: dict[str, object], each: bool, wants_priority: bool
+    model: Model, arguments: dict[str, object], refuses: bool, wants_priority: bool
 ) -> None:
     model.queue(arguments=arguments)
 
     path = model.vhost.resolve(model.access, "", "q")
 
-    assert (path.each, path.wants_priority) == (each, wants_priority)
+    assert (path.refuses, path.wants_priority) == (refuses, wants_priority)
+    assert not path.each
 
 
 # -- going it ----------------------------------------------------------------------------
@@ -200,17 +201,6 @@ def test_a_message_for_queues_that_all_went_away_is_confirmed_at_once(model: Mod
     published = model.vhost.publish(path, model.a_run(b"a"))
 
     assert (published.number, published.entry) == (0, None)
-
-
-def test_a_queue_that_is_too_long_for_its_consumers_is_told(model: Model) -> None:
-    queue = model.queue(durable=False)
-    consumer = FakeConsumer(credit=0)
-    consumer.is_slow = True
-    model.consume(consumer)
-
-    crowded = model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1).crowded
-
-    assert crowded is queue
 
 
 def test_a_full_queue_that_went_away_refuses_nothing(model: Model) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.broker.content import header_payload
-from amqpd.broker.queue import CROWD_MESSAGES, HOLD_MS, STUCK_MS
 from amqpd.fields import plain_table
 from amqpd.properties import decode_header
 from tests.broker.model import FakeConsumer, Model
@@ -237,29 +236,6 @@ def test_a_message_without_time_is_delivered_if_somebody_waits(model: Model) -> 
     assert queue.ready == 0
 
 
-def test_a_queue_at_its_limit_drops_its_head(model: Model) -> None:
-    queue = model.queue(arguments={"x-max-length": 2})
-
-    model.publish_run(b"a", b"b", b"c")
-    model.publish(b"d")
-
-    consumer = FakeConsumer()
-    model.consume(consumer)
-    model.turn()
-    assert consumer.bodies == [b"c", b"d"]
-    assert model.vhost.publishing.dropped == {"maxlen": 2}
-    assert queue.ready == 0
-
-
-def test_a_queue_at_its_limit_refuses_where_it_should(model: Model) -> None:
-    model.queue(arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
-
-    first, second = model.publish(b"a"), model.publish(b"b")
-
-    assert not first.refused
-    assert second.refused
-
-
 def test_rejected_messages_are_dead(model: Model) -> None:
     model.queue("dead")
     queue = model.queue(
@@ -332,58 +308,6 @@ def test_a_message_in_two_durable_queues_is_one_append(model: Model) -> None:
     assert published.number == batch.number
     assert [len(append.targets) for append in batch.appends] == [2]
     assert all(model.vhost.queues[name].ready == 1 for name in "abc")
-
-
-def a_crowd(model: Model) -> tuple[FakeConsumer, list[str]]:
-    """A queue that is longer than its slow consumer can take, with a publisher held for it."""
-    queue = model.queue(durable=False)
-    consumer = FakeConsumer(credit=0)
-    consumer.is_slow = True
-    model.consume(consumer)
-    published = model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1)
-    assert published.crowded is queue
-    told: list[str] = []
-    queue.hold(lambda: told.append("go on"))
-    return consumer, told
-
-
-def test_publishers_wait_while_a_consumer_cannot_be_written_to(model: Model) -> None:
-    consumer, told = a_crowd(model)
-    model.turn()
-    assert told == []
-
-    consumer.prefetch = CROWD_MESSAGES
-    assert consumer.queue is not None
-    consumer.queue.wake()
-    model.turn()
-
-    assert told == ["go on"]
-
-
-def test_publishers_do_not_wait_for_a_consumer_that_has_stopped(model: Model) -> None:
-    _, told = a_crowd(model)
-
-    model.turn(HOLD_MS)
-
-    assert told == ["go on"]
-    assert model.publish_run(b"x", mode=1).crowded is None
-    model.turn(STUCK_MS)
-    assert model.publish_run(b"x", mode=1).crowded is not None
-
-
-def test_publishers_do_not_wait_for_a_consumer_at_its_prefetch_limit(model: Model) -> None:
-    model.queue(durable=False)
-    model.consume(FakeConsumer(credit=0))
-
-    assert model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1).crowded is None
-
-
-def test_deleting_a_queue_lets_publishers_go_on(model: Model) -> None:
-    _, told = a_crowd(model)
-
-    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
-
-    assert told == ["go on"]
 
 
 def test_a_consumer_gets_all_that_it_has_credit_for_after_one_commit(model: Model) -> None:
@@ -667,60 +591,3 @@ def test_a_queue_may_be_limited_in_bytes(model: Model) -> None:
     model.publish(b"aaa", b"bb", b"cc", mode=1)
 
     assert (queue.ready, queue.ready_bytes) == (2, 4)
-
-
-# -- crowding ----------------------------------------------------------------------------
-
-
-def test_publishers_wait_on_while_the_consumers_move(model: Model) -> None:
-    consumer, told = a_crowd(model)
-    assert consumer.queue is not None
-    for _ in range(3):
-        consumer.prefetch += 1
-        consumer.queue.wake()
-        model.turn()
-        model.turn(HOLD_MS)
-        assert told == []
-
-    model.turn(HOLD_MS)
-
-    assert told == ["go on"]
-
-
-def test_publishers_that_wait_again_wait_as_long_as_the_first_time(model: Model) -> None:
-    consumer, told = a_crowd(model)
-    queue = model.vhost.queues["q"]
-    consumer.prefetch = CROWD_MESSAGES
-    assert consumer.queue is not None
-    consumer.queue.wake()
-    model.turn(10)
-    assert told == ["go on"]
-    consumer.prefetch = 0
-    model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1)
-    queue.hold(lambda: told.append("and again"))
-
-    model.turn(HOLD_MS - 5)
-    assert told == ["go on"]
-    model.turn(10)
-
-    assert told == ["go on", "and again"]
-
-
-def test_purging_a_queue_lets_publishers_go_on(model: Model) -> None:
-    _, told = a_crowd(model)
-
-    model.vhost.purge_queue(model.access, "q", model)
-    model.turn()
-
-    assert told == ["go on"]
-
-
-def test_a_look_at_publishers_that_went_on_changes_nothing(model: Model) -> None:
-    _, told = a_crowd(model)
-    model.vhost.purge_queue(model.access, "q", model)
-    model.turn()
-
-    model.turn(HOLD_MS)
-
-    assert told == ["go on"]
-    assert model.publish_run(*[b"x"] * CROWD_MESSAGES, mode=1).crowded is not None

@@ -691,7 +691,7 @@ class World(RuleBasedStateMachine):
                     if client.queue is not None and client.queue in mirror.queue.ring
                 )
             if mirror.limit is not None:
-                assert len(mirror.ready) <= mirror.limit or not mirror.queue.is_plain
+                assert len(mirror.ready) <= mirror.limit or mirror.queue.length.refuses
 
     # -- restarts ------------------------------------------------------------------------
 

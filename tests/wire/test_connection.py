@@ -1,4 +1,4 @@
-"""A running connection: heartbeats, alarms, new secrets, and its end from both sides."""
+"""A running connection: heartbeats, new secrets, and its end from both sides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from amqpd.amqp import frames
 from amqpd.amqp.phase import Phase
 from amqpd.broker.broker import Alarms
 from amqpd.errors import ConnectionForced
-from tests.wire.wire import Client, Message, World, bodies, published
+from tests.wire.wire import Client, Message, World
 
 CLOSE = ConnectionClass.Close(200, "bye", 0, 0)
 
@@ -96,80 +96,6 @@ def test_a_client_that_is_not_read_is_not_taken_for_dead(world: World, blocked: 
 def is_held(client: Client) -> bool:
     """Whether the server is not to read this connection."""
     return not client.session.wants_reading
-
-
-# -- alarms --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("alarms", "reason"),
-    [
-        (Alarms(memory=True), "low on memory"),
-        (Alarms(disk=True), "low on disk"),
-        (Alarms(memory=True, disk=True), "low on memory & low on disk"),
-    ],
-)
-def test_a_publisher_is_blocked_with_the_reason_and_unblocked(
-    world: World, client: Client, alarms: Alarms, reason: str
-) -> None:
-    world.broker.resources(alarms)
-    assert client.hear() == []
-    assert not is_held(client)
-
-    special = published(b"x", "q", properties=Basic.Properties(expiration="1"))
-    client.say(published(b"x", "q") + special + published(b"x", "q"))
-
-    (blocked,) = client.hear()
-    assert isinstance(blocked, ConnectionClass.Blocked)
-    assert blocked.reason == reason
-    assert is_held(client)
-    world.broker.resources(Alarms())
-    (unblocked,) = client.hear()
-    assert isinstance(unblocked, ConnectionClass.Unblocked)
-    assert not is_held(client)
-
-
-def test_special_messages_are_publishes_too(world: World, client: Client) -> None:
-    world.broker.resources(Alarms(memory=True))
-
-    client.publish(b"x", "q", properties=Basic.Properties(expiration="1"))
-
-    assert isinstance(client.hear()[0], ConnectionClass.Blocked)
-
-
-def test_consuming_goes_on_during_an_alarm(world: World, client: Client) -> None:
-    client.declare("q")
-    client.publish(b"1", "q")
-    world.broker.resources(Alarms(memory=True))
-
-    client.consume("q")
-
-    assert bodies(client.hear()) == [b"1"]
-    assert client.session.wants_reading
-
-
-def test_clients_without_the_capability_are_held_but_not_told(world: World) -> None:
-    client = world.client()
-    world.broker.resources(Alarms(memory=True))
-    client.publish(b"x", "q")
-    assert client.hear() == []
-    assert is_held(client)
-    touched = len(world.touched)
-
-    world.broker.resources(Alarms())
-
-    assert not is_held(client)
-    assert len(world.touched) == touched + 1
-    assert client.hear() == []
-
-
-def test_an_alarm_that_was_there_before_counts(world: World) -> None:
-    world.broker.resources(Alarms(disk=True))
-    client = world.client("connection.blocked")
-
-    client.publish(b"x", "q")
-
-    assert isinstance(client.hear()[0], ConnectionClass.Blocked)
 
 
 def test_a_client_that_pipelines_far_ahead_of_the_disk_is_not_read(

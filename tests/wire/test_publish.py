@@ -7,7 +7,7 @@ from pamqp.commands import Basic, Exchange, Queue
 from pamqp.commands import Channel as ChannelClass
 
 from amqpd.amqp.publish import parse_expiration
-from amqpd.broker.queue import CROWD_MESSAGES
+from amqpd.broker.pressure import CROWD_MESSAGES
 from amqpd.errors import PreconditionFailed
 from tests.wire.wire import Client, Message, World, bodies, published
 

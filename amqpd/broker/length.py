@@ -1,0 +1,115 @@
+"""Length: how many messages and bytes a queue may hold, counted as RabbitMQ counts.
+
+Ready messages count and their bodies, nothing else. A message fits if the queue is within
+its limits with it; where several arrive together they are counted one after the other. What
+does not fit is refused, or takes the place of what is at the head, or is taken all the same
+while its publisher waits (`pressure`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amqpd.broker.arguments import Overflow, Victim
+from amqpd.broker.deadletter import MAXLEN
+
+if TYPE_CHECKING:
+    from amqpd.broker.arguments import QueueArguments
+    from amqpd.broker.lane import Lane
+    from amqpd.broker.queue import Queue
+
+_REFUSING = frozenset({Overflow.REJECT_PUBLISH, Overflow.REJECT_PUBLISH_DLX})
+
+
+class Length:
+    """The limits of one queue; without any, `is_limited` is all that anybody asks."""
+
+    __slots__ = (
+        "_messages", "_queue", "_resume_bytes", "_resume_messages", "_size_bytes", "_victim",
+        "blocks", "drops", "is_limited", "refuses",
+    )  # fmt: skip
+
+    def __init__(self, queue: Queue, arguments: QueueArguments) -> None:
+        self._queue = queue
+        self.use(arguments)
+
+    def use(self, arguments: QueueArguments) -> None:
+        """These arguments are in force from now on."""
+        self._messages = arguments.max_length
+        self._size_bytes = arguments.max_length_bytes
+        self._victim = arguments.overflow_victim
+        percent = arguments.flow_resume_percent
+        self._resume_messages = (self._messages or 0) * percent // 100
+        self._resume_bytes = (self._size_bytes or 0) * percent // 100
+        overflow = arguments.overflow
+        self.is_limited = self._messages is not None or self._size_bytes is not None
+        #: What happens to a message that does not fit; one of them, or none.
+        self.drops = self.is_limited and overflow is Overflow.DROP_HEAD
+        self.refuses = self.is_limited and overflow in _REFUSING
+        self.blocks = self.is_limited and overflow is Overflow.BLOCK
+
+    def fits(self, messages: int, body_bytes: int) -> bool:
+        """Whether all of so many more messages of so many bytes together fit."""
+        queue = self._queue
+        return (self._messages is None or queue.ready + messages <= self._messages) and (
+            self._size_bytes is None or queue.ready_bytes + body_bytes <= self._size_bytes
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Nothing more fits, unless the queue is empty: then a consumer may be waiting."""
+        queue = self._queue
+        ready = queue.ready
+        return ready > 0 and (
+            (self._messages is not None and ready >= self._messages)
+            or (self._size_bytes is not None and queue.ready_bytes >= self._size_bytes)
+        )
+
+    @property
+    def is_over(self) -> bool:
+        """More is here than fits."""
+        return not self.fits(0, 0)
+
+    @property
+    def has_room(self) -> bool:
+        """So much has gone that publishers may go on."""
+        queue = self._queue
+        return (self._messages is None or queue.ready <= self._resume_messages) and (
+            self._size_bytes is None or queue.ready_bytes <= self._resume_bytes
+        )
+
+    # -- making room ---------------------------------------------------------------------
+
+    def trim(self) -> None:
+        """Drop what is over the limits, if it is this queue's way to make room."""
+        if not self.drops:
+            return
+        queue = self._queue
+        while (over := self._over()) is not None:
+            lane = self._lane()
+            if lane is None:
+                return  # the first to go is on its way from the store
+            messages, size_bytes = over
+            head = lane.head()
+            assert head is not None
+            count = max(messages, head.run.reaching(head.lo, head.hi, size_bytes))
+            queue.around.bury(queue, lane, lane.remove(count), MAXLEN)
+
+    def _over(self) -> tuple[int, int] | None:
+        """Messages and bytes above the limits."""
+        queue = self._queue
+        messages = 0 if self._messages is None else queue.ready - self._messages
+        size_bytes = 0 if self._size_bytes is None else queue.ready_bytes - self._size_bytes
+        if messages <= 0 and size_bytes <= 0:
+            return None
+        return max(messages, 0), max(size_bytes, 0)
+
+    def _lane(self) -> Lane | None:
+        """Where the next victim is: the head, or the oldest of the lowest priority."""
+        queue = self._queue
+        if self._victim is Victim.HEAD:
+            return queue.head_lane()
+        for lane in queue.lanes:
+            if lane.ready:
+                return lane if lane.loaded else None
+        return None
