@@ -52,6 +52,23 @@ _OCTETS: Final = frozenset({"delivery_mode", "priority"})
 _RESERVED: Final = 0x0003
 
 
+def named(properties: Properties) -> Table:
+    """Those that are present as a table, by their names, headers as a table within it."""
+    table: Table = {}
+    for name, _ in _FLAGS:
+        value: str | int | Table | None = getattr(properties, name)
+        match value:
+            case None:
+                pass
+            case dict():
+                table[name] = fields.Field("F", value)
+            case int() if name == "timestamp":
+                table[name] = fields.Field("T", value)
+            case _:
+                table[name] = fields.wrap(value)
+    return table
+
+
 def decode_header(payload: bytes) -> tuple[int, int, Properties]:
     """Read the payload of a content header frame: class id, body size, properties.
 

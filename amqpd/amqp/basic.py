@@ -117,7 +117,7 @@ def get(channel: Channel, method: Basic.Get) -> None:
 class _Get:
     """One basic.get, answered at once or later."""
 
-    __slots__ = ("_channel", "_emit", "_no_ack", "_number", "_place")
+    __slots__ = ("_channel", "_emit", "_no_ack", "_number", "_place", "_queue")
 
     def __init__(self, channel: Channel, no_ack: bool) -> None:
         self._channel = channel
@@ -125,9 +125,11 @@ class _Get:
         self._emit: Callable[[], None] | None = None
         self._number = 0
         self._place: Reply | None = None
+        self._queue = ""
 
     def start(self, queue: str) -> None:
         channel = self._channel
+        self._queue = queue
         channel.vhost.get(channel.access, queue, channel.connection, self._no_ack, self._done)
         if self._emit is not None:
             channel.replies.send(self._emit, self._number)
@@ -159,6 +161,8 @@ class _Get:
         tag = channel.next_tag
         channel.next_tag = tag + 1
         self._count(piece.redelivered)
+        if channel.vhost.firehose.on:
+            channel.vhost.firehose.delivered(channel.who(), self._queue, piece)
         if not self._no_ack:
             channel.unacked.add(tag, got.lane, piece, None)
             if not channel.is_open:  # closed while the message was on its way from the disk

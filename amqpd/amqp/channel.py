@@ -22,6 +22,7 @@ from amqpd.amqp.gathering import ChannelCount
 from amqpd.amqp.publish import Publisher
 from amqpd.broker.counts import Counts
 from amqpd.broker.delivery import Unacked, UnknownTag
+from amqpd.broker.firehose import Who
 from amqpd.errors import ChannelError, CommandInvalid, NotFound, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -106,6 +107,11 @@ class Channel:
     def reply_consumers(self) -> ReplyConsumers:
         """Where direct replies lead."""
         return self.connection.reply_consumers
+
+    def who(self) -> Who:
+        """Whose messages these are, for the firehose."""
+        connection = self.connection
+        return Who(str(connection.peer), self.number, connection.login.user)
 
     def queue_name(self, name: str) -> str:
         """The name, or without one that of the queue most recently declared on this channel.

@@ -106,6 +106,8 @@ class Consumer:
             self.unacked += count
             channel.unacked_shared += count
         run = piece.run
+        if channel.vhost.firehose.on:
+            channel.vhost.firehose.delivered(channel.who(), self.queue_name, piece)
         output = self._output
         output.outbox.deliver(
             channel.number,

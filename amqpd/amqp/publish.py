@@ -26,6 +26,8 @@ from amqpd.errors import NotImplementedHere, PreconditionFailed
 from amqpd.properties import Properties, decode_header, encode_header
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pamqp.commands import Basic
 
     from amqpd.amqp.channel import Channel
@@ -62,6 +64,8 @@ class Publication:
     expiration_ms: int = NONE
     priority: int = NONE
     reply: ReplyConsumer | None = None
+    #: What it was routed by.
+    keys: Sequence[str] = ()
 
 
 class Publisher:
@@ -189,6 +193,10 @@ class Publisher:
                 priority=publication.priority,
             )
         self._look_at(published, run, publication.exchange, publication.mandatory)
+        firehose = self._channel.vhost.firehose
+        if firehose.on:
+            who, queues = self._channel.who(), publication.path.queues
+            firehose.published(who, run, publication.exchange, publication.keys, queues)
         return published
 
     def _look_at(self, published: Published, run: Run, exchange: str, mandatory: bool) -> None:
@@ -249,7 +257,7 @@ class Publisher:
         if target.path is None:
             reply = channel.reply_consumers.find(channel.vhost.name, target.routing_key)
         return Publication(
-            run, target.exchange, target.mandatory, path, expiration_ms, priority, reply
+            run, target.exchange, target.mandatory, path, expiration_ms, priority, reply, keys
         )
 
     def _rewrite_reply_to(self, properties: Properties) -> bool:

@@ -173,7 +173,9 @@ class Broker:
                 self.definitions[command.name] = command
                 if command.name not in self.vhosts:
                     self.vhosts[command.name] = self._new_vhost(command.name)
-                self.vhosts[command.name].default_queue_type = command.default_queue_type
+                vhost = self.vhosts[command.name]
+                vhost.default_queue_type = command.default_queue_type
+                vhost.trace(command.tracing)
             case DeleteVhost():
                 self._delete_vhost(command.name)
             case (

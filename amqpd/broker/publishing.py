@@ -99,6 +99,8 @@ class Publishing:
     around: Surroundings
     #: Gives a queue the policies of now.
     refresh: Callable[[Queue], None]
+    #: Every message has to be looked at by itself.
+    traced: bool = False
     #: Dead letters by reason, and those that went nowhere; counted, never silent.
     buried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
@@ -113,7 +115,7 @@ class Publishing:
             NotFound: no such exchange.
         """
         source = self._enter(access, exchange, (routing_key,))
-        if any(one.uses_headers for one in reaches(source, self.exchanges.get)):
+        if self.traced or any(one.uses_headers for one in reaches(source, self.exchanges.get)):
             return Path(each=True)
         names = route(source, (routing_key,), None, self.exchanges.get)
         return self._path(names, source.tallies)
@@ -265,6 +267,13 @@ class Publishing:
                     entry, number = entry or kept, max(number, int(kept.number))
         routed = result.routed or keeping.taken
         return replace(result, entry=entry, number=number, routed=routed)
+
+    def announce(self, exchange: str, key: str, run: Run) -> None:
+        """Publish what the broker itself has to say; nobody may be listening."""
+        source = self.exchanges.get(exchange)
+        if source is not None and source.bindings:
+            properties = decode_header(header_payload(run.contents[0]))[2]
+            self.publish(self._path_of(source, self._message((key,), properties)), run)
 
     def go_on(self, source: Exchange, run: Run, keys: Sequence[str]) -> None:
         """Publish one message from an exchange on; one that goes nowhere is counted."""

@@ -26,6 +26,7 @@ from amqpd.broker.definitions import (
 )
 from amqpd.broker.enforcement import Enforcement
 from amqpd.broker.exchange import create, predeclared
+from amqpd.broker.firehose import Firehose
 from amqpd.broker.publishing import Publishing
 from amqpd.broker.queue import Queue
 from amqpd.broker.shelf import Shelves
@@ -111,6 +112,7 @@ class VHost:
         self.publishing = Publishing(
             name, self.exchanges, self.queues, around, self.enforcement.refresh
         )
+        self.firehose = Firehose(self.publishing, name, capacity.presence.node)
         self.shelves = Shelves(name, self.exchanges, self.publishing, around)
         self.stats = VhostStats()
         self._exclusive: dict[object, dict[str, None]] = {}
@@ -196,6 +198,12 @@ class VHost:
         number = self.around.journal.define(command) if durable else 0
         self.apply(command, owner)
         return number
+
+    def trace(self, on: bool) -> None:
+        """Copy all messages to the firehose from now on, or none any more."""
+        if on != self.firehose.on:
+            self.firehose.on = self.publishing.traced = on
+            self.routes_changed()
 
     def lanes(self) -> Iterator[Lane]:
         """The lanes of all queues and of what exchanges keep."""
