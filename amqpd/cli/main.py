@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 #: Our own commands; what is not asked for is not imported, so that a broker starts quickly.
 COMMANDS: Final = {
     "config": "amqpd.cli.config:config",
+    "consume": "amqpd.cli.consume:consume",
     "ctl": "amqpd.cli.ctl:ctl",
+    "publish": "amqpd.cli.publish:publish",
     "testing": "amqpd.cli.testing:testing",
 }
 

@@ -1,0 +1,118 @@
+"""`--uri` and what it means: an AMQP connection to the broker that is meant, or a clear no.
+
+with dialled(uri, vhost, name) as client: …      ends the process with one line when refused
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from amqpd.cli.amqp import Client, Closed, ConnectionClosed, Gone
+from amqpd.cli.options import fail
+from amqpd.cli.remote import (
+    EX_DATA,
+    EX_NO_PERMISSION,
+    EX_SOFTWARE,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    run_file,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+AMQP_PORT: Final = 5672
+URI_VARIABLE: Final = "AMQPD_AMQP_URL"
+#: Reply codes that say: you may not.
+REFUSED: Final = frozenset({403, 530})
+
+_Command = TypeVar("_Command", bound="Callable[..., None]")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an AMQP connection goes."""
+
+    host: str = "127.0.0.1"
+    port: int = AMQP_PORT
+    user: str = "guest"
+    password: str = field(default="guest", repr=False)
+    vhost: str = "/"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def dial_options(command: _Command) -> _Command:
+    """Add `--uri` and `--vhost`."""
+    command = click.option("-p", "--vhost", metavar="VHOST", help="Virtual host.  [/]")(command)
+    return click.option(
+        "--uri", metavar="URI", help="amqp://user:password@host:port/vhost; default: this machine."
+    )(command)
+
+
+def address(
+    uri: str | None,
+    vhost: str | None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    directory: Path = Path("amqpd-data"),
+) -> Address:
+    """The broker that is meant: an option, the environment, the one that runs here."""
+    chosen = uri or environment.get(URI_VARIABLE) or _running_here(environment, directory)
+    parts = urlsplit(chosen)
+    try:
+        port = parts.port or AMQP_PORT
+    except ValueError:
+        port = 0
+    if parts.scheme != "amqp" or not parts.hostname or not port:
+        fail(f"{chosen}: must be like amqp://user:password@host:{AMQP_PORT}/vhost", EX_USAGE)
+    named = unquote(parts.path[1:]) if parts.path else "/"
+    return Address(
+        parts.hostname,
+        port,
+        unquote(parts.username or "guest"),
+        unquote(parts.password or "guest"),
+        vhost or named or "/",
+    )
+
+
+def _running_here(environment: Mapping[str, str], directory: Path) -> str:
+    for one in run_file(environment, directory).get("listeners", ()):
+        if one.get("protocol") == "amqp":
+            return str(one["uri"])
+    return f"amqp://127.0.0.1:{AMQP_PORT}"
+
+
+@contextlib.contextmanager
+def dialled(place: Address, name: str) -> Iterator[Client]:
+    """An open connection; whatever goes wrong ends the process with one line."""
+    try:
+        with Client(
+            place.port,
+            host=place.host,
+            user=place.user,
+            password=place.password,
+            vhost=place.vhost,
+            name=name,
+        ) as client:
+            yield client
+    except Closed as error:
+        code = EX_NO_PERMISSION if error.code in REFUSED else EX_DATA
+        if isinstance(error, ConnectionClosed) and code == EX_DATA:
+            code = EX_SOFTWARE
+        fail(f"{place}: {error.code} {error.text}", code)
+    except (OSError, Gone) as error:
+        reason = "timed out" if isinstance(error, TimeoutError) else str(error)
+        fail(
+            f"{place}: not reached ({reason}); is the broker running there? "
+            f"--uri or {URI_VARIABLE} names another",
+            EX_UNAVAILABLE,
+        )

@@ -1,0 +1,66 @@
+"""`amqpd consume`: shows what comes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.cli.messages import run
+from tests.server.running import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_messages_are_shown_and_go_back_unless_acknowledged(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        await run(broker, "publish", "-q", "q", "{count}", "-n", "3", "--template")
+        first = await run(broker, "consume", "q", "-n", "2")
+        second = await run(broker, "consume", "q", "-n", "3", "--ack")
+        third = await run(broker, "consume", "q", "--wait", "0.01")
+
+    assert first.output == "#1 1\n#2 2\n2 shown, back in the queue, marked as redelivered\n"
+    assert second.output.splitlines()[:3] == [
+        "#1 (redelivered) 1",
+        "#2 (redelivered) 2",
+        "#3 (redelivered) 3",
+    ]
+    assert second.output.endswith("3 shown, acknowledged\n")
+    assert third.output.startswith("0 shown")
+
+
+async def test_json_has_one_object_a_message(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        await run(broker, "publish", "-q", "q", "hi", "-H", "a=1")
+        await run(broker, "publish", "-q", "q", stdin=b"\xff\x00")
+        result = await run(broker, "consume", "q", "-n", "2", "--json", "--ack")
+
+    text, octets = map(json.loads, result.output.splitlines())
+    assert text == {
+        "exchange": "",
+        "routing_key": "q",
+        "redelivered": False,
+        "properties": {"headers": {"a": 1}, "delivery_mode": 2},
+        "payload_bytes": 2,
+        "payload": "hi",
+        "payload_encoding": "string",
+    }
+    assert (octets["payload"], octets["payload_encoding"]) == ("/wA=", "base64")
+
+
+async def test_what_is_no_text_is_shown_in_hex_and_the_rest_on_request(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        await run(broker, "publish", "-q", "q", "--property", "type=t", stdin=b"\xff" * 100)
+        result = await run(broker, "consume", "q", "-n", "1", "--headers")
+
+    lines = result.output.splitlines()
+    assert lines[0] == f"#1 100 bytes: {' '.join(['ff'] * 64)}…"
+    assert lines[1:3] == ["    exchange: (default)", "    key: q"]
+    assert "    message_type: t" in lines
+
+
+async def test_a_queue_that_is_not_there_is_said(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        result = await run(broker, "consume", "nope", code=65)
+
+    assert "404 NOT_FOUND - no queue 'nope' in vhost '/'" in result.output
