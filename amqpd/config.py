@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Union, 
 import msgspec
 from msgspec import Meta, Struct
 
+from amqpd.auth.settings import HttpAuth, Ldap, OAuth2
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,7 +28,7 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 # Union[...] and not `|`: Annotated aliases and Literal are evaluated when settings are read.
 PortOrOff = Union[Port, Literal["off"]]  # noqa: UP007
 Seconds = Annotated[float, Meta(gt=0)]
-Value = str | int | float | bool | list[str] | tuple[str, ...]
+Value = str | int | float | bool | list[str] | tuple[str, ...] | dict[str, str]
 
 
 class ConfigError(Exception):
@@ -137,6 +139,16 @@ class Auth(Struct, frozen=True):
     loopback_users: Annotated[
         tuple[str, ...], Meta(description="may log in from this machine only")
     ] = ("guest",)
+    backends: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="asked in this order: internal, oauth2, http, ldap; 'ldap/internal': "
+            "passwords by the first, rights by the second, or by several: 'ldap/internal+http'"
+        ),
+    ] = ("internal",)
+    cache_ttl_s: Annotated[
+        float, Meta(ge=0, description="how long answers of other backends than internal count")
+    ] = 15
     failure_delay_s: Annotated[
         float, Meta(ge=0, description="first answer to a wrong password; doubles up to 30 s")
     ] = 1
@@ -165,6 +177,9 @@ class Settings(Struct, frozen=True):
     store: Store = Store()
     log: Log = Log()
     auth: Auth = Auth()
+    auth_oauth2: OAuth2 = OAuth2()
+    auth_http: HttpAuth = HttpAuth()
+    auth_ldap: Ldap = Ldap()
     resources: Resources = Resources()
 
 
@@ -197,7 +212,13 @@ RABBITMQ_VARIABLES: Final = {
     "RABBITMQ_NODE_IP_ADDRESS": "amqp.host",
 }
 
-SECRETS: Final = frozenset({"auth.default_password"})
+SECRETS: Final = frozenset(
+    {
+        "auth.default_password",
+        "auth_ldap.dn_lookup_bind_password",
+        "auth_ldap.other_bind_password",
+    }
+)
 
 
 def load(
@@ -266,6 +287,8 @@ def _meta(info: object) -> list[Meta]:
 def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
     if isinstance(value, int) and value >= 100_000:
         return f"{value:_}"
     return msgspec.json.encode(value).decode()
@@ -310,7 +333,7 @@ def _from_environment(
     for variable in sorted(environment):
         if not variable.startswith("AMQPD_") or variable == "AMQPD_CONFIG_FILE":
             continue
-        section, _, key = variable.removeprefix("AMQPD_").lower().partition("_")
+        section, key = _parted(variable.removeprefix("AMQPD_").lower())
         if section not in SECTIONS:
             # An error here would break every container next to a Kubernetes service of the
             # name amqpd, which sets AMQPD_PORT, AMQPD_SERVICE_HOST and more.
@@ -333,6 +356,15 @@ def _from_flags(flags: Mapping[str, Value]) -> Iterator[tuple[str, Origin]]:
             raise ConfigError(_unknown("section", section, list(SECTIONS), "command line"))
         _known(section, key, "command line")
         yield dotted, Origin(value, "command line")
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Section and key; `auth_http_user_path` is of the section `auth_http`, not of `auth`."""
+    for section in sorted(SECTIONS, key=len, reverse=True):
+        if name.startswith(f"{section}_"):
+            return section, name.removeprefix(f"{section}_")
+    section, _, key = name.partition("_")
+    return section, key
 
 
 def _from_rabbitmq(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:

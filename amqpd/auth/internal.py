@@ -1,14 +1,14 @@
 """The internal backend: the users of the broker itself.
 
-    InternalBackend(find_user)            find_user(name) -> User | None
-        .login(name, password) -> Login   password None: the name was proven otherwise
+    InternalBackend(find_user, thread)    find_user(name) -> User | None
+        await .login(name, password, host)    password None: the name was proven otherwise
 
-Blocks for the time of one hash and may run in any thread: it reads one immutable `User` and
-touches nothing else of the model.
+A hash takes time on purpose: it is computed in the thread, from one immutable `User`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from amqpd.auth.chain import Accepted, Refused
@@ -16,7 +16,9 @@ from amqpd.auth.passwords import DEFAULT_ALGORITHM, UNUSABLE, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
+    from amqpd.auth.around import Around
     from amqpd.auth.chain import Login
     from amqpd.broker.permissions import User
 
@@ -24,26 +26,51 @@ if TYPE_CHECKING:
 _NOBODY: Final = "A" * 48
 
 
+#: A success counts until users change, but not for ever.
+REMEMBER_S: Final = 300.0
+
+
 class InternalBackend:
     """Checks passwords against the hashes in the model."""
 
     name = "internal"
 
-    def __init__(self, find_user: Callable[[str], User | None]) -> None:
+    def __init__(
+        self,
+        find_user: Callable[[str], User | None],
+        thread: Executor,
+        *,
+        remember_s: float = REMEMBER_S,
+    ) -> None:
+        self.remember_s = remember_s
         self._find_user = find_user
+        self._thread = thread
 
-    def login(self, name: str, password: str | None) -> Login:
+    async def login(self, name: str, password: str | None, host: str) -> Login:
         """Accept or refuse; refusals take as long for users that do not exist."""
         user = self._find_user(name)
         if password is None:
             return Refused("no such user") if user is None else Accepted(name, user.tags)
         if password == "":
             return Refused("blank passwords are not accepted")
-        stored = _NOBODY if user is None else user.password_hash
-        algorithm = DEFAULT_ALGORITHM if user is None else user.hashing_algorithm
-        matches = verify(password, stored, algorithm)
+        loop = asyncio.get_running_loop()
+        matches = await loop.run_in_executor(self._thread, _verify, user, password)
         if user is None:
             return Refused("no such user")
         if user.password_hash == UNUSABLE:
             return Refused("the user has no password")
         return Accepted(name, user.tags) if matches else Refused("wrong password")
+
+    async def close(self) -> None:
+        """The thread is somebody else's."""
+
+
+def _verify(user: User | None, password: str) -> bool:
+    if user is None:
+        return verify(password, _NOBODY, DEFAULT_ALGORITHM)
+    return verify(password, user.password_hash, user.hashing_algorithm)
+
+
+def make(around: Around) -> InternalBackend:
+    """The backend of this broker's users."""
+    return InternalBackend(around.find_user, around.thread)

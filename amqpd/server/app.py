@@ -168,6 +168,7 @@ class BrokerServer:
             async with asyncio.TaskGroup() as tasks:
                 undo = self._on_signals(loop)
                 try:
+                    self.logins.start(tasks)
                     self._let_in(tasks, snapshot, *api)
                     background = [
                         tasks.create_task(self._ticking()),
@@ -203,7 +204,7 @@ class BrokerServer:
             raise StartError(str(error), codes.get(type(error), Exit.SOFTWARE)) from error
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
-        amqp, auth = self.settings.amqp, self.settings.auth
+        amqp = self.settings.amqp
         limit = self.file_limit - RESERVED_FILES
         most = min(amqp.max_connections or limit, limit)
         self.room = Room(most, self.settings.tls.max_handshakes)
@@ -234,7 +235,7 @@ class BrokerServer:
         around = self.broker.around
         around.expired, around.read_some = self.commits.expired, self.commits.read_some
         self.connections = Connections(self.room, self.commits)
-        self.logins = Logins(self.broker, auth, loop)
+        self.logins = Logins(self.broker, self.settings, loop, self._clock)
         self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
         self.watch = Watch(self.settings.resources, self.directory)
 
@@ -434,7 +435,7 @@ class BrokerServer:
         while True:
             try:
                 self._tick()
-                if self.broker.permissions.revision != revision:
+                if self.broker.permissions.revision != revision or self.logins.forget_old():
                     revision = self.broker.permissions.revision
                     self.connections.access_changed()
             except Exception:

@@ -1,10 +1,10 @@
-"""Logins: asks the auth chain in a thread, and makes guessing slow.
+"""Logins: asks the chain of auth backends, and makes guessing slow.
 
-A password is never checked in the event loop. Users in `loopback_users` get in from this
-machine only. Every refusal takes longer than the one before for the same user from the same
-address, 1 s, 2 s, … 30 s; a right password is never delayed, so nobody can lock a user out.
-Refusals to peers on this machine are not delayed. The reason goes to the log, never to the
-client.
+A password is never checked in the event loop, unless it was a moment ago. Users in
+`loopback_users` get in from this machine only. Every refusal takes longer than the one before
+for the same user from the same address, 1 s, 2 s, … 30 s; a right password is never delayed, so
+nobody can lock a user out. Refusals to peers on this machine are not delayed. The reason goes to
+the log, never to the client.
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from amqpd.amqp.sasl import Login
+from amqpd.auth.around import Around
 from amqpd.auth.chain import Accepted, Chain, Refused
-from amqpd.auth.internal import InternalBackend
 from amqpd.auth.passwords import DEFAULT_ALGORITHM, hash_password
+from amqpd.clock import SteadyClock
+from amqpd.server.backends import ways
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from amqpd.amqp.sasl import Credentials, Peer
+    from amqpd.broker.access import Rights
     from amqpd.broker.broker import Broker
-    from amqpd.config import Auth
+    from amqpd.broker.permissions import Permissions
+    from amqpd.clock import Clock
+    from amqpd.config import Settings
 
 LOG = logging.getLogger("amqpd.connection")
 
@@ -62,65 +67,141 @@ class Delays:
 class Logins:
     """Decides who gets in."""
 
-    def __init__(self, broker: Broker, settings: Auth, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock | None = None,
+    ) -> None:
+        """Make the backends that the settings name.
+
+        Raises:
+            StartError: one of them cannot be made.
+        """
+        auth = settings.auth
         self._permissions = broker.permissions
         self._revision = self._permissions.revision
-        self._loopback_users = frozenset(settings.loopback_users)
-        self._delays = Delays(settings.failure_delay_s)
+        self._loopback_users = frozenset(auth.loopback_users)
+        self._delays = Delays(auth.failure_delay_s)
         self._loop = loop
-        self._chain = Chain([InternalBackend(self._permissions.user)], secrets.token_bytes(32))
+        self._clock = clock or SteadyClock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="amqpd-login")
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: set[asyncio.Task[None]] = set()
         self._waiting = 0
+        self._cache_ttl_s = auth.cache_ttl_s
+        self._forgotten_s = loop.time()
+        self._around = Around(
+            self._permissions.user,
+            self._thread,
+            self._spawn,
+            auth.cache_ttl_s,
+            settings.auth_oauth2,
+            settings.auth_http,
+            settings.auth_ldap,
+        )
+        self._chain = Chain(
+            ways(auth.backends, self._around),
+            secrets.token_bytes(32),
+            lambda name: TableAuthority(self._permissions, name),
+        )
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """From now on logins can be checked, by tasks of this group."""
+        self._tasks = tasks
 
     def authenticate(
         self, credentials: Credentials, peer: Peer, decided: Callable[[Login | None], None]
     ) -> None:
-        """Check credentials; `decided` gets the answer later, None for no."""
+        """Check credentials; `decided` gets the answer, None for no, at once or later."""
+        self._forget_if_changed()
+        known = self._recall(credentials)
+        if known is not None:
+            self._answer(known, credentials, peer, decided)
+            return
         if self._waiting >= MOST_WAITING:
             LOG.warning("connection %s: login refused: %d logins wait", peer, self._waiting)
             self._loop.call_soon(decided, None)
             return
-        self._forget_if_changed()
         self._waiting += 1
-        future = self._loop.run_in_executor(self._thread, self._ask, credentials, self._loop.time())
+        self._spawn(self._authenticate(credentials, peer, decided))
 
-        def answered(done: asyncio.Future[Accepted | Refused]) -> None:
-            self._waiting -= 1
-            if not done.cancelled():
-                self._answer(done.result(), credentials, peer, decided)
-
-        future.add_done_callback(answered)
-
-    async def check_password(self, user: str, password: bytes, host: str) -> frozenset[str] | None:
-        """The user's tags, or None for whoever does not get in (HTTP)."""
+    async def log_in(self, user: str, password: bytes, host: str) -> Login | None:
+        """Who it is, or None for whoever does not get in (HTTP)."""
         self._forget_if_changed()
         text = password.decode(errors="surrogateescape")
-        found = await self._loop.run_in_executor(
-            self._thread, self._chain.login, user, text, self._loop.time()
-        )
+        found = await self._chain.login(user, text, host, self._now_s())
         if isinstance(found, Refused):
             reason = f"user '{user}' - {found.reason}"
         else:
             reason = self._kept_out(found.name, host)
         if isinstance(found, Accepted) and not reason:
             self._delays.succeeded(user, host)
-            return found.tags
+            return _login(found)
         LOG.warning("HTTP access denied: %s", reason)
         await asyncio.sleep(self._delays.failed(user, host))
         return None
 
+    async def check_password(self, user: str, password: bytes, host: str) -> frozenset[str] | None:
+        """The user's tags, or None for whoever does not get in (HTTP)."""
+        login = await self.log_in(user, password, host)
+        return None if login is None else login.tags
+
+    def forget_old(self) -> bool:
+        """Ask other backends anew, if it is time for that; whether there was anything."""
+        now_s = self._loop.time()
+        if not self._around.answers or now_s - self._forgotten_s < self._cache_ttl_s:
+            return False
+        self._forgotten_s = now_s
+        forgotten = [answers.forget() for answers in self._around.answers]
+        return any(forgotten)
+
     async def close(self) -> None:
-        """Wait for the thread's end."""
+        """Break off what is being checked, and wait for the thread's end."""
+        for task in self._running:
+            task.cancel()
+        await self._chain.close()
         await asyncio.to_thread(self._thread.shutdown)
 
-    def _ask(self, credentials: Credentials, now_s: float) -> Accepted | Refused:
-        """In the thread."""
-        if credentials.password is None or credentials.mechanism == "UPDATE-SECRET":
-            # Shown by a certificate, anonymous, or logged in already: passwords of our own
-            # users do not expire, so a new secret changes nothing about them.
-            return self._chain.login_by_name(credentials.user)
-        password = credentials.password.decode(errors="surrogateescape")
-        return self._chain.login(credentials.user, password, now_s)
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        assert self._tasks is not None
+        task = self._tasks.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def _recall(self, credentials: Credentials) -> Accepted | None:
+        if credentials.password is None or credentials.replaced is not None:
+            return None
+        return self._chain.recall(credentials.user, _text(credentials.password), self._now_s())
+
+    async def _authenticate(
+        self, credentials: Credentials, peer: Peer, decided: Callable[[Login | None], None]
+    ) -> None:
+        found: Accepted | Refused = Refused("the check failed")
+        try:
+            found = await self._ask(credentials, peer.host)
+        except Exception as error:
+            # No traceback: its frames may hold the password.
+            LOG.error("connection %s: login failed: %s", peer, type(error).__name__)
+        finally:
+            self._waiting -= 1
+        self._answer(found, credentials, peer, decided)
+
+    async def _ask(self, credentials: Credentials, host: str) -> Accepted | Refused:
+        user, replaced = credentials.user, credentials.replaced
+        if credentials.password is None:
+            # Shown by a certificate, or anonymous.
+            return await self._chain.login_by_name(user, host)
+        password = _text(credentials.password)
+        if replaced is None:
+            return await self._chain.login(user, password, host, self._now_s())
+        if replaced.expires_at_ms is None:
+            # Credentials without an end need not be renewed, and a new secret changes nothing.
+            return Accepted(
+                replaced.user, replaced.tags, replaced.authority, backend=replaced.backend
+            )
+        return await self._chain.renew(replaced.backend, user, password, host)
 
     def _answer(
         self,
@@ -133,11 +214,11 @@ class Logins:
         if isinstance(found, Refused):
             reason = f"user '{user}' - {found.reason}"
         else:
-            reason = self._kept_out(user, peer.host)
+            reason = self._kept_out(found.name, peer.host)
         if isinstance(found, Accepted) and not reason:
             self._delays.succeeded(user, peer.host)
-            LOG.info("connection %s: user '%s' authenticated with %s", peer, user, mechanism)
-            decided(Login(found.name, found.tags))
+            LOG.info("connection %s: user '%s' authenticated with %s", peer, found.name, mechanism)
+            decided(_login(found))
             return
         LOG.warning("connection %s: %s login refused: %s", peer, mechanism, reason)
         delay_s = self._delays.failed(user, peer.host)
@@ -159,6 +240,36 @@ class Logins:
         if self._permissions.revision != self._revision:
             self._revision = self._permissions.revision
             self._chain.forget()
+
+    def _now_s(self) -> float:
+        return self._clock.now_ms() / 1000
+
+
+class TableAuthority:
+    """Decides by the broker's own permissions, for users that another backend has let in."""
+
+    def __init__(self, permissions: Permissions, user: str) -> None:
+        self._permissions = permissions
+        self._user = user
+
+    def rights(self, vhost: str) -> Rights:
+        """What the tables say."""
+        return self._permissions.rights(self._user, vhost)
+
+
+def _login(found: Accepted) -> Login:
+    expires_s = found.expires_s
+    return Login(
+        found.name,
+        found.tags,
+        found.backend,
+        found.authority,
+        None if expires_s is None else int(expires_s * 1000),
+    )
+
+
+def _text(password: bytes) -> str:
+    return password.decode(errors="surrogateescape")
 
 
 def is_loopback(host: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from amqpd.amqp.sasl import Credentials, Login, Peer
 from amqpd.broker.broker import Broker
 from amqpd.broker.definitions import DeleteUser, PutUser
 from amqpd.broker.limits import Limits
-from amqpd.config import Auth
+from amqpd.config import Auth, Settings
 from amqpd.server import login
 from amqpd.server.login import Delays, Logins, is_loopback, new_password_hash
 
@@ -33,9 +34,10 @@ def a_broker() -> Broker:
 class Door:
     """Logins of a broker."""
 
-    def __init__(self, settings: Auth) -> None:
+    def __init__(self, settings: Auth, tasks: asyncio.TaskGroup) -> None:
         self.broker = a_broker()
-        self.logins = Logins(self.broker, settings, asyncio.get_running_loop())
+        self.logins = Logins(self.broker, Settings(auth=settings), asyncio.get_running_loop())
+        self.logins.start(tasks)
 
     async def knock(self, credentials: Credentials, peer: Peer = HERE) -> Login | None:
         """The answer."""
@@ -48,17 +50,25 @@ class Door:
         return await self.knock(Credentials("PLAIN", user, password.encode()), peer)
 
 
+@contextlib.asynccontextmanager
+async def a_door(settings: Auth) -> AsyncIterator[Door]:
+    """Logins with these settings."""
+    async with asyncio.TaskGroup() as tasks:
+        made = Door(settings, tasks)
+        yield made
+        await made.logins.close()
+
+
 @pytest.fixture
 async def door() -> AsyncIterator[Door]:
     """Logins whose refusals are not delayed."""
-    made = Door(Auth(failure_delay_s=0))
-    yield made
-    await made.logins.close()
+    async with a_door(Auth(failure_delay_s=0)) as made:
+        yield made
 
 
 async def test_the_right_password_gets_in_with_its_tags(door: Door) -> None:
     assert await door.password("shop", "shop-pw", ELSEWHERE) == Login(
-        "shop", frozenset({"management"})
+        "shop", frozenset({"management"}), "internal"
     )
 
 
@@ -96,9 +106,28 @@ async def test_a_certificates_name_needs_a_user(door: Door) -> None:
     assert await door.knock(Credentials("EXTERNAL", "CN=unknown"), ELSEWHERE) is None
 
 
-async def test_a_new_secret_is_fine_as_long_as_the_user_exists(door: Door) -> None:
-    assert await door.knock(Credentials("UPDATE-SECRET", "shop", b"new")) is not None
-    assert await door.knock(Credentials("UPDATE-SECRET", "nobody", b"new")) is None
+async def test_a_new_secret_changes_nothing_where_secrets_do_not_end(door: Door) -> None:
+    login = await door.password("shop", "shop-pw")
+    assert login is not None
+
+    assert await door.knock(Credentials("UPDATE-SECRET", "shop", b"new", login)) == login
+
+
+async def test_a_new_secret_is_checked_by_the_backend_that_knows_their_ends(door: Door) -> None:
+    ending = Login("shop", backend="internal", expires_at_ms=1)
+
+    assert await door.knock(Credentials("UPDATE-SECRET", "shop", b"new", ending)) is None
+    renewed = await door.knock(Credentials("UPDATE-SECRET", "shop", b"shop-pw", ending))
+    assert renewed is not None
+
+
+async def test_a_success_is_remembered_and_then_needs_no_waiting(door: Door) -> None:
+    assert await door.password("shop", "shop-pw") is not None
+    answers: list[Login | None] = []
+
+    door.logins.authenticate(Credentials("PLAIN", "shop", b"shop-pw"), HERE, answers.append)
+
+    assert [login is not None for login in answers] == [True]
 
 
 async def test_a_deleted_user_does_not_get_in_any_more(door: Door) -> None:
@@ -138,15 +167,14 @@ async def test_http_asks_the_same_chain(door: Door) -> None:
 
 
 async def test_a_refusal_is_delayed() -> None:
-    door = Door(Auth(failure_delay_s=0.02))
     loop = asyncio.get_running_loop()
-    started = loop.time()
+    async with a_door(Auth(failure_delay_s=0.02)) as door:
+        started = loop.time()
 
-    assert await door.password("shop", "w r o n g", ELSEWHERE) is None
-    assert await door.password("shop", "w r o n g", ELSEWHERE) is None
+        assert await door.password("shop", "w r o n g", ELSEWHERE) is None
+        assert await door.password("shop", "w r o n g", ELSEWHERE) is None
 
-    assert loop.time() - started >= 0.06
-    await door.logins.close()
+        assert loop.time() - started >= 0.06
 
 
 # -- delays ---------------------------------------------------------------------------------

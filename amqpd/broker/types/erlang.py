@@ -1,6 +1,7 @@
 """Selectors as terms of Erlang: what RabbitMQ's JMS client makes of a selector.
 
     parse('''{'=',{'ident',<<"colour">>},<<"red">>}.''') -> Expression
+    read('{in_group, "ou=staff"}') -> Term       any term; LDAP's queries are written like this
 
 A term is read first, then understood: `{operator, operand, …}`, `{ident, Name}`, texts as
 binaries, numbers, `true` and `false`. The operators are those of SQL, with `is_null`,
@@ -25,6 +26,7 @@ MAX_DEPTH: Final = 150
 _TOKENS: Final = re.compile(
     r"""\s*(?:
       (?P<binary><<\s*(?:"(?:[^"\\]|\\.)*"(?:\s*/utf8)?)?\s*>>)
+    | (?P<text>"(?:[^"\\]|\\.)*")
     | (?P<float>[+-]?\d+\.\d+(?:[eE][+-]?\d+)?)
     | (?P<based>[+-]?(?:[2-9]|[12]\d|3[0-6])\#[0-9a-zA-Z]+)
     | (?P<integer>[+-]?\d+)
@@ -55,6 +57,15 @@ def parse(text: str) -> Expression:
         SelectorError: it is not one.
     """
     return _expression(_Reader(text).whole())
+
+
+def read(text: str) -> Term:
+    """A term; binaries and texts are both texts.
+
+    Raises:
+        SelectorError: it is not one.
+    """
+    return _Reader(text).whole()
 
 
 class _Reader:
@@ -94,6 +105,8 @@ class _Reader:
         match kind:
             case "binary":
                 return _unescaped(word[word.find('"') + 1 : word.rfind('"')]) if '"' in word else ""
+            case "text":
+                return _unescaped(word[1:-1])
             case "float":
                 return float(word)
             case "based":

@@ -81,3 +81,11 @@ def test_any_text_is_a_selector_or_refused(text: str) -> None:
     except SelectorError:
         return
     expression(NAMES.get)
+
+
+def test_any_term_can_be_read() -> None:
+    assert erlang.read('{in_group, "ou=\\"a\\"", [<<"b">>, 1]}.') == (
+        erlang.Atom("in_group"), 'ou="a"', ["b", 1],
+    )  # fmt: skip
+    with pytest.raises(SelectorError):
+        erlang.read('{in_group, "ou}')
