@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 #: The channel number inside contents that the broker itself makes.
 OWN_CHANNEL: Final = 1
 PERSISTENT: Final = 2
+#: Why messages go other than by dying (`deadletter`), as they are counted.
+PURGED: Final = "purged"
+DELETED: Final = "deleted"
+UNROUTABLE: Final = "unroutable"
+REJECTED_PUBLISH: Final = "rejected_publish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +302,7 @@ class Publishing:
         priority = _or_none(properties.priority)
         result = self.publish(path, run, expiration_ms=ttl_ms, priority=priority)
         if not result.routed:
-            self._count(self.dropped, "unroutable", 1)
+            self._count(self.dropped, UNROUTABLE, 1)
 
     def _admitting(self, queues: Sequence[Queue], run: Run) -> Sequence[Queue]:
         """The queues that have room; what becomes of the run in the others is seen to.
@@ -321,7 +326,7 @@ class Publishing:
             for index in range(len(run.contents)):
                 self._bury_one(queue, run, index, deadletter.MAXLEN)
         else:
-            self._count(self.dropped, "rejected_publish", len(run.contents))
+            self._count(self.dropped, REJECTED_PUBLISH, len(run.contents))
 
     # -- the dead ------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from amqpd.broker.definitions import (
 from amqpd.broker.enforcement import Enforcement
 from amqpd.broker.exchange import create, predeclared
 from amqpd.broker.firehose import Firehose
-from amqpd.broker.publishing import Publishing
+from amqpd.broker.publishing import DELETED, PURGED, Publishing
 from amqpd.broker.queue import Queue
 from amqpd.broker.shelf import Shelves
 from amqpd.broker.stats import VhostStats
@@ -520,6 +520,8 @@ class VHost:
             number = max(number, self._remove_binding(binding))
             sources.append(binding.source)
         command = DeleteQueue(self.name, queue.name)
+        if left := queue.ready + queue.unacked:
+            self.publishing.drop(DELETED, left)
         if queue.durable:
             self.around.journal.define(command)
         count = self.apply(command)
@@ -534,6 +536,8 @@ class VHost:
         queue = self._queue(name, owner)
         queue.act()
         count, number = queue.purge()
+        if count:
+            self.publishing.drop(PURGED, count)
         return Answer(count, number)
 
     def release(self, owner: object) -> None:

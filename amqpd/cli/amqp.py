@@ -7,6 +7,7 @@ by pamqp, so that the broker's own codec is never on both ends.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import time
@@ -232,7 +233,8 @@ class Client:
     def _take(self, number: int, value: frame.FrameTypes) -> None:
         """Note what changes the connection; pass on the rest to the channel."""
         if isinstance(value, Connection.Close):
-            self._socket.sendall(frame.marshal(Connection.CloseOk(), 0))
+            with contextlib.suppress(OSError):  # it may be gone already
+                self._socket.sendall(frame.marshal(Connection.CloseOk(), 0))
             self._socket.close()
             raise ConnectionClosed(value.reply_code or 0, value.reply_text or "")
         if isinstance(value, Connection.Blocked):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from amqpd.broker.broker import Broker
 
 
@@ -27,6 +29,10 @@ class Totals:
     consumers: int
     ready: int
     unacked: int
+    #: Messages that went to a dead letter exchange since the start, and those that went for
+    #: good without having been acknowledged: by vhost and reason.
+    dead_lettered: Mapping[tuple[str, str], int]
+    dropped: Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Figures:
     consumers: int
     ready: int
     unacked: int
+    dead_lettered: Mapping[tuple[str, str], int]
+    dropped: Mapping[tuple[str, str], int]
     store_batches: int
     store_messages: int
     store_pending_bytes: int
@@ -69,12 +77,17 @@ class Figures:
 def totals(broker: Broker) -> Totals:
     """Count what is in all vhosts; costs a look at each queue."""
     exchanges = queues = consumers = ready = unacked = 0
+    dead_lettered: dict[tuple[str, str], int] = {}
+    dropped: dict[tuple[str, str], int] = {}
     for vhost in broker.vhosts.values():
         exchanges += len(vhost.exchanges)
+        publishing = vhost.publishing
+        dead_lettered |= {(vhost.name, why): count for why, count in publishing.buried.items()}
+        dropped |= {(vhost.name, why): count for why, count in publishing.dropped.items()}
         queues += len(vhost.queues)
         for queue in vhost.queues.values():
             consumers += len(queue.ring)
             for lane in queue.lanes:
                 ready += lane.ready
                 unacked += lane.unacked
-    return Totals(exchanges, queues, consumers, ready, unacked)
+    return Totals(exchanges, queues, consumers, ready, unacked, dead_lettered, dropped)

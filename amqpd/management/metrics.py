@@ -47,6 +47,19 @@ SIMPLE: Final = (
     ("amqpd_store_messages_total", "counter", "Messages written to disk", "store_messages"),
     ("amqpd_store_pending_bytes", "gauge", "Waiting to be written", "store_pending_bytes"),
 )
+#: Name, help, and the figure that has a number for each vhost and reason.
+BY_REASON: Final = (
+    (
+        "amqpd_messages_dead_lettered_total",
+        "Messages moved to a dead letter exchange",
+        "dead_lettered",
+    ),
+    (
+        "amqpd_messages_dropped_total",
+        "Messages removed for good without an acknowledgement",
+        "dropped",
+    ),
+)
 
 
 def exposition(figures: Figures) -> str:
@@ -75,6 +88,11 @@ def _lines(figures: Figures) -> Iterator[str]:
         yield f"# TYPE {name} {kind}"
         yield f"# HELP {name} {text}"
         yield f"{name} {float(getattr(figures, attribute)):.15g}"
+    for name, text, attribute in BY_REASON:
+        yield f"# TYPE {name} counter"
+        yield f"# HELP {name} {text}"
+        for (vhost, reason), count in sorted(getattr(figures, attribute).items()):
+            yield f'{name}{{vhost="{_escape(vhost)}",reason="{_escape(reason)}"}} {count}'
 
 
 def _labelled(name: str, text: str, labels: dict[str, str]) -> Iterator[str]:

@@ -74,6 +74,8 @@ class Hosting:
             consumers=counted.consumers,
             ready=counted.ready,
             unacked=counted.unacked,
+            dead_lettered=counted.dead_lettered,
+            dropped=counted.dropped,
             store_batches=server.commits.batches,
             store_messages=server.commits.messages,
             store_pending_bytes=server.broker.journal.pending_bytes,

@@ -385,3 +385,18 @@ def test_a_death_that_a_client_made_up_stops_nothing(model: Model) -> None:
     model.publish(b"a", headers={"x-death": Field("A", [Field("F", death)])})
 
     assert bodies(model, "dead") == [b"a"]
+
+
+def test_what_is_purged_or_goes_with_its_queue_is_counted(model: Model) -> None:
+    model.queue("a")
+    model.queue("b")
+    model.publish(b"1", b"2", key="a")
+    model.publish(b"3", b"4", b"5", key="b")
+    consumer = FakeConsumer(credit=1)
+    model.consume(consumer, "b")
+    model.turn()
+
+    model.vhost.purge_queue(model.access, "a", model)
+    model.vhost.delete_queue(model.access, "b", if_unused=False, if_empty=False, owner=model)
+
+    assert model.vhost.publishing.dropped == {"purged": 2, "deleted": 3}

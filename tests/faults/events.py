@@ -147,10 +147,9 @@ class Drained:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """The broker says it removed messages by a named rule."""
+    """The broker says how many messages it has removed by a rule since it started."""
 
     at: int
-    queue: str
     rule: str
     count: int
 

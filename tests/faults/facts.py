@@ -33,9 +33,9 @@ from tests.faults.events import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: An ack is durable with the next group; a crash within this may undo it.
-ACK_WINDOW_NS: Final = 1_000_000_000
 MS: Final = 1_000_000
+#: What was decided so long before a message was published is on disk before that message is.
+GROUP_NS: Final = 100 * MS
 #: A publish whose time to live is changed by others while it waits.
 ANY_TTL: Final = -1
 
@@ -57,6 +57,23 @@ class Story:
         return any(each.drain == 1 for each in self.deliveries)
 
 
+class Synced:
+    """Proofs that the disk was synced: a publish, and its confirm."""
+
+    def __init__(self, proofs: Iterable[tuple[int, int]]) -> None:
+        ordered = sorted(proofs)
+        self._published = [published for published, _ in ordered]
+        #: The earliest confirm of those that were published no earlier.
+        self._confirmed = [confirmed for _, confirmed in ordered]
+        for index in range(len(ordered) - 2, -1, -1):
+            self._confirmed[index] = min(self._confirmed[index : index + 2])
+
+    def between(self, begin: int, end: int) -> bool:
+        """Whether all that had been decided at `begin` was on disk at `end`."""
+        index = bisect.bisect_left(self._published, begin)
+        return index < len(self._published) and self._confirmed[index] < end
+
+
 class Facts:
     """All events, indexed. `wrong_verdicts` are those that were for nothing."""
 
@@ -69,7 +86,6 @@ class Facts:
         #: Ends of the broker's lives, and whether each was a crash.
         self.ends: list[int] = []
         self.crashed: list[bool] = []
-        self.confirms: list[int] = []
         self.drained: dict[tuple[str, int], Drained] = {}
         self.removed: Counter[str] = Counter()
         self.missing: list[str] = []
@@ -78,6 +94,7 @@ class Facts:
         self.refused: set[str] = set()
         self.wrong_verdicts: list[str] = []
         self._open: dict[str, dict[int, str]] = defaultdict(dict)
+        self._confirmed_at: dict[str, int] = {}
         self._known: dict[str, list[int]] = defaultdict(list)
         self._family: dict[str, str] = {}
         for event in sorted(events, key=lambda each: each.at):
@@ -85,6 +102,7 @@ class Facts:
         self.confirmed |= {
             each.id for each in self.publishes.values() if self.outcomes.get(each.tx) == "ok"
         }
+        self._synced = Synced(self._syncs())
 
     def _add(self, event: Event) -> None:
         match event:
@@ -118,7 +136,7 @@ class Facts:
             case Drained():
                 self.drained[event.queue, event.round] = event
             case Removed():
-                self.removed[event.queue] += event.count
+                self.removed[event.rule] = event.count
             case Missing():
                 self.missing.append(event.what)
 
@@ -131,7 +149,6 @@ class Facts:
             story.entry, story.publish, story.ttl_ms = queue, event, ttl_ms
 
     def _add_verdict(self, event: Confirmed) -> None:
-        self.confirms.append(event.at)
         still_open = self._open[event.channel]
         if event.multiple:
             closed = [seq for seq in still_open if seq <= event.seq]
@@ -142,7 +159,10 @@ class Facts:
                 f"{event.channel}: verdict {event.seq} is for no open publish"
             )
         target = self.confirmed if event.acked else self.refused
-        target.update(still_open.pop(seq) for seq in closed)
+        for seq in closed:
+            name = still_open.pop(seq)
+            target.add(name)
+            self._confirmed_at[name] = event.at
 
     # -- families
 
@@ -189,23 +209,40 @@ class Facts:
     def undone(self, done: int, again: int, by: str = "") -> bool:
         """Whether the end of a life in between excuses that something did not last.
 
-        `by` is the client that asked for it: a stop excuses what the broker may not have
-        read any more; without a client it was the broker's own decision.
+        `by` is the client that asked for it; without one it was the broker's own decision. A
+        stop excuses what the broker may not have read any more, a crash also what may not
+        have been on disk.
         """
         index = bisect.bisect_left(self.ends, done)
         if index == len(self.ends) or self.ends[index] > again:
             return False
         end = self.ends[index]
-        if not self.crashed[index]:
-            known = self._known[by]
-            first = bisect.bisect_left(known, done)
-            return bool(by) and not (first < len(known) and known[first] < end)
-        return end <= done + ACK_WINDOW_NS or not self._was_on_disk(done, end)
+        taken_in = self._taken_in(done, by)
+        if taken_in is None or taken_in > end:
+            return True
+        return self.crashed[index] and not self._synced.between(taken_in + GROUP_NS, end)
 
-    def _was_on_disk(self, done: int, crash: int) -> bool:
-        """Whether something was confirmed meanwhile: a disk that hangs keeps acks waiting too."""
-        index = bisect.bisect_left(self.confirms, done + ACK_WINDOW_NS // 10)
-        return index < len(self.confirms) and self.confirms[index] < crash
+    def _taken_in(self, done: int, by: str) -> int | None:
+        """When it is certain that the broker had heard of it."""
+        if not by:
+            return done
+        known = self._known[by]
+        first = bisect.bisect_left(known, done)
+        return known[first] if first < len(known) else None
+
+    def _syncs(self) -> Iterator[tuple[int, int]]:
+        """Publishes whose confirms prove that the disk was synced: when, and when confirmed."""
+        for name, confirmed in self._confirmed_at.items():
+            each = self.publishes[name]
+            # What all its queues had delivered already need not have been written at all.
+            if each.durable and name not in self.refused and self._waited(each, confirmed):
+                yield each.at, confirmed
+
+    def _waited(self, each: Publish, until: int) -> bool:
+        return any(
+            not story.deliveries or story.deliveries[0].at > until
+            for story in self.stories_of(each)
+        )
 
     def seen_later(self, story: Story) -> bool:
         """Whether the message came out in a later life than it went in."""
@@ -256,7 +293,7 @@ class Facts:
             return True
         if story.ttl_ms and not self.goes_on(queue, "expired"):
             return True
-        return any(self._drops(one) for one in self._around(queue)) or bool(self.removed[queue])
+        return any(self._drops(one) for one in self._around(queue))
 
     def _around(self, entry: str) -> list[str]:
         family = self._family.get(entry)

@@ -13,6 +13,7 @@ again; afterwards every queue is drained twice and the whole history is judged:
          in publish order, and what survives a crash has no hole
     I8   bodies are intact
     I9   every publish has at most one verdict, and no verdict is for nothing
+    I10  what rules removed in a life without an end is what the broker has counted
     I11  every queue drains to empty
     I12  durable definitions are there after every start
     D1   what dies in a queue with a dead letter queue is in one of the two and not in both,

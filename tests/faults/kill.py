@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Final
 
 from tests.client import ChannelClosed, Client
 from tests.faults import history
-from tests.faults.events import Crashed, Drained, Kind, Linked, Missing, Stopped, read
-from tests.faults.policies import Administrator, Policies
+from tests.faults.events import Crashed, Drained, Kind, Linked, Missing, Removed, Stopped, read
+from tests.faults.policies import Administrator, Policies, removed
 from tests.faults.subject import Amqpd, RabbitMQ
 from tests.faults.worker import Consumer, Definer, Log, Publisher, Transactor, Worker
 from tests.faults.workloads import MIXED, WORKLOADS, Workload
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 PUBLISHERS: Final = 2
 #: How long a broker lives in a round.
 LIFE_S: Final = (0.1, 1.2)
-#: Share of the lives that end in good order.
-STOPS: Final = 0.2
 JOIN_S: Final = 20.0
 #: For queues that empty themselves.
 PASSING_S: Final = 20.0
@@ -51,6 +49,8 @@ class Campaign:
     path: Path
     seed: int
     workload: Workload = MIXED
+    #: Share of the lives that end in good order.
+    stops: float = 0.2
     definitions: dict[str, bool | None] = field(default_factory=dict)
     policies: Policies = field(default_factory=Policies)
 
@@ -93,7 +93,7 @@ class Campaign:
         return port
 
     def _live(self, port: int, life: int, log: Log, chance: random.Random) -> None:
-        stops = chance.random() < STOPS
+        stops = chance.random() < self.stops
         code = 0
         try:
             workers = self._start_workers(port, life, log, chance)
@@ -114,6 +114,8 @@ class Campaign:
             threading.Event().wait(chance.uniform(*LIFE_S))
             _end(workers)
             self._drain(port, log)
+            if not life:
+                _note_removed(self.subject.http_port, log)
         finally:
             self.subject.kill()
 
@@ -187,6 +189,14 @@ def _drain_queue(drainer: Worker, queue: str, turn: int) -> None:
         drainer.note_delivery(queue, delivery, turn)
         count += 1
     drainer.log.add(lambda at: Drained(at, queue, turn, count))
+
+
+def _note_removed(http_port: int, log: Log) -> None:
+    """What the broker has counted; in its first life that is all there is."""
+    counted = removed(http_port)
+    for rule in ("expired", "maxlen", "rejected"):
+        count = counted.get(rule, 0)
+        log.add(lambda at, rule=rule, count=count: Removed(at, rule, count))  # type: ignore[misc]
 
 
 def _exists(client: Client, queue: str) -> bool:

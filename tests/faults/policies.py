@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -94,6 +95,20 @@ class Administrator:
             self.policies.known[kind, name] = definition
         else:
             self.problem = f"{kind} {name!r}: status {status}"
+
+
+def removed(port: int) -> dict[str, int]:
+    """How many messages were removed for good since the start, by rule."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    try:
+        status, octets = _call(connection, "GET", "/metrics")
+    finally:
+        connection.close()
+    assert status == 200, f"metrics: status {status}"
+    found = re.findall(
+        r'^amqpd_messages_dropped_total\{vhost="/",reason="(\w+)"\} (\d+)$', octets.decode(), re.M
+    )
+    return {reason: int(count) for reason, count in found}
 
 
 def _get(port: int, path: str) -> list[dict[str, object]]:

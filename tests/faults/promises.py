@@ -5,7 +5,7 @@ Each check yields the name of a broken promise and the case; `history.py` lists 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,17 +36,11 @@ def judge(facts: Facts) -> Iterator[Violation]:
 
 
 def _lost(facts: Facts) -> Iterator[Violation]:
-    lost: Counter[str] = Counter()
-    cases: list[tuple[str, str]] = []
     for name in facts.confirmed:
         each = facts.publishes[name]
         for story in facts.stories_of(each) if each.durable else ():
             if not (story.is_left or facts.may_be_gone(story) or facts.may_vanish(story)):
-                lost[story.entry] += 1
-                cases.append((story.entry, f"{name} confirmed, lost from {story.entry}"))
-    for queue, case in cases:
-        if lost[queue] > facts.removed[queue]:
-            yield "I1", case
+                yield "I1", f"{name} confirmed, lost from {story.entry}"
 
 
 def _unexpected(facts: Facts, story: Story) -> Iterator[Violation]:

@@ -30,6 +30,7 @@ def judge_rules(facts: Facts) -> Iterator[Violation]:
             yield from _refusal(facts, story)
             yield from _way_back(facts, story)
     yield from _lengths(facts)
+    yield from _counts(facts)
     yield from _levels(facts)
 
 
@@ -101,6 +102,26 @@ def _lengths(facts: Facts) -> Iterator[Violation]:
         drained = facts.drained.get((queue, 1))
         if kind.limit and drained is not None and drained.count > kind.limit:
             yield "L1", f"{queue} held {drained.count}, its limit is {kind.limit}"
+
+
+def _counts(facts: Facts) -> Iterator[Violation]:
+    """What went by a rule in a life without an end is what the broker counted."""
+    if facts.ends or not facts.removed:
+        return
+    gone = sum(_went_by_rule(facts, story) for story in facts.stories.values())
+    counted = sum(facts.removed.values())
+    if gone != counted:
+        yield "I10", f"{gone} messages went by a rule, {counted} were counted"
+
+
+def _went_by_rule(facts: Facts, story: Story) -> bool:
+    each = story.publish
+    if each is None or story.is_left or story.id in facts.refused:
+        return False
+    if facts.outcomes.get(each.tx) == "rolled back":
+        return False
+    last = [settle for settle in story.settles if facts.is_final(settle)]
+    return all(settle.verb == "reject" for settle in last)
 
 
 def _levels(facts: Facts) -> Iterator[Violation]:

@@ -37,11 +37,15 @@ class Subject(Protocol):
 
 
 class Amqpd:
-    """The broker of this project, from the source tree, on any free port."""
+    """The broker of this project, from the source tree, on any free port.
 
-    def __init__(self, data: Path, *options: str) -> None:
+    A `mutant` is one that breaks a promise (`mutants.py`).
+    """
+
+    def __init__(self, data: Path, *options: str, mutant: str = "") -> None:
         self.data = data
         self.options = options
+        self.module = ("tests.faults.mutants", mutant, "start") if mutant else ("amqpd",)
         self._program: Program | None = None
 
     @property
@@ -52,7 +56,7 @@ class Amqpd:
 
     def start(self) -> int:
         """Start it and wait until it is ready."""
-        self._program = Program(self.data, *self.options)
+        self._program = Program(self.data, *self.options, module=self.module)
         return self.program.wait_ready().port
 
     @property

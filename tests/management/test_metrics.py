@@ -28,6 +28,8 @@ FIGURES = Figures(
     consumers=8,
     ready=9,
     unacked=10,
+    dead_lettered={("/", "expired"): 21},
+    dropped={("/", "maxlen"): 22, ('"v"', "purged"): 23},
     store_batches=11,
     store_messages=12,
     store_pending_bytes=13,
@@ -72,6 +74,14 @@ def test_the_dashboards_of_rabbitmq_find_their_names() -> None:
     assert found["rabbitmq_queue_messages_ready"] == "9"
     assert found["rabbitmq_queue_messages_unacked"] == "10"
     assert found["rabbitmq_erlang_uptime_seconds"] == "1.5"
+
+
+def test_removals_are_counted_by_vhost_and_reason() -> None:
+    lines = exposition(FIGURES).splitlines()
+
+    assert 'amqpd_messages_dead_lettered_total{vhost="/",reason="expired"} 21' in lines
+    assert 'amqpd_messages_dropped_total{vhost="/",reason="maxlen"} 22' in lines
+    assert 'amqpd_messages_dropped_total{vhost="\\"v\\"",reason="purged"} 23' in lines
 
 
 def test_large_numbers_are_written_out() -> None:

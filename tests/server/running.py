@@ -86,7 +86,12 @@ class Program:
     """`amqpd` as a process; ends with the block, killed if need be."""
 
     def __init__(
-        self, data: Path, *arguments: str, environment: dict[str, str] | None = None
+        self,
+        data: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        module: tuple[str, ...] = ("amqpd",),
+        wrapper: tuple[str, ...] = (),
     ) -> None:
         off = ["--http-port", "off", "--metrics-port", "off"]
         self.data = data
@@ -94,9 +99,10 @@ class Program:
         with self.errors.open("ab") as errors:
             self.process = subprocess.Popen(
                 [
+                    *wrapper,
                     sys.executable,
                     "-m",
-                    "amqpd",
+                    *module,
                     *("--data-dir", str(data), "--port", "0", *off, *arguments),
                 ],
                 cwd=ROOT,
