@@ -1,5 +1,5 @@
-"""Starts the two brokers, each with its recorder in a network namespace of its own, both with
-the users and permissions of definitions.json.
+"""Starts a broker with its recorder in a network namespace of its own, with the users,
+permissions, policies and limits of definitions.json.
 """
 
 from __future__ import annotations
@@ -9,25 +9,30 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TypeAlias
 
-Transcripts: TypeAlias = dict[str, list[str]]
+import compare
+import definitions
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 INSIDE = HERE.parent / "suites" / "inside.py"
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-DEFINITIONS = HERE / "definitions.json"
+#: Exchange types that come with RabbitMQ but are off.
+PLUGINS = (
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_jms_topic_exchange",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_sharding",
+)
+#: Scenarios played side by side; most of their time is waiting for what should not come.
+WORKERS = 12
 LIMIT_S = 1800
 
 
-def read(path: Path) -> Transcripts:
-    """Transcripts written earlier."""
-    transcripts: Transcripts = json.loads(path.read_text(encoding="utf-8"))
-    return transcripts
-
-
-def transcripts(broker: str, address: str | None, only: str, work: Path) -> Transcripts:
+def transcripts(
+    broker: str, address: str | None, only: str, work: Path, reference: Path | None = None
+) -> compare.Transcripts:
     """What the broker says in all scenarios; started first unless it runs at the address.
 
     Raises:
@@ -36,18 +41,22 @@ def transcripts(broker: str, address: str | None, only: str, work: Path) -> Tran
     out = work / f"{broker}.json"
     recorder = [sys.executable, str(HERE / "record.py"), address or "127.0.0.1:5672", str(out)]
     recorder += ["--only", only]
+    if reference:
+        recorder += ["--reference", str(reference)]
     if address:
         code = subprocess.call(recorder, stderr=subprocess.DEVNULL)
     else:
-        code = _in_namespace(broker, recorder, work / broker)
+        code = _in_namespace(broker, [*recorder, "--workers", str(WORKERS)], work / broker)
     if code or not out.exists():
         raise SystemExit(f"{broker} was not recorded to the end; see {work / broker}")
-    return read(out)
+    return compare.read_transcripts(out)
 
 
 def _in_namespace(broker: str, recorder: list[str], work: Path) -> int:
     work.mkdir()
-    command, environment = (_rabbitmq if broker == "rabbitmq" else _amqpd)(work)
+    defined = work / "definitions.json"
+    defined.write_text(json.dumps(definitions.definitions(WORKERS)), encoding="utf-8")
+    command, environment = (_rabbitmq if broker == "rabbitmq" else _amqpd)(work, defined)
     order = {
         "work": str(work),
         "broker": command,
@@ -66,21 +75,21 @@ def _in_namespace(broker: str, recorder: list[str], work: Path) -> int:
     return code
 
 
-def _amqpd(work: Path) -> tuple[list[str], dict[str, str]]:
+def _amqpd(work: Path, defined: Path) -> tuple[list[str], dict[str, str]]:
     data = work / "data"
     settings = work / "amqpd.toml"
     settings.write_text("[auth]\nfailure_delay_s = 0.0\n", encoding="utf-8")
     environment = {"PYTHONPATH": str(ROOT)}
-    prepare = [sys.executable, str(HERE / "prepare.py"), str(DEFINITIONS), str(data)]
+    prepare = [sys.executable, str(HERE / "prepare.py"), str(defined), str(data)]
     subprocess.run(prepare, env={**os.environ, **environment}, check=True)
     command = [sys.executable, "-m", "amqpd", "start", "--config", str(settings)]
     return [*command, "--data-dir", str(data)], environment
 
 
-def _rabbitmq(work: Path) -> tuple[list[str], dict[str, str]]:
-    (work / "plugins").write_text("[].\n", encoding="utf-8")
+def _rabbitmq(work: Path, defined: Path) -> tuple[list[str], dict[str, str]]:
+    (work / "plugins").write_text(f"[{','.join(PLUGINS)}].\n", encoding="utf-8")
     settings = work / "rabbitmq.conf"
-    settings.write_text(f"load_definitions = {DEFINITIONS}\n", encoding="utf-8")
+    settings.write_text(f"load_definitions = {defined}\n", encoding="utf-8")
     return [RABBITMQ], {
         "HOME": str(work),
         "RABBITMQ_CONFIG_FILE": str(settings),

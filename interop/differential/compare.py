@@ -1,22 +1,31 @@
 """Compares transcripts: what differs between the brokers, and which of it is wanted.
 
 A difference is a hunk: lines that RabbitMQ's transcript has and ours has not, and the other
-way round. The list of wanted ones names the scenario and the lines of both sides; a `*` in a
-scenario's name or in a line stands for anything.
+way round. differences.toml names the wanted ones, each with its reason:
+
+    [[difference]]   a scenario and the lines of both sides
+    [[wording]]      a text that one side writes otherwise wherever it occurs
+
+A `*` in a scenario's name or in a line stands for anything.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
-    from pathlib import Path
+Transcripts: TypeAlias = dict[str, list[str]]
 
-    from brokers import Transcripts
+HERE = Path(__file__).resolve().parent
+KNOWN = HERE / "differences.toml"
+#: RabbitMQ's transcripts, so that comparing them needs no RabbitMQ.
+REFERENCE = HERE / "reference.json"
 
 
 class Hunk(NamedTuple):
@@ -28,7 +37,7 @@ class Hunk(NamedTuple):
 
 
 @dataclass
-class Known:
+class Difference:
     """A difference that is wanted, or understood, and why."""
 
     scenario: str
@@ -46,18 +55,51 @@ class Known:
 
 
 @dataclass
+class Wording:
+    """What a text of one side has to be replaced with to read as the other's."""
+
+    side: str
+    pattern: str
+    replacement: str
+    reason: str
+    seen: bool = False
+
+    def apply(self, lines: list[str]) -> list[str]:
+        """The lines in the other side's words."""
+        out = [re.sub(self.pattern, self.replacement, line) for line in lines]
+        self.seen = self.seen or out != lines
+        return out
+
+
+@dataclass
+class Known:
+    """The wanted differences."""
+
+    differences: list[Difference] = field(default_factory=list)
+    wordings: list[Wording] = field(default_factory=list)
+
+    def worded(self, side: str, lines: list[str]) -> list[str]:
+        """A transcript of one side, with the wordings that it has to take over."""
+        for wording in self.wordings:
+            if wording.side == side:
+                lines = wording.apply(lines)
+        return lines
+
+
+@dataclass
 class Verdict:
     """The outcome of a run."""
 
     passed: int = 0
     unexpected: dict[str, list[Hunk]] = field(default_factory=dict)
-    wanted: list[tuple[str, Hunk, Known]] = field(default_factory=list)
-    stale: list[Known] = field(default_factory=list)
+    wanted: list[tuple[str, Hunk, Difference]] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
     @property
     def failures(self) -> int:
-        """Scenarios with a difference that is not listed, and listed ones that are gone."""
-        return len(self.unexpected) + len(self.stale)
+        """Scenarios with a difference that is not listed, or never asked; listed ones gone."""
+        return len(self.unexpected) + len(self.stale) + len(self.missing)
 
     def closing(self) -> str:
         """The last line."""
@@ -71,10 +113,25 @@ def _like(line: str, pattern: str) -> bool:
     return fnmatchcase(line, pattern.replace("[", "[[]").replace("?", "[?]"))
 
 
-def read(path: Path) -> list[Known]:
+def read_known(path: Path = KNOWN) -> Known:
     """The list of known differences."""
-    entries = tomllib.loads(path.read_text(encoding="utf-8")).get("difference", [])
-    return [Known(**entry) for entry in entries]
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))
+    return Known(
+        [Difference(**entry) for entry in entries.get("difference", [])],
+        [Wording(**entry) for entry in entries.get("wording", [])],
+    )
+
+
+def read_transcripts(path: Path) -> Transcripts:
+    """Transcripts written earlier."""
+    transcripts: Transcripts = json.loads(path.read_text(encoding="utf-8"))
+    return transcripts
+
+
+def write_transcripts(path: Path, transcripts: Transcripts) -> None:
+    """Keep transcripts, a line each, so that changes can be read."""
+    written = json.dumps(transcripts, indent=0, ensure_ascii=False)
+    path.write_text(f"{written}\n", encoding="utf-8")
 
 
 def hunks(reference: list[str], tested: list[str]) -> list[Hunk]:
@@ -87,14 +144,18 @@ def hunks(reference: list[str], tested: list[str]) -> list[Hunk]:
     ]
 
 
-def compare(reference: Transcripts, tested: Transcripts, known: list[Known]) -> Verdict:
-    """Judge all scenarios that both brokers were asked."""
-    verdict = Verdict()
+def compare(reference: Transcripts, tested: Transcripts, known: Known) -> Verdict:
+    """Judge the scenarios that amqpd was asked."""
+    verdict = Verdict(missing=[name for name in tested if name not in reference])
     names = [name for name in tested if name in reference]
     for name in names:
         unexpected = []
-        for hunk in hunks(reference[name], tested[name]):
-            covering = next((entry for entry in known if entry.covers(name, hunk)), None)
+        theirs, ours = (
+            known.worded("rabbitmq", reference[name]),
+            known.worded("amqpd", tested[name]),
+        )
+        for hunk in hunks(theirs, ours):
+            covering = next((each for each in known.differences if each.covers(name, hunk)), None)
             if covering is None:
                 unexpected.append(hunk)
             else:
@@ -105,10 +166,14 @@ def compare(reference: Transcripts, tested: Transcripts, known: list[Known]) -> 
         else:
             verdict.passed += 1
     verdict.stale = [
-        entry
-        for entry in known
+        f"{entry.scenario}: {entry.reason}"
+        for entry in known.differences
         if not entry.seen and any(fnmatchcase(name, entry.scenario) for name in names)
     ]
+    if len(names) == len(reference):
+        verdict.stale += [
+            f"{entry.pattern}: {entry.reason}" for entry in known.wordings if not entry.seen
+        ]
     return verdict
 
 
@@ -121,9 +186,8 @@ def report(verdict: Verdict, *, wanted_too: bool) -> str:
             out += _shown(hunk)
     for name, hunk, entry in verdict.wanted if wanted_too else ():
         out += [f"-- {name} (wanted: {entry.reason})", *_shown(hunk)]
-    for entry in verdict.stale:
-        out.append(f"-- {entry.scenario}: listed, but there no more: {entry.reason}")
-        out += _shown(Hunk("", entry.rabbitmq, entry.amqpd))
+    out += [f"-- listed, but there no more: {entry}" for entry in verdict.stale]
+    out += [f"-- {name}: RabbitMQ was not asked" for name in verdict.missing]
     return "\n".join(out)
 
 

@@ -1,4 +1,4 @@
-"""Writes users, permissions and policies into an empty data directory of amqpd."""
+"""Writes users, permissions, policies and limits into an empty data directory of amqpd."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from amqpd.broker.definitions import (
     PutVhost,
 )
 from amqpd.broker.journal import Batch
+from amqpd.broker.parameters import POLICY, USER_LIMITS
 from amqpd.store.sqlite import SqliteStore
 
 
@@ -27,6 +28,8 @@ def commands(path: Path) -> list[Command]:
     for item in read["users"]:
         tags = tuple(item["tags"].split(",")) if item["tags"] else ()
         out.append(PutUser(item["name"], hash_password(item["password"]), DEFAULT_ALGORITHM, tags))
+        if "limits" in item:
+            out.append(PutParameter(USER_LIMITS, "", item["name"], json.dumps(item["limits"])))
     for item in read["permissions"]:
         patterns = (item["configure"], item["write"], item["read"])
         out.append(PutPermission(item["user"], item["vhost"], *patterns))
@@ -35,7 +38,10 @@ def commands(path: Path) -> list[Command]:
         out.append(PutTopicPermission(*where, item["write"], item["read"]))
     for item in read["policies"]:
         value = {key: item[key] for key in ("pattern", "apply-to", "priority", "definition")}
-        out.append(PutParameter("policy", item["vhost"], item["name"], json.dumps(value)))
+        out.append(PutParameter(POLICY, item["vhost"], item["name"], json.dumps(value)))
+    for item in read["parameters"]:
+        where = (item["component"], item["vhost"], item["name"])
+        out.append(PutParameter(*where, json.dumps(item["value"])))
     return out
 
 

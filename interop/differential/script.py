@@ -8,12 +8,13 @@ import re
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import wire
+from definitions import ORDINARY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from wire import Value
 
@@ -22,17 +23,24 @@ if TYPE_CHECKING:
 ANSWER_S = 8.0
 #: A broker that has said nothing for so long has said everything.
 QUIET_S = 0.2
+LOCKED = 405
 ANSWERS = {"basic.get": ("basic.get-ok", "basic.get-empty")}
 SCENARIOS: dict[str, Scenario] = {}
 
 _GENERATED = re.compile(
     r"amq\.gen-[A-Za-z0-9_-]+|amq\.ctag-[A-Za-z0-9_-]+|amq\.rabbitmq\.reply-to\.[A-Za-z0-9_.+/=-]+"
 )
+#: The same character a hundred times and more.
+_REPEATED = re.compile(r"(.)\1{99,}")
 _CONTENT = ("basic.deliver", "basic.get-ok", "basic.return")
 
 
 class Over(Exception):
     """The connection has ended; what the scenario had left to do on it does not happen."""
+
+
+def _counted(match: re.Match[str]) -> str:
+    return f"<{len(match[0])} times {match[1]}>"
 
 
 def scenario(function: Scenario) -> Scenario:
@@ -48,11 +56,20 @@ def register(name: str, function: Scenario) -> Scenario:
     return function
 
 
+class Place(NamedTuple):
+    """Where scenarios are played: a broker, and a vhost that nobody else uses meanwhile."""
+
+    host: str
+    port: int
+    vhost: str = ORDINARY
+
+
 class Script:
     """One run of one scenario against one broker."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.address = (host, port)
+    def __init__(self, place: Place, quiet_s: float = QUIET_S) -> None:
+        self.place = place
+        self.quiet_s = quiet_s
         self.lines: list[str] = []
         self.connections: list[Connection] = []
         self._names: dict[str, str] = {}
@@ -61,7 +78,8 @@ class Script:
 
     def note(self, line: str) -> None:
         """Write a line of the transcript."""
-        self.lines.append(_GENERATED.sub(self._stable, line))
+        line = _GENERATED.sub(self._stable, line).replace(self.place.vhost, ORDINARY)
+        self.lines.append(_REPEATED.sub(_counted, line))
 
     def _stable(self, match: re.Match[str]) -> str:
         name = match[0]
@@ -77,11 +95,11 @@ class Script:
         self.connections.append(connection)
         return connection
 
-    def connect(self, user: str = "guest", vhost: str = "/", **client: Value) -> Connection:
+    def connect(self, user: str = "guest", vhost: str | None = None, **client: Value) -> Connection:
         """An open connection; the handshake is not noted down."""
         connection = self.raw()
         connection.silent = True
-        connection.handshake(user, vhost, client)
+        connection.handshake(user, self.place.vhost if vhost is None else vhost, client)
         connection.silent = False
         return connection
 
@@ -97,16 +115,27 @@ class Script:
         """Read what is left, close, and delete what was declared."""
         for connection in self.connections:
             connection.read()
-            connection.abort()
-        if not (self.queues or self.exchanges):
-            return
-        connection = Connection(Script(*self.address), 0)
-        connection.handshake("guest", "/", {})
-        for name in self.queues:
-            connection.channel().call("queue.delete", queue=name)
-        for name in self.exchanges:
-            connection.channel().call("exchange.delete", exchange=name)
-        connection.abort()
+        for connection in self.connections:
+            connection.silent = True
+            connection.leave()
+        if self.queues or self.exchanges:
+            sweep(self.place, self.queues, self.exchanges)
+
+
+def sweep(place: Place, queues: Iterable[str], exchanges: Iterable[str]) -> None:
+    """Delete these, and wait for those that the broker is still deleting by itself."""
+    connection = Connection(Script(place), 0)
+    connection.handshake("guest", place.vhost, {})
+    deadline = time.monotonic() + ANSWER_S
+    for name in queues:
+        # Queues of a connection that ended badly are locked until RabbitMQ has deleted them.
+        while connection.channel().call("queue.delete", queue=name).get("code") == LOCKED:
+            if time.monotonic() > deadline:
+                raise ValueError(f"queue {name!r} is still there")
+            time.sleep(0.02)
+    for name in exchanges:
+        connection.channel().call("exchange.delete", exchange=name)
+    connection.abort()
 
 
 class Connection:
@@ -122,7 +151,9 @@ class Connection:
         #: Of the message that came last.
         self.properties: dict[str, object] = {}
         self._buffer = b""
-        self.socket = socket.create_connection(script.address, timeout=ANSWER_S)
+        self._has_beaten = False
+        address = (script.place.host, script.place.port)
+        self.socket = socket.create_connection(address, timeout=ANSWER_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def note(self, channel: int, text: str) -> None:
@@ -205,10 +236,16 @@ class Connection:
             if name == "connection.close":
                 return {}
 
-    def read(self, seconds: float = QUIET_S) -> None:
-        """Note down what comes until nothing has come for so long."""
-        while not self.over and self._next(seconds) is not None:
+    def read(self, quiets: float = 1.0) -> None:
+        """Note down what comes until nothing has come for so many times the usual while."""
+        while not self.over and self._next(quiets * self.script.quiet_s) is not None:
             pass
+
+    def linger(self, seconds: float) -> None:
+        """Note down what comes until the connection ends, for so long at most."""
+        deadline = time.monotonic() + seconds
+        while not self.over and (left := deadline - time.monotonic()) > 0:
+            self._next(left)
 
     def _next(self, seconds: float) -> tuple[int, str, dict[str, object]] | None:
         """The next method with its content; None when nothing comes in time, or ever."""
@@ -216,7 +253,7 @@ class Connection:
         if frame is None:
             return None
         if frame.kind != wire.METHOD:
-            self.note(frame.channel, f"< frame of type {frame.kind}")
+            self._note_other(frame)
             return frame.channel, "", {}
         name, values = wire.read_method(frame.payload)
         line = f"< {name} {shown(values)}".rstrip()
@@ -228,6 +265,12 @@ class Connection:
             self.note(frame.channel, line)
         self._react(frame.channel, name)
         return frame.channel, name, values
+
+    def _note_other(self, frame: wire.Frame) -> None:
+        """A frame that is no method; heartbeats once, how many come is a matter of time."""
+        if frame.kind != wire.HEARTBEAT or not self._has_beaten:
+            self.note(frame.channel, f"< frame of type {frame.kind}")
+        self._has_beaten = frame.kind == wire.HEARTBEAT
 
     def _note_confirms(self, number: int, name: str, values: dict[str, object]) -> None:
         """One line for each message: how many a frame confirms is the broker's own affair."""
@@ -251,13 +294,15 @@ class Connection:
             if piece is None or piece.kind != wire.BODY:
                 return " ! body cut short"
             body += piece.payload
-        text = wire.text(body) if len(body) < 100 else f"{len(body)} octets"
-        return f" | {shown(properties)} | {text}"
+        return f" | {shown(properties)} | {wire.text(body)}"
 
     def _react(self, channel: int, name: str) -> None:
         if name == "channel.close":
             self.send_octets(wire.frame(1, channel, wire.method_payload("channel.close-ok", {})))
             self.channel(channel).open = False
+        elif name == "connection.close-ok":
+            # Who closes the socket now is all the same, and when.
+            self.abort()
         elif name == "connection.close":
             self.closing = True
             self.send_octets(wire.frame(1, 0, wire.method_payload("connection.close-ok", {})))
@@ -302,10 +347,15 @@ class Connection:
         self.over = True
         self.socket.close()
 
+    def leave(self) -> None:
+        """Close the connection in good order if it is open, the socket in any case."""
+        if not (self.over or self.closing):
+            self.call("connection.close", code=200)
+        self.abort()
+
     def close(self) -> None:
         """Close the connection in good order."""
-        self.send(0, "connection.close", code=200, text="done")
-        self.wait_for("connection.close-ok")
+        self.call("connection.close", code=200, text="done")
         self.abort()
 
 
@@ -342,8 +392,8 @@ class Channel:
 
     def _remember(self, name: str, values: dict[str, Value]) -> None:
         script = self.connection.script
-        if name == "queue.declare" and not values.get("passive"):
-            script.queues[str(values.get("queue", ""))] = None
+        if name == "queue.declare" and not values.get("passive") and values.get("queue"):
+            script.queues[str(values["queue"])] = None
         elif name == "exchange.declare" and not values.get("passive"):
             script.exchanges[str(values.get("exchange", ""))] = None
 
@@ -353,9 +403,9 @@ class Channel:
         answers = ANSWERS.get(name, (f"{name}-ok",))
         return self.connection.wait_for(*answers, channel=self.number)
 
-    def read(self, seconds: float = QUIET_S) -> None:
+    def read(self, quiets: float = 1.0) -> None:
         """Note down what comes until nothing more does."""
-        self.connection.read(seconds)
+        self.connection.read(quiets)
 
     def frames(self, *frames: tuple[int, bytes], what: str = "") -> None:
         """Write frames of any kind; noted down under the given name."""
@@ -444,7 +494,9 @@ def shown(values: dict[str, object] | dict[str, Value]) -> str:
     for name, value in values.items():
         if name == "time" or value in (0, "", None, False):
             continue
-        if isinstance(value, dict):
+        if name == "server_properties":
+            value = "+".join(sorted(cast("dict[str, object]", value)))
+        elif isinstance(value, dict):
             value = wire.show_table({key: str(item) for key, item in value.items()})
             value = re.sub(r"time=T:\d+", "time=<now>", value)
         out.append(f"{name}={value}" if isinstance(value, int | float) else f"{name}={value!s}")

@@ -224,7 +224,7 @@ def field(value: Value) -> bytes:
         return kind.encode() + struct.pack(_FIELDS[kind], value)
     if kind == "A":
         assert isinstance(value, Sequence)
-        items = b"".join(field(item) for item in value)  # type: ignore[arg-type]
+        items = b"".join(field(item) for item in value)
         return b"A" + struct.pack(">I", len(items)) + items
     if kind == "V":
         return b"V"
@@ -317,7 +317,8 @@ def read_method(payload: bytes) -> tuple[str, dict[str, object]]:
     ids = (int(reader.number(">H")), int(reader.number(">H")))
     if ids not in _BY_ID:
         return f"method {ids}", {}
-    method, values, bit, octet = _BY_ID[ids], {}, 0, 0
+    method, bit, octet = _BY_ID[ids], 0, 0
+    values: dict[str, object] = {}
     for argument, kind in method.arguments:
         if kind == "b":
             if bit == 0:

@@ -174,7 +174,7 @@ def consumer_priorities(s: Script) -> None:
     c.consume(tag="none")
     for body in "abcdefg":
         c.publish(body=body)
-        c.read(0.1)
+        c.read(0.5)
     c.send("basic.ack", delivery_tag=1)
     c.read()
 

@@ -10,6 +10,7 @@ from wire import Typed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from script import Scenario
     from wire import Value
 
 DEAD = {"x-dead-letter-exchange": "amq.direct"}
@@ -63,15 +64,15 @@ ARGUMENTS: Mapping[str, Mapping[str, Value]] = {
 }
 
 
-def _declare(arguments: Mapping[str, Value]) -> None:
+def _declare(arguments: Mapping[str, Value]) -> Scenario:
     def declare(s: Script) -> None:
         s.channel().queue("q", arguments=arguments)
 
-    return declare  # type: ignore[return-value]
+    return declare
 
 
 for _name, _arguments in ARGUMENTS.items():
-    register(f"argument_{_name}", _declare(_arguments))  # type: ignore[arg-type]
+    register(f"argument_{_name}", _declare(_arguments))
 
 #: Two declares of one queue, the second to be compared with the first.
 AGAIN: Mapping[str, tuple[Mapping[str, Value], Mapping[str, Value]]] = {
@@ -108,17 +109,17 @@ AGAIN: Mapping[str, tuple[Mapping[str, Value], Mapping[str, Value]]] = {
 }
 
 
-def _redeclare(first: Mapping[str, Value], second: Mapping[str, Value]) -> None:
+def _redeclare(first: Mapping[str, Value], second: Mapping[str, Value]) -> Scenario:
     def redeclare(s: Script) -> None:
         c = s.channel()
         c.queue("q", **{"exclusive": False, **first})
         c.queue("q", **{"exclusive": False, **second})
 
-    return redeclare  # type: ignore[return-value]
+    return redeclare
 
 
 for _name, _pair in AGAIN.items():
-    register(f"redeclare_{_name}", _redeclare(*_pair))  # type: ignore[arg-type]
+    register(f"redeclare_{_name}", _redeclare(*_pair))
 
 
 @scenario
@@ -223,7 +224,8 @@ def queue_deleted_under_consumers(s: Script) -> None:
     c.read()
     other.read()
     c.call("basic.cancel", consumer_tag="mine")
-    c.call("basic.ack", delivery_tag=1)
+    c.send("basic.ack", delivery_tag=1)
+    c.read()
 
 
 @scenario

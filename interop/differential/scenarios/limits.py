@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from script import Channel, Script, scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wire import Value
 
 EXPIRED_S = 0.6
@@ -239,7 +241,12 @@ def dead_requeued_is_not(s: Script) -> None:
 def dead_from_client_history(s: Script) -> None:
     c = s.channel()
     with_dead_letters(c)
-    for headers in ({"x-death": "text"}, {"x-death": []}, {"x-first-death-reason": "mine"}):
+    histories: tuple[Mapping[str, Value], ...] = (
+        {"x-death": "text"},
+        {"x-death": []},
+        {"x-first-death-reason": "mine"},
+    )
+    for headers in histories:
         c.publish(headers=headers)
         tag = c.get(no_ack=False)
         c.send("basic.reject", delivery_tag=tag)

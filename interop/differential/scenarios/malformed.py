@@ -116,7 +116,7 @@ def _octets(name: str, octets: bytes) -> Scenario:
         connection.read()
         # RabbitMQ waits three seconds before it closes after some of these.
         if connection.closing:
-            connection.read(4.0)
+            connection.linger(4.0)
 
     return send
 
@@ -129,11 +129,12 @@ for _name, _raw in OCTETS.items():
 def contents_of_two_channels_interleaved(s: Script) -> None:
     connection = s.connect()
     c, other = connection.channel(), connection.channel()
-    c.queue()
-    other.queue(passive=True)
+    c.queue("q")
+    other.queue("r")
+    to_the_other = (1, wire.method_payload("basic.publish", {"routing_key": "r"}))
     frames = (
         (1, PUBLISH),
-        (2, PUBLISH),
+        (2, to_the_other),
         (1, header(2)),
         (2, header(2)),
         (2, (3, b"2")),
@@ -144,8 +145,7 @@ def contents_of_two_channels_interleaved(s: Script) -> None:
     octets = b"".join(wire.frame(kind, channel, octets) for channel, (kind, octets) in frames)
     connection.octets("two messages, interleaved", octets)
     connection.read()
-    c.get()
-    c.get()
+    c.drain("q", "r")
 
 
 @scenario
