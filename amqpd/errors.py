@@ -40,18 +40,22 @@ class ReplyCode(enum.IntEnum):
 
 
 class AmqpError(Exception):
-    """An error with a reply code; `explanation` is for the person at the other end."""
+    """An error with a reply code; `explanation` is for the person at the other end.
+
+    `method` is the class and method that it is about, where it is not the one at hand.
+    """
 
     reply_code: ClassVar[ReplyCode]
 
-    def __init__(self, explanation: str) -> None:
+    def __init__(self, explanation: str, method: tuple[int, int] = (0, 0)) -> None:
         super().__init__(explanation)
         self.explanation = explanation
+        self.method = method
 
     @property
     def reply_text(self) -> str:
         """`NAME - explanation`, cut to what a short string can carry."""
-        text = f"{self.reply_code.name} - {self.explanation}".encode()
+        text = f"{self.reply_code.name} - {self.explanation}".encode(errors="surrogateescape")
         return text[:REPLY_TEXT_BYTES].decode(errors="ignore")
 
 

@@ -248,7 +248,7 @@ def _encode_value(kind: str, value: FieldValue) -> bytes:
         return integer.pack(value)
     match kind, value:
         case "S", str():
-            return _sized(value.encode())
+            return _sized(value.encode("utf-8", "surrogateescape"))
         case (("S" | "x"), bytes()):
             return _sized(value)
         case "t", int():

@@ -103,6 +103,10 @@ def test_texts_that_are_not_utf_8_are_octets_and_keys_are_kept() -> None:
     assert encode_table(found) == octets
 
 
+def test_texts_with_surrogate_escapes_become_the_octets_that_they_were() -> None:
+    assert encode_table({"k": Field("S", "\udcffa")}) == encode_table({"k": Field("S", b"\xffa")})
+
+
 def test_of_a_key_that_occurs_twice_the_first_counts() -> None:
     found, _ = decode_table(b"\x00\x00\x00\x08\x01kb\x01\x01kb\x02")
 

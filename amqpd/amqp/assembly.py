@@ -34,6 +34,8 @@ MAX_UNDER_WAY: Final = 8
 MIN_UNDER_WAY_BYTES: Final = 1024 * 1024
 
 _HEADER: Final = struct.Struct(">HHQ")
+#: basic.publish, the only method of clients that has a content.
+_PUBLISH: Final = (60, 40)
 _EXPECTED_METHOD: Final = "expected method frame, got non method frame instead"
 _EXPECTED_HEADER: Final = (
     f"expected content header for class {BASIC_CLASS}, got non content header frame instead"
@@ -59,7 +61,8 @@ class Receiving(Protocol):
     """What a parser tells about all other frames."""
 
     def ack(self, channel: int, first_tag: int, last_tag: int, multiple: bool) -> None: ...
-    def reject(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None: ...
+    def reject(self, channel: int, tag: int, requeue: bool) -> None: ...
+    def nack(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None: ...
     def method(self, channel: int, payload: bytes) -> None: ...
     def heartbeat(self) -> None: ...
 
@@ -136,7 +139,8 @@ class Assembly:
         """
         content = self._release(channel)
         if content is not None and not content.dropped:
-            raise UnexpectedFrame(_EXPECTED_BODY if content.has_header else _EXPECTED_HEADER)
+            expected = _EXPECTED_BODY if content.has_header else _EXPECTED_HEADER
+            raise UnexpectedFrame(expected, _PUBLISH)
 
     def discard(self, channel: int) -> None:
         """Throw away what the channel has begun; its further frames are skipped."""
@@ -157,18 +161,20 @@ class Assembly:
         if content is None:
             raise UnexpectedFrame(_EXPECTED_METHOD)
         if content.has_header:
-            raise UnexpectedFrame(_EXPECTED_BODY)
+            raise UnexpectedFrame(_EXPECTED_BODY, _PUBLISH)
         class_id, weight, size = _HEADER.unpack_from(payload)
         if class_id != BASIC_CLASS:
             raise UnexpectedFrame(
                 f"expected content header for class {BASIC_CLASS},"
-                f" got one for class {class_id} instead"
+                f" got one for class {class_id} instead",
+                _PUBLISH,
             )
         if weight:
-            raise UnexpectedFrame(_EXPECTED_HEADER)
+            raise UnexpectedFrame(_EXPECTED_HEADER, _PUBLISH)
         if size > MAX_BODY_BYTES:
             raise FrameError(
-                f"content body size {size} exceeds maximum allowed size {MAX_BODY_BYTES}"
+                f"content body size {size} exceeds maximum allowed size {MAX_BODY_BYTES}",
+                _PUBLISH,
             )
         content.has_header = True
         content.remaining = size
@@ -196,9 +202,9 @@ class Assembly:
         if content is None:
             raise UnexpectedFrame(_EXPECTED_METHOD)
         if not content.has_header:
-            raise UnexpectedFrame(_EXPECTED_HEADER)
+            raise UnexpectedFrame(_EXPECTED_HEADER, _PUBLISH)
         if len(payload) > content.remaining:
-            raise FrameError("content body frame exceeds remaining content size")
+            raise FrameError("content body frame exceeds remaining content size", _PUBLISH)
         content.remaining -= len(payload)
         if payload:
             self._collect(content, payload)

@@ -166,9 +166,14 @@ class Channel:
             self.wake_consumers()
 
     def wake_consumers(self) -> None:
-        """All consumers may have credit again."""
+        """All consumers may have credit again; of a shared limit, by turns."""
         for consumer in self.consumers.values():
             consumer.wake()
+
+    def served(self, consumer: Consumer) -> None:
+        """A consumer got something of a shared limit: the others come before it now."""
+        if consumer.tag in self.consumers:
+            self.consumers[consumer.tag] = self.consumers.pop(consumer.tag)
 
     # -- confirms and acknowledgements ---------------------------------------------------
 

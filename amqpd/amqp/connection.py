@@ -447,7 +447,7 @@ class Connection:
             return
         if isinstance(error, NotAllowed) and self.phase is Phase.TUNE_OK:
             where = handshake.TUNE
-        self._start_closing(error, where)
+        self._start_closing(error, error.method if where == UNKNOWN else where)
         if self._incoming.is_deaf:
             self._close_at_ms = self._now_ms + int(self.settings.frame_error_delay_s * 1000)
 

@@ -123,12 +123,17 @@ class Consumer:
             output.frame_max,
         )
         output.touch()
+        if channel.prefetch_shared:
+            channel.served(self)
 
     def settled(self, count: int) -> None:
         """So many of the unacked ones are done with: credit comes back."""
         self.unacked -= count
-        self.channel.unacked_shared -= count
-        self.wake()
+        channel = self.channel
+        channel.unacked_shared -= count
+        # A shared limit is for all; the channel wakes them in turn.
+        if not channel.prefetch_shared:
+            self.wake()
 
     def cancelled(self) -> None:
         """The queue is gone, or the right to read it: tell clients that understand it."""

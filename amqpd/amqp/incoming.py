@@ -48,6 +48,7 @@ Ids: TypeAlias = tuple[int, int]
 UNKNOWN: Final[Ids] = (0, 0)
 _PUBLISH: Final[Ids] = (60, 40)
 _ACK: Final[Ids] = (60, 80)
+_REJECT: Final[Ids] = (60, 90)
 _NACK: Final[Ids] = (60, 120)
 _CLOSE_OK: Final = frames.frame(frames.METHOD, 0, b"\x00\x0a\x00\x33")
 
@@ -306,15 +307,22 @@ class Incoming:
         except Exception as error:
             self._connection.refuse(error, channel, _ACK)
 
-    def reject(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
-        """Deliveries were rejected, by basic.reject or basic.nack."""
+    def reject(self, channel: int, tag: int, requeue: bool) -> None:
+        """A delivery was rejected."""
+        self._return(channel, tag, multiple=False, requeue=requeue, where=_REJECT)
+
+    def nack(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
+        """Deliveries were rejected, as RabbitMQ's extension has it."""
+        self._return(channel, tag, multiple=multiple, requeue=requeue, where=_NACK)
+
+    def _return(self, channel: int, tag: int, *, multiple: bool, requeue: bool, where: Ids) -> None:
         try:
             found = self._channel(channel, ignore_unopened=True)
             if found is not None:
                 how = Settlement.REQUEUE if requeue else Settlement.DISCARD
                 found.settle_tags(how, tag, tag, multiple)
         except Exception as error:
-            self._connection.refuse(error, channel, _NACK)
+            self._connection.refuse(error, channel, where)
 
     # -- all other frames ------------------------------------------------------------------
 

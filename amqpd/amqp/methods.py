@@ -2,7 +2,9 @@
 
 pamqp supplies the classes, the order and the types of their arguments. Reading is our own,
 because here nothing is forgiven: every length is checked, nothing may be left over, texts are
-UTF-8. So is writing: pamqp refuses names that RabbitMQ allows.
+UTF-8. (In basic.publish they need not be, as in RabbitMQ; what is not is kept with surrogate
+escapes, so that octets come out as they went in.) So is writing: pamqp refuses names that
+RabbitMQ allows.
 
 In a decoded command a `longstr` is always bytes and a `table` always a `fields.Table`;
 `octets` and `table` give them with those types.
@@ -35,7 +37,8 @@ _INTEGERS: Final[Mapping[str, struct.Struct]] = {
 #: What stands in front of a text.
 _LENGTHS: Final = {"shortstr": _INTEGERS["octet"], "longstr": _INTEGERS["long"]}
 _INDEX: Final = struct.Struct(">I")
-_SNIPPET: Final = 16
+#: Octets of a method that cannot be decoded; a reply text has room for fewer as numbers.
+_SNIPPET: Final = 128
 
 #: Command class by class id << 16 | method id.
 _CLASSES: Final[Mapping[int, type[Command]]] = {
@@ -70,12 +73,13 @@ def decode(payload: bytes) -> Command:
         SyntaxError: a field table is malformed.
     """
     if len(payload) < _INDEX.size:
-        raise _undecodable(payload)
+        raise FrameError("a method frame without a method")
     index: int = _INDEX.unpack_from(payload)[0]
     kind = _CLASSES.get(index)
     if kind is None:
         raise NotImplementedHere(f"unknown method {index & 0xFFFF} of class {index >> 16}")
     command = kind.__new__(kind)
+    errors = "surrogateescape" if kind is commands.Basic.Publish else "strict"
     at, bits = _INDEX.size, 0
     for name, wire_type in _ARGUMENTS[index]:
         if wire_type == "bit":
@@ -87,7 +91,7 @@ def decode(payload: bytes) -> Command:
             setattr(command, name, bool(payload[at - 1] >> bits % 8 & 1))
             bits += 1
         else:
-            value, at = _decode_value(wire_type, payload, at)
+            value, at = _decode_value(wire_type, payload, at, errors)
             setattr(command, name, value)
             bits = 0
     if at != len(payload):
@@ -95,7 +99,9 @@ def decode(payload: bytes) -> Command:
     return command
 
 
-def _decode_value(wire_type: str, payload: bytes, at: int) -> tuple[int | str | bytes | Table, int]:
+def _decode_value(
+    wire_type: str, payload: bytes, at: int, errors: str
+) -> tuple[int | str | bytes | Table, int]:
     if wire_type == "table":
         return fields.decode_table(payload, at)
     integer = _INTEGERS.get(wire_type) or _LENGTHS[wire_type]
@@ -111,13 +117,14 @@ def _decode_value(wire_type: str, payload: bytes, at: int) -> tuple[int | str | 
     if wire_type == "longstr":
         return payload[start:end], end
     try:
-        return payload[start:end].decode(), end
+        return payload[start:end].decode(errors=errors), end
     except UnicodeDecodeError:
         raise FrameError("Malformed UTF-8 in shortstr") from None
 
 
 def _undecodable(payload: bytes) -> FrameError:
-    return FrameError(f"cannot decode <<{payload[:_SNIPPET].hex()}>>")
+    arguments = payload[_INDEX.size : _INDEX.size + _SNIPPET]
+    return FrameError(f"cannot decode <<{','.join(map(str, arguments))}>>")
 
 
 def table(value: object) -> Table:

@@ -174,9 +174,9 @@ class Reader:
             multiple = bits & 1 != 0
             self.events.ack(channel, 0 if multiple else wide, wide, multiple)
         elif method == NACK:
-            self.events.reject(channel, wide, bits & 1 != 0, bits & 2 != 0)
+            self.events.nack(channel, wide, bits & 1 != 0, bits & 2 != 0)
         else:
-            self.events.reject(channel, wide, False, bits & 1 != 0)
+            self.events.reject(channel, wide, bits & 1 != 0)
 
 
 def is_settle(method: i64) -> bool:

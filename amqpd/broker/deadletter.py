@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from amqpd.broker.routing import text
 from amqpd.fields import Field
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def carbon_copies(headers: Table, name: str = "CC") -> list[str]:
     field = headers.get(name)
     if field is None or not isinstance(field.value, list):
         return []
-    keys = [one.value for one in field.value if isinstance(one, Field)]
-    return [key for key in keys if isinstance(key, str)]
+    keys = [text(one) for one in field.value if isinstance(one, Field)]
+    return [key for key in keys if key is not None]
 
 
 def _new_death(

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 from amqpd.broker.binding import Comparable, Destination, comparable
 from amqpd.broker.definitions import PutExchange
 from amqpd.broker.tally import Tallies
-from amqpd.broker.text import term
+from amqpd.broker.text import erlang, term
 from amqpd.broker.topic import TopicTrie, hash_wildcards
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import type_name
@@ -333,7 +333,7 @@ class HeadersExchange(Exchange):
             )
         if mode.value not in _MODES:
             raise PreconditionFailed(
-                f'Invalid x-match field value "{mode.value!s}"; '
+                f"Invalid x-match field value {erlang(mode.value)}; "
                 "expected all, any, all-with-x, or any-with-x"
             )
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.message import Message
-    from amqpd.fields import Table
+    from amqpd.fields import Field, Table
 
     FindExchange = Callable[[str], Exchange | None]
 
@@ -53,9 +53,17 @@ def routing_keys(routing_key: str, headers: Table | None) -> list[str]:
                 f'invalid message: {{unacceptable_type_in_header,"{name}",{type_name(more)}}}'
             )
         for each in more.value:
-            if isinstance(each.value, str):
-                keys[each.value] = None
+            key = text(each)
+            if key is not None:
+                keys[key] = None
     return list(keys)
+
+
+def text(field: Field) -> str | None:
+    """A long string as a routing key, with surrogate escapes where it is not UTF-8."""
+    if field.kind == "S" and isinstance(field.value, bytes):
+        return field.value.decode(errors="surrogateescape")
+    return field.value if isinstance(field.value, str) else None
 
 
 @dataclass(slots=True)

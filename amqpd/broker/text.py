@@ -42,7 +42,7 @@ def erlang(value: object) -> str:
         return "null"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'<<"{escaped}">>'
+        return f'<<"{escaped}">>' if value else "<<>>"
     if isinstance(value, Mapping):
         return "[" + ",".join(f"{{{erlang(k)},{erlang(v)}}}" for k, v in value.items()) + "]"
     if isinstance(value, list):

@@ -353,11 +353,11 @@ class VHost:
             access, source, destination, destination_kind, routing_key
         )
         exchange = self.exchanges.get(source)
-        if target.kind == "queue" and target.name in self.queues:
-            self._queue(target.name, owner)
         binding = Binding(source, target, routing_key, dict(arguments))
         if exchange is None or binding not in exchange.bindings:
             return Answer(None)
+        if target.kind == "queue":
+            self._queue(target.name, owner)
         number = self._remove_binding(binding)
         return Answer(None, max(number, self._remove_exchanges(self._without_use([source]))))
 
@@ -601,7 +601,11 @@ class VHost:
         name = _strip(name)
         access.read("queue", name)
         queue = self._queue(name, owner)
-        if queue.arguments.single_active_consumer:
+        arguments = queue.arguments
+        if (
+            arguments.single_active_consumer
+            and arguments.queue_type is arguments_of.QueueType.QUORUM
+        ):
             raise ResourceLocked(
                 f"cannot obtain access to locked queue '{name}' in vhost '{self.name}'. basic.get "
                 "operations are not supported by quorum queues with single active consumer"

@@ -99,8 +99,11 @@ class Recorder:
     def ack(self, channel: int, first_tag: int, last_tag: int, multiple: bool) -> None:
         self.log.append(("ack", channel, first_tag, last_tag, multiple))
 
-    def reject(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
-        self.log.append(("reject", channel, tag, multiple, requeue))
+    def reject(self, channel: int, tag: int, requeue: bool) -> None:
+        self.log.append(("reject", channel, tag, requeue))
+
+    def nack(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
+        self.log.append(("nack", channel, tag, multiple, requeue))
 
     def method(self, channel: int, payload: bytes) -> None:
         self.log.append(("method", channel, payload))

@@ -274,7 +274,7 @@ def test_tags_have_64_bits_without_sign(codec: Codec) -> None:
     assert session.log == [
         ("ack", 1, tag, tag, False),
         ("ack", 1, 0, tag, True),
-        ("reject", 1, tag, False, False),
+        ("nack", 1, tag, False, False),
     ]
 
 
@@ -290,10 +290,10 @@ def test_nack_and_reject_keep_their_bits(codec: Codec, multiple: bool, requeue: 
         + method(commands.Basic.Reject(3, requeue))
     )
 
-    assert session.kinds() == ["publish", "ack", "reject", "reject"]
+    assert session.kinds() == ["publish", "ack", "nack", "reject"]
     assert session.log[2:] == [
-        ("reject", 1, 2, multiple, requeue),
-        ("reject", 1, 3, False, requeue),
+        ("nack", 1, 2, multiple, requeue),
+        ("reject", 1, 3, requeue),
     ]
 
 

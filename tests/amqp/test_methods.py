@@ -128,12 +128,22 @@ def test_unknown_methods_are_not_implemented() -> None:
     assert raised.value.reply_code == ReplyCode.NOT_IMPLEMENTED
 
 
-def test_what_cannot_be_decoded_is_shown_in_part() -> None:
+@pytest.mark.parametrize(("count", "shown"), [(2, "171,171>>"), (1_000_000, "171,171,1")])
+def test_arguments_that_cannot_be_decoded_are_shown_as_far_as_there_is_room(
+    count: int, shown: str
+) -> None:
     with pytest.raises(FrameError) as raised:
-        methods.decode(b"\x00\x3c\x00\x50" + b"\xab" * 100)
-    assert raised.value.reply_text == (
-        "FRAME_ERROR - cannot decode <<003c0050abababababababababababab>>"
-    )
+        methods.decode(b"\x00\x3c\x00\x50" + b"\xab" * count)
+
+    text = raised.value.reply_text
+    assert text.startswith("FRAME_ERROR - cannot decode <<171,")
+    assert text.endswith(shown)
+    assert len(text) == min(255, 31 + 4 * count)
+
+
+def test_a_method_frame_has_a_method() -> None:
+    with pytest.raises(FrameError):
+        methods.decode(b"\x00\x3c\x00")
 
 
 def test_short_strings_are_utf_8() -> None:
@@ -141,6 +151,15 @@ def test_short_strings_are_utf_8() -> None:
 
     with pytest.raises(FrameError, match=r"^Malformed UTF-8 in shortstr$"):
         methods.decode(payload)
+
+
+def test_names_of_a_message_may_be_any_octets() -> None:
+    payload = methods.encode_payload(commands.Basic.Publish(exchange="x", routing_key="ab"))
+
+    publish = methods.decode(payload.replace(b"ab", b"\xff\xfe"))
+
+    assert isinstance(publish, commands.Basic.Publish)
+    assert methods.names(publish.exchange, publish.routing_key) == b"\x01x\x02\xff\xfe"
 
 
 def test_a_malformed_table_is_a_syntax_error() -> None:

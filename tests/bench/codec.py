@@ -64,7 +64,10 @@ class Counting:
         self.calls += 1
         self.acks += last_tag - first_tag + 1
 
-    def reject(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
+    def reject(self, channel: int, tag: int, requeue: bool) -> None:
+        self.acks += 1
+
+    def nack(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
         self.acks += 1
 
     def method(self, channel: int, payload: bytes) -> None:

@@ -311,7 +311,7 @@ def test_a_binding_is_unindexed_by_the_types_it_was_made_with() -> None:
     [
         (
             Field("S", "some"),
-            'Invalid x-match field value "some"; expected all, any, all-with-x, or any-with-x',
+            'Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x',
         ),
         (Field("I", 5), "Invalid x-match field type signedint (value 5); expected longstr"),
         (Field("t", True), "Invalid x-match field type bool (value true); expected longstr"),

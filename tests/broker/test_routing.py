@@ -165,7 +165,10 @@ def texts(*values: str) -> Field:
         ({"CC": texts("a", "b")}, ["k", "a", "b"]),
         ({"BCC": texts("c"), "CC": texts("a", "k")}, ["k", "a", "c"]),
         ({"cc": texts("a")}, ["k"]),
-        ({"CC": Field("A", [Field("I", 5), Field("S", b"\xff"), Field("S", "a")])}, ["k", "a"]),
+        (
+            {"CC": Field("A", [Field("I", 5), Field("S", b"\xff"), Field("S", "a")])},
+            ["k", "\udcff", "a"],
+        ),
         ({"CC": Field("A", [])}, ["k"]),
     ],
 )

@@ -340,6 +340,14 @@ def test_unbinding_what_is_not_bound_is_fine(client: Client) -> None:
     assert client.unbind("nothing") == 0
 
 
+def test_unbinding_what_is_not_bound_is_fine_with_the_queue_of_another(
+    model: Model, client: Client
+) -> None:
+    client.queue(exclusive=True)
+
+    assert Client(model).unbind("amq.direct") == 0
+
+
 def test_both_ends_of_a_binding_must_be_there(client: Client) -> None:
     client.queue()
     with pytest.raises(NotFound, match="no exchange 'x'"):
@@ -648,11 +656,19 @@ def test_consuming_and_getting_need_the_right_to_read(client: Client) -> None:
         client.get()
 
 
-def test_nobody_gets_messages_past_a_single_active_consumer(client: Client) -> None:
-    client.queue(x_single_active_consumer=True)
+def test_nobody_gets_messages_of_a_quorum_queue_past_a_single_active_consumer(
+    client: Client,
+) -> None:
+    client.queue(durable=True, x_queue_type="quorum", x_single_active_consumer=True)
 
     with pytest.raises(ResourceLocked, match="cannot obtain access to locked queue 'q'"):
         client.get()
+
+
+def test_basic_get_goes_past_a_single_active_consumer_of_a_classic_queue(client: Client) -> None:
+    client.queue(x_single_active_consumer=True)
+
+    assert client.get() == [None]
 
 
 def test_what_a_channel_publishes_is_resolved_here(model: Model, client: Client) -> None:

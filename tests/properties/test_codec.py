@@ -111,7 +111,7 @@ def test_pieces_never_matter(codec: Codec, data: st.DataObject, stream: bytes) -
 
     assert errors == parts_errors
     assert whole.queues == parts.queues
-    for kind in ("content", "method", "reject", "too large", "heartbeat", "special"):
+    for kind in ("content", "method", "reject", "nack", "too large", "heartbeat", "special"):
         assert [event for event in whole.log if event[0] == kind] == [
             event for event in parts.log if event[0] == kind
         ]

@@ -119,9 +119,9 @@ ROWS = [
          "FRAME_ERROR - cannot decode <<"),
     hard("text that is not UTF-8", declare(b"\xff\xfe", bytes(4)), 501,
          "FRAME_ERROR - Malformed UTF-8 in shortstr"),
-    hard("text that is not UTF-8 in basic.publish",
-         method_frame(b"\x00\x3c\x00\x28\x00\x00\x00\x01\xff\x00") + header_frame(0), 501,
-         "FRAME_ERROR - Malformed UTF-8 in shortstr"),
+    hard("basic.publish cut short",
+         method_frame(b"\x00\x3c\x00\x28\x00\x00\x00\x02\xff\x00") + header_frame(0), 501,
+         "FRAME_ERROR - cannot decode <<0,0,0,2,255,0>>"),
     hard("field of unknown type", with_table(b"\x01aQ"), 502, "SYNTAX_ERROR - "),
     hard("table cut short", with_table(b"\x01aI\x00"), 502, "SYNTAX_ERROR - "),
     hard("table longer than the frame", declare(b"q2", b"\x00\x00\xff\xff"), 502,
@@ -251,8 +251,9 @@ ROWS = [
     soft("exclusive consumer beside another",
          consume() + octets(Basic.Consume(queue="q", consumer_tag="u", exclusive=True)), 403,
          "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use"),
-    soft("get from a queue with a single active consumer",
-         octets(Queue.Declare(queue="s", arguments={"x-single-active-consumer": True}))
+    soft("get from a quorum queue with a single active consumer",
+         octets(Queue.Declare(queue="s", durable=True, arguments={
+             "x-queue-type": "quorum", "x-single-active-consumer": True}))
          + octets(Basic.Get(queue="s")), 405,
          "RESOURCE_LOCKED - cannot obtain access to locked queue 's' in vhost '/'. "),
     soft("dead letter exchange of the wrong type",

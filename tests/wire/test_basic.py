@@ -151,6 +151,24 @@ def test_a_shared_prefetch_counts_all_consumers_of_the_channel() -> None:
     assert bodies(client.hear()) == [b"4"]
 
 
+def test_a_shared_prefetch_serves_the_consumers_of_a_channel_by_turns() -> None:
+    client = a_client(b"1", b"2", b"3", b"4", b"5")
+    client.ask(Basic.Qos(prefetch_count=1, global_=True), Basic.QosOk)
+    client.consume("q", "a")
+    assert bodies(client.hear()) == [b"1"]
+    client.consume("q", "b")
+
+    tags = []
+    for number in (1, 2, 3, 4):
+        client.send(Basic.Ack(number))
+        (message,) = client.hear()
+        assert isinstance(message, Message)
+        assert isinstance(message.method, Basic.Deliver)
+        tags.append(message.method.consumer_tag)
+
+    assert tags == ["a", "b", "a", "b"]
+
+
 def test_messages_got_do_not_count_against_the_prefetch() -> None:
     client = a_client(b"1", b"2")
     client.ask(Basic.Qos(prefetch_count=1), Basic.QosOk)

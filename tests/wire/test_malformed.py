@@ -39,6 +39,48 @@ def test_bad_input_gets_its_code_and_text_and_harms_nobody_else(row: Row, chunk:
     other.declare("mine")
 
 
+@pytest.mark.parametrize(
+    ("sent", "method"),
+    [
+        (PUBLISH + octets(Basic.Get(queue="q")), (60, 40)),
+        (PUBLISH + body_frame(b"x"), (60, 40)),
+        (PUBLISH + header_frame(0, class_id=50), (60, 40)),
+        (PUBLISH + header_frame(0, weight=1), (60, 40)),
+        (PUBLISH + header_frame(3) + header_frame(3), (60, 40)),
+        (PUBLISH + header_frame(3) + body_frame(b"four"), (60, 40)),
+        (PUBLISH + header_frame(600 << 20), (60, 40)),
+        (header_frame(0), (0, 0)),
+        (octets(Basic.Ack(5)), (60, 80)),
+        (octets(Basic.Reject(5)), (60, 90)),
+        (octets(Basic.Nack(5)), (60, 120)),
+    ],
+)
+def test_an_error_names_the_method_that_it_is_about(sent: bytes, method: tuple[int, int]) -> None:
+    client = World().client()
+    client.declare("q")
+
+    client.say(sent)
+
+    close = client.hear()[-1]
+    assert isinstance(close, (ChannelClass.Close, ConnectionClass.Close))
+    assert (close.class_id, close.method_id) == method
+
+
+def test_a_message_keeps_names_that_are_not_utf_8() -> None:
+    client = World().client()
+    client.declare("dead")
+    client.ask(Queue.Bind(queue="dead", exchange="amq.fanout"), Queue.BindOk)
+    client.declare("q", arguments={"x-dead-letter-exchange": "amq.fanout", "x-max-length": 0})
+    client.ask(Queue.Bind(queue="q", exchange="amq.topic", routing_key="#"), Queue.BindOk)
+
+    client.say(published(b"x", "key", "amq.topic").replace(b"key", b"k\xff\xfe"))
+
+    client.say(octets(Basic.Get(queue="dead", no_ack=True)))
+    heard = client.hear_octets()
+    assert b"\x0aamq.fanout\x03k\xff\xfe" in heard  # in basic.get-ok
+    assert b"S\x00\x00\x00\x03k\xff\xfe" in heard  # in x-death
+
+
 def test_a_closed_channel_ignores_everything_until_close_ok_and_can_then_be_reopened() -> None:
     client = World().client()
     client.declare("q")

@@ -17,7 +17,7 @@ from math import log
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.exchange import Exchange
-from amqpd.broker.text import term
+from amqpd.broker.text import erlang, term
 from amqpd.broker.types.hashing import hash_of
 from amqpd.errors import PreconditionFailed
 
@@ -58,7 +58,7 @@ class ConsistentHashExchange(Exchange):
         key = binding.routing_key
         digits = key[1:] if key[:1] in ("+", "-") else key
         if not (digits.isascii() and digits.isdigit()):
-            raise PreconditionFailed(f"The binding key must be an integer: {key}")
+            raise PreconditionFailed(f"The binding key must be an integer: {erlang(key)}")
         if key[0] == "-" or not digits.strip("0"):
             raise PreconditionFailed("The binding key must be greater than 0")
         if len(digits.lstrip("0")) > len(str(MAX_WEIGHT)) or int(digits) > MAX_WEIGHT:

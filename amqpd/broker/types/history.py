@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.text import term
+from amqpd.broker.text import erlang, term
 from amqpd.broker.types.keeping import RememberingExchange
 from amqpd.errors import PreconditionFailed
 
@@ -76,7 +76,6 @@ def _length(arguments: Table) -> int:
         return DEFAULT_LENGTH
     value = length.value
     if length.kind not in _INTEGERS or not isinstance(value, int) or value < 1:
-        raise PreconditionFailed(
-            f"Invalid argument {term(value)}, '{LENGTH}' must be a positive integer"
-        )
+        shown = erlang(value) if isinstance(value, str) else term(value)
+        raise PreconditionFailed(f"Invalid argument {shown}, '{LENGTH}' must be a positive integer")
     return value

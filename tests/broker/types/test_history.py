@@ -177,7 +177,7 @@ def test_no_client_sees_the_shelf(model: Living) -> None:
     [
         (Field("I", 0), "0"),
         (Field("l", -5), "-5"),
-        (Field("S", "5"), "5"),
+        (Field("S", "5"), '<<"5">>'),
         (Field("t", True), "true"),
     ],
 )
