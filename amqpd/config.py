@@ -58,6 +58,12 @@ class Amqp(Struct, frozen=True):
     max_connections: Annotated[
         int, Meta(ge=0, description="0: as many as the limit on open files allows")
     ] = 0
+    max_unauthenticated: Annotated[
+        int, Meta(ge=0, description="connections that have not logged in; 0: no limit")
+    ] = 1000
+    max_unauthenticated_per_source: Annotated[
+        int, Meta(ge=0, description="the same for each address but this machine's")
+    ] = 100
     handshake_timeout_s: Annotated[Seconds, Meta(description="from accept to connection.open")] = 10
     heartbeat_s: Annotated[int, Meta(ge=0, le=65_535, description="proposed to clients")] = 60
     frame_max_bytes: Annotated[int, Meta(ge=4096, description="proposed to clients")] = 131_072
@@ -82,6 +88,10 @@ class Tls(Struct, frozen=True):
 
     certificate: Annotated[str, Meta(description="PEM file: certificate and its chain")] = ""
     key: Annotated[str, Meta(description="PEM file: private key")] = ""
+    sni: Annotated[
+        dict[str, str],
+        Meta(description="other host names ('*.example.com', too): PEM files, key included"),
+    ] = {}
     ca: Annotated[str, Meta(description="PEM file: who may sign client certificates")] = ""
     verify: Annotated[
         Literal["none", "optional", "required"],
@@ -452,7 +462,8 @@ def _check(settings: Settings) -> None:
         )
     if tls.verify == "required" and not tls.ca:
         raise ConfigError("setting 'tls.verify': 'required' needs 'tls.ca' (--tls-ca)")
-    for key in ("certificate", "key", "ca"):
-        path = getattr(tls, key)
+    files = {key: getattr(tls, key) for key in ("certificate", "key", "ca")}
+    files |= {f"sni.{name}": file for name, file in tls.sni.items()}
+    for key, path in files.items():
         if path and settings.amqp.tls_port != "off" and not os.access(path, os.R_OK):
             raise ConfigError(f"setting 'tls.{key}': file '{path}' cannot be read")

@@ -113,6 +113,7 @@ class Connection:
         self.mechanism: Mechanism | None = None
         self.mechanism_name = ""
         self.login = Login("")
+        self.logged_in = False
         self.vhost: VHost | None = None
         self.channels: dict[int, Channel] = {}
         self.channel_max = self.settings.channel_max

@@ -115,6 +115,7 @@ def _refuse(connection: Connection) -> None:
 
 def _tune(connection: Connection, login: sasl.Login) -> None:
     connection.login = login
+    connection.logged_in = True
     ours = connection.settings
     connection.output.send(
         ConnectionClass.Tune(

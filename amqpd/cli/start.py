@@ -67,7 +67,10 @@ def _run(loaded: Config, announce: Callable[[BrokerServer, Started, str], None])
     # Nothing that is made while starting is garbage.
     gc.disable()
     from amqpd.server.app import BrokerServer
+    from amqpd.server.private import private_process
     from amqpd.server.process import settle_memory
+
+    private_process()
 
     for warning in loaded.warnings:
         logging.getLogger("amqpd.config").warning("%s", warning)

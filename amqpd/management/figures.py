@@ -53,6 +53,10 @@ class Figures:
     connections_opened: int
     connections_closed: int
     connections_refused: int
+    connections_unknown: int
+    logins_refused: int
+    logins_throttled: int
+    certificate_ends_s: float
     channels: int
     exchanges: int
     queues: int

@@ -31,10 +31,12 @@ from amqpd.management.figures import totals
 from amqpd.server import process, tls
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
-from amqpd.server.listener import RESERVED_FILES, Listener, Room, bind
+from amqpd.server.listener import RESERVED_FILES, Listener, bind
 from amqpd.server.login import Logins, new_password_hash
+from amqpd.server.private import make_private
 from amqpd.server.process import Exit, Listening, RunFile, StartError
 from amqpd.server.resources import Look, Watch
+from amqpd.server.room import Room
 from amqpd.server.sessions import Sessions
 from amqpd.server.transport import Transport
 from amqpd.server.turn import Turn
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from amqpd.clock import Clock
     from amqpd.config import Config, PortOrOff, Settings
     from amqpd.server.http import HttpServer
+    from amqpd.server.room import Place
     from amqpd.server.transport import Session
     from amqpd.store import Post, Snapshot, Store, StoreFailed
 
@@ -104,6 +107,8 @@ class BrokerServer:
         self._embedded = embedded
         self._exit = Exit.OK
         self.started_s = time.monotonic()
+        #: When the first certificate ends.
+        self.certificate_ends_s = float("inf")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._listeners: list[Listener] = []
@@ -154,6 +159,8 @@ class BrokerServer:
                     listener.tls = tls.context(self.settings.tls)
                 except StartError as error:
                     LOG.error("reload: %s; the old certificate stays", error)
+                else:
+                    self.certificate_ends_s = tls.ends_s(self.settings.tls)
         LOG.info("reloaded")
         process.notify("READY=1")
 
@@ -191,7 +198,7 @@ class BrokerServer:
 
     def _open_store(self, loop: asyncio.AbstractEventLoop) -> tuple[Store, Snapshot]:
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.directory)
         except OSError as error:
             raise StartError(
                 f"data directory '{self.directory}': {error.strerror}", Exit.CONFIG
@@ -207,7 +214,12 @@ class BrokerServer:
         amqp = self.settings.amqp
         limit = self.file_limit - RESERVED_FILES
         most = min(amqp.max_connections or limit, limit)
-        self.room = Room(most, self.settings.tls.max_handshakes)
+        self.room = Room(
+            most,
+            self.settings.tls.max_handshakes,
+            amqp.max_unauthenticated,
+            amqp.max_unauthenticated_per_source,
+        )
         self.broker = Broker(
             limits=Limits(
                 channel_max=amqp.channel_max,
@@ -234,7 +246,7 @@ class BrokerServer:
         )
         around = self.broker.around
         around.expired, around.read_some = self.commits.expired, self.commits.read_some
-        self.connections = Connections(self.room, self.commits)
+        self.connections = Connections(self.commits)
         self.logins = Logins(self.broker, self.settings, loop, self._clock)
         self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
         self.watch = Watch(self.settings.resources, self.directory)
@@ -274,6 +286,8 @@ class BrokerServer:
                 continue
             sockets = self._bind(ports, amqp.host, port, option)
             context = tls.context(settings.tls) if secure else None
+            if secure:
+                self.certificate_ends_s = tls.ends_s(settings.tls)
             self._listeners.append(
                 Listener(
                     sockets, self._protocol, self.room, context, settings.tls.handshake_timeout_s
@@ -406,11 +420,12 @@ class BrokerServer:
         # The broker is made before the commits that it needs for this.
         self.commits.refill(lane, from_position, upto_position, max_messages, max_bytes, done)
 
-    def _protocol(self) -> Transport:
+    def _protocol(self, place: Place) -> Transport:
         loop = asyncio.get_running_loop()
         return Transport(
             loop,
             self.turn,
+            place,
             make_session=self._connected,
             gone=self.connections.remove,
             was_read=self._was_read,
@@ -462,12 +477,17 @@ class BrokerServer:
     # -- resources and failures ----------------------------------------------------------
 
     async def _watching(self) -> None:
+        warned = ""
         while True:
             try:
                 self.look = await asyncio.to_thread(self.watch.look)
                 self._alarm()
             except OSError:
                 LOG.exception("resources: cannot be measured")
+            text = tls.ends_soon(self.certificate_ends_s, time.time())
+            if text and text != warned:
+                LOG.warning("%s", text)
+            warned = text
             await asyncio.sleep(self.settings.resources.check_interval_s)
 
     def _alarm(self) -> None:

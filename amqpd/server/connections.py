@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from amqpd.broker.queue import Queue
     from amqpd.server.commits import Commits
-    from amqpd.server.listener import Room
     from amqpd.server.transport import Transport
 
 #: Each connection looks at the time once in so many ticks.
@@ -21,10 +20,9 @@ TICK_SHARES: Final = 5
 class Connections:
     """The transports that are open, in the order in which they came."""
 
-    def __init__(self, room: Room, commits: Commits) -> None:
+    def __init__(self, commits: Commits) -> None:
         self.opened = 0
         self.closed = 0
-        self._room = room
         self._commits = commits
         self._open: dict[Transport, int] = {}
         self._held: set[Transport] = set()
@@ -53,7 +51,7 @@ class Connections:
         if self._open.pop(transport, None) is None:
             return
         self.closed += 1
-        self._room.connections -= 1
+        transport.place.leave()
         self._held.discard(transport)
         self._crowding.discard(transport)
         if not self._open and self._empty is not None and not self._empty.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -68,6 +69,10 @@ class Hosting:
             connections_opened=server.connections.opened,
             connections_closed=server.connections.closed,
             connections_refused=server.room.refused,
+            connections_unknown=server.room.unknown,
+            logins_refused=server.logins.refused,
+            logins_throttled=server.logins.throttled,
+            certificate_ends_s=server.certificate_ends_s if server.certificate_ends_s < inf else 0,
             channels=server.connections.channels,
             exchanges=counted.exchanges,
             queues=counted.queues,

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import logging
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from amqpd.server.process import Exit, Listening, StartError
@@ -20,6 +21,8 @@ from amqpd.server.process import Exit, Listening, StartError
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+
+    from amqpd.server.room import Place, Room
 
 LOG = logging.getLogger("amqpd.connection")
 
@@ -93,40 +96,17 @@ def _bind_failed(error: OSError, host: str, port: int, option: str) -> str:
     return f"port {port} on {host}: {error.strerror}"
 
 
-class Room:
-    """How many connections there may be, counted over all listeners."""
-
-    def __init__(self, most: int, most_handshakes: int) -> None:
-        self.most = most
-        self.most_handshakes = most_handshakes
-        self.connections = 0
-        self.handshakes = 0
-        self.refused = 0
-
-    @property
-    def refusal(self) -> str | None:
-        """Why a further connection cannot be taken."""
-        return f"limit of {self.most} reached" if self.connections >= self.most else None
-
-    @property
-    def handshake_refusal(self) -> str | None:
-        """Why a further TLS connection cannot be taken."""
-        if self.handshakes >= self.most_handshakes:
-            return f"{self.handshakes} TLS handshakes are under way"
-        return self.refusal
-
-
 class Listener:
     """One port: takes connections in and gives each a protocol.
 
-    `protocol()` is called for each; `room.connections` counts from accept to `release()`,
-    which whoever made the protocol calls when it is over.
+    `protocol(place)` is called for each; whoever made the protocol calls `place.leave()` when
+    it is over.
     """
 
     def __init__(
         self,
         sockets: list[socket.socket],
-        protocol: Callable[[], asyncio.BaseProtocol],
+        protocol: Callable[[Place], asyncio.BaseProtocol],
         room: Room,
         tls: ssl.SSLContext | None = None,
         tls_handshake_s: float = 5.0,
@@ -165,7 +145,7 @@ class Listener:
         assert self._tasks is not None
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                accepted, _ = listening.accept()
+                accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -173,32 +153,21 @@ class Listener:
                     LOG.exception("accept on %s failed", listening.getsockname())
                 self._pause(listening, error)
                 return
-            refusal = self._room.refusal if self.tls is None else self._room.handshake_refusal
-            if refusal is not None:
-                self._refuse(accepted, refusal)
+            place = self._room.enter(address[0], tls=self.tls is not None)
+            if isinstance(place, str):
+                self._refuse(accepted, place)
                 continue
             accepted.setblocking(False)
-            self._room.connections += 1
-            self._tasks.create_task(self._set_up(accepted))
+            self._tasks.create_task(self._set_up(accepted, place))
 
-    async def _set_up(self, accepted: socket.socket) -> None:
-        room, tls = self._room, self.tls
-        if tls is None:
-            await self._connect(accepted, None)
-            return
-        room.handshakes += 1
-        try:
-            await self._connect(accepted, tls)
-        finally:
-            room.handshakes -= 1
-
-    async def _connect(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> None:
+    async def _set_up(self, accepted: socket.socket, place: Place) -> None:
+        make, tls = partial(self._protocol, place), self.tls
         try:
             if tls is None:
-                await self._loop.connect_accepted_socket(self._protocol, accepted)
+                await self._loop.connect_accepted_socket(make, accepted)
             else:
                 await self._loop.connect_accepted_socket(
-                    self._protocol,
+                    make,
                     accepted,
                     ssl=tls,
                     ssl_handshake_timeout=self._tls_handshake_s,
@@ -206,13 +175,14 @@ class Listener:
                 )
         except OSError as error:
             # Only before the protocol got its connection: it has nothing to clean up.
-            self._room.connections -= 1
+            place.leave()
             LOG.warning("connection was not established: %s", error)
             accepted.close()
+        finally:
+            place.shook_hands()
 
     def _refuse(self, accepted: socket.socket, reason: str) -> None:
         accepted.close()
-        self._room.refused += 1
         now_s = self._loop.time()
         if now_s - self._last_refusal_s >= REFUSAL_LOG_S:
             self._last_refusal_s = now_s

@@ -1,10 +1,8 @@
 """Logins: asks the chain of auth backends, and makes guessing slow.
 
 A password is never checked in the event loop, unless it was a moment ago. Users in
-`loopback_users` get in from this machine only. Every refusal takes longer than the one before
-for the same user from the same address, 1 s, 2 s, … 30 s; a right password is never delayed, so
-nobody can lock a user out. Refusals to peers on this machine are not delayed. The reason goes to
-the log, never to the client.
+`loopback_users` get in from this machine only. Refusals take longer and longer, and guesses that
+come too fast are not looked at (`throttle`). The reason goes to the log, never to the client.
 """
 
 from __future__ import annotations
@@ -15,17 +13,18 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from amqpd.amqp.sasl import Login
+from amqpd.amqp.sasl import Credentials, Login
 from amqpd.auth.around import Around
 from amqpd.auth.chain import Accepted, Chain, Refused
 from amqpd.auth.passwords import DEFAULT_ALGORITHM, hash_password
 from amqpd.clock import SteadyClock
 from amqpd.server.backends import ways
+from amqpd.server.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from amqpd.amqp.sasl import Credentials, Peer
+    from amqpd.amqp.sasl import Peer
     from amqpd.broker.access import Rights
     from amqpd.broker.broker import Broker
     from amqpd.broker.permissions import Permissions
@@ -36,32 +35,6 @@ LOG = logging.getLogger("amqpd.connection")
 
 #: Logins that may wait for the thread; more are refused, or guessing would fill the memory.
 MOST_WAITING: Final = 1000
-#: The longest delay of a refusal.
-LONGEST_DELAY_S: Final = 30.0
-#: Users and addresses whose failures are remembered; beyond it the oldest are forgotten.
-MOST_REMEMBERED: Final = 10_000
-
-
-class Delays:
-    """How long the next refusal takes, per user and address."""
-
-    def __init__(self, first_s: float) -> None:
-        self._first_s = first_s
-        self._next_s: dict[tuple[str, str], float] = {}
-
-    def failed(self, user: str, host: str) -> float:
-        """The delay of this refusal; the next one takes twice as long."""
-        if self._first_s <= 0 or is_loopback(host):
-            return 0.0
-        delay_s = self._next_s.pop((user, host), self._first_s)
-        self._next_s[user, host] = min(2 * delay_s, LONGEST_DELAY_S)
-        if len(self._next_s) > MOST_REMEMBERED:
-            del self._next_s[next(iter(self._next_s))]
-        return delay_s
-
-    def succeeded(self, user: str, host: str) -> None:
-        """Whoever knows the password is not guessing."""
-        self._next_s.pop((user, host), None)
 
 
 class Logins:
@@ -83,7 +56,10 @@ class Logins:
         self._permissions = broker.permissions
         self._revision = self._permissions.revision
         self._loopback_users = frozenset(auth.loopback_users)
-        self._delays = Delays(auth.failure_delay_s)
+        self._throttle = Throttle(auth.failure_delay_s)
+        #: Refused, and of them those whose password was not looked at.
+        self.refused = 0
+        self.throttled = 0
         self._loop = loop
         self._clock = clock or SteadyClock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="amqpd-login")
@@ -120,6 +96,18 @@ class Logins:
         if known is not None:
             self._answer(known, credentials, peer, decided)
             return
+        locked_s = self._locked_s(credentials, peer.host)
+        if locked_s:
+            LOG.warning(
+                "connection %s: %s login refused: user '%s' - too many failures from there, "
+                "not checked for %.1f s",
+                peer,
+                credentials.mechanism,
+                credentials.user,
+                locked_s,
+            )
+            self._loop.call_later(locked_s, decided, None)
+            return
         if self._waiting >= MOST_WAITING:
             LOG.warning("connection %s: login refused: %d logins wait", peer, self._waiting)
             self._loop.call_soon(decided, None)
@@ -130,17 +118,24 @@ class Logins:
     async def log_in(self, user: str, password: bytes, host: str) -> Login | None:
         """Who it is, or None for whoever does not get in (HTTP)."""
         self._forget_if_changed()
-        text = password.decode(errors="surrogateescape")
-        found = await self._chain.login(user, text, host, self._now_s())
+        credentials = Credentials("HTTP", user, password)
+        found: Accepted | Refused | None = self._recall(credentials)
+        if found is None:
+            locked_s = self._locked_s(credentials, host)
+            if locked_s:
+                LOG.warning("HTTP access denied: user '%s' - too many failures from there", user)
+                await asyncio.sleep(locked_s)
+                return None
+            found = await self._chain.login(user, _text(password), host, self._now_s())
         if isinstance(found, Refused):
             reason = f"user '{user}' - {found.reason}"
         else:
             reason = self._kept_out(found.name, host)
         if isinstance(found, Accepted) and not reason:
-            self._delays.succeeded(user, host)
+            self._throttle.succeeded(user, host)
             return _login(found)
         LOG.warning("HTTP access denied: %s", reason)
-        await asyncio.sleep(self._delays.failed(user, host))
+        await asyncio.sleep(self._failed(user, host))
         return None
 
     async def check_password(self, user: str, password: bytes, host: str) -> frozenset[str] | None:
@@ -216,16 +211,29 @@ class Logins:
         else:
             reason = self._kept_out(found.name, peer.host)
         if isinstance(found, Accepted) and not reason:
-            self._delays.succeeded(user, peer.host)
+            self._throttle.succeeded(user, peer.host)
             LOG.info("connection %s: user '%s' authenticated with %s", peer, found.name, mechanism)
             decided(_login(found))
             return
         LOG.warning("connection %s: %s login refused: %s", peer, mechanism, reason)
-        delay_s = self._delays.failed(user, peer.host)
+        delay_s = self._failed(user, peer.host)
         if delay_s:
             self._loop.call_later(delay_s, decided, None)
         else:
             decided(None)
+
+    def _locked_s(self, credentials: Credentials, host: str) -> float:
+        """For how long these credentials are not looked at; only guesses ever are not."""
+        if credentials.password is None or credentials.replaced is not None:
+            return 0.0
+        locked_s = self._throttle.locked_s(credentials.user, host, self._loop.time())
+        self.throttled += locked_s > 0
+        return locked_s
+
+    def _failed(self, user: str, host: str) -> float:
+        """How long the refusal is to take."""
+        self.refused += 1
+        return self._throttle.failed(user, host, self._loop.time())
 
     def _kept_out(self, user: str, host: str) -> str:
         if user in self._loopback_users and not is_loopback(host):

@@ -54,7 +54,8 @@ class Listening(NamedTuple):
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
-        return f"{self.protocol}://{host}:{self.port}"
+        scheme = self.protocol.partition("/")[0]  # RabbitMQ says http/prometheus
+        return f"{scheme}://{host}:{self.port}"
 
 
 class RunFile:

@@ -1,14 +1,29 @@
-"""TLS with the standard library: the context of a listener."""
+"""TLS with the standard library: the context of a listener, and when its certificates end.
+
+    context(settings) -> SSLContext
+    ends_s(settings) -> float           when the first of its certificates ends
+    ends_soon(ends_s, now_s) -> str     what to say about that, if anything
+
+One listener may have several certificates: `tls.sni` names those for other host names, and
+clients get the one of the name they ask for.
+"""
 
 from __future__ import annotations
 
+import logging
 import ssl
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from amqpd.server.process import Exit, StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from amqpd.config import Tls
+
+LOG = logging.getLogger("amqpd.server")
 
 VERIFY: Final = {
     "none": ssl.CERT_NONE,
@@ -16,6 +31,14 @@ VERIFY: Final = {
     "required": ssl.CERT_REQUIRED,
 }
 MINIMUM: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+#: Days before the end of a certificate at which to speak of it.
+DAYS: Final = (1, 7, 30)
+DAY_S: Final = 86_400
+#: Bits of a key file's mode that let others than its owner and group at it.
+OTHERS: Final = 0o027
+
+_SEQUENCE: Final = 0x30
+_UTC_TIME: Final = 0x17
 
 
 def context(settings: Tls) -> ssl.SSLContext:
@@ -24,18 +47,34 @@ def context(settings: Tls) -> ssl.SSLContext:
     Raises:
         StartError: a file cannot be read or does not fit the other.
     """
+    made = _context(settings, settings.certificate, settings.key)
+    others = {name.lower(): _context(settings, file, file) for name, file in settings.sni.items()}
+    if others:
+
+        def choose(connection: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+            wanted = (name or "").lower()
+            found = others.get(wanted) or others.get(f"*.{wanted.partition('.')[2]}")
+            if found is not None:
+                connection.context = found
+
+        made.sni_callback = choose
+    return made
+
+
+def _context(settings: Tls, certificate: str, key: str) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = MINIMUM[settings.minimum_version]
     made.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     made.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     try:
-        made.load_cert_chain(settings.certificate, settings.key)
+        made.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise StartError(
-            f"TLS: certificate '{settings.certificate}' with key '{settings.key}': "
-            f"{_reason(error)}",
-            Exit.CONFIG,
+            f"TLS: certificate '{certificate}' with key '{key}': {_reason(error)}", Exit.CONFIG
         ) from error
+    mode = Path(key).stat().st_mode
+    if mode & OTHERS:
+        LOG.warning("TLS: key '%s' can be read by others: chmod 600 it", key)
     if settings.ca:
         try:
             made.load_verify_locations(settings.ca)
@@ -48,3 +87,53 @@ def context(settings: Tls) -> ssl.SSLContext:
 
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
+
+
+# -- the end of certificates -----------------------------------------------------------------
+
+
+def ends_s(settings: Tls) -> float:
+    """When the first of the certificates ends, in seconds since the epoch; inf: there are none."""
+    files = (settings.certificate, *settings.sni.values())
+    return min((_ends_s(Path(file)) for file in files if file), default=float("inf"))
+
+
+def ends_soon(ends_s: float, now_s: float) -> str:
+    """What to say at this moment, if anything: it changes 30, 7 and 1 days before the end."""
+    left_s = ends_s - now_s
+    if left_s <= 0:
+        return "TLS: a certificate has expired"
+    for days in DAYS:
+        if left_s <= days * DAY_S:
+            return f"TLS: a certificate expires in less than {days} day{'s' * (days > 1)}"
+    return ""
+
+
+def _ends_s(file: Path) -> float:
+    """The end of the first certificate in a PEM file that the library could read."""
+    text = file.read_text(errors="replace")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    pem = begin + text.partition(begin)[2].partition(end)[0] + end
+    certificate = next(_elements(ssl.PEM_cert_to_DER_cert(pem)))[1]
+    fields = [value for kind, value in _elements(next(_elements(certificate))[1])
+              if kind == _SEQUENCE]  # fmt: skip
+    # In order: the algorithm of the signature, the issuer, the validity (RFC 5280 §4.1).
+    _, (kind, octets) = _elements(fields[2])
+    digits = octets.decode().rstrip("Z")
+    if kind == _UTC_TIME:
+        digits = ("20" if digits < "50" else "19") + digits
+    return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
+
+
+def _elements(octets: bytes) -> Iterator[tuple[int, bytes]]:
+    """The elements of DER: tag and content of each."""
+    at = 0
+    while at < len(octets):
+        kind, size = octets[at], octets[at + 1]
+        at += 2
+        if size & 0x80:
+            count = size & 0x7F
+            size = int.from_bytes(octets[at : at + count], "big")
+            at += count
+        yield kind, octets[at : at + size]
+        at += size

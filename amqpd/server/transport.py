@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sized
 
     from amqpd.broker.queue import Queue
+    from amqpd.server.room import Place
     from amqpd.server.turn import Turn
 
 LOG = logging.getLogger("amqpd.connection")
@@ -40,6 +41,8 @@ class Session(Protocol):
 
     #: Nothing more will be sent or understood: write what there is, then close the socket.
     closing: bool
+    #: Somebody has logged in.
+    logged_in: bool
     #: We do not read for reasons of our own: silence is not the peer's fault.
     reading_paused: bool
     #: A queue that grows faster than its consumers can be written to, because of this client.
@@ -89,6 +92,7 @@ class Transport(asyncio.BufferedProtocol):
         self,
         loop: asyncio.AbstractEventLoop,
         turn: Turn,
+        place: Place,
         *,
         make_session: Callable[[Transport], Session],
         gone: Callable[[Transport], None],
@@ -96,6 +100,8 @@ class Transport(asyncio.BufferedProtocol):
     ) -> None:
         self._loop = loop
         self._turn = turn
+        self.place = place
+        self._is_known = False
         self._make_session = make_session
         self._gone = gone
         self._was_read = was_read
@@ -192,6 +198,9 @@ class Transport(asyncio.BufferedProtocol):
         data = self.session.data_to_send()
         if data:
             self.socket.write(data)
+        if not self._is_known and self.session.logged_in:
+            self._is_known = True
+            self.place.known()
         if self.session.closing:
             self._end()
         elif self._is_paused:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.server.listener import Listener, Room, bind
+from amqpd.server.listener import Listener, bind
 from amqpd.server.process import Exit, StartError
+from amqpd.server.room import Place, Room
 from tests.server.waiting import until
 
 if TYPE_CHECKING:
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Protocol(asyncio.Protocol):
-    """Counts itself in its room."""
+    """Leaves its place at its end."""
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, place: Place) -> None:
+        self.place = place
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say that it was accepted."""
@@ -31,14 +32,14 @@ class Protocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave the room."""
-        self.room.connections -= 1
+        self.place.leave()
 
 
 @contextlib.asynccontextmanager
 async def listening(room: Room) -> AsyncIterator[int]:
     """A listener on a free port."""
     sockets = bind("127.0.0.1", 0, 128, "--port")
-    listener = Listener(sockets, lambda: Protocol(room), room)
+    listener = Listener(sockets, Protocol, room)
     async with asyncio.TaskGroup() as tasks:
         listener.start(tasks)
         yield listener.listening[0].port
@@ -123,15 +124,6 @@ async def test_above_the_limit_the_newest_are_refused(caplog: pytest.LogCaptureF
         got, writer = await greeting(port)
         assert got == b"+"
         await leave(room, writer)
-
-
-def test_too_many_tls_handshakes_refuse_further_ones() -> None:
-    free, busy = Room(10, 1), Room(10, 1)
-    busy.handshakes = 1
-
-    assert free.handshake_refusal is None
-    assert busy.handshake_refusal == "1 TLS handshakes are under way"
-    assert busy.refusal is None
 
 
 async def test_without_file_descriptors_it_waits_and_goes_on(

@@ -14,7 +14,8 @@ from amqpd.broker.definitions import DeleteUser, PutUser
 from amqpd.broker.limits import Limits
 from amqpd.config import Auth, Settings
 from amqpd.server import login
-from amqpd.server.login import Delays, Logins, is_loopback, new_password_hash
+from amqpd.server.login import Logins, is_loopback, new_password_hash
+from tests.server.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -166,7 +167,7 @@ async def test_http_asks_the_same_chain(door: Door) -> None:
     assert await check("guest", b"guest-pw", "192.0.2.7") is None
 
 
-async def test_a_refusal_is_delayed() -> None:
+async def test_a_refusal_is_delayed_and_the_next_one_longer() -> None:
     loop = asyncio.get_running_loop()
     async with a_door(Auth(failure_delay_s=0.02)) as door:
         started = loop.time()
@@ -177,46 +178,43 @@ async def test_a_refusal_is_delayed() -> None:
         assert loop.time() - started >= 0.06
 
 
-# -- delays ---------------------------------------------------------------------------------
+async def test_guesses_on_many_connections_are_not_looked_at(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with a_door(Auth(failure_delay_s=0.2)) as door:
+        first = asyncio.create_task(door.password("shop", "w r o n g", ELSEWHERE))
+        await until(lambda: door.logins.refused == 1)
+
+        others = [
+            asyncio.create_task(door.password("shop", guess, ELSEWHERE))
+            for guess in ("w r o n g", "shop-pw")
+        ]
+
+        assert await asyncio.gather(first, *others) == [None, None, None]
+        assert door.logins.throttled == 2
+        assert "too many failures from there" in caplog.text
 
 
-def test_delays_double_up_to_a_limit() -> None:
-    delays = Delays(1)
+async def test_an_attacker_locks_nobody_out_from_elsewhere() -> None:
+    async with a_door(Auth(failure_delay_s=0.2)) as door:
+        attack = asyncio.create_task(door.password("shop", "w r o n g", ELSEWHERE))
+        await until(lambda: door.logins.refused == 1)
 
-    assert [delays.failed("u", "192.0.2.7") for _ in range(7)] == [1, 2, 4, 8, 16, 30, 30]
-
-
-def test_delays_are_per_user_and_address() -> None:
-    delays = Delays(1)
-
-    assert delays.failed("u", "192.0.2.7") == 1
-    assert delays.failed("u", "192.0.2.8") == 1
-    assert delays.failed("v", "192.0.2.7") == 1
-    assert delays.failed("u", "192.0.2.7") == 2
+        assert await door.password("shop", "shop-pw", Peer("198.51.100.1", 1)) is not None
+        assert await door.password("shop", "shop-pw", HERE) is not None
+        # The one who was let in a moment ago is known by what it knows, from anywhere.
+        assert await door.password("shop", "shop-pw", ELSEWHERE) is not None
+        assert await attack is None
 
 
-def test_a_success_ends_the_delays() -> None:
-    delays = Delays(1)
-    delays.failed("u", "192.0.2.7")
+async def test_http_is_throttled_likewise() -> None:
+    async with a_door(Auth(failure_delay_s=0.05)) as door:
+        check = door.logins.check_password
 
-    delays.succeeded("u", "192.0.2.7")
-
-    assert delays.failed("u", "192.0.2.7") == 1
-
-
-def test_this_machine_is_not_delayed() -> None:
-    assert Delays(1).failed("u", "::1") == 0
-
-
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "MOST_REMEMBERED", 2)
-    delays = Delays(1)
-
-    for user in "abc":
-        delays.failed(user, "192.0.2.7")
-
-    assert delays.failed("c", "192.0.2.7") == 2
-    assert delays.failed("a", "192.0.2.7") == 1
+        assert await check("shop", b"w r o n g", ELSEWHERE.host) is None
+        door.logins._throttle.failed("shop", ELSEWHERE.host, asyncio.get_running_loop().time())
+        assert await check("shop", b"shop-pw", ELSEWHERE.host) is None
+        assert door.logins.throttled == 1
 
 
 @pytest.mark.parametrize(

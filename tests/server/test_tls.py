@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+import trustme
 
 from amqpd.amqp.frames import PROTOCOL_HEADER
 from amqpd.broker.definitions import PutPermission, PutUser
@@ -178,3 +180,97 @@ def test_old_tls_is_refused(authority: Authority) -> None:
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_RENEGOTIATION
     assert all("DHE" in one["name"] or "TLS_" in one["name"] for one in context.get_ciphers())
+
+
+# -- several certificates -------------------------------------------------------------------
+
+
+async def subject(port: int, authority: Authority, name: str | None) -> str:
+    """The common name of the certificate that a client gets who asks for a host."""
+    context = trusting(authority)
+    context.check_hostname = False
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname=name or ""
+    )
+    certificate = writer.get_extra_info("peercert")
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return str(dict(rdn[0] for rdn in certificate["subject"])["commonName"])
+
+
+async def test_clients_get_the_certificate_of_the_name_they_ask_for(
+    tmp_path: Path, authority: Authority
+) -> None:
+    certificate, key = authority.sign("other")
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificate.read_bytes() + key.read_bytes())
+    both.chmod(0o600)
+    sni = {"Other.example.com": str(both), "*.example.org": str(both)}
+
+    async with over_tls(tmp_path, authority, tls__sni=sni) as broker:
+        got = [
+            await subject(broker.port, authority, name)
+            for name in ("other.example.com", "a.example.org", "a.b.example.org", "x.example", None)
+        ]
+
+    assert got == ["other", "other", "server", "server", "server"]
+
+
+def test_a_certificate_for_another_name_is_checked_at_the_start(
+    tmp_path: Path, authority: Authority
+) -> None:
+    certificate, key = authority.sign("server")
+
+    with pytest.raises(StartError, match=r"no\.pem"):
+        tls.context(
+            Tls(certificate=str(certificate), key=str(key), sni={"a": str(tmp_path / "no.pem")})
+        )
+
+
+def test_a_key_that_others_can_read_is_warned_of(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate, key = authority.sign("server")
+    settings = Tls(certificate=str(certificate), key=str(key))
+
+    key.chmod(0o640)
+    tls.context(settings)
+    assert caplog.text == ""
+    key.chmod(0o644)
+    tls.context(settings)
+    assert "can be read by others" in caplog.text
+
+
+# -- their end ------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_certificate_is_known(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    ends = {"soon": datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC),
+            "late": datetime(2061, 1, 1, tzinfo=UTC)}  # fmt: skip
+    files = {}
+    for name, end in ends.items():
+        files[name] = tmp_path / f"{name}.pem"
+        ca.issue_cert(name, not_after=end).private_key_and_cert_chain_pem.write_to_path(
+            str(files[name])
+        )
+
+    assert tls.ends_s(Tls(certificate=str(files["late"]))) == ends["late"].timestamp()
+    both = Tls(certificate=str(files["late"]), sni={"x": str(files["soon"])})
+    assert tls.ends_s(both) == ends["soon"].timestamp()
+    assert tls.ends_s(Tls()) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("left_days", "text"),
+    [
+        (31, ""),
+        (29, "TLS: a certificate expires in less than 30 days"),
+        (6, "TLS: a certificate expires in less than 7 days"),
+        (0.5, "TLS: a certificate expires in less than 1 day"),
+        (-1, "TLS: a certificate has expired"),
+    ],
+)
+def test_the_end_is_told_in_time(left_days: float, text: str) -> None:
+    assert tls.ends_soon(left_days * 86_400, 0) == text

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
+from amqpd.server.room import Place, Room
 from amqpd.server.transport import HIGH_WATER_BYTES, READ_BYTES, Transport
 from amqpd.server.turn import Turn
 from tests.server.waiting import turns, until
@@ -25,6 +26,7 @@ class Echo:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.closing = False
+        self.logged_in = False
         self.reading_paused = False
         self.wants_reading = True
         self.crowding: Queue | None = None
@@ -91,6 +93,12 @@ class Joined:
     writer: asyncio.StreamWriter
     gone: int = 0
 
+    def __init__(self) -> None:
+        self.room = Room(10)
+        place = self.room.enter("192.0.2.1")
+        assert isinstance(place, Place)
+        self.place = place
+
 
 @contextlib.asynccontextmanager
 async def joined() -> AsyncIterator[Joined]:
@@ -108,7 +116,7 @@ async def joined() -> AsyncIterator[Joined]:
 
     def protocol() -> Transport:
         it.transport = Transport(
-            loop, turn, make_session=make_session, gone=gone, was_read=lambda _: None
+            loop, turn, it.place, make_session=make_session, gone=gone, was_read=lambda _: None
         )
         return it.transport
 
@@ -124,6 +132,19 @@ async def joined() -> AsyncIterator[Joined]:
     await until(lambda: it.gone == 1)
     with contextlib.suppress(ConnectionError):
         await it.writer.wait_closed()
+
+
+async def test_a_place_is_that_of_a_known_client_from_the_login_on() -> None:
+    async with joined() as it:
+        it.writer.write(b"hello")
+        await it.reader.readexactly(5)
+        assert it.room.unknown == 1
+
+        it.session.logged_in = True
+        it.writer.write(b"hello")
+        await it.reader.readexactly(5)
+
+        assert it.room.unknown == 0
 
 
 async def test_bytes_go_in_and_come_out() -> None:
