@@ -14,6 +14,7 @@ from amqpd.management import access, logins
 from amqpd.management.access import Caller, Needs
 from amqpd.management.call import Call
 from amqpd.management.errors import HttpError, bad_request, not_authenticated, not_found, translated
+from amqpd.management.live import live
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.resources import ROUTES
 from amqpd.management.routing import Operation, Router
@@ -57,6 +58,9 @@ class Api:
     async def _answer(self, request: Request) -> Answer:
         if request.path == "/login":
             return await self._login(request)
+        if request.path == "/live" and request.method == "GET":
+            await self._caller(request)
+            return live(request, self.answer)
         found = self.router.find(request.path)
         if found is None:
             raise not_found("Not Found", "not_found")
@@ -65,7 +69,8 @@ class Api:
             return Answer(headers={"Allow": route.allowed})
         operation = _operation(route, request.method)
         names = self._once_more(names)
-        caller = await self._caller(request, operation)
+        nobody = operation.needs is Needs.NOTHING
+        caller = NOBODY if nobody else await self._caller(request)
         call = Call(self._host, request, names, caller)
         if operation.needs is not Needs.NOTHING:
             vhost = call.vhost_name
@@ -84,14 +89,12 @@ class Api:
 
     # -- who asks --------------------------------------------------------------------------
 
-    async def _caller(self, request: Request, operation: Operation) -> Caller:
+    async def _caller(self, request: Request) -> Caller:
         """Who asks, by password or by cookie.
 
         Raises:
             HttpError: nobody, or nobody we know.
         """
-        if operation.needs is Needs.NOTHING:
-            return NOBODY
         authorization = request.headers.get("authorization", "")
         if authorization:
             return await self._check(*_basic(authorization), request.peer)

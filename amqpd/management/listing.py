@@ -19,7 +19,7 @@ from amqpd.management.errors import HttpError, bad_request
 from amqpd.management.request import Answer, encode, json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     from amqpd.management.call import Call
 
@@ -260,7 +260,7 @@ async def _shown(
 
 async def _pieces(
     things: Sequence[T], show: Show[T], columns: Columns, slices: Slices
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The JSON of a long list."""
     batch: list[bytes] = []
     opened = False

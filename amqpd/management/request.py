@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 JSON: Final = "application/json"
 
@@ -37,7 +37,7 @@ class Answer:
     """What goes out; a body that comes in pieces is for long lists."""
 
     status: int = 200
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | AsyncGenerator[bytes, None] = b""
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
 

@@ -10,6 +10,7 @@ taken as it was sent: only a quoted path tells a slash from a name with one.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ from aiohttp import web
 from amqpd.management.api import Api
 from amqpd.management.errors import bad_request
 from amqpd.management.metrics import exposition
+from amqpd.management.page import Page
 from amqpd.management.request import Request
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class HttpServer:
     def __init__(self, host: Host, is_ready: Callable[[], bool]) -> None:
         self._host = host
         self._api = Api(host)
+        self._pages = Page()
         self._is_ready = is_ready
         self._runners: list[web.AppRunner] = []
 
@@ -54,7 +57,10 @@ class HttpServer:
             web.get("/metrics", self._metrics),
         ]
         if api:
-            await self._serve(api, [*common, web.route("*", f"{API}/{{tail:.*}}", self._answer)])
+            pages = [web.get("/", self._page), web.get("/ui/{tail:.*}", self._page)]
+            await self._serve(
+                api, [*common, *pages, web.route("*", f"{API}/{{tail:.*}}", self._answer)]
+            )
         if metrics:
             await self._serve(metrics, common)
 
@@ -98,6 +104,16 @@ class HttpServer:
         text = exposition(self._host.figures())
         return web.Response(body=text.encode(), headers={"Content-Type": EXPOSITION_TYPE})
 
+    async def _page(self, request: web.Request) -> web.Response:
+        """The web page."""
+        known = request.headers.get("If-None-Match", "")
+        answer = self._pages.answer(request.match_info.get("tail", ""), known)
+        if answer is None:
+            raise web.HTTPNotFound
+        assert isinstance(answer.body, bytes)
+        headers = {"Content-Type": answer.content_type, **answer.headers}
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         asked = _request(request)
         answer = await self._api.answer(asked)
@@ -135,8 +151,14 @@ async def _stream(
     response = web.StreamResponse(status=answer.status, headers=headers)
     await response.prepare(request)
     assert not isinstance(answer.body, bytes)
-    if request.method != "HEAD":
-        async for piece in answer.body:
-            await response.write(piece)
-    await response.write_eof()
+    if request.method == "HEAD":
+        return response
+    async with contextlib.aclosing(answer.body) as pieces:
+        try:
+            async for piece in pieces:
+                await response.write(piece)
+            await response.write_eof()
+        except ConnectionError:
+            # Whoever asked has gone; a live view ends in no other way.
+            LOG.debug("HTTP %s: the client has gone", request.path)
     return response

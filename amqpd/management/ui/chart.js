@@ -1,0 +1,103 @@
+// Lines over time: a minute, an hour or a day of samples, drawn by uPlot.
+import { html, useEffect, useRef, useState } from "./lib.js";
+import uPlot from "./vendor/uplot.js";
+import { count } from "./format.js";
+
+/** Seconds shown, and seconds between two samples. */
+export const RANGES = { minute: [60, 1], hour: [3600, 15], day: [86400, 300] };
+
+/** The part of a query that asks for samples of one range. */
+export function sampled(range) {
+  const [age, step] = RANGES[range];
+  return `&lengths_age=${age}&lengths_incr=${step}&msg_rates_age=${age}&msg_rates_incr=${step}`
+    + `&data_rates_age=${age}&data_rates_incr=${step}`;
+}
+
+export function RangeChoice({ range, choose }) {
+  return html`<div class="choice" role="group" aria-label="Time shown">
+    ${Object.keys(RANGES).map((one) => html`<button type="button" aria-pressed=${one === range}
+      onClick=${() => choose(one)}>${one}</button>`)}</div>`;
+}
+
+export function useRange() {
+  return useState("minute");
+}
+
+const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+
+/** Samples of RabbitMQ's form as [seconds, values]: totals as they are, or their growth. */
+function series(samples, growing) {
+  const points = [...(samples || [])].sort((a, b) => a.timestamp - b.timestamp);
+  const times = [];
+  const values = [];
+  points.forEach((one, at) => {
+    if (!growing) {
+      times.push(one.timestamp / 1000);
+      values.push(one.sample);
+    } else if (at) {
+      const before = points[at - 1];
+      const seconds = (one.timestamp - before.timestamp) / 1000;
+      times.push(one.timestamp / 1000);
+      values.push(seconds > 0 ? Math.max(0, (one.sample - before.sample) / seconds) : 0);
+    }
+  });
+  return [times, values];
+}
+
+/**
+ * A chart; `lines` are {label, colour, details} with RabbitMQ's `*_details`, `growing` for
+ * counters that are shown as rates.
+ */
+export function Chart({ title, lines, growing = false, unit = "" }) {
+  const place = useRef(null);
+  const plot = useRef(null);
+  const shown = lines.filter((one) => one.details?.samples?.length);
+  const keys = shown.map((one) => one.label).join();
+  useEffect(() => {
+    if (!shown.length) return undefined;
+    const axis = {
+      stroke: styleOf("--muted"),
+      grid: { stroke: styleOf("--line"), width: 1 },
+      ticks: { stroke: styleOf("--line"), width: 1 },
+    };
+    plot.current = new uPlot({
+      width: place.current.clientWidth,
+      height: 180,
+      legend: { live: true },
+      cursor: { drag: { x: false, y: false } },
+      scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      axes: [
+        axis,
+        { ...axis, size: 60, values: (_, ticks) => ticks.map((n) => short.format(n)) },
+      ],
+      series: [
+        {},
+        ...shown.map((one) => ({
+          label: one.label,
+          stroke: styleOf(one.colour),
+          width: 2,
+          value: (_, n) => (n === null ? "–" : `${n < 10 && growing ? n.toFixed(1) : count(Math.round(n))}${unit}`),
+        })),
+      ],
+    }, [[], ...shown.map(() => [])], place.current);
+    const fit = new ResizeObserver(() => {
+      plot.current?.setSize({ width: place.current.clientWidth, height: 180 });
+    });
+    fit.observe(place.current);
+    return () => {
+      fit.disconnect();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+  }, [keys, growing]);
+  useEffect(() => {
+    if (!plot.current || !shown.length) return;
+    const found = shown.map((one) => series(one.details.samples, growing));
+    plot.current.setData([found[0][0], ...found.map(([, values]) => values)]);
+  });
+  return html`<figure class="chart"><figcaption>${title}</figcaption>
+    ${shown.length ? html`<div ref=${place}></div>`
+      : html`<div class="waiting">Nothing yet: the first samples come within seconds.</div>`}
+  </figure>`;
+}

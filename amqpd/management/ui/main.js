@@ -1,0 +1,111 @@
+// The page as a whole: who is logged in, where one is, what is shown.
+import { html, render, useEffect, useState } from "./lib.js";
+import { get, onSignedOut, signIn, signOut, useLive } from "./api.js";
+import { link, useRoute } from "./route.js";
+import { Field, Form, Trouble } from "./widgets.js";
+import { Overview } from "./pages/overview.js";
+import { Connections, OneConnection } from "./pages/connections.js";
+import { Channels } from "./pages/channels.js";
+import { Exchanges, OneExchange } from "./pages/exchanges.js";
+import { Queues } from "./pages/queues.js";
+import { OneQueue } from "./pages/queue.js";
+import { Admin } from "./pages/admin.js";
+
+const PAGES = [
+  ["overview", "Overview"],
+  ["connections", "Connections"],
+  ["channels", "Channels"],
+  ["exchanges", "Exchanges"],
+  ["queues", "Queues"],
+  ["admin", "Admin"],
+];
+
+function SignIn({ entered }) {
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(window.location.hostname);
+  const [user, setUser] = useState(local ? "guest" : "");
+  const [password, setPassword] = useState(local ? "guest" : "");
+  const enter = async () => {
+    entered(await signIn(user, password));
+  };
+  return html`<main class="sign-in"><img src="/ui/icon.svg" alt="" width="48" height="48" />
+    <h1>amqpd</h1>
+    <${Form} label="Log in" action=${enter}>
+      <${Field} label="User" name="username" value=${user} autocomplete="username" required
+        autofocus onInput=${(event) => setUser(event.target.value)} />
+      <${Field} label="Password" name="password" type="password" value=${password} required
+        autocomplete="current-password" onInput=${(event) => setPassword(event.target.value)} />
+    <//>
+    ${local && html`<small>guest / guest works from this machine only, unless it was changed.</small>`}
+  </main>`;
+}
+
+function Alarms({ overview }) {
+  const [nodes] = useLive("/nodes", 5);
+  const node = nodes?.[0];
+  const said = [];
+  if (node?.mem_alarm) said.push("Low on memory: publishers are blocked until consumers make room.");
+  if (node?.disk_free_alarm) said.push("Low on disk: publishers are blocked until there is space.");
+  if (overview?.sync === false) said.push("Without syncs: a power cut loses confirmed messages.");
+  return said.map((one) => html`<p class="alarm" role="alert" key=${one}>${one}</p>`);
+}
+
+function Page({ words, me }) {
+  const [page, ...rest] = words;
+  switch (page) {
+    case "connections":
+      return rest.length ? html`<${OneConnection} name=${rest[0]} />` : html`<${Connections} />`;
+    case "channels": return html`<${Channels} />`;
+    case "exchanges":
+      return rest.length > 1
+        ? html`<${OneExchange} vhost=${rest[0]} name=${rest[1]} key=${rest.join("/")} />`
+        : html`<${Exchanges} />`;
+    case "queues":
+      return rest.length > 1
+        ? html`<${OneQueue} vhost=${rest[0]} name=${rest[1]} tab=${rest[2] || "overview"}
+            key=${rest.slice(0, 2).join("/")} me=${me} />`
+        : html`<${Queues} />`;
+    case "admin": return html`<${Admin} words=${rest} me=${me} />`;
+    default: return html`<${Overview} />`;
+  }
+}
+
+function Shell({ me, leave }) {
+  const { words } = useRoute();
+  const chosen = words[0] || "overview";
+  const [overview, trouble] = useLive("/overview", 5);
+  useEffect(() => {
+    const title = words.length > 2 ? words[2] && words[2] !== "overview" ? words[2] : words[2 - 1] : "";
+    document.title = `${title ? `${title} · ` : ""}${chosen} · ${overview?.cluster_name || "amqpd"}`;
+  }, [words.join("/"), overview?.cluster_name]);
+  return html`
+    <header class="top">
+      <a class="brand" href=${link("overview")}><img src="/ui/icon.svg" alt="" width="24" height="24" />
+        <b>amqpd</b> <span>${overview?.cluster_name}</span></a>
+      <nav aria-label="Pages">${PAGES.map(([name, title]) => html`
+        <a href=${link(name)} aria-current=${name === chosen ? "page" : undefined}>${title}</a>`)}</nav>
+      <div class="me"><span title=${(me.tags || []).join(", ")}>${me.name}</span>
+        <button type="button" onClick=${leave}>Log out</button></div>
+    </header>
+    <${Alarms} overview=${overview} />
+    ${trouble?.status === 0 && html`<p class="alarm" role="alert">The broker does not answer. Trying again…</p>`}
+    <main><${Page} words=${words} me=${me} /></main>
+    <footer>amqpd ${overview?.amqpd_version} · <a href="/metrics">metrics</a></footer>`;
+}
+
+function App() {
+  const [me, setMe] = useState(undefined);
+  const [error, setError] = useState(null);
+  useEffect(() => {
+    onSignedOut(() => setMe(null));
+    get("/whoami").then(setMe, (refused) => {
+      setMe(null);
+      if (refused.status !== 401) setError(refused);
+    });
+  }, []);
+  if (me === undefined) return null;
+  if (me === null) return html`<${SignIn} entered=${setMe} /><${Trouble} error=${error} />`;
+  const leave = async () => { await signOut(); setMe(null); };
+  return html`<${Shell} me=${me} leave=${leave} />`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));

@@ -1,0 +1,54 @@
+// Bindings: as a list with a way to remove each, and drawn from exchange to queue.
+import { html } from "../lib.js";
+import { remove, segment } from "../api.js";
+import { link } from "../route.js";
+import { Do, Empty, Table } from "../widgets.js";
+import { value } from "../format.js";
+
+const place = (kind, vhost, name) => link(kind === "queue" ? "queues" : "exchanges", vhost, name);
+
+const unbind = (row) => remove(`/bindings/${segment(row.vhost)}/e/${segment(row.source)}/`
+  + `${row.destination_type[0]}/${segment(row.destination)}/${segment(row.properties_key)}`);
+
+const COLUMNS = [
+  { title: "From", show: (row) => html`<a href=${place("exchange", row.vhost, row.source)}>${row.source}</a>` },
+  { title: "Routing key", show: (row) => html`<code>${row.routing_key}</code>` },
+  { title: "Arguments", show: (row) => (Object.keys(row.arguments || {}).length ? value(row.arguments) : "") },
+  { title: "To", show: (row) => html`<a href=${place(row.destination_type, row.vhost, row.destination)}>
+      ${row.destination}</a> <small>${row.destination_type}</small>` },
+  { title: "", show: (row) => html`<${Do} kind="small" action=${() => unbind(row)}
+      confirm=${`Remove the binding from '${row.source}' to '${row.destination}'?`}>Unbind<//>` },
+];
+
+export function Bindings({ bindings }) {
+  const rows = (bindings || []).filter((row) => row.source);
+  if (!bindings) return null;
+  if (!rows.length) return html`<${Empty}>Nothing is bound.<//>`;
+  return html`${rows.length <= 24 && html`<${Drawing} rows=${rows} />`}
+    <${Table} label="Bindings" columns=${COLUMNS} rows=${rows} />`;
+}
+
+/** Exchanges on the left, what they lead to on the right, keys on the lines. */
+function Drawing({ rows }) {
+  const sources = [...new Set(rows.map((row) => row.source))];
+  const targets = [...new Set(rows.map((row) => `${row.destination_type} ${row.destination}`))];
+  const step = 44;
+  const height = Math.max(sources.length, targets.length) * step + 12;
+  const y = (list, one) => (list.indexOf(one) + 0.5) * (height / list.length);
+  const box = (x, at, text, kind) => html`<g class=${kind}>
+    <rect x=${x} y=${at - 15} width="220" height="30" rx="6" />
+    <text x=${x + 12} y=${at + 5}>${text.length > 26 ? `${text.slice(0, 25)}…` : text}
+      <title>${text}</title></text></g>`;
+  return html`<svg class="drawing" viewBox=${`0 0 760 ${height}`} role="img"
+      aria-label="Bindings drawn from exchange to queue">
+    ${rows.map((row) => {
+    const from = y(sources, row.source);
+    const to = y(targets, `${row.destination_type} ${row.destination}`);
+    return html`<path d=${`M230 ${from} C 380 ${from} 380 ${to} 530 ${to}`} />
+        <text class="key" x="380" y=${(from + to) / 2 - 5} text-anchor="middle">${row.routing_key}</text>`;
+  })}
+    ${sources.map((one) => box(10, y(sources, one), one, "exchange"))}
+    ${targets.map((one) => box(530, y(targets, one), one.slice(one.indexOf(" ") + 1),
+    one.startsWith("queue") ? "queue" : "exchange"))}
+  </svg>`;
+}

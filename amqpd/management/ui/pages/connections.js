@@ -1,0 +1,82 @@
+// Connections: who is there, and one of them closely.
+import { html } from "../lib.js";
+import { remove, segment, useLive } from "../api.js";
+import { go, link } from "../route.js";
+import { Badge, Do, Empty, Facts, Finder, Section, Table, Trouble, usePaged } from "../widgets.js";
+import { bytes, count, time, value } from "../format.js";
+import { channelColumns } from "./channels.js";
+
+const STATES = { running: "good", blocked: "bad", blocking: "warn", flow: "warn" };
+export const State = ({ state }) => html`<${Badge} kind=${STATES[state] || ""}>${state}<//>`;
+
+const clientOf = (row) => {
+  const known = row.client_properties || {};
+  return [known.product, known.version].filter(Boolean).join(" ");
+};
+
+const COLUMNS = [
+  {
+    title: "Name", sort: "name",
+    show: (row) => html`<span class="name">${row.user_provided_name || row.name}</span>
+      ${row.user_provided_name && html`<small>${row.name}</small>`}`,
+  },
+  { title: "Vhost", sort: "vhost", show: (row) => row.vhost },
+  { title: "User", sort: "user", show: (row) => row.user },
+  { title: "State", sort: "state", show: (row) => html`<${State} state=${row.state} />` },
+  { title: "TLS", show: (row) => (row.ssl ? "yes" : "no") },
+  { title: "Client", show: clientOf },
+  { title: "Channels", sort: "channels", kind: "number", show: (row) => count(row.channels) },
+  { title: "From client", sort: "recv_oct_details.rate", kind: "number",
+    show: (row) => `${bytes(row.recv_oct_details?.rate ?? 0)}/s` },
+  { title: "To client", sort: "send_oct_details.rate", kind: "number",
+    show: (row) => `${bytes(row.send_oct_details?.rate ?? 0)}/s` },
+];
+
+export function Connections() {
+  const paged = usePaged("/connections");
+  const [found, error] = useLive(paged.path, 2);
+  return html`<${Section} title="Connections">
+    <${Finder} paged=${paged} found=${found} noun="connection" />
+    <${Trouble} error=${error} />
+    ${found && (found.items.length
+      ? html`<${Table} label="Connections" columns=${COLUMNS} rows=${found.items} sort=${paged.sort}
+          reverse=${paged.reverse} onSort=${paged.order} href=${(row) => link("connections", row.name)} />`
+      : html`<${Empty}>${paged.name ? "None of that name."
+        : html`Nobody is connected. Clients connect to the AMQP port on the overview.`}<//>`)}
+  <//>`;
+}
+
+export function OneConnection({ name }) {
+  const path = `/connections/${segment(name)}`;
+  const [row, error] = useLive(path, 1);
+  const [channels] = useLive(row ? `${path}/channels` : "", 2);
+  if (!row) {
+    return error ? html`<${Section} title=${name}><${Empty}>This connection is gone.<//><//>` : null;
+  }
+  const close = async () => {
+    await remove(path, { "X-Reason": "Closed by an operator" });
+    go("connections");
+  };
+  return html`<${Section} title=${row.user_provided_name || row.name}>
+      <${Facts} rows=${[
+        ["Connection", row.name], ["State", html`<${State} state=${row.state} />`],
+        ["Vhost", row.vhost], ["User", row.user], ["Protocol", row.protocol],
+        ["Logged in with", row.auth_mechanism], ["Since", time(row.connected_at)],
+        ["TLS", row.ssl ? row.ssl_protocol || "yes" : "no"], ["Heartbeat", `${row.timeout} s`],
+        ["Largest frame", bytes(row.frame_max)], ["Channels", `${count(row.channels)} of ${count(row.channel_max)}`],
+        ["From the client", `${bytes(row.recv_oct)}, ${bytes(row.recv_oct_details?.rate ?? 0)}/s`],
+        ["To the client", `${bytes(row.send_oct)}, ${bytes(row.send_oct_details?.rate ?? 0)}/s`],
+      ]} />
+    <//>
+    <${Section} title="Channels">${channels?.length
+      ? html`<${Table} label="Channels" columns=${channelColumns()} rows=${channels} />`
+      : html`<${Empty}>No channels are open.<//>`}<//>
+    <${Section} title="What the client says of itself">
+      <${Facts} rows=${Object.entries(row.client_properties || {})
+        .filter(([key]) => key !== "capabilities").map(([key, one]) => [key, value(one)])} />
+    <//>
+    <${Section} title="Danger zone" ><${Do} kind="danger" action=${close}
+      confirm=${`Close the connection ${row.name}? The client may connect again at once.`}>
+      Close this connection<//><//>`;
+}
+

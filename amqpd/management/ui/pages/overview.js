@@ -1,0 +1,80 @@
+// Overview: what there is, what moves, how the node is.
+import { html } from "../lib.js";
+import { useLive } from "../api.js";
+import { link } from "../route.js";
+import { Empty, Facts, Section, Stat, Table, Trouble } from "../widgets.js";
+import { bytes, count, duration, rate } from "../format.js";
+import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
+
+export const DEPTH = (totals) => [
+  { label: "ready", colour: "--ready", details: totals?.messages_ready_details },
+  { label: "unacked", colour: "--unacked", details: totals?.messages_unacknowledged_details },
+];
+
+export const RATES = (stats) => [
+  { label: "publish", colour: "--in", details: stats?.publish_details },
+  { label: "confirm", colour: "--confirm", details: stats?.confirm_details },
+  { label: "deliver", colour: "--out", details: stats?.deliver_get_details },
+  { label: "ack", colour: "--ack", details: stats?.ack_details },
+  { label: "redeliver", colour: "--bad", details: stats?.redeliver_details },
+];
+
+function Gauge({ label, used, limit, text, bad }) {
+  const part = limit ? Math.min(1, used / limit) : 0;
+  return html`<div class=${`gauge ${bad ? "bad" : ""}`}><span>${label}</span>
+    <meter min="0" max="1" value=${part}>${text}</meter><b>${text}</b></div>`;
+}
+
+function Node({ node }) {
+  return html`<${Section} title=${node.name}>
+    <div class="gauges">
+      <${Gauge} label="Memory" used=${node.mem_used} limit=${node.mem_limit} bad=${node.mem_alarm}
+        text=${`${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`} />
+      <${Gauge} label="Files" used=${node.fd_used} limit=${node.fd_total}
+        text=${`${count(node.fd_used)} of ${count(node.fd_total)}`} />
+      <${Gauge} label="Disk free" used=${node.disk_free_limit} limit=${node.disk_free}
+        bad=${node.disk_free_alarm}
+        text=${`${bytes(node.disk_free)}, alarm below ${bytes(node.disk_free_limit)}`} />
+    </div>
+    <${Facts} rows=${[["Process", node.os_pid], ["Up", duration(node.uptime)],
+      ["Data", node.db_dir]]} />
+  <//>`;
+}
+
+export function Overview() {
+  const [range, choose] = useRange();
+  const [now, error] = useLive(`/overview?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 1);
+  const [nodes] = useLive("/nodes", 5);
+  if (!now) return html`<${Trouble} error=${error} />`;
+  const { object_totals: totals, queue_totals: depth, message_stats: stats } = now;
+  return html`
+    <div class="stats">
+      <${Stat} label="queues" href=${link("queues")}>${count(totals.queues)}<//>
+      <${Stat} label="ready" href=${`${link("queues")}?sort=messages_ready&reverse=true`}>
+        ${count(depth.messages_ready)}<//>
+      <${Stat} label="unacked" href=${`${link("queues")}?sort=messages_unacknowledged&reverse=true`}>
+        ${count(depth.messages_unacknowledged)}<//>
+      <${Stat} label="in / s">${rate(stats?.publish_details?.rate ?? 0)}<//>
+      <${Stat} label="out / s">${rate(stats?.deliver_get_details?.rate ?? 0)}<//>
+      <${Stat} label="connections" href=${link("connections")}>${count(totals.connections)}<//>
+      <${Stat} label="channels" href=${link("channels")}>${count(totals.channels)}<//>
+      <${Stat} label="consumers">${count(totals.consumers)}<//>
+      <${Stat} label="exchanges" href=${link("exchanges")}>${count(totals.exchanges)}<//>
+    </div>
+    <${Section} title="Messages" aside=${html`<${RangeChoice} range=${range} choose=${choose} />`}>
+      <div class="charts">
+        <${Chart} title="In queues" lines=${DEPTH(depth)} key=${`d${range}`} />
+        <${Chart} title="Per second" lines=${RATES(stats)} growing key=${`r${range}`} />
+      </div>
+      ${!totals.queues && html`<${Empty}>No queues yet. ${" "}
+        <code>amqpd publish --queue orders hello</code> makes one.<//>`}
+    <//>
+    ${(nodes || []).map((node) => html`<${Node} node=${node} key=${node.name} />`)}
+    <${Section} title="Ports">
+      <${Table} label="Ports" rows=${now.listeners} columns=${[
+        { title: "Protocol", show: (row) => row.protocol },
+        { title: "Address", show: (row) => row.ip_address },
+        { title: "Port", kind: "number", show: (row) => row.port },
+      ]} />
+    <//>`;
+}

@@ -1,0 +1,150 @@
+// One queue: how it is, its messages, consumers, bindings, what is in force, and the danger zone.
+import { html, useState } from "../lib.js";
+import { post, remove, segment, useLive } from "../api.js";
+import { go, link } from "../route.js";
+import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Tabs, Trouble } from "../widgets.js";
+import { bytes, count, pretty, rate, time, value } from "../format.js";
+import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
+import { DEPTH, RATES } from "./overview.js";
+import { Bindings } from "./bindings.js";
+import { PublishForm } from "./publish.js";
+import { features, parsed } from "./shared.js";
+import { State } from "./connections.js";
+
+const TABS = [
+  ["overview", "Overview"], ["messages", "Messages"], ["consumers", "Consumers"],
+  ["bindings", "Bindings"], ["arguments", "Arguments and policy"], ["danger", "Danger zone"],
+];
+
+function Glance({ row, range, choose }) {
+  const stats = row.message_stats || {};
+  return html`<div class="stats">
+      <div class="stat"><b>${count(row.messages_ready)}</b><span>ready</span></div>
+      <div class="stat"><b>${count(row.messages_unacknowledged)}</b><span>unacked</span></div>
+      <div class="stat"><b>${count(row.consumers)}</b><span>consumers</span></div>
+      <div class="stat"><b>${rate(stats.publish_details?.rate ?? 0)}</b><span>in / s</span></div>
+      <div class="stat"><b>${rate(stats.deliver_get_details?.rate ?? 0)}</b><span>out / s</span></div>
+      <div class="stat"><b>${bytes(row.message_bytes)}</b><span>bodies</span></div></div>
+    <${Section} title="Messages" aside=${html`<${RangeChoice} range=${range} choose=${choose} />`}>
+      <div class="charts"><${Chart} title="In the queue" lines=${DEPTH(row)} key=${`d${range}`} />
+      <${Chart} title="Per second" lines=${RATES(stats)} growing key=${`r${range}`} /></div><//>
+    <${Section} title="Details"><${Facts} rows=${[
+    ["Vhost", row.vhost], ["Type", row.type], ["State", html`<${State} state=${row.state} />`],
+    ["Features", features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`)],
+    ["Exclusive to", row.owner_pid_details?.name],
+    ["Single active consumer", row.single_active_consumer_tag],
+    ["Idle since", row.idle_since], ["Oldest message", time((row.head_message_timestamp || 0) * 1000)],
+  ]} /><//>`;
+}
+
+function Message({ one, at }) {
+  const properties = Object.entries(one.properties || {}).filter(([name]) => name !== "headers");
+  const headers = Object.entries(one.properties?.headers || {});
+  const text = one.payload_encoding === "base64"
+    ? `${one.payload_bytes} bytes in base64: ${one.payload}` : pretty(one.payload);
+  return html`<article class="message"><header><b>#${at + 1}</b>
+      <span>${one.exchange || "(default)"} → <code>${one.routing_key}</code></span>
+      ${one.redelivered && html`<${Badge} kind="warn">redelivered<//>`}
+      <span class="muted">${bytes(one.payload_bytes)}</span>
+      <button type="button" class="small" onClick=${() => navigator.clipboard?.writeText(one.payload)}>Copy</button>
+    </header>
+    ${(properties.length > 0 || headers.length > 0) && html`<${Facts} rows=${[
+    ...properties.map(([name, each]) => [name, value(each)]),
+    ...headers.map(([name, each]) => [html`<i>${name}</i>`, value(each)])]} />`}
+    <pre>${text}</pre></article>`;
+}
+
+function Messages({ path, row }) {
+  const [found, setFound] = useState(null);
+  const fetchSome = async (form) => {
+    setFound(await post(`${path}/get`, {
+      count: Number(form.count) || 1,
+      ackmode: form.mode === "take out" ? "ack_requeue_false" : "ack_requeue_true",
+      encoding: "auto",
+      truncate: 50000,
+    }));
+  };
+  return html`<${Section} title="Look at messages">
+      <${Form} label="Get" action=${fetchSome} kind="inline">
+        <div class="row"><${Field} label="How many" name="count" type="number" min="1" max="1000" value="10" />
+        <${Select} label="And then" name="mode" options=${["put back", "take out"]} /></div>
+        <p class="muted">Messages that are put back keep their place, and are marked as redelivered.</p>
+      <//>
+      ${found && (found.length
+    ? found.map((one, at) => html`<${Message} one=${one} at=${at} key=${at} />`)
+    : html`<${Empty}>The queue is empty.<//>`)}<//>
+    <${Section} title="Publish to this queue">
+      <${PublishForm} vhost=${row.vhost} exchange="amq.default" routingKey=${row.name} /><//>`;
+}
+
+function Consumers({ row }) {
+  const consumers = row.consumer_details || [];
+  if (!consumers.length) {
+    return html`<${Empty}>No consumers. <code>amqpd consume ${row.name}</code> starts one.<//>`;
+  }
+  return html`<${Table} label="Consumers" rows=${consumers} columns=${[
+    { title: "Consumer", show: (one) => html`<code>${one.consumer_tag}</code>` },
+    { title: "Channel", show: (one) => html`<a href=${link("connections", one.channel_details?.connection_name || "")}>
+        ${one.channel_details?.name}</a>` },
+    { title: "Active", show: (one) => (one.active === false ? "waiting" : "yes") },
+    { title: "Acks", show: (one) => (one.ack_required ? "manual" : "automatic") },
+    { title: "Prefetch", kind: "number", show: (one) => (one.prefetch_count ? count(one.prefetch_count) : "no limit") },
+    { title: "Exclusive", show: (one) => (one.exclusive ? "yes" : "") },
+    { title: "Arguments", show: (one) => (Object.keys(one.arguments || {}).length ? value(one.arguments) : "") },
+  ]} />`;
+}
+
+function InForce({ row }) {
+  const rows = Object.entries(row.arguments || {}).map(([name, one]) => ({ name, one, from: "declared" }));
+  for (const [name, one] of Object.entries(row.effective_policy_definition || {})) {
+    rows.push({ name, one, from: "policy" });
+  }
+  return html`<${Facts} rows=${[["Policy", row.policy], ["Operator policy", row.operator_policy]]} />
+    ${rows.length ? html`<${Table} label="Arguments" rows=${rows} columns=${[
+    { title: "Name", show: (each) => html`<code>${each.name}</code>` },
+    { title: "Value", show: (each) => html`<code>${value(each.one)}</code>` },
+    { title: "From", show: (each) => each.from },
+  ]} />` : html`<${Empty}>Neither arguments nor policies: the defaults are in force.<//>`}`;
+}
+
+function Danger({ path, row }) {
+  const purge = () => remove(`${path}/contents`);
+  const drop = async () => { await remove(path); go("queues"); };
+  return html`<div class="dangers">
+    <${Do} kind="danger" action=${purge} disabled=${!row.messages_ready}
+      confirm=${`Remove ${count(row.messages_ready)} ready messages from '${row.name}' for good?`}>
+      Purge ${count(row.messages_ready)} ready messages<//>
+    <${Do} kind="danger" action=${drop}
+      confirm=${`Delete queue '${row.name}' with ${count(row.messages)} messages for good?`}>
+      Delete this queue<//></div>`;
+}
+
+export function OneQueue({ vhost, name, tab }) {
+  const path = `/queues/${segment(vhost)}/${segment(name)}`;
+  const [range, choose] = useRange();
+  const [row, error] = useLive(`${path}?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 1);
+  const [bindings] = useLive(tab === "bindings" ? `${path}/bindings` : "", 2);
+  if (!row) {
+    return error ? html`<${Section} title=${name}><${Empty}>There is no queue '${name}' in vhost
+      '${vhost}'. <a href=${link("queues")}>All queues</a><//><//>` : null;
+  }
+  const bind = async (form) => {
+    await post(`/bindings/${segment(vhost)}/e/${segment(form.source)}/q/${segment(name)}`, {
+      routing_key: form.key, arguments: parsed(form.arguments, "Arguments"),
+    });
+    return `Bound to '${form.source}'.`;
+  };
+  return html`<h1 class="title">${row.name} <small>${row.vhost === "/" ? "" : row.vhost}</small></h1>
+    <${Tabs} base=${["queues", vhost, name]} tabs=${TABS} chosen=${tab} />
+    <${Trouble} error=${error} />
+    ${tab === "messages" ? html`<${Messages} path=${path} row=${row} />`
+    : tab === "consumers" ? html`<${Section} title="Consumers"><${Consumers} row=${row} /><//>`
+    : tab === "bindings" ? html`<${Section} title="Bindings to here"><${Bindings} bindings=${bindings} />
+        <${Form} label="Bind" action=${bind} kind="inline"><div class="row">
+          <${Field} label="From exchange" name="source" required /><${Field} label="Routing key" name="key" />
+          <${Field} label="Arguments (JSON)" name="arguments" /></div><//><//>`
+    : tab === "arguments" ? html`<${Section} title="What is in force"><${InForce} row=${row} /><//>`
+    : tab === "danger" ? html`<${Section} title="Danger zone"><${Danger} path=${path} row=${row} /><//>`
+    : html`<${Glance} row=${row} range=${range} choose=${choose} />`}`;
+}
+

@@ -1,0 +1,61 @@
+"""Live views: what a path shows, whenever it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from tests.management.served import Api
+
+
+async def event(answer: aiohttp.ClientResponse) -> tuple[str, Any]:
+    """The next event: its name and what it carries."""
+    async with asyncio.timeout(10):
+        name = (await answer.content.readline()).decode().removeprefix("event: ").strip()
+        data = (await answer.content.readline()).decode().removeprefix("data: ")
+        assert await answer.content.readline() == b"\n"
+    return name, json.loads(data)
+
+
+async def test_a_view_is_sent_at_once_and_again_when_it_changes(api: Api) -> None:
+    query = {"path": "/vhosts?columns=name", "interval": "0.5"}
+    async with api.client.get(f"{api.uri}/api/live", params=query, headers=api.headers) as answer:
+        assert answer.content_type == "text/event-stream"
+        assert await event(answer) == ("data", [{"name": "/"}])
+
+        await api.put("/vhosts/v")
+
+        assert await event(answer) == ("data", [{"name": "/"}, {"name": "v"}])
+
+
+async def test_what_is_refused_is_said_in_the_view(api: Api) -> None:
+    query = {"path": "/vhosts/nope"}
+    async with api.client.get(f"{api.uri}/api/live", params=query, headers=api.headers) as answer:
+        name, said = await event(answer)
+
+    assert name == "failed"
+    assert said["error"]
+
+
+async def test_a_view_shows_what_its_caller_may_see(api: Api) -> None:
+    bob = await api.user("bob", "management")
+    query = {"path": "/users"}
+    async with api.client.get(f"{api.uri}/api/live", params=query, headers=bob.headers) as answer:
+        assert (await event(answer))[0] == "failed"
+    async with api.client.get(f"{api.uri}/api/live", params=query) as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"path": "vhosts"}, {"path": "/live?path=/x"}, {"path": "/x", "interval": "soon"}]
+)
+async def test_what_is_no_path_is_refused(api: Api, query: dict[str, str]) -> None:
+    async with api.client.get(f"{api.uri}/api/live", params=query, headers=api.headers) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["reason"]
