@@ -1,10 +1,10 @@
 """Settings: what can be set, and where the values come from.
 
 Sources in order, later ones win: defaults, RabbitMQ's environment variables, the file
-(`--config`), `conf.d/*.toml` beside it in the order of their names, environment variables
-`AMQPD_<SECTION>_<KEY>`, the command line. A key that does not exist is an error that names
-the nearest one that does. Every value remembers its source. This is the only module that
-reads files or the environment for settings.
+(`--config`; a name that ends with `.conf` is a rabbitmq.conf), `conf.d/*.toml` beside it in the
+order of their names, environment variables `AMQPD_<SECTION>_<KEY>`, the command line. A key
+that does not exist is an error that names the nearest one that does. Every value remembers its
+source. This is the only module that reads files or the environment for settings.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Union, 
 import msgspec
 from msgspec import Meta, Struct
 
+from amqpd import rabbitmq_conf
 from amqpd.auth.settings import HttpAuth, Ldap, OAuth2
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def load(
         entries["store.path"] = Origin(state, "STATE_DIRECTORY")
     entries.update(_from_rabbitmq(environment))
     for path in _files(file, environment):
-        entries.update(_from_file(path))
+        entries.update(_from_file(path, warnings))
     entries.update(_from_environment(environment, warnings))
     entries.update(_from_flags(flags))
     settings = _compose(entries)
@@ -289,6 +290,19 @@ def to_toml(settings: Settings, *, comments: bool = False, show_secrets: bool = 
     return "\n".join(lines)
 
 
+def changes_to_toml(loaded: Config) -> str:
+    """Only what is not a default, as a file that `load` reads back."""
+    lines: list[str] = []
+    for section in SECTIONS:
+        keys = [key for key in _keys(section) if f"{section}.{key}" in loaded.origins]
+        if keys:
+            content = getattr(loaded.settings, section)
+            lines.append(f"[{section}]")
+            lines += [f"{key} = {_toml(getattr(content, key))}" for key in keys]
+            lines.append("")
+    return "\n".join(lines)
+
+
 def _meta(info: object) -> list[Meta]:
     found = getattr(info, "__metadata__", ())
     return [one for one in found if isinstance(one, Meta)]
@@ -308,20 +322,33 @@ def _toml(value: object) -> str:
 
 
 def _files(file: Path | None, environment: Mapping[str, str]) -> list[Path]:
-    if file is None and (named := environment.get("AMQPD_CONFIG_FILE")):
-        file = Path(named)
+    if file is None:
+        named = environment.get("AMQPD_CONFIG_FILE")
+        file = Path(named) if named else _rabbitmq_file(environment)
     if file is None and (directory := environment.get("CONFIGURATION_DIRECTORY")):
         file = Path(directory.split(":")[0]) / "amqpd.toml"
         if not file.exists():
             return []
     if file is None:
         return []
-    return [file, *sorted((file.parent / "conf.d").glob("*.toml"))]
+    return [file, *sorted((file.parent / "conf.d").glob(f"*{file.suffix}"))]
 
 
-def _from_file(path: Path) -> Iterator[tuple[str, Origin]]:
+def _rabbitmq_file(environment: Mapping[str, str]) -> Path | None:
+    """RabbitMQ's variable names its file with or without the end of its name."""
+    named = environment.get("RABBITMQ_CONFIG_FILE")
+    if not named:
+        return None
+    return Path(named if named.endswith(".conf") else f"{named}.conf")
+
+
+def _from_file(path: Path, warnings: list[str]) -> Iterator[tuple[str, Origin]]:
     try:
-        tree = tomllib.loads(path.read_text())
+        text = path.read_text()
+        if path.suffix == ".conf":
+            yield from _from_conf(text, path, warnings)
+            return
+        tree = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigError(f"configuration file '{path}': {reason}") from error
@@ -335,6 +362,17 @@ def _from_file(path: Path) -> Iterator[tuple[str, Origin]]:
         for key, value in content.items():
             _known(section, key, str(path))
             yield f"{section}.{key}", Origin(value, str(path))
+
+
+def _from_conf(text: str, path: Path, warnings: list[str]) -> Iterator[tuple[str, Origin]]:
+    """A rabbitmq.conf."""
+    try:
+        found, remarks = rabbitmq_conf.entries(text)
+    except ValueError as error:
+        raise ConfigError(f"configuration file '{path}': {error}") from error
+    warnings += [f"{path}: {remark}" for remark in remarks]
+    for dotted, value in found.items():
+        yield dotted, Origin(value, str(path))
 
 
 def _from_environment(

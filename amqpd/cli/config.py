@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from amqpd import config as settings
-from amqpd.cli.options import load, settings_options
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from amqpd.cli.options import EX_CONFIG, fail, load, settings_options
 
 
 @click.group()
@@ -47,3 +44,16 @@ def check(file: Path | None, **options: object) -> None:
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"settings are right ({len(found.origins)} of them not defaults)")
+
+
+@config.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def import_(file: Path) -> None:
+    """Print a rabbitmq.conf as settings of amqpd (TOML); what has no effect is told."""
+    try:
+        found = settings.load(file, {}, {})
+    except settings.ConfigError as error:
+        fail(str(error), EX_CONFIG)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(settings.changes_to_toml(found), nl=False)

@@ -89,3 +89,24 @@ def test_the_sample_file_shows_every_setting_with_its_default() -> None:
     written = config.to_toml(Settings(), comments=True, show_secrets=True)
     assert "\n".join(shown).endswith(written.rstrip("\n"))
     assert tomllib.loads(sample) == {section: {} for section in config.SECTIONS}
+
+
+def test_a_rabbitmq_conf_is_printed_as_settings(tmp_path: Path) -> None:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("heartbeat = 30\nnum_acceptors.tcp = 1\n")
+
+    result = CliRunner().invoke(group, ["config", "import", str(file)])
+
+    assert result.exit_code == 0
+    assert "[amqp]\nheartbeat_s = 30\n" in result.output
+    assert "num_acceptors.tcp has no effect" in result.output
+
+
+def test_a_rabbitmq_conf_that_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("heartbeat = soon\n")
+
+    result = CliRunner().invoke(group, ["config", "import", str(file)])
+
+    assert result.exit_code == 78
+    assert "line 1: heartbeat = soon: must be a number" in result.output

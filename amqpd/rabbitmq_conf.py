@@ -1,0 +1,244 @@
+"""RabbitMQ's `rabbitmq.conf`, read as settings of ours.
+
+    entries(text) -> (settings by dotted key, warnings)
+
+The format is RabbitMQ's: `key = value` a line, `#` begins a comment, a value may be in single
+quotes. Keys that mean something here are in `KEYS` and `_several`; any other one is named in a
+warning, never passed over in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+Value: TypeAlias = "str | int | float | bool | list[str]"
+
+_UNITS: Final = {
+    "": 1, "k": 1024, "kb": 1000, "kib": 1024, "m": 1024**2, "mb": 1000**2, "mib": 1024**2,
+    "g": 1024**3, "gb": 1000**3, "gib": 1024**3, "t": 1024**4, "tb": 1000**4, "tib": 1024**4,
+}  # fmt: skip
+#: RabbitMQ's levels and ours.
+_LEVELS: Final = {
+    "debug": "debug", "info": "info", "notice": "info", "warning": "warning", "error": "error",
+    "critical": "error", "alert": "error", "emergency": "error", "none": "error",
+}  # fmt: skip
+_BACKENDS: Final = {
+    "rabbit_auth_backend_internal": "internal",
+    "rabbit_auth_backend_ldap": "ldap",
+    "rabbit_auth_backend_http": "http",
+    "rabbit_auth_backend_oauth2": "oauth2",
+}
+#: What is right as it is here, or has no meaning outside Erlang: told in other words.
+_NEEDLESS: Final = (
+    "num_acceptors", "tcp_listen_options", "collect_statistics", "mirroring", "cluster_formation",
+    "cluster_partition_handling", "cluster_keepalive_interval", "queue_index", "background_gc",
+    "msg_store", "raft", "classic_queue", "distribution", "net_ticktime", "credentials_obfuscation",
+    "vm_memory_calculation_strategy", "vm_memory_high_watermark_paging_ratio", "memory_monitor",
+    "total_memory_available_override_value", "max_number_of_connections", "reverse_dns_lookups",
+)  # fmt: skip
+
+
+class Wrong(ValueError):
+    """A value is not what its key takes."""
+
+
+def size(text: str) -> int:
+    """A number of bytes, with RabbitMQ's units."""
+    found = re.fullmatch(r"(\d+)\s*([a-zA-Z]*)", text)
+    if found is None or found[2].lower() not in _UNITS:
+        raise Wrong("a size is a number, with MB, GiB or the like")
+    return int(found[1]) * _UNITS[found[2].lower()]
+
+
+def number(text: str) -> int:
+    """A whole number."""
+    if not re.fullmatch(r"-?\d+", text):
+        raise Wrong("must be a number")
+    return int(text)
+
+
+def fraction(text: str) -> float:
+    """A part of one."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise Wrong("must be a number like 0.6") from error
+
+
+def truth(text: str) -> bool:
+    """true or false."""
+    if text not in ("true", "false", "on", "off", "yes", "no"):
+        raise Wrong("must be true or false")
+    return text in ("true", "on", "yes")
+
+
+def _level(text: str) -> str:
+    if text not in _LEVELS:
+        raise Wrong(f"must be one of {', '.join(_LEVELS)}")
+    return _LEVELS[text]
+
+
+#: Keys with one meaning: our setting, and how the value is read.
+KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
+    "heartbeat": ("amqp.heartbeat_s", number),
+    "frame_max": ("amqp.frame_max_bytes", number),
+    "channel_max": ("amqp.channel_max", number),
+    "max_message_size": ("amqp.max_message_size_bytes", size),
+    "connection_max": ("amqp.max_connections", number),
+    "anonymous_login_user": ("amqp.anonymous_user", str),
+    "cluster_name": ("node.cluster_name", str),
+    "default_user": ("auth.default_user", str),
+    "default_pass": ("auth.default_password", str),
+    "default_vhost": ("auth.default_vhost", str),
+    "ssl_options.cacertfile": ("tls.ca", str),
+    "ssl_options.certfile": ("tls.certificate", str),
+    "ssl_options.keyfile": ("tls.key", str),
+    "ssl_cert_login_from": ("tls.login_from", str),
+    "vm_memory_high_watermark.relative": ("resources.memory_watermark", fraction),
+    "disk_free_limit.absolute": ("resources.disk_free_bytes", size),
+    "log.console.level": ("log.level", _level),
+    "log.level": ("log.level", _level),
+    "log.console.formatter": ("log.format", str),
+    "management.tcp.port": ("http.port", number),
+    "management.tcp.ip": ("http.host", str),
+    "management.listener.port": ("http.port", number),
+    "management.listener.ip": ("http.host", str),
+    "prometheus.tcp.port": ("metrics.port", number),
+    "prometheus.tcp.ip": ("metrics.host", str),
+}
+
+
+def entries(text: str) -> tuple[dict[str, Value], list[str]]:
+    """The settings of a file, by dotted key, and what is worth a warning.
+
+    Raises:
+        ValueError: a line is not `key = value`, or a value is not what its key takes; the
+            text names the line.
+    """
+    found: dict[str, Value] = {}
+    warnings: list[str] = []
+    several = _Several()
+    for at, key, value in _lines(text):
+        try:
+            if key in KEYS:
+                setting, read = KEYS[key]
+                found[setting] = read(value)
+            elif not several.take(key, value):
+                warnings.append(_unused(at, key))
+        except Wrong as error:
+            raise ValueError(f"line {at}: {key} = {value}: {error}") from error
+    found.update(several.settings(warnings))
+    return found, warnings
+
+
+def _lines(text: str) -> Iterator[tuple[int, str, str]]:
+    for at, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"line {at}: must be key = value: {line}")
+        yield at, key.strip(), _unquoted(value.strip())
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] == "'":
+        return value[1:-1]
+    return value.partition(" #")[0].rstrip()
+
+
+def _unused(at: int, key: str) -> str:
+    if key.startswith(_NEEDLESS):
+        return f"line {at}: {key} has no effect: there is nothing of that kind to set here"
+    return f"line {at}: {key} is not known and has no effect"
+
+
+class _Several:
+    """Keys that are given one by one and make one setting together."""
+
+    def __init__(self) -> None:
+        self._lists: dict[str, dict[str, str]] = {}
+        self._verify = ""
+        self._must_show = False
+
+    def take(self, key: str, value: str) -> bool:
+        """Whether the key is one of these."""
+        for prefix in (
+            "listeners.tcp", "listeners.ssl", "loopback_users", "auth_mechanisms", "auth_backends",
+            "ssl_options.versions",
+        ):  # fmt: skip
+            if key == prefix or key.startswith(f"{prefix}."):
+                self._lists.setdefault(prefix, {})[key[len(prefix) + 1 :]] = value
+                return True
+        if key == "ssl_options.verify":
+            self._verify = value
+        elif key == "ssl_options.fail_if_no_peer_cert":
+            self._must_show = truth(value)
+        else:
+            return False
+        return True
+
+    def settings(self, warnings: list[str]) -> Iterator[tuple[str, Value]]:
+        """What they mean."""
+        lists = self._lists
+        yield from _listener(lists.get("listeners.tcp"), "amqp.port", warnings)
+        yield from _listener(lists.get("listeners.ssl"), "amqp.tls_port", warnings)
+        if "loopback_users" in lists:
+            users = lists["loopback_users"]
+            yield "auth.loopback_users", [name for name, on in users.items() if name and truth(on)]
+        if "auth_mechanisms" in lists:
+            yield "amqp.mechanisms", list(lists["auth_mechanisms"].values())
+        if "auth_backends" in lists:
+            yield "auth.backends", _backends(lists["auth_backends"])
+        if "ssl_options.versions" in lists:
+            versions = lists["ssl_options.versions"].values()
+            oldest = min((one.removeprefix("tlsv") for one in versions), default="1.2")
+            yield "tls.minimum_version", max(oldest, "1.2")
+        if self._verify == "verify_none":
+            yield "tls.verify", "none"
+        elif self._verify or self._must_show:
+            yield "tls.verify", "required" if self._must_show else "optional"
+
+
+def _listener(
+    given: Mapping[str, str] | None, setting: str, warnings: list[str]
+) -> Iterator[tuple[str, Value]]:
+    if given is None:
+        return
+    addresses = [one for name, one in given.items() if name]
+    if not addresses:
+        yield setting, "off"
+        return
+    warnings += [
+        f"listener {more}: one address for each protocol is served, not this one"
+        for more in addresses[1:]
+    ]
+    host, _, port = addresses[0].rpartition(":")
+    yield setting, number(port)
+    if host and setting == "amqp.port":
+        yield "amqp.host", host.strip("[]")
+    elif not host and setting == "amqp.port":
+        # RabbitMQ listens on all addresses where only a port is given.
+        yield "amqp.host", "::"
+
+
+def _backends(given: Mapping[str, str]) -> list[str]:
+    """`auth_backends.1 = ldap`, or `.1.authn` and `.1.authz`."""
+    whole: dict[str, str] = {}
+    rights: dict[str, list[str]] = {}
+    for name, value in given.items():
+        place, _, part = name.partition(".")
+        backend = _BACKENDS.get(value, value)
+        if part.startswith("authz"):
+            rights.setdefault(place, []).append(backend)
+        else:
+            whole[place] = backend
+    return [
+        f"{backend}/{'+'.join(rights[place])}" if place in rights else backend
+        for place, backend in sorted(whole.items())
+    ]

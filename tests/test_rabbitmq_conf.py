@@ -1,0 +1,171 @@
+"""A rabbitmq.conf, read as settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpd import config
+from amqpd.config import SECTIONS, ConfigError
+from amqpd.rabbitmq_conf import KEYS, entries, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TYPICAL = """
+# the usual
+listeners.tcp.default = 5673
+listeners.ssl.1 = 0.0.0.0:5671
+ssl_options.cacertfile = /etc/ca.pem
+ssl_options.certfile   = /etc/cert.pem
+ssl_options.keyfile    = /etc/key.pem
+ssl_options.verify     = verify_peer
+ssl_options.fail_if_no_peer_cert = true
+ssl_options.versions.1 = tlsv1.3
+ssl_options.versions.2 = tlsv1.2
+loopback_users.guest = false
+default_user = shop
+default_pass = 'it''s # secret'
+default_vhost = shop
+auth_mechanisms.1 = PLAIN
+auth_mechanisms.2 = AMQPLAIN
+auth_backends.1.authn = ldap
+auth_backends.1.authz = internal
+auth_backends.2 = rabbit_auth_backend_internal
+heartbeat = 30
+frame_max = 131072
+channel_max = 128
+max_message_size = 16MiB
+vm_memory_high_watermark.relative = 0.5
+disk_free_limit.absolute = 2GB
+cluster_name = shop
+log.console.level = warning
+management.tcp.port = 15673
+prometheus.tcp.port = 15693   # beside it
+"""
+
+
+def test_what_people_set_is_set() -> None:
+    found, warnings = entries(TYPICAL)
+
+    assert found == {
+        "amqp.port": 5673,
+        "amqp.host": "::",
+        "amqp.tls_port": 5671,
+        "tls.ca": "/etc/ca.pem",
+        "tls.certificate": "/etc/cert.pem",
+        "tls.key": "/etc/key.pem",
+        "tls.verify": "required",
+        "tls.minimum_version": "1.2",
+        "auth.loopback_users": [],
+        "auth.default_user": "shop",
+        "auth.default_password": "it''s # secret",
+        "auth.default_vhost": "shop",
+        "amqp.mechanisms": ["PLAIN", "AMQPLAIN"],
+        "auth.backends": ["ldap/internal", "internal"],
+        "amqp.heartbeat_s": 30,
+        "amqp.frame_max_bytes": 131_072,
+        "amqp.channel_max": 128,
+        "amqp.max_message_size_bytes": 16 << 20,
+        "resources.memory_watermark": 0.5,
+        "resources.disk_free_bytes": 2_000_000_000,
+        "node.cluster_name": "shop",
+        "log.level": "warning",
+        "http.port": 15673,
+        "metrics.port": 15693,
+    }
+    assert warnings == []
+
+
+def test_every_key_means_a_setting_that_there_is() -> None:
+    for setting, _ in KEYS.values():
+        section, _, key = setting.partition(".")
+        assert key in SECTIONS[section].__struct_fields__, setting
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("listeners.tcp.local = 127.0.0.1:5672", {"amqp.port": 5672, "amqp.host": "127.0.0.1"}),
+        ("listeners.tcp.six = [::1]:5672", {"amqp.port": 5672, "amqp.host": "::1"}),
+        ("listeners.tcp = none", {"amqp.port": "off"}),
+        ("loopback_users.guest = true", {"auth.loopback_users": ["guest"]}),
+        ("loopback_users = none", {"auth.loopback_users": []}),
+        ("ssl_options.verify = verify_none", {"tls.verify": "none"}),
+        ("ssl_options.verify = verify_peer", {"tls.verify": "optional"}),
+        ("ssl_options.versions.1 = tlsv1.3", {"tls.minimum_version": "1.3"}),
+        ("auth_backends.1 = http", {"auth.backends": ["http"]}),
+    ],
+)
+def test_keys_that_are_more_than_one_value(line: str, found: dict[str, object]) -> None:
+    assert entries(line) == (found, [])
+
+
+def test_nothing_is_passed_over_in_silence() -> None:
+    found, warnings = entries("num_acceptors.tcp = 10\nno.such.key = 1\nlisteners.tcp.1 = 1\n"
+                              "listeners.tcp.2 = 2\n")  # fmt: skip
+
+    assert found == {"amqp.port": 1, "amqp.host": "::"}
+    assert warnings == [
+        "line 1: num_acceptors.tcp has no effect: there is nothing of that kind to set here",
+        "line 2: no.such.key is not known and has no effect",
+        "listener 2: one address for each protocol is served, not this one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nonsense", "line 1: must be key = value: nonsense"),
+        ("\nheartbeat = soon", "line 2: heartbeat = soon: must be a number"),
+        ("max_message_size = 1XB", "line 1: max_message_size = 1XB: a size is a number"),
+        ("log.level = loud", "line 1: log.level = loud: must be one of debug"),
+        ("vm_memory_high_watermark.relative = x", "must be a number like 0.6"),
+        ("ssl_options.fail_if_no_peer_cert = maybe", "must be true or false"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match="line") as wrong:
+        entries(text)
+
+    assert reason in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"), [("5", 5), ("5k", 5120), ("5kB", 5000), ("5MiB", 5 << 20), ("1 GB", 10**9)]
+)
+def test_sizes_have_units(text: str, octets: int) -> None:
+    assert size(text) == octets
+
+
+def test_it_is_a_source_of_settings_like_any_file(tmp_path: Path) -> None:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("heartbeat = 30\nno.such = 1\n")
+
+    for loaded in (
+        config.load(file, {}, {}),
+        config.load(None, {"RABBITMQ_CONFIG_FILE": str(tmp_path / "rabbitmq")}, {}),
+    ):
+        assert loaded.settings.amqp.heartbeat_s == 30
+        assert loaded.origins["amqp.heartbeat_s"].source == str(file)
+        assert loaded.warnings == (f"{file}: line 2: no.such is not known and has no effect",)
+
+
+def test_a_wrong_one_is_refused_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text("heartbeat = soon")
+
+    with pytest.raises(ConfigError, match=r"rabbitmq.conf': line 1: heartbeat = soon"):
+        config.load(file, {}, {})
+
+
+def test_it_can_be_turned_into_a_file_of_ours(tmp_path: Path) -> None:
+    file, ours = tmp_path / "rabbitmq.conf", tmp_path / "amqpd.toml"
+    file.write_text("heartbeat = 30\nlisteners.tcp.1 = 127.0.0.1:5673\nloopback_users = none\n")
+    loaded = config.load(file, {}, {})
+
+    ours.write_text(config.changes_to_toml(loaded))
+
+    assert config.load(ours, {}, {}).settings == loaded.settings
+    assert ours.read_text().count("[") == 3
