@@ -32,7 +32,7 @@ from pamqp.base import Frame as Command
 from pamqp.commands import Channel as ChannelClass
 from pamqp.commands import Connection as ConnectionClass
 
-from amqpd.amqp import basic, frames, handshake, methods, wire
+from amqpd.amqp import basic, facts, frames, handshake, methods, wire
 from amqpd.amqp.blocking import Blocking
 from amqpd.amqp.channel import Channel
 from amqpd.amqp.commands import ids, make
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
     from amqpd.broker.permissions import Access
     from amqpd.broker.queue import Queue
+    from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.broker.vhost import VHost
     from amqpd.fields import Table
 
@@ -129,6 +130,9 @@ class Connection:
         self.output.frame_max = self.settings.handshake_frame_max_bytes
         self._farewell: tuple[bytes, bool] | None = None
         self._now_ms = now_ms
+        self.connected_at_ms = now_ms
+        self.received_bytes = 0
+        self.received_reads = 0
         self._close_at_ms = now_ms + int(self.settings.handshake_timeout_s * 1000)
         self._heartbeat = Heartbeat(0, now_ms)
         self._sent = 0
@@ -138,6 +142,8 @@ class Connection:
     def receive_data(self, octets: bytes) -> None:
         """Take what was read."""
         self._heartbeat.received = True
+        self.received_bytes += len(octets)
+        self.received_reads += 1
         if self.closing:
             return
         if self.phase is Phase.HEADER:
@@ -260,6 +266,24 @@ class Connection:
         """What the user may do in the vhost; only once it was entered."""
         assert self._access is not None
         return self._access
+
+    @property
+    def name(self) -> str:
+        """As RabbitMQ calls connections: by both ends."""
+        return str(self.peer)
+
+    @property
+    def heartbeat_s(self) -> int:
+        """What was agreed; 0 = none."""
+        return self._heartbeat.interval_ms // 1000
+
+    def facts(self) -> ConnectionFacts:
+        """What it tells of itself."""
+        return facts.of_connection(self)
+
+    def channel_facts(self) -> list[ChannelFacts]:
+        """What its channels tell."""
+        return [facts.of_channel(channel) for channel in self.channels.values()]
 
     def can(self, capability: str) -> bool:
         """Whether the client has said that it understands this."""

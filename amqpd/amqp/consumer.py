@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from pamqp.commands import Basic
 
-from amqpd.amqp import methods
+from amqpd.amqp import facts, methods
 
 if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel
     from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.ring import Subscription
+    from amqpd.broker.session import ConsumerFacts
     from amqpd.fields import Table
 
 #: The most that is handed over at once where the client sets no limit.
@@ -134,6 +135,10 @@ class Consumer:
         # A shared limit is for all; the channel wakes them in turn.
         if not channel.prefetch_shared:
             self.wake()
+
+    def facts(self) -> ConsumerFacts:
+        """What it tells of itself."""
+        return facts.of_consumer(self, self.channel)
 
     def cancelled(self) -> None:
         """The queue is gone, or the right to read it: tell clients that understand it."""

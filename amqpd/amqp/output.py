@@ -21,7 +21,7 @@ class Output:
     """
 
     __slots__ = ("_is_touched", "_limit_bytes", "_starving", "_touched", "frame_max", "outbox",
-                 "sent", "writable")  # fmt: skip
+                 "sent", "writable", "writes")  # fmt: skip
 
     def __init__(self, outbox: Outbox, limit_bytes: int, touched: Callable[[], None]) -> None:
         self.outbox = outbox
@@ -31,6 +31,8 @@ class Output:
         self.frame_max = 0
         #: Bytes handed to the transport so far.
         self.sent = 0
+        #: How often that was.
+        self.writes = 0
         self._limit_bytes = limit_bytes
         self._touched = touched
         self._is_touched = False
@@ -65,6 +67,7 @@ class Output:
         self._is_touched = False
         octets = self.outbox.take()
         self.sent += len(octets)
+        self.writes += 1
         self.relieve()
         return octets
 

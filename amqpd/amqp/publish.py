@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.gathering import Group, Route, Slot
 from amqpd.broker import content as contents
+from amqpd.broker.expiration import parse_expiration
 from amqpd.broker.publishing import Published
 from amqpd.broker.routing import BCC, routing_keys
 from amqpd.broker.run import Run
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 #: basic.return 312 NO_ROUTE, up to exchange and routing key.
 _RETURN: Final = b"\x00\x3c\x00\x32\x01\x38\x08NO_ROUTE"
-#: Ten years: what RabbitMQ takes for a message's time to live.
-_MAX_EXPIRATION_MS: Final = 315_360_000_000
 _PERSISTENT: Final = 2
 #: A message without expiration, or without priority.
 NONE: Final = -1
@@ -268,25 +267,3 @@ class Publisher:
             raise PreconditionFailed("fast reply consumer does not exist")
         properties.reply_to = consumer.name
         return True
-
-
-def parse_expiration(text: str) -> int:
-    """A message's time to live in milliseconds.
-
-    Raises:
-        PreconditionFailed: it is not a number of milliseconds up to ten years.
-    """
-    digits = text.lstrip("+-")
-    sign = text[: len(text) - len(digits)]
-    number = digits[: len(digits) - len(digits.lstrip("0123456789"))]
-    if not number or len(sign) > 1:
-        reason = "no_integer"
-    elif number != digits:
-        reason = f'{{leftover_string,"{digits[len(number) :]}"}}'
-    elif sign == "-" and number.strip("0"):
-        reason = f"{{value_negative,-{number}}}"
-    elif len(number) > len(str(_MAX_EXPIRATION_MS)) or int(number) > _MAX_EXPIRATION_MS:
-        reason = f"{{value_too_large,{number}}}"
-    else:
-        return int(number)
-    raise PreconditionFailed(f"invalid expiration '{text}': {reason}")

@@ -41,6 +41,12 @@ class Tx:
         if self.committing:
             raise ChannelStateError("unexpected command while processing 'tx.commit'")
 
+    @property
+    def pending(self) -> tuple[int, int]:
+        """Messages and acknowledgements that a commit would make true."""
+        acks = sum(one.hi - one.lo for _, some in self._settlements for one in some)
+        return sum(len(one.run.contents) for one in self._publications), acks
+
     def publish(self, publication: Publication) -> None:
         """Keep a message until the commit."""
         self.refuse_while_committing()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from amqpd.broker.lane import Lane, Stretch
     from amqpd.broker.ring import Subscription
+    from amqpd.broker.session import ConsumerFacts
     from amqpd.fields import Table
 
 
@@ -31,6 +32,9 @@ class Consumer(Protocol):
 
     def deliver(self, lane: Lane, piece: Stretch) -> None:
         """Take a stretch of the lane; without `no_ack` it stays unacked until it is settled."""
+
+    def facts(self) -> ConsumerFacts:
+        """What it tells of itself."""
 
     def cancelled(self) -> None:
         """The queue is gone, or the right to read it: nothing more will come."""

@@ -4,7 +4,7 @@
         .check_node()  .check(vhost, user)   530 if a limit is reached
         .enter(guest, vhost, user)  .leave(guest)
         .open_channel(guest)  .close_channel(guest)
-        .in_vhost(name)  .of_user(name)      the guests
+        .guests()  .in_vhost(name)  .of_user(name)
         .vhost_limits  .user_limits          as set at run time
 
 A guest is a connection of whatever protocol. Limits are looked at when somebody comes; one
@@ -21,11 +21,22 @@ from amqpd.errors import NotAllowed
 
 if TYPE_CHECKING:
     from amqpd.broker.limits import Limits
+    from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.errors import AmqpError
 
 
 class Guest(Protocol):
     """A connection, as far as the broker has to do with it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called; unique while it lives."""
+
+    def facts(self) -> ConnectionFacts:
+        """What it tells of itself."""
+
+    def channel_facts(self) -> list[ChannelFacts]:
+        """What its channels tell."""
 
     def close(self, error: AmqpError) -> None:
         """Tell the client why, and close."""
@@ -59,6 +70,10 @@ class Presence:
     def connections(self) -> int:
         """How many guests there are."""
         return len(self._stays)
+
+    def guests(self) -> list[Guest]:
+        """All guests, the longest there first."""
+        return list(self._stays)
 
     def in_vhost(self, vhost: str) -> list[Guest]:
         """The guests of a vhost, the longest there first."""

@@ -13,10 +13,12 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.permissions import ADMINISTRATOR, MANAGEMENT, MONITORING, POLICYMAKER
+from amqpd.errors import NotAllowed
 from amqpd.management.errors import not_authorised, not_found
 
 if TYPE_CHECKING:
-    from amqpd.broker.permissions import Permissions
+    from amqpd.broker.access import Authority
+    from amqpd.broker.broker import Broker
 
 TAGS: Final = frozenset({ADMINISTRATOR, MANAGEMENT, MONITORING, POLICYMAKER})
 
@@ -44,6 +46,10 @@ class Caller:
 
     name: str
     tags: frozenset[str]
+    #: Who decides what it may do; None: the tables of the broker.
+    authority: Authority | None = None
+    #: When its credentials end, on the broker's clock.
+    expires_at_ms: int | None = None
 
     @property
     def is_administrator(self) -> bool:
@@ -61,10 +67,26 @@ class Caller:
         return bool(self.tags & {ADMINISTRATOR, POLICYMAKER})
 
 
-def check(needs: Needs, caller: Caller, vhost: str | None, permissions: Permissions) -> None:
+def may_enter(broker: Broker, caller: Caller, vhost: str) -> bool:
+    """Whether the caller has a permission in the vhost.
+
+    Raises:
+        Undecided: its authority has to be asked first.
+    """
+    if caller.authority is None:
+        return broker.permissions.get(caller.name, vhost) is not None
+    try:
+        broker.access(vhost, caller.name, caller.tags, caller.authority)
+    except NotAllowed:
+        return False
+    return True
+
+
+def check(needs: Needs, caller: Caller, vhost: str | None, broker: Broker) -> None:
     """See whether the caller may; `vhost` is that of the path, if there is one and it exists.
 
     Raises:
+        Undecided: as `may_enter`.
         HttpError: it may not; of a vhost that is not its own it does not learn that it exists.
     """
     if not caller.tags & TAGS:
@@ -81,5 +103,5 @@ def check(needs: Needs, caller: Caller, vhost: str | None, permissions: Permissi
     in_vhost = needs in (Needs.VHOST, Needs.VHOST_VISIBLE, Needs.POLICYMAKER)
     if caller.is_administrator or vhost is None or not in_vhost:
         return
-    if permissions.get(caller.name, vhost) is None:
+    if not may_enter(broker, caller, vhost):
         raise not_found()

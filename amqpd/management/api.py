@@ -9,15 +9,24 @@ import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
+from amqpd.broker.access import Undecided
 from amqpd.errors import AmqpError
 from amqpd.management import access, logins
 from amqpd.management.access import Caller, Needs
 from amqpd.management.call import Call
-from amqpd.management.errors import HttpError, bad_request, not_authenticated, not_found, translated
+from amqpd.management.errors import (
+    HttpError,
+    bad_request,
+    not_authenticated,
+    not_authorised,
+    not_found,
+    translated,
+)
 from amqpd.management.live import live
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.resources import ROUTES
 from amqpd.management.routing import Operation, Router
+from amqpd.management.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +38,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("amqpd.http")
 
 NOBODY: Final = Caller("", frozenset())
+#: Things that an operation may have to ask for before it is decided.
+MOST_QUESTIONS: Final = 1000
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -37,6 +48,8 @@ class Api:
 
     def __init__(self, host: Host) -> None:
         self.router = Router(ROUTES)
+        #: What is sampled for rates and charts; somebody has to run it.
+        self.survey = Survey(host)
         self._host = host
         self._sessions = logins.WebSessions(host.broker.permissions, host.broker.new_token)
 
@@ -63,7 +76,7 @@ class Api:
             return live(request, self.answer)
         found = self.router.find(request.path)
         if found is None:
-            raise not_found("Not Found", "not_found")
+            raise not_found()
         route, names = found
         if request.method == "OPTIONS":
             return Answer(headers={"Allow": route.allowed})
@@ -71,14 +84,27 @@ class Api:
         names = self._once_more(names)
         nobody = operation.needs is Needs.NOTHING
         caller = NOBODY if nobody else await self._caller(request)
-        call = Call(self._host, request, names, caller)
-        if operation.needs is not Needs.NOTHING:
-            vhost = call.vhost_name
-            known = vhost if vhost in self._host.broker.vhosts else None
-            access.check(operation.needs, caller, known, self._host.broker.permissions)
-        answer = await operation.answer(call)
+        call = Call(self._host, self.survey, request, names, caller)
+        answer = await self._decided(operation, call)
         answer.headers.setdefault("Cache-Control", "no-cache")
         return answer
+
+    async def _decided(self, operation: Operation, call: Call) -> Answer:
+        """The answer of an operation, once everybody was asked who decides whether it may be."""
+        for _ in range(MOST_QUESTIONS):
+            try:
+                self._check(operation.needs, call)
+                return await operation.answer(call)
+            except Undecided as undecided:
+                # Nothing was changed yet: ask, and run it again.
+                await _found_out(undecided)
+        raise not_authorised("Access refused.")
+
+    def _check(self, needs: Needs, call: Call) -> None:
+        if needs is not Needs.NOTHING:
+            vhost = call.vhost_name
+            known = vhost if vhost in self._host.broker.vhosts else None
+            access.check(needs, call.caller, known, self._host.broker)
 
     def _once_more(self, names: dict[str, str]) -> dict[str, str]:
         """The names in a path that was quoted twice, which some clients do with `%2F`."""
@@ -97,21 +123,20 @@ class Api:
         """
         authorization = request.headers.get("authorization", "")
         if authorization:
-            return await self._check(*_basic(authorization), request.peer)
-        now_s = asyncio.get_running_loop().time()
-        caller = self._sessions.caller(logins.token_of(request.headers), now_s)
+            return await self._log_in(*_credentials(authorization), request.peer)
+        now_ms = self._host.broker.around.now_ms
+        caller = self._sessions.caller(logins.token_of(request.headers), now_ms)
         if caller is None:
             raise not_authenticated()
         if request.method not in SAFE_METHODS and not logins.is_from_own_page(request.headers):
             raise HttpError(403, "forbidden", "a request of another site's page")
         return caller
 
-    async def _check(self, user: str, password: bytes, peer: str) -> Caller:
-        if user:
-            tags = await self._host.check_password(user, password, peer)
-            if tags is not None:
-                return Caller(user, tags)
-        raise not_authenticated()
+    async def _log_in(self, user: str, password: bytes, peer: str) -> Caller:
+        caller = await self._host.log_in(user, password, peer)
+        if caller is None:
+            raise not_authenticated()
+        return caller
 
     async def _login(self, request: Request) -> Answer:
         """POST /login with a form: a cookie; DELETE /login: none any more."""
@@ -127,12 +152,23 @@ class Api:
             raise HttpError(403, "forbidden", "a request of another site's page")
         form = _form(await request.read())
         password = form.get("password", "").encode(errors="surrogateescape")
-        caller = await self._check(form.get("username", ""), password, request.peer)
-        access.check(Needs.LOGIN, caller, None, self._host.broker.permissions)
-        token = self._sessions.open(caller, asyncio.get_running_loop().time())
+        caller = await self._log_in(form.get("username", ""), password, request.peer)
+        access.check(Needs.LOGIN, caller, None, self._host.broker)
+        token = self._sessions.open(caller, self._host.broker.around.now_ms)
         answer = json({"name": caller.name, "tags": sorted(caller.tags)})
         answer.headers["Set-Cookie"] = logins.cookie(token, secure=request.secure)
         return answer
+
+
+async def _found_out(undecided: Undecided) -> None:
+    known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done() -> None:
+        if not known.done():
+            known.set_result(None)
+
+    undecided.find_out(done)
+    await known
 
 
 def _operation(route: Route, method: str) -> Operation:
@@ -151,9 +187,14 @@ def _refusal(error: HttpError) -> Answer:
     return Answer(error.status, body, headers=error.headers)
 
 
-def _basic(header: str) -> tuple[str, bytes]:
-    """User and password of an Authorization header; empty for what is not understood."""
+def _credentials(header: str) -> tuple[str, bytes]:
+    """User and password of an Authorization header; empty for what is not understood.
+
+    A bearer token is a password without a user: it tells itself who it is for.
+    """
     scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return "", value.strip().encode(errors="surrogateescape")
     if scheme.lower() != "basic":
         return "", b""
     try:

@@ -6,8 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec import Struct
 
+from amqpd.management.access import may_enter
 from amqpd.management.errors import bad_request, not_found
+from amqpd.management.rates import Shown
 
 if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from amqpd.management.access import Caller
     from amqpd.management.host import Host
     from amqpd.management.request import Request
+    from amqpd.management.survey import Survey
 
 T = TypeVar("T")
 
@@ -24,12 +28,21 @@ T = TypeVar("T")
 class Call:
     """What an operation is given: the caller, the names in the path, the body, the broker."""
 
-    def __init__(self, host: Host, request: Request, names: dict[str, str], caller: Caller) -> None:
+    def __init__(
+        self,
+        host: Host,
+        survey: Survey,
+        request: Request,
+        names: dict[str, str],
+        caller: Caller,
+    ) -> None:
         self.host = host
+        self.survey = survey
         self.broker: Broker = host.broker
         self.request = request
         self.names = names
         self.caller = caller
+        self._access: Access | None = None
 
     # -- what it is about ------------------------------------------------------------------
 
@@ -68,8 +81,12 @@ class Call:
         Raises:
             NotAllowed: it has no permission there.
         """
-        caller = self.caller
-        return self.broker.access(self.vhost.name, caller.name, caller.tags, None)
+        if self._access is None:
+            caller = self.caller
+            self._access = self.broker.access(
+                self.vhost.name, caller.name, caller.tags, caller.authority
+            )
+        return self._access
 
     def visible_vhosts(self) -> list[VHost]:
         """The vhosts that the caller may know of."""
@@ -93,7 +110,7 @@ class Call:
         return [one for one in vhosts if self._has_permission(one)]
 
     def _has_permission(self, vhost: VHost) -> bool:
-        return self.broker.permissions.get(self.caller.name, vhost.name) is not None
+        return may_enter(self.broker, self.caller, vhost.name)
 
     # -- what was sent ---------------------------------------------------------------------
 
@@ -105,6 +122,14 @@ class Call:
         """
         octets = await self.request.read()
         return decoded(octets.strip() or b"{}", kind)
+
+    def shown(self) -> Shown:
+        """How the query wants counters to be shown.
+
+        Raises:
+            HttpError: it asks for samples that cannot be.
+        """
+        return Shown(self.survey.sampler, self.request.query)
 
     def flag(self, name: str) -> bool:
         """Whether the query says `name=true`."""
@@ -136,6 +161,19 @@ class Call:
         await done
 
 
+def _missing(octets: bytes, kind: type[object]) -> str:
+    """Which fields are not there, in RabbitMQ's words; empty if they all are."""
+    given = msgspec.json.decode(octets)
+    if not isinstance(given, dict) or not issubclass(kind, Struct):
+        return ""
+    absent = [
+        f"{{key_missing,{one.encode_name}}}"
+        for one in msgspec.structs.fields(kind)
+        if one.required and one.encode_name not in given
+    ]
+    return f"[{','.join(absent)}]" if absent else ""
+
+
 def decoded(octets: bytes, kind: type[T]) -> T:
     """JSON as a value of some type.
 
@@ -145,6 +183,6 @@ def decoded(octets: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(octets, type=kind)
     except msgspec.ValidationError as error:
-        raise bad_request(f"invalid payload: {error}") from error
+        raise bad_request(_missing(octets, kind) or f"invalid payload: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"not_json: {error}") from error

@@ -58,6 +58,7 @@ class Figures:
     logins_throttled: int
     certificate_ends_s: float
     channels: int
+    channels_opened: int
     exchanges: int
     queues: int
     consumers: int

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from amqpd.broker.broker import Broker
+    from amqpd.management.access import Caller
     from amqpd.management.figures import Figures
 
 
@@ -15,9 +16,11 @@ class Host(Protocol):
     """The server around the broker."""
 
     broker: Broker
+    #: The node's name.
+    node: str
 
-    async def check_password(self, user: str, password: bytes, host: str) -> frozenset[str] | None:
-        """The user's tags; None for whoever does not get in."""
+    async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:
+        """Who this is; None for whoever does not get in."""
 
     def hash_password(self, password: str, algorithm: str) -> str:
         """The hash to keep of a password, which is not blank."""

@@ -29,7 +29,7 @@ MOST: Final = 10_000
 class _Session:
     caller: Caller
     user: User | None
-    until_s: float
+    until_ms: int
 
 
 class WebSessions:
@@ -40,11 +40,14 @@ class WebSessions:
         self._new_token = new_token
         self._sessions: dict[str, _Session] = {}
 
-    def open(self, caller: Caller, now_s: float) -> str:
-        """A token that stands for the caller from now on."""
+    def open(self, caller: Caller, now_ms: int) -> str:
+        """A token that stands for the caller from now on, no longer than its credentials."""
         token = self._new_token()
         user = self._permissions.user(caller.name)
-        self._sessions[token] = _Session(caller, user, now_s + LIFE_S)
+        until_ms = now_ms + LIFE_S * 1000
+        if caller.expires_at_ms is not None:
+            until_ms = min(until_ms, caller.expires_at_ms)
+        self._sessions[token] = _Session(caller, user, until_ms)
         if len(self._sessions) > MOST:
             del self._sessions[next(iter(self._sessions))]
         return token
@@ -53,12 +56,15 @@ class WebSessions:
         """Log out."""
         self._sessions.pop(token, None)
 
-    def caller(self, token: str, now_s: float) -> Caller | None:
+    def caller(self, token: str, now_ms: int) -> Caller | None:
         """Whom a token stands for; None for nobody any more."""
         session = self._sessions.get(token)
         if session is None:
             return None
-        if now_s >= session.until_s or self._permissions.user(session.caller.name) != session.user:
+        if (
+            now_ms >= session.until_ms
+            or self._permissions.user(session.caller.name) != session.user
+        ):
             del self._sessions[token]
             return None
         return session.caller

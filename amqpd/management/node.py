@@ -8,16 +8,19 @@ from amqpd.management.access import Needs
 from amqpd.management.errors import not_found
 from amqpd.management.listing import PARAMETERS, listing
 from amqpd.management.overview import context_facts, exchange_type_facts
+from amqpd.management.rates import QUERY
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
+from amqpd.management.survey import NODE, NODE_COLUMNS, node_values
 
 if TYPE_CHECKING:
     from amqpd.management.call import Call
     from amqpd.management.figures import Figures
     from amqpd.management.listing import Facts
+    from amqpd.management.rates import Shown
 
 
-def facts(call: Call, now: Figures) -> Facts:
+def facts(call: Call, now: Figures, shown: Shown) -> Facts:
     """What is shown of the node."""
     return {
         "name": now.node,
@@ -28,15 +31,11 @@ def facts(call: Call, now: Figures) -> Facts:
         "uptime": int(now.uptime_s * 1000),
         "processors": now.processors,
         "rates_mode": "basic",
-        "mem_used": now.resident_bytes,
         "mem_limit": now.resident_limit_bytes,
         "mem_alarm": now.memory_alarm,
-        "disk_free": now.disk_free_bytes,
         "disk_free_limit": now.disk_limit_bytes,
         "disk_free_alarm": now.disk_alarm,
-        "fd_used": now.open_files,
         "fd_total": now.open_files_limit,
-        "sockets_used": now.connections,
         "sockets_total": now.open_files_limit,
         "proc_used": 1,
         "proc_total": 1,
@@ -50,6 +49,7 @@ def facts(call: Call, now: Figures) -> Facts:
         "auth_mechanisms": [],
         "exchange_types": exchange_type_facts(call),
         "contexts": context_facts(now),
+        **shown.facts(NODE, NODE_COLUMNS, node_values(now), shown.node),
         "cluster_links": [],
         "log_files": [],
         "config_files": [],
@@ -73,14 +73,19 @@ def this_node(call: Call) -> Figures:
 async def list_nodes(call: Call) -> Answer:
     """The nodes: one."""
     keys = {"name": lambda now: now.node}
+    shown = call.shown()
     return await listing(
-        call, [call.host.figures()], lambda now: facts(call, now), keys, default_sort=("name",)
+        call,
+        [call.host.figures()],
+        lambda now: facts(call, now, shown),
+        keys,
+        default_sort=("name",),
     )
 
 
 async def show(call: Call) -> Answer:
     """This node."""
-    return json(facts(call, this_node(call)))
+    return json(facts(call, this_node(call), call.shown()))
 
 
 async def memory(call: Call) -> Answer:
@@ -117,8 +122,8 @@ async def no_ets(call: Call) -> Answer:
 
 MONITOR: Final = Needs.MONITOR
 ROUTES: Final = (
-    Route("/nodes", GET=Operation(list_nodes, MONITOR, query=PARAMETERS)),
-    Route("/nodes/{node}", GET=Operation(show, MONITOR)),
+    Route("/nodes", GET=Operation(list_nodes, MONITOR, query=(*PARAMETERS, *QUERY))),
+    Route("/nodes/{node}", GET=Operation(show, MONITOR, query=QUERY)),
     Route("/nodes/{node}/memory", GET=Operation(memory, MONITOR)),
     Route("/nodes/{node}/memory/relative", GET=Operation(memory_relative, MONITOR)),
     Route("/nodes/{node}/memory/ets", GET=Operation(no_ets, MONITOR)),

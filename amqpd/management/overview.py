@@ -5,13 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from amqpd.management.access import Needs
+from amqpd.management.rates import (
+    CHURN,
+    LENGTHS,
+    PUBLISHING,
+    QUERY,
+    TRAFFIC,
+    added,
+    vhost_lengths,
+    vhost_traffic,
+)
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
+from amqpd.management.survey import BROKER, CHURNING, churn_values
 
 if TYPE_CHECKING:
     from amqpd.management.call import Call
     from amqpd.management.figures import Figures
     from amqpd.management.listing import Facts
+    from amqpd.management.rates import Shown
+
+#: How far back samples reach: ten minutes, an hour, a day.
+RETAINED_S: Final = [600, 3600, 86400]
 
 
 def listener_facts(figures: Figures) -> list[Facts]:
@@ -57,56 +72,99 @@ def exchange_type_facts(call: Call) -> list[Facts]:
 async def show(call: Call) -> Answer:
     """The broker at a glance."""
     now = call.host.figures()
-    return json(
-        {
-            "product_name": now.product,
-            "product_version": now.product_version,
-            "rabbitmq_version": now.product_version,
-            "management_version": now.product_version,
-            "amqpd_version": now.version,
-            "erlang_version": "",
-            "erlang_full_version": "",
-            "release_series_support_status": "supported",
-            "node": now.node,
-            "cluster_name": now.cluster_name,
-            "cluster_tags": {},
-            "node_tags": {},
-            "sync": now.sync,
-            "rates_mode": "basic",
-            "disable_stats": False,
-            "enable_queue_totals": False,
-            "is_op_policy_updating_enabled": True,
-            "default_queue_type": call.broker.limits.default_queue_type or "classic",
-            "statistics_db_event_queue": 0,
-            "sample_retention_policies": {"global": [600], "basic": [600], "detailed": [600]},
-            "exchange_types": exchange_type_facts(call),
-            "object_totals": {
-                "connections": now.connections,
-                "channels": now.channels,
-                "exchanges": now.exchanges,
-                "queues": now.queues,
-                "consumers": now.consumers,
-            },
-            "queue_totals": {
-                "messages": now.ready + now.unacked,
-                "messages_ready": now.ready,
-                "messages_unacknowledged": now.unacked,
-            },
-            "message_stats": {},
-            "churn_rates": {
-                "connection_created": now.connections_opened,
-                "connection_closed": now.connections_closed,
-            },
+    shown = call.shown()
+    found = _identity(call, now)
+    found |= {
+        "object_totals": _object_totals(call, now),
+        "statistics_db_event_queue": 0,
+        **_message_totals(call, shown),
+    }
+    if call.caller.is_monitor:
+        vhosts = list(call.broker.vhosts.values())
+        churn = shown.facts(CHURNING, CHURN, churn_values(now, vhosts), shown.rates)
+        found |= {
+            "churn_rates": churn,
             "listeners": listener_facts(now),
             "contexts": context_facts(now),
         }
-    )
+    return json(found)
+
+
+def _identity(call: Call, now: Figures) -> Facts:
+    """Which broker this is."""
+    return {
+        "product_name": now.product,
+        "product_version": now.product_version,
+        "rabbitmq_version": now.product_version,
+        "management_version": now.product_version,
+        "amqpd_version": now.version,
+        "erlang_version": "",
+        "erlang_full_version": "",
+        "crypto_lib_version": "",
+        "release_series_support_status": "supported",
+        "node": now.node,
+        "cluster_name": now.cluster_name,
+        "cluster_tags": {},
+        "node_tags": {},
+        "sync": now.sync,
+        "rates_mode": "basic",
+        "disable_stats": False,
+        "enable_queue_totals": False,
+        "is_op_policy_updating_enabled": True,
+        "require_definition_json_extension": False,
+        "default_queue_type": call.broker.limits.default_queue_type or "classic",
+        "sample_retention_policies": {
+            "global": RETAINED_S,
+            "basic": RETAINED_S,
+            "detailed": RETAINED_S,
+        },
+        "exchange_types": exchange_type_facts(call),
+    }
+
+
+def _object_totals(call: Call, now: Figures) -> Facts:
+    if call.caller.is_monitor:
+        return {
+            "connections": now.connections,
+            "channels": now.channels,
+            "exchanges": now.exchanges,
+            "queues": now.queues,
+            "consumers": now.consumers,
+        }
+    vhosts = call.visible_vhosts()
+    presence = call.broker.presence
+    return {
+        "connections": len(presence.of_user(call.caller.name)),
+        "channels": presence.channels_of(call.caller.name),
+        "exchanges": sum(len(one.exchanges) for one in vhosts),
+        "queues": sum(len(one.queues) for one in vhosts),
+        "consumers": sum(len(queue.ring) for one in vhosts for queue in one.queues.values()),
+    }
+
+
+def _message_totals(call: Call, shown: Shown) -> Facts:
+    """Of the vhosts that the caller may know of; samples only of all together."""
+    vhosts = call.visible_vhosts()
+    everything = len(vhosts) == len(call.broker.vhosts)
+    lengths = added([vhost_lengths(one) for one in vhosts], len(LENGTHS))
+    columns = (*TRAFFIC, *PUBLISHING)
+    moved = added([vhost_traffic(one) for one in vhosts], len(columns))
+    key = BROKER if everything else None
+    stats = shown.facts(key, columns, moved, shown.rates, len(LENGTHS))
+    return {
+        "queue_totals": shown.facts(key, LENGTHS, lengths, shown.lengths),
+        "message_stats": stats if any(moved) else {},
+    }
 
 
 async def whoami(call: Call) -> Answer:
     """Who is logged in."""
     return json(
-        {"name": call.caller.name, "tags": sorted(call.caller.tags), "is_internal_user": True}
+        {
+            "name": call.caller.name,
+            "tags": sorted(call.caller.tags),
+            "is_internal_user": call.caller.authority is None,
+        }
     )
 
 
@@ -131,7 +189,7 @@ async def extensions(call: Call) -> Answer:
 
 
 ROUTES: Final = (
-    Route("/overview", GET=Operation(show, Needs.LOGIN)),
+    Route("/overview", GET=Operation(show, Needs.LOGIN, query=QUERY)),
     Route("/whoami", GET=Operation(whoami, Needs.LOGIN)),
     Route("/version", GET=Operation(version, Needs.NOTHING)),
     Route("/auth", GET=Operation(auth, Needs.NOTHING)),

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from amqpd.management import limit, node, overview, parameter, permission, policy, user, vhost
+from amqpd.management import (
+    binding,
+    channel,
+    connection,
+    consumer,
+    exchange,
+    limit,
+    message,
+    node,
+    overview,
+    parameter,
+    permission,
+    policy,
+    queue,
+    user,
+    vhost,
+)
 
 if TYPE_CHECKING:
     from amqpd.management.routing import Route
@@ -18,4 +34,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     *policy.ROUTES,
     *parameter.ROUTES,
     *limit.ROUTES,
+    *queue.ROUTES,
+    *exchange.ROUTES,
+    *binding.ROUTES,
+    *message.ROUTES,
+    *consumer.ROUTES,
+    *connection.ROUTES,
+    *channel.ROUTES,
 )

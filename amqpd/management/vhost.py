@@ -14,6 +14,14 @@ from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, precondition_failed
 from amqpd.management.listing import PARAMETERS, listing
 from amqpd.management.payload import Tags, Truth, tag_list, truth
+from amqpd.management.rates import (
+    LENGTHS,
+    PUBLISHING,
+    QUERY,
+    TRAFFIC,
+    vhost_lengths,
+    vhost_traffic,
+)
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
 
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
     from amqpd.management.call import Call
     from amqpd.management.listing import Facts
+    from amqpd.management.rates import Shown
 
 #: A vhost's name travels as a short string.
 NAME_BYTES: Final = 255
@@ -38,16 +47,15 @@ class Body(Struct):
     tracing: Truth | UnsetType = UNSET
 
 
-def facts(call: Call, vhost: VHost) -> Facts | None:
+def facts(call: Call, vhost: VHost, shown: Shown) -> Facts | None:
     """What is shown of a vhost."""
     definition = call.broker.definitions.get(vhost.name)
     if definition is None:
         return None
     queue_type = definition.default_queue_type or call.broker.limits.default_queue_type
     tags = list(definition.tags)
-    ready = sum(queue.ready for queue in vhost.queues.values())
-    unacked = sum(queue.unacked for queue in vhost.queues.values())
-    return {
+    lengths, moved = vhost_lengths(vhost), vhost_traffic(vhost)
+    found = {
         "name": vhost.name,
         "description": definition.description,
         "tags": tags,
@@ -60,24 +68,31 @@ def facts(call: Call, vhost: VHost) -> Facts | None:
             "protected_from_deletion": definition.protected_from_deletion,
         },
         "tracing": definition.tracing,
-        "cluster_state": {call.host.figures().node: "running"},
-        "messages": ready + unacked,
-        "messages_ready": ready,
-        "messages_unacknowledged": unacked,
+        "cluster_state": {call.host.node: "running"},
+        **shown.facts(vhost, LENGTHS, lengths, shown.lengths),
     }
+    if any(moved):
+        columns = (*TRAFFIC, *PUBLISHING)
+        found["message_stats"] = shown.facts(vhost, columns, moved, shown.rates, len(LENGTHS))
+    return found
 
 
 async def list_vhosts(call: Call) -> Answer:
     """The vhosts that the caller may know of."""
     keys = {"name": lambda vhost: vhost.name}
+    shown = call.shown()
     return await listing(
-        call, call.visible_vhosts(), lambda one: facts(call, one), keys, default_sort=("name",)
+        call,
+        call.visible_vhosts(),
+        lambda one: facts(call, one, shown),
+        keys,
+        default_sort=("name",),
     )
 
 
 async def show(call: Call) -> Answer:
     """One vhost."""
-    return json(facts(call, call.vhost))
+    return json(facts(call, call.vhost, call.shown()))
 
 
 async def put(call: Call) -> Answer:
@@ -143,7 +158,7 @@ async def unprotect(call: Call) -> Answer:
 async def start(call: Call) -> Answer:
     """Start a vhost on a node; here they all run."""
     _ = call.vhost
-    if call.names["node"] != call.host.figures().node:
+    if call.names["node"] != call.host.node:
         raise bad_request(f"node '{call.names['node']}' is not this one")
     return Answer(204)
 
@@ -155,10 +170,10 @@ def limits_of(call: Call, name: str) -> dict[str, int]:
 
 ADMIN: Final = Needs.ADMINISTRATOR
 ROUTES: Final = (
-    Route("/vhosts", GET=Operation(list_vhosts, Needs.LOGIN, query=PARAMETERS)),
+    Route("/vhosts", GET=Operation(list_vhosts, Needs.LOGIN, query=(*PARAMETERS, *QUERY))),
     Route(
         "/vhosts/{vhost}",
-        GET=Operation(show, ADMIN),
+        GET=Operation(show, ADMIN, query=QUERY),
         PUT=Operation(put, ADMIN, Body),
         DELETE=Operation(delete, ADMIN),
     ),

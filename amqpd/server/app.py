@@ -353,6 +353,7 @@ class BrokerServer:
             make = await asyncio.to_thread(_import_http)
             self._http = make(self, lambda: self._ready)
             await self._http.start(api, metrics)
+            await self._http.sample()
         except Exception:
             # Messages are worth more than their statistics.
             LOG.exception("HTTP is not served; the broker goes on")

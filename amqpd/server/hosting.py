@@ -12,6 +12,7 @@ import msgspec
 from amqpd import __version__, config
 from amqpd.auth.passwords import hash_password
 from amqpd.config import SECRETS
+from amqpd.management.access import Caller
 from amqpd.management.figures import Figures, Port, totals
 from amqpd.server.resources import open_files
 
@@ -26,11 +27,17 @@ class Hosting:
 
     def __init__(self, server: BrokerServer) -> None:
         self.broker = server.broker
+        self.node = config.node_name(server.settings)
         self._server = server
 
-    async def check_password(self, user: str, password: bytes, host: str) -> frozenset[str] | None:
-        """The user's tags; None for whoever does not get in."""
-        return await self._server.logins.check_password(user, password, host)
+    async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:
+        """Who this is; None for whoever does not get in."""
+        login = await self._server.logins.log_in(user, password, host)
+        return (
+            None
+            if login is None
+            else Caller(login.user, login.tags, login.authority, login.expires_at_ms)
+        )
 
     def hash_password(self, password: str, algorithm: str) -> str:
         """The hash to keep of a password."""
@@ -58,7 +65,7 @@ class Hosting:
             product=settings.amqp.product,
             product_version=settings.amqp.version,
             version=__version__,
-            node=config.node_name(settings),
+            node=self.node,
             cluster_name=server.broker.cluster_name,
             sync=settings.store.sync,
             listeners=tuple(Port(*one) for one in (*server.listening, *server.http_listening)),
@@ -74,6 +81,7 @@ class Hosting:
             logins_throttled=server.logins.throttled,
             certificate_ends_s=server.certificate_ends_s if server.certificate_ends_s < inf else 0,
             channels=server.connections.channels,
+            channels_opened=server.broker.presence.channels_opened,
             exchanges=counted.exchanges,
             queues=counted.queues,
             consumers=counted.consumers,

@@ -64,6 +64,10 @@ class HttpServer:
         if metrics:
             await self._serve(metrics, common)
 
+    async def sample(self) -> None:
+        """Count what happens, for rates and charts, until cancelled."""
+        await self._api.survey.run()
+
     async def close(self) -> None:
         """Finish what is being answered and close the ports."""
         for runner in self._runners:

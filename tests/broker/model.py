@@ -13,6 +13,7 @@ from amqpd.broker.limits import Limits
 from amqpd.broker.names import join
 from amqpd.broker.publishing import a_run
 from amqpd.broker.run import Run, Target
+from amqpd.broker.session import ConsumerFacts
 from amqpd.fields import Table, wrap
 from amqpd.properties import Properties
 
@@ -57,6 +58,9 @@ class FakeConsumer:
         if not self.no_ack:
             self.unacked.add(self._tag, lane, piece, self)
             self._tag += len(contents)
+
+    def facts(self) -> ConsumerFacts:
+        return ConsumerFacts(self.tag, "fake", "", 0, "guest", 1, self.prefetch, 0, 0, 0)
 
     def cancelled(self) -> None:
         self.gone = True

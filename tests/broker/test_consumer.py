@@ -19,6 +19,7 @@ def test_whoever_consumes_can_do_what_a_queue_asks(kind: type) -> None:
         "cancelled",
         "credit",
         "deliver",
+        "facts",
     }
     for name in asked:
         assert callable(getattr(kind, name))

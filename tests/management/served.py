@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import aio_pika
 import aiohttp
 from yarl import URL
 
@@ -18,6 +19,8 @@ from tests.server.running import Running, running
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
+
+    from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
     from amqpd import config
     from amqpd.config import Settings
@@ -93,6 +96,19 @@ class Api:
         """DELETE; what came back."""
         return (await self.call("DELETE", path, status, query=query))[0]
 
+    @contextlib.asynccontextmanager
+    async def channel(
+        self,
+        user: str = "guest",
+        password: str = "guest",  # noqa: S107
+        vhost: str = "/",
+        **options: bool,
+    ) -> AsyncIterator[AbstractChannel]:
+        """A channel of a connection of its own, for the time of the block."""
+        uri = f"amqp://{user}:{password}@127.0.0.1:{self.broker.port}/{name(vhost)}"
+        async with await aio_pika.connect(uri) as connection:
+            yield await connection.channel(**options)
+
     async def connect(
         self,
         user: str = "guest",
@@ -110,6 +126,20 @@ class Api:
             rights = {"configure": ".*", "write": ".*", "read": ".*"}
             await self.put(f"/permissions/{name(vhost)}/{name(user)}", rights)
         return self.as_user(user, user)
+
+
+async def ignore(_: AbstractIncomingMessage) -> None:
+    """A consumer that does nothing, and acknowledges nothing."""
+
+
+async def publish(
+    channel: AbstractChannel, octets: bytes, key: str, exchange: str = "", **properties: Json
+) -> None:
+    """Publish a message and wait for its confirm."""
+    to = channel.default_exchange
+    if exchange:
+        to = await channel.get_exchange(exchange)
+    await to.publish(aio_pika.Message(octets, **properties), key, mandatory=False)
 
 
 @contextlib.asynccontextmanager

@@ -70,7 +70,10 @@ async def test_a_method_that_a_path_does_not_have_is_405(api: Api) -> None:
 
 
 async def test_a_path_that_is_not_there_is_404(api: Api) -> None:
-    assert await api.get("/nonsense", 404) == {"error": "not_found", "reason": "Not Found"}
+    assert await api.get("/nonsense", 404) == {
+        "error": "Object Not Found",
+        "reason": "Not Found",
+    }
 
 
 async def test_options_need_no_login(api: Api) -> None:

@@ -27,6 +27,7 @@ FIGURES = Figures(
     certificate_ends_s=0,
     connections_refused=4,
     channels=5,
+    channels_opened=5,
     exchanges=6,
     queues=7,
     consumers=8,

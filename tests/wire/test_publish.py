@@ -6,7 +6,7 @@ import pytest
 from pamqp.commands import Basic, Exchange, Queue
 from pamqp.commands import Channel as ChannelClass
 
-from amqpd.amqp.publish import parse_expiration
+from amqpd.broker.expiration import parse_expiration
 from amqpd.broker.pressure import CROWD_MESSAGES
 from amqpd.errors import PreconditionFailed
 from tests.wire.wire import Client, Message, World, bodies, published

@@ -1,0 +1,167 @@
+"""`/api/channels`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from amqpd.management import consumer as consumers
+from amqpd.management.access import Needs
+from amqpd.management.errors import not_authorised, not_found
+from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.rates import PUBLISHING, QUERY, TRAFFIC
+from amqpd.management.request import Answer, json
+from amqpd.management.routing import Operation, Route
+from amqpd.management.survey import channel_values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from amqpd.broker.presence import Guest
+    from amqpd.broker.session import ChannelFacts, ConnectionFacts
+    from amqpd.management.call import Call
+    from amqpd.management.listing import Facts
+    from amqpd.management.rates import Shown
+
+
+class Place(NamedTuple):
+    """A channel of a connection."""
+
+    guest: Guest
+    connection: ConnectionFacts
+    channel: ChannelFacts
+
+    @property
+    def name(self) -> str:
+        """As RabbitMQ calls channels."""
+        return f"{self.connection.name} ({self.channel.number})"
+
+
+def facts(call: Call, place: Place, shown: Shown) -> Facts:
+    """What is shown of a channel."""
+    connection, channel = place.connection, place.channel
+    found: Facts = {
+        "name": place.name,
+        "number": channel.number,
+        "node": call.host.node,
+        "connection_details": {
+            "name": connection.name,
+            "peer_host": connection.peer_host,
+            "peer_port": connection.peer_port,
+        },
+        "vhost": connection.vhost,
+        "user": connection.user,
+        "user_who_performed_action": connection.user,
+        "state": channel.state,
+        "confirm": channel.confirms,
+        "transactional": channel.transactional,
+        "consumer_count": channel.consumers,
+        "messages_unacknowledged": channel.unacked,
+        "messages_unconfirmed": channel.unconfirmed,
+        "messages_uncommitted": channel.uncommitted,
+        "acks_uncommitted": channel.uncommitted_acks,
+        "prefetch_count": channel.prefetch,
+        "global_prefetch_count": channel.prefetch_shared,
+    }
+    values = channel_values(channel)
+    if any(values):
+        key = (place.guest, channel.number)
+        found["message_stats"] = shown.facts(key, (*TRAFFIC, *PUBLISHING), values, shown.rates)
+    return found
+
+
+def _places(guests: Iterable[Guest]) -> list[Place]:
+    return [
+        Place(guest, connection, channel)
+        for guest in guests
+        for connection in (guest.facts(),)
+        for channel in guest.channel_facts()
+    ]
+
+
+KEYS: Final[dict[str, Callable[[Place], object]]] = {
+    "name": lambda place: place.name,
+    "vhost": lambda place: place.connection.vhost,
+    "user": lambda place: place.connection.user,
+    "number": lambda place: place.channel.number,
+    "messages_unacknowledged": lambda place: place.channel.unacked,
+    "prefetch_count": lambda place: place.channel.prefetch,
+    "consumer_count": lambda place: place.channel.consumers,
+}
+
+
+async def listed(call: Call, guests: Iterable[Guest]) -> Answer:
+    """The channels of some connections."""
+    shown = call.shown()
+    return await listing(call, _places(guests), lambda one: facts(call, one, shown), KEYS)
+
+
+def _visible(call: Call, guests: list[Guest]) -> list[Guest]:
+    if call.caller.is_monitor:
+        return guests
+    own = set(call.broker.presence.of_user(call.caller.name))
+    return [guest for guest in guests if guest in own]
+
+
+async def list_channels(call: Call) -> Answer:
+    """The open channels."""
+    name = call.request.query.get("vhost") or call.request.headers.get("x-vhost")
+    presence = call.broker.presence
+    guests = presence.in_vhost(name) if name else presence.guests()
+    return await listed(call, _visible(call, guests))
+
+
+async def list_of_vhost(call: Call) -> Answer:
+    """The channels in a vhost."""
+    return await listed(call, _visible(call, call.broker.presence.in_vhost(call.vhost.name)))
+
+
+async def show(call: Call) -> Answer:
+    """One channel."""
+    wanted = call.names["channel"]
+    connection_name = wanted.rpartition(" (")[0]
+    named = [one for one in call.broker.presence.guests() if one.name == connection_name]
+    for place in _places(named):
+        if place.name == wanted:
+            if not (call.caller.is_monitor or place.connection.user == call.caller.name):
+                raise not_authorised("User not authorised to access object")
+            return json(facts(call, place, call.shown()) | _details(call, place))
+    raise not_found()
+
+
+def _details(call: Call, place: Place) -> Facts:
+    """What the page of one channel shows beside that."""
+    vhost = call.broker.vhosts[place.connection.vhost]
+    names = {name for name, _, _ in place.channel.delivered}
+    on_channel = [
+        consumers.facts(call, queue, one)
+        for queue in (vhost.queues[name] for name in sorted(names) if name in vhost.queues)
+        for one in queue.ring
+        if one.consumer.owner is place.guest
+        and one.consumer.facts().channel_number == place.channel.number
+    ]
+    return {
+        "consumer_details": on_channel,
+        "publishes": [
+            {"exchange": {"name": name, "vhost": vhost.name}, "stats": {"publish": messages}}
+            for name, messages in place.channel.published.items()
+        ],
+        "deliveries": [
+            {
+                "queue": {"name": name, "vhost": vhost.name},
+                "stats": {"deliver_get": delivered, "redeliver": redelivered},
+            }
+            for name, delivered, redelivered in place.channel.delivered
+            if delivered
+        ],
+    }
+
+
+LOGIN: Final = Needs.LOGIN
+_LIST: Final = (*PARAMETERS, *QUERY)
+ROUTES: Final = (
+    Route("/channels", GET=Operation(list_channels, LOGIN, query=_LIST)),
+    Route(
+        "/vhosts/{vhost}/channels", GET=Operation(list_of_vhost, Needs.VHOST_VISIBLE, query=_LIST)
+    ),
+    Route("/channels/{channel}", GET=Operation(show, LOGIN, query=QUERY)),
+)

@@ -1,0 +1,367 @@
+"""`/api/queues`: queues with their messages' numbers, consumers and policies."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+
+from amqpd.broker import advice
+from amqpd.broker.content import header_payload
+from amqpd.broker.policy import effective_definition, effective_queue
+from amqpd.management import consumer as consumers
+from amqpd.management.access import Needs
+from amqpd.management.errors import bad_request, not_found
+from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.payload import Truth, truth
+from amqpd.management.rates import LENGTHS, QUERY, TRAFFIC
+from amqpd.management.request import Answer, json
+from amqpd.management.routing import Operation, Route
+from amqpd.management.survey import queue_values
+from amqpd.management.table import from_json, to_json
+from amqpd.properties import decode_header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from amqpd.broker.queue import Queue
+    from amqpd.management.call import Call
+    from amqpd.management.listing import Facts
+    from amqpd.management.rates import Shown
+
+#: What RabbitMQ puts into a queue's facts that only Erlang has.
+_COLLECTED: Final = {"max_heap_size": -1, "min_heap_size": -1, "fullsweep_after": -1}
+
+
+class Body(Struct):
+    """What a queue is declared with."""
+
+    durable: Truth = None
+    auto_delete: Truth = None
+    exclusive: Truth = None
+    arguments: dict[str, object] = field(default_factory=dict)
+    node: str | None = None
+
+
+class Action(Struct):
+    """`sync` and `cancel_sync` of mirrored queues: nothing to do."""
+
+    action: str
+
+
+def named(queue: Queue) -> Facts:
+    """What tells which queue it is, and what it was declared as."""
+    return {
+        "name": queue.name,
+        "vhost": queue.vhost,
+        "type": str(queue.own.queue_type),
+        "durable": queue.durable,
+        "auto_delete": queue.auto_delete,
+        "exclusive": queue.owner is not None,
+        "arguments": to_json(queue.declared),
+    }
+
+
+def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
+    """What a list shows of a queue; None: it is gone."""
+    if queue.deleted:
+        return None
+    call.broker.vhosts[queue.vhost].enforcement.refresh(queue)
+    values = queue_values(queue)
+    found = named(queue)
+    found["node"] = call.host.node
+    found["state"] = "flow" if queue.pressure.is_crowded else "running"
+    found |= shown.facts(queue, LENGTHS, values[: len(LENGTHS)], shown.lengths)
+    found |= _numbers(queue)
+    found |= _policies(queue)
+    found |= _consuming(queue)
+    if any(values[len(LENGTHS) :]):
+        moved = values[len(LENGTHS) :]
+        found["message_stats"] = shown.facts(queue, TRAFFIC, moved, shown.rates, len(LENGTHS))
+    return found
+
+
+def _numbers(queue: Queue) -> Facts:
+    lanes = queue.lanes
+    ready_bytes = sum(lane.ready_bytes for lane in lanes)
+    unacked_bytes = sum(lane.unacked_bytes for lane in lanes)
+    loaded = sum(lane.loaded for lane in lanes)
+    unacked = sum(lane.unacked for lane in lanes)
+    stored = sum(lane.stored for lane in lanes) if queue.durable else 0
+    return {
+        "message_bytes": ready_bytes + unacked_bytes,
+        "message_bytes_ready": ready_bytes,
+        "message_bytes_unacknowledged": unacked_bytes,
+        "message_bytes_ram": sum(lane.loaded_bytes for lane in lanes) + unacked_bytes,
+        "message_bytes_persistent": ready_bytes + unacked_bytes if stored else 0,
+        "message_bytes_paged_out": sum(lane.paged_out_bytes for lane in lanes),
+        "messages_ram": loaded + unacked,
+        "messages_ready_ram": loaded,
+        "messages_unacknowledged_ram": unacked,
+        "messages_persistent": stored,
+        "messages_paged_out": sum(lane.paged_out for lane in lanes),
+        "memory": sum(lane.loaded_bytes for lane in lanes) + unacked_bytes,
+    }
+
+
+def _policies(queue: Queue) -> Facts:
+    policy, operator = queue.match
+    return {
+        "policy": policy.name if policy is not None else None,
+        "operator_policy": operator.name if operator is not None else None,
+        "effective_policy_definition": effective_definition(queue.match),
+    }
+
+
+def _consuming(queue: Queue) -> Facts:
+    ring = queue.ring
+    single = next((one for one in ring if ring.single_active and ring.is_active(one)), None)
+    alone = queue.exclusive_consumer
+    used = sum(1 for one in ring if not one.stalled) / len(ring) if ring else 0.0
+    return {
+        "consumers": len(ring),
+        "consumer_utilisation": used,
+        "consumer_capacity": used,
+        "exclusive_consumer_tag": alone.consumer.tag if alone is not None else None,
+        "single_active_consumer_tag": single.consumer.tag if single is not None else None,
+    }
+
+
+def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
+    """What the page of one queue shows."""
+    found = facts(call, queue, shown)
+    if found is None:
+        raise not_found()
+    effective = effective_queue(queue.own, queue.declared, queue.match)
+    found |= {
+        "effective_origins": {key: str(origin) for key, origin in effective.origins.items()},
+        "warnings": [str(one) for one in advice.unknown_arguments(queue.declared, advice.QUEUE)],
+        "head_message_timestamp": _head_timestamp(queue),
+        "idle_since": _moment(queue.used_ms),
+        "consumer_details": [
+            consumers.facts(call, queue, subscription) for subscription in queue.ring
+        ],
+        "incoming": _incoming(call, queue),
+        "deliveries": _deliveries(call, queue),
+        "garbage_collection": _COLLECTED,
+        "backing_queue_status": {"mode": "default", "len": queue.ready},
+    }
+    if queue.owner is not None:
+        found["owner_pid_details"] = _owner(queue.owner)
+    return found
+
+
+def _owner(owner: object) -> Facts:
+    name = getattr(owner, "name", "")
+    host, _, port = str(name).partition(" -> ")[0].rpartition(":")
+    return {"name": name, "peer_host": host, "peer_port": int(port) if port.isdigit() else 0}
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _head_timestamp(queue: Queue) -> int | None:
+    """The property of the first message, if it is in memory and has one."""
+    for lane in reversed(queue.lanes):
+        head = lane.head()
+        if head is not None:
+            content = head.run.contents[head.lo]
+            return decode_header(header_payload(content))[2].timestamp
+    return None
+
+
+def _incoming(call: Call, queue: Queue) -> list[Facts]:
+    """From which exchanges messages came."""
+    found: dict[str, int] = {}
+    for exchange in call.broker.vhosts[queue.vhost].exchanges.values():
+        for name, messages in exchange.tallies.by_queue():
+            if name == queue.name:
+                found[exchange.name] = found.get(exchange.name, 0) + messages
+    return [
+        {"exchange": {"name": name, "vhost": queue.vhost}, "stats": {"publish": messages}}
+        for name, messages in found.items()
+    ]
+
+
+def _deliveries(call: Call, queue: Queue) -> list[Facts]:
+    """To which channels messages went."""
+    found: list[Facts] = []
+    for subscription in queue.ring:
+        consumer = subscription.consumer
+        told = consumer.facts()
+        if told.delivered:
+            kind = "deliver_no_ack" if consumer.no_ack else "deliver"
+            stats = {
+                kind: told.delivered,
+                "deliver_get": told.delivered,
+                "redeliver": told.redelivered,
+            }
+            place = consumers.channel_details(call, told)
+            found.append({"channel_details": place, "stats": stats})
+    return found
+
+
+# -- operations --------------------------------------------------------------------------
+
+#: Columns that a page can be sorted by without a look at anything else.
+KEYS: Final[dict[str, Callable[[Queue], object]]] = {
+    "name": lambda queue: queue.name,
+    "vhost": lambda queue: queue.vhost,
+    "type": lambda queue: str(queue.own.queue_type),
+    "durable": lambda queue: queue.durable,
+    "auto_delete": lambda queue: queue.auto_delete,
+    "exclusive": lambda queue: queue.owner is not None,
+    "consumers": lambda queue: len(queue.ring),
+    "message_bytes": lambda queue: sum(one.ready_bytes + one.unacked_bytes for one in queue.lanes),
+    "policy": lambda queue: queue.match.policy.name if queue.match.policy is not None else "",
+    "state": lambda queue: "flow" if queue.pressure.is_crowded else "running",
+}
+
+
+def find(call: Call) -> Queue:
+    """The queue of the path.
+
+    Raises:
+        HttpError: there is none.
+    """
+    queue = call.vhost.queues.get(call.names["queue"])
+    if queue is None:
+        raise not_found()
+    return queue
+
+
+def all_queues(call: Call) -> list[Queue]:
+    """The queues of the vhosts that the caller asks for."""
+    return [queue for vhost in call.own_vhosts() for queue in vhost.queues.values()]
+
+
+async def list_queues(call: Call) -> Answer:
+    """The queues of a vhost, or of all."""
+    shown = call.shown()
+    if call.flag("disable_stats"):
+        totals = call.flag("enable_queue_totals")
+        return await listing(call, all_queues(call), lambda one: _bare(call, one, totals), KEYS)
+    return await listing(call, all_queues(call), lambda one: facts(call, one, shown), _keys(shown))
+
+
+def _keys(shown: Shown) -> dict[str, Callable[[Queue], object]]:
+    """`KEYS`, and counters with their rates."""
+    keys = dict(KEYS)
+    for place, column in enumerate((*LENGTHS, *TRAFFIC)):
+        prefix = "" if column in LENGTHS else "message_stats."
+        keys[f"{prefix}{column}"] = partial(_counter, place)
+        keys[f"{prefix}{column}_details.rate"] = partial(shown.rate, place)
+    return keys
+
+
+def _counter(place: int, queue: Queue) -> int:
+    return queue_values(queue)[place]
+
+
+def _bare(call: Call, queue: Queue, totals: bool) -> Facts | None:
+    """Without statistics, as monitoring systems ask for it."""
+    if queue.deleted:
+        return None
+    found = named(queue) | {"node": call.host.node, "state": "running"}
+    if totals:
+        found |= dict(zip(LENGTHS, queue_values(queue), strict=False))
+    return found
+
+
+async def list_in_full(call: Call) -> Answer:
+    """The same with everything that is shown of each."""
+    shown = call.shown()
+    return await listing(call, all_queues(call), lambda one: in_full(call, one, shown), KEYS)
+
+
+async def show(call: Call) -> Answer:
+    """One queue."""
+    queue = find(call)
+    if call.flag("disable_stats"):
+        return json(_bare(call, queue, call.flag("enable_queue_totals")))
+    return json(in_full(call, queue, call.shown()))
+
+
+async def put(call: Call) -> Answer:
+    """Declare a queue; one that exists must be the same."""
+    body = await call.body(Body)
+    vhost, name = call.vhost, call.names["queue"]
+    if len(name.encode(errors="surrogateescape")) > 255:
+        raise bad_request(f"queue name '{name[:32]}…' is longer than 255 bytes")
+    if body.node not in (None, "", call.host.node):
+        raise bad_request(f"Node {body.node} is not a cluster member")
+    is_new = name not in vhost.queues
+    answer = vhost.declare_queue(
+        call.access,
+        name,
+        passive=False,
+        durable=truth(body.durable),
+        exclusive=False,
+        auto_delete=truth(body.auto_delete),
+        arguments=from_json(body.arguments),
+        owner=call,
+    )
+    await call.safe(answer.number)
+    return Answer(201 if is_new else 204)
+
+
+async def delete(call: Call) -> Answer:
+    """Remove a queue with its messages."""
+    queue = find(call)
+    answer = call.vhost.delete_queue(
+        call.access,
+        queue.name,
+        if_unused=call.flag("if-unused"),
+        if_empty=call.flag("if-empty"),
+        owner=call,
+    )
+    await call.safe(answer.number)
+    return Answer(204)
+
+
+async def purge(call: Call) -> Answer:
+    """Remove what is ready."""
+    queue = find(call)
+    answer = call.vhost.purge_queue(call.access, queue.name, call)
+    await call.safe(answer.number)
+    return Answer(204)
+
+
+async def act(call: Call) -> Answer:
+    """`sync` and `cancel_sync`: there are no mirrors."""
+    find(call)
+    body = await call.body(Action)
+    if body.action not in ("sync", "cancel_sync"):
+        raise bad_request(f"unknown_action: {body.action}")
+    return Answer(204)
+
+
+async def list_of_user(call: Call) -> Answer:
+    """The exclusive queues of a user's connections."""
+    name = call.names["user"]
+    if not (call.caller.is_monitor or call.caller.name == name):
+        raise not_found()
+    guests: set[object] = set(call.broker.presence.of_user(name))
+    shown = call.shown()
+    found = [queue for queue in all_queues(call) if queue.owner in guests]
+    return await listing(call, found, lambda one: facts(call, one, shown), KEYS)
+
+
+VHOST: Final = Needs.VHOST
+ROUTES: Final = (
+    Route("/queues", GET=Operation(list_queues, VHOST, query=(*PARAMETERS, *QUERY))),
+    Route("/queues/detailed", GET=Operation(list_in_full, VHOST, query=(*PARAMETERS, *QUERY))),
+    Route("/queues/{vhost}", GET=Operation(list_queues, VHOST, query=(*PARAMETERS, *QUERY))),
+    Route(
+        "/queues/{vhost}/{queue}",
+        GET=Operation(show, VHOST, query=QUERY),
+        PUT=Operation(put, VHOST, Body),
+        DELETE=Operation(delete, VHOST, query=("if-unused", "if-empty")),
+    ),
+    Route("/queues/{vhost}/{queue}/contents", DELETE=Operation(purge, VHOST)),
+    Route("/queues/{vhost}/{queue}/actions", POST=Operation(act, VHOST, Action)),
+    Route("/users/{user}/queues", GET=Operation(list_of_user, Needs.LOGIN, query=PARAMETERS)),
+)

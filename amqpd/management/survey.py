@@ -1,0 +1,149 @@
+"""The survey: looks at everything in the broker every few seconds, in slices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from amqpd.management.listing import Slices
+from amqpd.management.rates import added, traffic, vhost_traffic
+from amqpd.management.sampling import INTERVAL_S, Sampler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from amqpd.broker.queue import Queue
+    from amqpd.broker.session import ChannelFacts, ConnectionFacts
+    from amqpd.broker.vhost import VHost
+    from amqpd.management.figures import Figures
+    from amqpd.management.host import Host
+
+LOG = logging.getLogger("amqpd.http")
+
+#: What the totals of the broker are kept under, and those of the node.
+BROKER: Final = "broker"
+NODE: Final = "node"
+CHURNING: Final = "churn"
+#: Queues that are looked at between two looks at the clock.
+BATCH: Final = 64
+
+
+def queue_values(queue: Queue) -> tuple[int, ...]:
+    """`LENGTHS` and `TRAFFIC` of a queue."""
+    lanes = queue.lanes
+    if len(lanes) == 1:
+        lane = lanes[0]
+        return (lane.ready + lane.unacked, lane.ready, lane.unacked, *traffic(lane.counts))
+    ready, unacked = queue.ready, queue.unacked
+    moved = added([traffic(lane.counts) for lane in lanes], 0)
+    return (ready + unacked, ready, unacked, *moved)
+
+
+def channel_values(facts: ChannelFacts) -> tuple[int, ...]:
+    """`TRAFFIC` and `PUBLISHING` of a channel."""
+    moved = traffic(facts.counts)
+    published = sum(facts.published.values())
+    return (published, *moved[1:], facts.confirmed, facts.returned, facts.dropped)
+
+
+def connection_values(facts: ConnectionFacts) -> tuple[int, ...]:
+    """`DATA` of a connection."""
+    return (facts.received_bytes, facts.sent_bytes)
+
+
+def churn_values(figures: Figures, vhosts: Sequence[VHost]) -> tuple[int, ...]:
+    """`CHURN` of the broker."""
+    return (
+        figures.connections_opened,
+        figures.connections_closed,
+        figures.channels_opened,
+        figures.channels_opened - figures.channels,
+        sum(one.stats.queues_declared for one in vhosts),
+        sum(one.stats.queues_created for one in vhosts),
+        sum(one.stats.queues_deleted for one in vhosts),
+    )
+
+
+def node_values(figures: Figures) -> tuple[int, ...]:
+    """`NODE_COLUMNS`."""
+    return (
+        figures.resident_bytes,
+        figures.disk_free_bytes,
+        figures.open_files,
+        figures.connections,
+        figures.store_batches,
+        figures.store_messages,
+    )
+
+
+#: Gauges and counters of the node.
+NODE_COLUMNS: Final = (
+    "mem_used",
+    "disk_free",
+    "fd_used",
+    "sockets_used",
+    "io_sync_count",
+    "queue_index_write_count",
+)
+
+
+class Survey:
+    """Samples everything until it is cancelled."""
+
+    def __init__(self, host: Host) -> None:
+        self.sampler = Sampler()
+        self._host = host
+
+    async def run(self) -> None:
+        """Look every `INTERVAL_S`, for as long as the server lives."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            try:
+                await self.sweep(self._host.broker.around.now_ms)
+            except Exception:
+                LOG.exception("statistics: a look at everything failed")
+
+    async def sweep(self, at_ms: int) -> None:
+        """Look at everything once; what comes or goes meanwhile is seen or not."""
+        sampler, slices = self.sampler, Slices()
+        sampler.begin()
+        totals = []
+        for vhost in list(self._host.broker.vhosts.values()):
+            lengths = await self._vhost(vhost, at_ms, slices)
+            moved = vhost_traffic(vhost)
+            sampler.look(vhost, at_ms, (*lengths, *moved), always=True)
+            totals.append((*lengths, *moved))
+        figures = self._host.figures()
+        if totals:
+            sampler.look(BROKER, at_ms, added(totals, 0), always=True)
+        vhosts = list(self._host.broker.vhosts.values())
+        sampler.look(CHURNING, at_ms, churn_values(figures, vhosts), always=True)
+        sampler.look(NODE, at_ms, node_values(figures), always=True)
+        await self._connections(at_ms, slices)
+        sampler.end()
+
+    async def _vhost(self, vhost: VHost, at_ms: int, slices: Slices) -> tuple[int, ...]:
+        """The queues and exchanges of a vhost; the sum of the queues' lengths."""
+        sampler = self.sampler
+        messages = ready = unacked = 0
+        for place, queue in enumerate(list(vhost.queues.values())):
+            values = queue_values(queue)
+            messages += values[0]
+            ready += values[1]
+            unacked += values[2]
+            sampler.look(queue, at_ms, values)
+            if place % BATCH == 0:
+                await slices.pause()
+        for exchange in list(vhost.exchanges.values()):
+            tallies = exchange.tallies
+            sampler.look(exchange, at_ms, (tallies.messages, tallies.copies))
+            await slices.pause()
+        return messages, ready, unacked
+
+    async def _connections(self, at_ms: int, slices: Slices) -> None:
+        for guest in self._host.broker.presence.guests():
+            self.sampler.look(guest, at_ms, connection_values(guest.facts()))
+            for channel in guest.channel_facts():
+                self.sampler.look((guest, channel.number), at_ms, channel_values(channel))
+            await slices.pause()
