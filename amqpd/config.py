@@ -165,6 +165,18 @@ class Auth(Struct, frozen=True):
     ] = 1
 
 
+class Queues(Struct, frozen=True):
+    """Queues, where neither their arguments nor a policy say otherwise."""
+
+    delivery_count_header: Annotated[
+        Literal["auto", "always"],
+        Meta(
+            description="x-acquired-count and x-delivery-count of messages that came back; auto: "
+            "on quorum queues and where returns are limited or delayed"
+        ),
+    ] = "auto"
+
+
 class Resources(Struct, frozen=True):
     """When publishers are held back."""
 
@@ -191,6 +203,7 @@ class Settings(Struct, frozen=True):
     auth_oauth2: OAuth2 = OAuth2()
     auth_http: HttpAuth = HttpAuth()
     auth_ldap: Ldap = Ldap()
+    queues: Queues = Queues()
     resources: Resources = Resources()
 
 

@@ -15,6 +15,7 @@ from pamqp.commands import Basic
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.commands import make
 from amqpd.amqp.consumer import Consumer
+from amqpd.amqp.settlement import Settlement, requeue_all
 from amqpd.broker.access import AuthorityFailed, Undecided
 from amqpd.broker.arguments import QueueType, parse_consumer
 from amqpd.errors import AmqpError, NotAllowed, NotImplementedHere, PreconditionFailed
@@ -166,13 +167,13 @@ class _Get:
         if not self._no_ack:
             channel.unacked.add(tag, got.lane, piece, None)
             if not channel.is_open:  # closed while the message was on its way from the disk
-                channel.vhost.requeue(channel.unacked.take_all())
+                requeue_all(channel, Settlement.REQUEUE_FAILED)
         payload = (
             _GET_OK.pack(60, 71, tag, piece.redelivered)
             + piece.run.names_of(piece.lo)
             + _COUNT.pack(got.remaining)
         )
-        content = piece.run.contents[piece.lo]
+        content = piece.run.contents[piece.lo] if piece.shown is None else piece.shown[0]
         write = partial(output.outbox.content, channel.number, payload, content, output.frame_max)
 
         def emit() -> None:
@@ -196,7 +197,7 @@ def recover_async(channel: Channel, method: Basic.RecoverAsync) -> None:
 def _recover(channel: Channel, requeue: bool) -> None:
     if not requeue:
         raise NotImplementedHere("requeue=false")
-    channel.requeue(channel.unacked.take_all())
+    requeue_all(channel, Settlement.REQUEUE)
 
 
 def recheck(channel: Channel) -> None:

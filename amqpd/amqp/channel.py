@@ -20,6 +20,7 @@ from amqpd.amqp import access, basic, confirms, methods, topology, tx
 from amqpd.amqp.consumer import Consumer
 from amqpd.amqp.gathering import ChannelCount
 from amqpd.amqp.publish import Publisher
+from amqpd.amqp.settlement import MAX_TAG, Settlement, is_much, requeue_all, settle_much
 from amqpd.broker.counts import Counts
 from amqpd.broker.delivery import Unacked, UnknownTag
 from amqpd.broker.firehose import Who
@@ -35,24 +36,12 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
 
 
-#: Tags count up from 1; the compiled model keeps them in signed 64 bits.
-MAX_TAG: Final = (1 << 63) - 1
-
-
 class State(enum.Enum):
     """What may happen on a channel."""
 
     OPEN = enum.auto()
     CLOSING = enum.auto()  # we sent Close; only CloseOk counts
     CLOSED = enum.auto()
-
-
-class Settlement(enum.Enum):
-    """What a client does with a delivery."""
-
-    ACK = enum.auto()
-    REQUEUE = enum.auto()
-    DISCARD = enum.auto()
 
 
 class Channel:
@@ -202,6 +191,9 @@ class Channel:
         try:
             if last_tag > MAX_TAG:
                 raise UnknownTag(last_tag, [])
+            if multiple and self.tx is None and is_much(self, how, last_tag):
+                settle_much(self, how, last_tag)
+                return
             taken = self.unacked.take(first_tag, last_tag, multiple)
         except UnknownTag as error:
             taken, unknown = error.taken, error.tag
@@ -217,15 +209,11 @@ class Channel:
         if how is Settlement.ACK:
             self.vhost.settle(taken)
             self.counts.acked += sum([one.hi - one.lo for one in taken])
-        elif how is Settlement.REQUEUE:
-            self.vhost.requeue(taken)
-        else:
+        elif how is Settlement.DISCARD:
             self.vhost.discard(taken)
+        else:
+            self.vhost.requeue(taken, failed=how is Settlement.REQUEUE_FAILED)
         self._give_credit(taken)
-
-    def requeue(self, taken: list[Taken]) -> None:
-        """Put deliveries back into their queues."""
-        self.settle(Settlement.REQUEUE, taken)
 
     def _give_credit(self, taken: list[Taken]) -> None:
         blocking = self.connection.blocking
@@ -269,7 +257,7 @@ class Channel:
         if self.confirms is not None:
             self.confirms.drop()
             self.confirms = None
-        self.vhost.requeue(self.unacked.take_all())
+        requeue_all(self, Settlement.REQUEUE_FAILED)
 
 
 def _flow(channel: Channel, method: ChannelClass.Flow) -> None:

@@ -10,9 +10,10 @@ from amqpd.amqp import facts, methods
 
 if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel
-    from amqpd.broker.lane import Lane, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.ring import Subscription
     from amqpd.broker.session import ConsumerFacts
+    from amqpd.broker.stretch import Stretch
     from amqpd.fields import Table
 
 #: The most that is handed over at once where the client sets no limit.
@@ -109,6 +110,11 @@ class Consumer:
         run = piece.run
         if channel.vhost.firehose.on:
             channel.vhost.firehose.delivered(channel.who(), self.queue_name, piece)
+        contents, names, low, high = run.contents, run.names_each, piece.lo, piece.hi
+        if piece.shown is not None:
+            # Made for this delivery: with the counts of a message that came back.
+            contents, names = piece.shown, names if names is None else names[low:high]
+            low, high = 0, high - low
         output = self._output
         output.outbox.deliver(
             channel.number,
@@ -116,10 +122,10 @@ class Consumer:
             tag,
             piece.redelivered,
             run.names,
-            run.names_each,
-            run.contents,
-            piece.lo,
-            piece.hi,
+            names,
+            contents,
+            low,
+            high,
             run.channel,
             output.frame_max,
         )

@@ -19,10 +19,10 @@ from pamqp.commands import Channel as ChannelClass
 from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp import frames, methods, wire
-from amqpd.amqp.channel import Channel, Settlement
 from amqpd.amqp.commands import ids
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, Phase
 from amqpd.amqp.publish import Target
+from amqpd.amqp.settlement import Settlement
 from amqpd.broker.access import Undecided
 from amqpd.broker.run import Run
 from amqpd.errors import (
@@ -38,6 +38,7 @@ from amqpd.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from amqpd.amqp.channel import Channel
     from amqpd.amqp.connection import Connection
     from amqpd.amqp.gathering import Group, Route
 
@@ -308,18 +309,19 @@ class Incoming:
             self._connection.refuse(error, channel, _ACK)
 
     def reject(self, channel: int, tag: int, requeue: bool) -> None:
-        """A delivery was rejected."""
-        self._return(channel, tag, multiple=False, requeue=requeue, where=_REJECT)
+        """A delivery was rejected: an attempt that has failed, unlike one given back."""
+        how = Settlement.REQUEUE_FAILED if requeue else Settlement.DISCARD
+        self._return(channel, tag, False, how, _REJECT)
 
     def nack(self, channel: int, tag: int, multiple: bool, requeue: bool) -> None:
-        """Deliveries were rejected, as RabbitMQ's extension has it."""
-        self._return(channel, tag, multiple=multiple, requeue=requeue, where=_NACK)
+        """Deliveries were given back, or rejected, as RabbitMQ's extension has it."""
+        how = Settlement.REQUEUE if requeue else Settlement.DISCARD
+        self._return(channel, tag, multiple, how, _NACK)
 
-    def _return(self, channel: int, tag: int, *, multiple: bool, requeue: bool, where: Ids) -> None:
+    def _return(self, channel: int, tag: int, multiple: bool, how: Settlement, where: Ids) -> None:
         try:
             found = self._channel(channel, ignore_unopened=True)
             if found is not None:
-                how = Settlement.REQUEUE if requeue else Settlement.DISCARD
                 found.settle_tags(how, tag, tag, multiple)
         except Exception as error:
             self._connection.refuse(error, channel, where)

@@ -15,8 +15,9 @@ from pamqp.commands import Tx as TxClass
 from amqpd.errors import ChannelStateError, PreconditionFailed
 
 if TYPE_CHECKING:
-    from amqpd.amqp.channel import Channel, Settlement
+    from amqpd.amqp.channel import Channel
     from amqpd.amqp.publish import Publication
+    from amqpd.amqp.settlement import Settlement
     from amqpd.broker.delivery import Taken
     from amqpd.broker.queue import Queue
 

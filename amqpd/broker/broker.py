@@ -43,15 +43,7 @@ from amqpd.broker.parameters import (
 from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
 from amqpd.broker.policy import Policy
 from amqpd.broker.presence import Presence
-from amqpd.broker.queue import (
-    EFFORT,
-    HAND_OUT_BYTES,
-    LOOK_COST,
-    Queue,
-    Refill,
-    Surroundings,
-    first_of,
-)
+from amqpd.broker.queue import EFFORT, Queue, Refill, Surroundings, first_of
 from amqpd.broker.timers import Timers
 from amqpd.broker.types import all_types
 from amqpd.broker.vhost import VHost
@@ -62,10 +54,12 @@ if TYPE_CHECKING:
 
     from amqpd.broker.access import Authority
     from amqpd.broker.exchange import Exchange
-    from amqpd.broker.lane import Lane, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.limits import Limits
     from amqpd.broker.parameters import Parsed
     from amqpd.broker.presence import Guest
+    from amqpd.broker.returning import Returning
+    from amqpd.broker.stretch import Stretch
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +93,10 @@ class LaneState(Protocol):
     @property
     def delivered_upto(self) -> int:
         """What lies below may have been handed out."""
+
+    @property
+    def counted(self) -> bool:
+        """Some of its messages came back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +144,7 @@ class Broker:
         self._lanes_in_use: set[int] = set()
         self._last_lane = 0
         self._on_alarm: dict[Callable[[str], None], None] = {}
+        self._returning: deque[Returning] = deque()
         self.around = Surroundings(
             journal=self.journal,
             timers=self.timers,
@@ -158,6 +157,8 @@ class Broker:
             drop=self._drop,
             now_ms=now_ms,
             chance=chance,
+            hurry=self._hurry,
+            always_counted=limits.always_counted,
         )
 
     @property
@@ -306,6 +307,7 @@ class Broker:
                         state.messages,
                         state.body_bytes,
                         state.delivered_upto,
+                        state.counted,
                     )
             for queue in vhost.queues.values():
                 queue.recovered()
@@ -381,20 +383,34 @@ class Broker:
 
         True: there is more to do, in the next turn, so that nobody has to wait for it.
         """
-        around = self.around
-        around.spare, around.spare_bytes = EFFORT, HAND_OUT_BYTES
+        self.around.spare = EFFORT
+        if self._returning:
+            self._work_off()
         # Taken off one by one: whatever goes wrong in one queue, the others keep their turn.
-        awake = around.awake
-        while awake and around.spare > 0 and around.spare_bytes > 0:
-            around.spare -= LOOK_COST
+        awake = self.around.awake
+        while awake:
             awake.popleft().dispatch()
-        if tired := around.tired:
-            around.tired = []
+        if tired := self.around.tired:
+            self.around.tired = []
             # Who had nothing left of this turn comes first in the next one.
             for queue in (*tired[1:], tired[0]):
                 queue.wake()
         self.journal.progress_skipped()
-        return bool(awake)
+        return bool(awake or self._returning)
+
+    def work_off(self, returning: Returning) -> None:
+        """Do in the next turns what is too much for this one."""
+        self._returning.append(returning)
+
+    def _work_off(self) -> None:
+        returning = self._returning.popleft()
+        if not returning.run():
+            self._returning.append(returning)
+
+    def _hurry(self) -> None:
+        self.around.spare = EFFORT
+        for _ in range(len(self._returning)):
+            self._work_off()
 
     def tick(self, now_ms: int) -> None:
         """Time passed: what is due is done."""

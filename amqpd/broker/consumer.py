@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from amqpd.broker.lane import Lane, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.ring import Subscription
     from amqpd.broker.session import ConsumerFacts
+    from amqpd.broker.stretch import Stretch
     from amqpd.fields import Table
 
 

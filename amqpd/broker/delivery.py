@@ -1,7 +1,10 @@
 """Deliveries: what a channel must remember until its client settles it.
 
-`Unacked` keeps ranges of delivery tags, not single ones: settling in order costs a
-comparison, out of order a binary search.
+    Unacked     what one channel has delivered: ranges of delivery tags, not single ones
+    Taken       a part of it that was just settled
+    Leaving     very much of it at once, to be taken in parts
+
+Settling in order costs a comparison, out of order a binary search.
 
 Compiled; plain Python otherwise.
 """
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mypy_extensions import i64
 
-from amqpd.broker.lane import Stretch
+from amqpd.broker.stretch import Stretch
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -34,6 +37,8 @@ class Taken:
         self.lo: i64 = low
         self.hi: i64 = high
         self.deadline_ms: i64 = held.deadline_ms
+        self.acquired: i64 = held.acquired
+        self.failed: i64 = held.failed
         self.consumer = held.consumer
 
 
@@ -57,10 +62,43 @@ class Held:
         self.lo: i64 = piece.lo
         self.hi: i64 = piece.hi
         self.deadline_ms: i64 = piece.deadline_ms
+        # As before this delivery.
+        self.acquired: i64 = piece.acquired
+        self.failed: i64 = piece.failed
         self.consumer = consumer
         # Set once tags inside were settled out of order: 1 = settled, by index in the run.
         self.gone: bytearray | None = None
         self.left: i64 = piece.hi - piece.lo
+
+
+def requeued(taken: list[Taken], failed: bool) -> dict[Lane, list[Stretch]]:
+    """What was delivered as it goes back into its lanes, counted once more."""
+    found: dict[Lane, list[Stretch]] = {}
+    lane: Lane | None = None
+    pieces: list[Stretch] = []
+    for one in taken:
+        if one.lane.dead:
+            continue
+        if one.lane is not lane:
+            lane = one.lane
+            known = found.get(lane)
+            if known is None:
+                found[lane] = pieces = []
+            else:
+                pieces = known
+        pieces.append(
+            Stretch(
+                one.run,
+                one.base,
+                one.lo,
+                one.hi,
+                one.deadline_ms,
+                True,
+                one.acquired + 1,
+                one.failed + (1 if failed else 0),
+            )
+        )
+    return found
 
 
 def tag_of(held: Held) -> int:
@@ -80,6 +118,8 @@ class Unacked:
         self._held: list[Held] = []
         self._first: i64 = 0
         self._empty: i64 = 0
+        #: How often something was settled out of the middle since all was settled.
+        self._cuts: i64 = 0
 
     def __len__(self) -> int:
         return self.outstanding
@@ -119,7 +159,16 @@ class Unacked:
             count: i64 = one.hi - one.lo
             self.outstanding += count
             if not self._refill(one):
-                piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, False)
+                piece = Stretch(
+                    one.run,
+                    one.base,
+                    one.lo,
+                    one.hi,
+                    one.deadline_ms,
+                    False,
+                    one.acquired,
+                    one.failed,
+                )
                 self._held.append(Held(one.tag, one.lane, piece, one.consumer))
         rest = [held for held in self._held[self._first :] if held.left]
         rest.sort(key=tag_of)
@@ -154,8 +203,49 @@ class Unacked:
         self._held = []
         self._first = 0
         self._empty = 0
+        self._cuts = 0
         self.outstanding = 0
         return taken
+
+    def reach(self, last_tag: int) -> tuple[int, int]:
+        """About how many ranges and messages are outstanding up to a tag (0 = all), or less."""
+        held = self._held
+        first: i64 = self._first
+        if last_tag == 0 or first == len(held):
+            return len(held) - first + self._cuts, self.outstanding
+        end: i64 = self._find(last_tag) + 1
+        tags: i64 = last_tag - held[first].tag + 1
+        return max(0, end - first) + self._cuts, max(0, min(tags, self.outstanding))
+
+    def lanes(self, last_tag: int) -> list[Lane]:
+        """The lanes of what is outstanding up to a tag (0 = all)."""
+        end: i64 = len(self._held) if last_tag == 0 else self._find(last_tag) + 1
+        return lanes_of(self._held, self._first, end)
+
+    def detach(self, last_tag: int) -> Leaving:
+        """Settle all up to a tag (0 = all) without looking at each.
+
+        Raises:
+            UnknownTag: it is not outstanding; nothing was done.
+        """
+        held = self._held
+        end: i64 = len(held)
+        if last_tag != 0:
+            if not self._is_outstanding(last_tag):
+                raise UnknownTag(last_tag, [])
+            end = self._find(last_tag)
+        going = held[self._first : end]
+        if last_tag != 0:
+            part = held[end]
+            going.append(lower_part(part, part.lo + (last_tag - part.tag) + 1))
+            if part.left == 0:
+                self._empty += 1
+        leaving = Leaving(going)
+        self.outstanding -= leaving.left
+        self._empty -= leaving.empty
+        self._first = end
+        self._sweep()
+        return leaving
 
     def _find(self, tag: i64) -> i64:
         """The index of the last range that begins at or below the tag; may be before first."""
@@ -197,6 +287,7 @@ class Unacked:
         if gone is None and low != held.lo and high != held.hi:
             gone = held.gone = bytearray(held.hi)
         if gone is not None:
+            self._cuts += 1
             at = low
             while at < high and gone[at] == 0:
                 gone[at] = 1
@@ -237,25 +328,8 @@ class Unacked:
 
     def _take_rest(self, held: Held, high: i64, taken: list[Taken]) -> None:
         """Settle what is outstanding of a range below the index `high`."""
-        gone = held.gone
-        low: i64 = held.lo
-        if gone is None:
-            if low < high:
-                taken.append(Taken(held, low, high))
-                self._cut(held, low, high)
-            return
-        while low < high:
-            end: i64 = low
-            while end < high and gone[end] == 0:
-                end += 1
-            if end > low:
-                taken.append(Taken(held, low, end))
-                held.left -= end - low
-            low = end
-            while low < high and gone[low]:
-                low += 1
-        held.tag += high - held.lo
-        held.lo = high
+        while held.lo < high:
+            take_from(held, high, taken)
 
     def _sweep(self) -> None:
         held = self._held
@@ -268,7 +342,100 @@ class Unacked:
             held.clear()
             self._first = 0
             self._empty = 0
+            self._cuts = 0
         elif first + self._empty > 64 and (first + self._empty) * 2 > len(held):
             self._held = [one for one in held[first:] if one.left]
             self._first = 0
             self._empty = 0
+            self._cuts = 0
+
+
+def take_from(held: Held, high: i64, taken: list[Taken]) -> None:
+    """Settle the first outstanding stretch of a range below the index `high`, and go behind it."""
+    gone = held.gone
+    low: i64 = held.lo
+    end: i64 = high
+    if gone is not None:
+        while low < high and gone[low]:
+            low += 1
+        end = low
+        while end < high and gone[end] == 0:
+            end += 1
+    if low < end:
+        taken.append(Taken(held, low, end))
+        held.left -= end - low
+    held.tag += end - held.lo
+    held.lo = end
+
+
+def lanes_of(held: list[Held], first: i64, end: i64) -> list[Lane]:
+    """The lanes of ranges, by index."""
+    found: dict[Lane, None] = {}
+    last: Lane | None = None
+    at: i64 = first
+    while at < end:
+        lane = held[at].lane
+        if lane is not last:
+            last = lane
+            found[lane] = None
+        at += 1
+    return list(found)
+
+
+def lower_part(held: Held, high: i64) -> Held:
+    """Cut a range in two below the index `high`."""
+    piece = Stretch(
+        held.run,
+        held.base,
+        held.lo,
+        high,
+        held.deadline_ms,
+        False,
+        held.acquired,
+        held.failed,
+    )
+    lower = Held(held.tag, held.lane, piece, held.consumer)
+    gone = held.gone
+    if gone is not None:
+        lower.gone = gone[:high]
+        lower.left = gone.count(0, held.lo, high)
+    held.left -= lower.left
+    held.tag += high - held.lo
+    held.lo = high
+    return lower
+
+
+class Leaving:
+    """Deliveries that a channel has let go of, in the order of their tags.
+
+    What was taken is freed at once: a million of them are not all let go of in one moment.
+    """
+
+    def __init__(self, held: list[Held]) -> None:
+        self._held = held
+        self.left: i64 = 0
+        self.empty: i64 = 0
+        for one in held:
+            self.left += one.left
+            if one.left == 0:
+                self.empty += 1
+
+    def lanes(self) -> list[Lane]:
+        """The lanes that they come from."""
+        return lanes_of(self._held, 0, len(self._held))
+
+    def take_some(self, ranges: int, messages: int) -> list[Taken]:
+        """The next of them, so many ranges or messages at most; none: that was all."""
+        taken: list[Taken] = []
+        left: i64 = messages
+        at: i64 = 0
+        while at < len(self._held) and len(taken) < ranges and left > 0:
+            held = self._held[at]
+            had: i64 = held.left
+            if had > 0:
+                take_from(held, min(held.hi, held.lo + left), taken)
+                left -= had - held.left
+            if held.left == 0:
+                at += 1
+        del self._held[:at]
+        return taken

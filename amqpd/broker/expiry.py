@@ -22,13 +22,15 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from amqpd.broker.deadletter import EXPIRED
-from amqpd.broker.lane import assemble
+from amqpd.broker.rows import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from amqpd.broker.lane import Lane, Row, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Queue
+    from amqpd.broker.rows import Row
+    from amqpd.broker.stretch import Stretch
 
 #: What the store is asked for at a time: without and with dead lettering.
 SWEEP_MESSAGES: Final = 4096

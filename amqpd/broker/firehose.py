@@ -24,10 +24,10 @@ from amqpd.properties import Properties, decode_header, named
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from amqpd.broker.lane import Stretch
     from amqpd.broker.publishing import Publishing
     from amqpd.broker.queue import Queue
     from amqpd.broker.run import Run
+    from amqpd.broker.stretch import Stretch
     from amqpd.fields import Table
 
 TRACE: Final = "amq.rabbitmq.trace"

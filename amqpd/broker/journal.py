@@ -1,9 +1,9 @@
 """The journal: what was decided and is not on disk yet.
 
-Everything durable is an entry here: appends of runs, settles, purges, drops, definitions,
-marks. The store takes a batch, commits it in one transaction and reports its number; then
-everything up to that number is safe. An append goes into all its queues or none, and a
-transaction (`atomic`) is one entry, never split over two batches.
+Everything durable is an entry here: appends of runs, requeues, settles, purges, drops,
+definitions, marks. The store takes a batch, commits it in one transaction and reports its
+number; then everything up to that number is safe. An append goes into all its queues or none,
+and a transaction (`atomic`) is one entry, never split over two batches.
 
 The journal never touches a disk and never waits.
 """
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from amqpd.broker.run import Append, Run, Settle, SettleLog, Target
+from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +33,7 @@ __all__ = [
     "Journal",
     "Mark",
     "Purge",
+    "Requeue",
     "Run",
     "Settle",
     "Target",
@@ -41,6 +42,9 @@ __all__ = [
 #: A batch holds at most this many messages and bytes; one entry may be larger than that.
 BATCH_MESSAGES = 4096
 BATCH_BYTES = 8 << 20
+#: Nor so many requeues, or messages in these: nobody waits for them, others for the batch.
+BATCH_REQUEUES = 4096
+BATCH_REQUEUED = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +99,13 @@ Entry = Append | Purge | Drop | Define | Group
 class Batch:
     """What the store commits in one transaction.
 
-    Applied in this order: defines, appends, settles, purges and drops, marks.
+    Applied in this order: defines, appends, requeues, settles, purges and drops, marks.
     """
 
     number: int
     defines: list[Command] = field(default_factory=list)
     appends: list[Append] = field(default_factory=list)
+    requeues: list[Requeue] = field(default_factory=list)
     settles: list[Settle] = field(default_factory=list)
     purges: list[Purge] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
@@ -130,16 +135,16 @@ class Journal:
     def is_empty(self) -> bool:
         """Nothing waits for the next batch."""
         log = self.log
-        return not (self._entries or log.settles or log.marking)
+        return not (self._entries or log.settles or log.marking or log.requeues)
 
     @property
     def has_settles(self) -> bool:
-        """There are settles that nobody waits for: they may stay behind for a while."""
-        return bool(self.log.settles)
+        """There are settles or requeues that nobody waits for: they may stay behind a while."""
+        return bool(self.log.settles or self.log.requeues)
 
     @property
     def only_settles(self) -> bool:
-        """Nobody waits for what is in it: settles and marks ahead may ride with company."""
+        """Nobody waits for what is in it: settles and requeues may ride with company."""
         return not self._entries and not self.log.marking
 
     # -- in ------------------------------------------------------------------------------
@@ -236,6 +241,7 @@ class Journal:
             batch.number = self.last
         # What is dropped or purged must not be settled afterwards.
         if settles or self._is_awaited or batch.drops or batch.purges:
+            self._take_requeues(batch)
             self._take_settles(batch)
         else:
             _resolve(batch.settles)
@@ -270,6 +276,24 @@ class Journal:
         batch.appends.append(entry)
         batch.messages += count
         batch.size_bytes += run.size_bytes
+
+    def _take_requeues(self, batch: Batch) -> None:
+        waiting = self.log.requeues
+        if not waiting:
+            return
+        messages = taken = 0
+        early: list[Requeue] = []
+        for requeue in waiting[:BATCH_REQUEUES]:
+            if messages >= BATCH_REQUEUED:
+                break
+            taken += 1
+            if requeue.run is not None and requeue.run.entry is not None:
+                early.append(requeue)  # its messages are in a later batch
+                continue
+            requeue.run = None
+            batch.requeues.append(requeue)
+            messages += requeue.hi - requeue.lo
+        self.log.requeues = early + waiting[taken:]
 
     def _take_settles(self, batch: Batch) -> None:
         log = self.log

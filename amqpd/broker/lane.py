@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import i64
 
-from amqpd.broker.content import build
 from amqpd.broker.counts import Counts
-from amqpd.broker.run import UNKNOWN_IDS, Run, Settle
+from amqpd.broker.run import Requeue, Run, Settle
+from amqpd.broker.stretch import Stretch, in_order, merged, place
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -33,27 +33,6 @@ NO_DEADLINE: Final = 1 << 62
 
 #: The furthest a mark runs ahead of what was handed out, in messages.
 MARK_AHEAD: Final = 8192
-
-
-class Stretch:
-    """A part of a run inside a lane: contents[lo:hi] at positions base + index."""
-
-    def __init__(
-        self, run: Run, base: int, low: int, high: int, deadline_ms: int, redelivered: bool
-    ) -> None:
-        self.run = run
-        self.base: i64 = base
-        self.lo: i64 = low
-        self.hi: i64 = high
-        self.deadline_ms: i64 = deadline_ms
-        self.redelivered = redelivered
-        #: It is in its lane; what was handed out or removed as a whole is not.
-        self.waits = True
-
-    @property
-    def position(self) -> int:
-        """The position of its first message."""
-        return self.base + self.lo
 
 
 class Wakeable(Protocol):
@@ -72,7 +51,8 @@ class Lane:
 
     `latest_ms` is the latest deadline of all that came since the lane was last empty. While
     each message's own is at least that, messages expire in their order, so it is enough to
-    look at the head; once one is earlier the lane is `mixed`.
+    look at the head; once one is earlier the lane is `mixed`. `counted`: the store has, or may
+    have, counts of messages that were requeued.
     """
 
     def __init__(
@@ -115,17 +95,26 @@ class Lane:
         self.stored: i64 = 0  # messages of this lane in the store or on their way
         self.latest_ms: i64 = 0
         self.mixed = False
+        self.counted = False
         self._latest_upto: i64 = 0
         self._empty: i64 = 0  # stretches behind the first that have nothing left
         self._stretches: list[Stretch] = []
         self._first: i64 = 0
         self._last_settle: Settle | None = None
         self._last_epoch: i64 = 0
+        self._last_requeue: Requeue | None = None
+        self._requeue_epoch: i64 = 0
 
     def recover(
-        self, next_position: int, messages: int, body_bytes: int, delivered_upto: int
+        self,
+        next_position: int,
+        messages: int,
+        body_bytes: int,
+        delivered_upto: int,
+        counted: bool = False,
     ) -> None:
         """Take over what the store had at start; nothing is in memory yet."""
+        self.counted = counted
         # Marks run ahead: what arrives now must not count as handed out in a former life.
         self.next_position = max(next_position, delivered_upto)
         self.committed_upto = self.next_position
@@ -230,9 +219,10 @@ class Lane:
         for stretch in self.stretches():
             self.ready_bytes += stretch.run.bytes_of(stretch.lo, stretch.hi)
 
-    def put_back(self, pieces: list[Stretch]) -> None:
+    def requeue(self, pieces: list[Stretch]) -> None:
         """Return unacked messages to their old places, marked redelivered."""
         for piece in pieces:
+            self.note_requeue(piece, 0)
             count: i64 = piece.hi - piece.lo
             size: i64 = piece.run.bytes_of(piece.lo, piece.hi)
             self.unacked -= count
@@ -245,43 +235,39 @@ class Lane:
         if len(pieces) == 1:
             self._insert(pieces[0])
         else:
-            self._merge(pieces)
+            self._insert_all(pieces)
 
-    def _insert(self, piece: Stretch) -> None:
+    def _find(self, position: i64) -> i64:
+        """The index of the first stretch that waits behind a position."""
         stretches = self._stretches
         low: i64 = self._first
         high: i64 = len(stretches)
-        at: i64 = piece.base + piece.lo
         while low < high:
             middle: i64 = (low + high) // 2
             other = stretches[middle]
-            if other.base + other.lo < at:
+            if other.base + other.lo < position:
                 low = middle + 1
             else:
                 high = middle
+        return low
+
+    def _insert(self, piece: Stretch) -> None:
+        low = self._find(piece.base + piece.lo)
         if low == self._first and low > 0:
             self._first -= 1
-            stretches[self._first] = piece
+            self._stretches[self._first] = piece
         else:
-            stretches.insert(low, piece)
+            self._stretches.insert(low, piece)
 
-    def _merge(self, pieces: list[Stretch]) -> None:
-        pieces.sort(key=place)
-        waiting = self._stretches
-        merged: list[Stretch] = []
-        at: i64 = self._first
-        end: i64 = len(waiting)
-        for piece in pieces:
-            position: i64 = piece.base + piece.lo
-            while at < end and waiting[at].base + waiting[at].lo < position:
-                merged.append(waiting[at])
-                at += 1
-            merged.append(piece)
-        while at < end:
-            merged.append(waiting[at])
-            at += 1
-        self._stretches = merged
-        self._first = 0
+    def _insert_all(self, pieces: list[Stretch]) -> None:
+        """Costs as much as waits between them, and moving the pointers behind them."""
+        if not in_order(pieces):
+            pieces.sort(key=place)
+        low = self._find(pieces[0].position)
+        high = self._find(pieces[len(pieces) - 1].position)
+        if low < high:
+            pieces = merged(self._stretches[low:high], pieces)
+        self._stretches[low:high] = pieces
 
     # -- out -----------------------------------------------------------------------------
 
@@ -289,7 +275,7 @@ class Lane:
         """Up to `limit` messages from the head, all of one run; None if none may go now.
 
         With `settle` they are done with at once (no acknowledgement is expected), else
-        they are unacked until `settle` or `put_back`.
+        they are unacked until `settle` or `requeue`.
         """
         if self._first >= len(self._stretches):
             return None
@@ -347,7 +333,16 @@ class Lane:
             head.waits = False
             self._drop_first()
         else:
-            piece = Stretch(run, head.base, low, low + count, head.deadline_ms, head.redelivered)
+            piece = Stretch(
+                run,
+                head.base,
+                low,
+                low + count,
+                head.deadline_ms,
+                head.redelivered,
+                head.acquired,
+                head.failed,
+            )
             head.lo = low + count
         size: i64 = run.bytes_of(low, low + count)
         self.ready -= count
@@ -456,6 +451,7 @@ class Lane:
             run.shared,
             run.bytes_of(low, high),
             not (run.persistent and self.durable),
+            self.counted,
         )
         if first == 0:
             last.run = run
@@ -480,8 +476,35 @@ class Lane:
             return False
         last.hi = base + high
         last.body_bytes += run.bytes_of(low, high)
+        last.counted = self.counted
         self.stored -= high - low
         return True
+
+    def note_requeue(self, piece: Stretch, due_ms: int) -> None:
+        """Have the store remember how often the messages of a stretch came back."""
+        if self.dead or not (piece.run.persistent and self.durable):
+            return
+        self.counted = True
+        low: i64 = piece.base + piece.lo
+        high: i64 = piece.base + piece.hi
+        waits_for = piece.run if piece.run.entry is not None else None
+        last = self._last_requeue
+        if (
+            last is not None
+            and self._requeue_epoch == self.log.epoch
+            and last.run is waits_for
+            and last.hi == low
+            and last.acquired == piece.acquired
+            and last.failed == piece.failed
+            and last.due_ms == due_ms
+        ):
+            last.hi = high
+            return
+        last = Requeue(self.id, low, high, piece.acquired, piece.failed, due_ms)
+        last.run = waits_for
+        self.log.requeues.append(last)
+        self._last_requeue = last
+        self._requeue_epoch = self.log.epoch
 
     def _cut(self, entry: Append, low: int, high: int) -> None:
         left = False
@@ -537,7 +560,16 @@ class Lane:
                 self._stretches = self.stretches()
                 self._first = 0
                 self._empty = 0
-        return Stretch(run, stretch.base, low, high, stretch.deadline_ms, stretch.redelivered)
+        return Stretch(
+            run,
+            stretch.base,
+            low,
+            high,
+            stretch.deadline_ms,
+            stretch.redelivered,
+            stretch.acquired,
+            stretch.failed,
+        )
 
     def uncount_stored(self, messages: int, size_bytes: int, transient: bool) -> None:
         """Messages that are in the store only are not ready any more; the caller settles them."""
@@ -565,69 +597,18 @@ class Lane:
         ):
             last.hi += 1
             last.body_bytes += size_bytes
+            last.counted = self.counted
             return
-        last = Settle(self.id, position, position + 1, message_id, shared, size_bytes, transient)
+        last = Settle(
+            self.id,
+            position,
+            position + 1,
+            message_id,
+            shared,
+            size_bytes,
+            transient,
+            self.counted,
+        )
         self.log.settles.append(last)
         self._last_settle = last
         self._last_epoch = self.log.epoch
-
-
-def place(stretch: Stretch) -> int:
-    """The position of a stretch's first message, to sort by."""
-    return stretch.base + stretch.lo
-
-
-#: A row of the store as a lane gets it back: position, message id, deadline in ms (0 none),
-#: shared, transient, names, header payload, body.
-Row = tuple[int, int, int, bool, bool, bytes, bytes, bytes]
-
-
-def assemble(rows: list[Row], redelivered_below: int) -> list[Stretch]:
-    """Stretches from rows of the store, in their order; messages that follow on share a run."""
-    stretches: list[Stretch] = []
-    count: i64 = len(rows)
-    start: i64 = 0
-    while start < count:
-        first = rows[start]
-        end: i64 = start + 1
-        redelivered: bool = first[0] < redelivered_below
-        while end < count and _follows(first, rows[end], end - start):
-            if redelivered and rows[end][0] >= redelivered_below:
-                break
-            end += 1
-        stretches.append(_stretch(rows, start, end, redelivered))
-        start = end
-    return stretches
-
-
-def _follows(first: Row, row: Row, distance: i64) -> bool:
-    return (
-        row[0] == first[0] + distance
-        and row[2] == first[2]
-        and row[3] == first[3]
-        and row[4] == first[4]
-    )
-
-
-def _stretch(rows: list[Row], start: i64, end: i64, redelivered: bool) -> Stretch:
-    first = rows[start]
-    names = first[5]
-    each: list[bytes] | None = None
-    contents: list[bytes] = []
-    size: i64 = 0
-    at: i64 = start
-    while at < end:
-        row = rows[at]
-        content = build(1, row[6], row[7])
-        contents.append(content)
-        size += len(content)
-        if each is None and row[5] != names:
-            each = [names] * (at - start)
-        if each is not None:
-            each.append(row[5])
-        at += 1
-    run = Run(contents, names, each, not first[4], 1, size)
-    # Ids grow with positions, so the ends tell whether they are consecutive.
-    run.first_id = first[1] if rows[end - 1][1] - first[1] == end - start - 1 else UNKNOWN_IDS
-    run.shared = first[3]
-    return Stretch(run, first[0], 0, end - start, first[2], redelivered)

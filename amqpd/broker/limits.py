@@ -53,6 +53,9 @@ class Limits:
     max_exchanges: int | None = None
     #: The type of queues that are declared without one, where their vhost does not say.
     default_queue_type: str = ""
+    #: Queues of all kinds tell in the headers of a message how often it came back; otherwise
+    #: quorum queues do, and those with a delivery limit or delayed retry.
+    always_counted: bool = False
     #: `#` words in one topic binding key. RabbitMQ 4.3 allows 2, because each one
     #: multiplies its matcher's work; ours does not need it.
     max_topic_hash_wildcards: int | None = None

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
-    from amqpd.broker.lane import Lane, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.permissions import Access
     from amqpd.broker.pressure import Ticket
     from amqpd.broker.queue import Queue, Surroundings
     from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept
+    from amqpd.broker.stretch import Stretch
     from amqpd.broker.tally import Tallies, Tally
     from amqpd.properties import Properties
 

@@ -12,27 +12,32 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from amqpd.broker.deadletter import REJECTED
+from amqpd.broker.arguments import DelayedRetry, QueueType
+from amqpd.broker.attempts import Counted, ReadReturned, assemble_counted, none_returned, show
+from amqpd.broker.deadletter import DELIVERY_LIMIT, REJECTED
 from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
 from amqpd.broker.journal import Purge
-from amqpd.broker.lane import Lane, Stretch, assemble
+from amqpd.broker.lane import Lane
 from amqpd.broker.lease import Lease
 from amqpd.broker.length import Length
 from amqpd.broker.policy import Match
 from amqpd.broker.pressure import Pressure
 from amqpd.broker.ring import Ring, Subscription
+from amqpd.broker.rows import assemble
+from amqpd.broker.stretch import Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from amqpd.broker.arguments import QueueArguments
+    from amqpd.broker.attempts import Attempts
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.counts import Counts
     from amqpd.broker.delivery import Taken
     from amqpd.broker.journal import Journal
-    from amqpd.broker.lane import Row
+    from amqpd.broker.rows import Row
     from amqpd.broker.run import Run
     from amqpd.broker.timers import Timers
     from amqpd.fields import Table
@@ -42,18 +47,19 @@ REFILL_MESSAGES = 2048
 REFILL_BYTES = 4 << 20
 #: A message without TTL.
 NEVER = 0
-#: What may be done in one turn, so that nobody waits long for the next one: in microseconds,
-#: more or less, beside handing out; and handing out, in bytes.
-EFFORT = 5_000
-HAND_OUT_BYTES = 2 << 20
-#: What a delivery costs beside its bytes, in bytes, and a look at a queue, in microseconds.
-DELIVERY_BYTES = 64
-LOOK_COST = 5
+#: Of lanes where nothing ever came back.
+FRESH: Final[Mapping[int, Attempts]] = {}
+#: What may be done in one turn beside handing out, in microseconds, more or less.
+EFFORT = 15_000
 
 
 def first_of(_below: int) -> int:
     """Chance where nothing is left to it: always the first."""
     return 0
+
+
+def at_leisure() -> None:
+    """Where nothing is under way."""
 
 
 class Refill(Protocol):
@@ -86,14 +92,18 @@ class Surroundings:
     #: Count messages that go without dead lettering, by reason.
     drop: Callable[[Queue, str, int], None]
     now_ms: int = 0
-    #: What is left of `EFFORT` and `HAND_OUT_BYTES` in this turn, and who waits for the next.
+    #: What is left of `EFFORT` in this turn, and who waits for the next one.
     spare: int = EFFORT
-    spare_bytes: int = HAND_OUT_BYTES
     tired: list[Queue] = field(default_factory=list)
     expired: Expired = never
     read_some: ReadSome = nothing
+    read_returned: ReadReturned = none_returned
     #: Draws one of the numbers below the given one.
     chance: Callable[[int], int] = first_of
+    #: Does now what it can of the returns that are under way.
+    hurry: Callable[[], None] = at_leisure
+    #: Queues of all kinds tell in the headers how often a message came back.
+    always_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,8 @@ class Queue:
         self.ring = Ring(arguments.single_active_consumer)
         self.exclusive_consumer: Subscription | None = None
         self.deleted = False
+        #: So many returns of many deliveries are under way; nothing is handed out meanwhile.
+        self.returning = 0
         self.had_consumers = False
         self.used_ms = around.now_ms
         self.lease: Lease | None = None
@@ -188,6 +200,22 @@ class Queue:
         """Ready messages that are in memory."""
         return sum(lane.loaded for lane in self.lanes)
 
+    @property
+    def shows_counts(self) -> bool:
+        """Tells in the headers of a message how often it came back."""
+        arguments = self.arguments
+        return (
+            arguments.queue_type is QueueType.QUORUM
+            or arguments.delivery_limit is not None
+            or arguments.delayed_retry is not DelayedRetry.DISABLED
+            or self.around.always_counted
+        )
+
+    @property
+    def looks_at_returns(self) -> bool:
+        """What becomes of a message that comes back is decided for each."""
+        return self.arguments.delivery_limit is not None
+
     def level(self, priority: int) -> Lane:
         """The lane of a message of this priority; -1 = it has none."""
         lanes = self.lanes
@@ -228,27 +256,32 @@ class Queue:
     def dispatch(self) -> None:
         """This queue's part of a turn."""
         self._awake = False
-        self.act(bounded=True)
+        self.act()
         self.pressure.look()
 
-    def act(self, *, bounded: bool = False) -> None:
+    def act(self) -> None:
         """Hand what is ready to consumers with credit, and see to limits, expiry and the window.
 
-        Whoever wants to know how long the queue really is calls it at once; `bounded` is what
-        a turn allows.
+        Whoever wants to know how long the queue really is calls it at once.
         """
         if self.deleted:
             return
         if self._getting:
             self._serve_gets()
-        if self.ring:
-            self._hand_out(bounded)
+        if self.ring and not self.returning:
+            self._hand_out()
         if self.expiry.active:
             self.expiry.run()
         self.length.trim()
         for lane in self.lanes:
             if lane.paged:
                 self._look_at_disk(lane)
+
+    def catch_up(self) -> None:
+        """Do what is to be done before somebody is told how things are here."""
+        if self.returning:
+            self.around.hurry()
+        self.act()
 
     def head_lane(self) -> Lane | None:
         """The highest level that has something in memory; none while a higher one loads."""
@@ -271,10 +304,9 @@ class Queue:
             lane = self.head_lane()
         return lane
 
-    def _hand_out(self, bounded: bool) -> None:
+    def _hand_out(self) -> None:
         shared: Lane | None = None
         share = 0
-        around = self.around
         while (lane := self._next_lane()) is not None:
             turn = self.ring.next()
             if turn is None:
@@ -291,12 +323,9 @@ class Queue:
                     lower.ask(credit)
                 return
             self.pressure.moved()
-            run, low, high = piece.run, piece.lo, piece.hi
+            if piece.acquired and self.shows_counts:
+                show(piece)
             subscription.consumer.deliver(lane, piece)
-            around.spare_bytes -= run.share(low, high) + DELIVERY_BYTES * (high - low)
-            if bounded and around.spare_bytes <= 0:
-                self.go_on_later()
-                return
 
     def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
         """The next message, for basic.get; `done(None)` if the queue is empty."""
@@ -307,7 +336,7 @@ class Queue:
             self.wake()  # the head is on disk and must be asked for, or there is room now
 
     def _serve_gets(self) -> None:
-        while self._getting:
+        while self._getting and not self.returning:
             no_ack, done = self._getting[0]
             lane = self._next_lane()
             if lane is None and self.ready:
@@ -319,6 +348,8 @@ class Queue:
                 done(None)
                 continue
             piece, wait = taken
+            if piece.acquired and self.shows_counts:
+                show(piece)
             number = self.around.journal.next_number() if wait else 0
             done(Got(lane, piece, self.ready, number))
 
@@ -346,30 +377,47 @@ class Queue:
             return  # still on its way to the store; the commit wakes the queue
         lane.refilling = True
 
-        def arrived(rows: list[Row], seen: int) -> None:
+        def arrived(rows: list[Row], seen: int, counts: Mapping[int, Attempts] = FRESH) -> None:
             lane.refilling = False
             self.wake()
             if lane.dead or lane.loaded_upto >= seen:
                 return  # a purge was faster
-            stretches = assemble(self.expiry.unswept(lane, rows), lane.redelivered_below)
+            rows = self.expiry.unswept(lane, rows)
+            if counts:
+                stretches = assemble_counted(rows, lane.redelivered_below, counts)
+            else:
+                stretches = assemble(rows, lane.redelivered_below)
             lane.load(stretches, seen)
             self.expiry.came_back(lane, stretches)
 
+        def arrived_counted(rows: list[Row], counts: Mapping[int, Attempts]) -> None:
+            arrived(rows, rows[-1][0] + 1 if rows else upto, counts)
+
         self.expiry.begin_read(lane)
-        self.around.refill(lane.id, lane.loaded_upto, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
+        low, around = lane.loaded_upto, self.around
+        if not lane.counted:
+            around.refill(lane.id, low, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
+            return
+        ripe = (0, 0)
+        around.read_returned(
+            Counted(lane.id, low, upto, ripe, REFILL_MESSAGES, REFILL_BYTES), arrived_counted
+        )
 
     # -- done ----------------------------------------------------------------------------
 
-    def requeue(self, taken: Iterable[Taken]) -> None:
-        """Put unacked messages back into their old places, marked redelivered."""
-        by_lane: dict[int, tuple[Lane, list[Stretch]]] = {}
-        for one in taken:
-            if one.lane.dead:
-                continue
-            piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
-            by_lane.setdefault(one.lane.priority, (one.lane, []))[1].append(piece)
-        for lane, pieces in by_lane.values():
-            lane.put_back(pieces)
+    def requeue(self, lane: Lane, pieces: list[Stretch]) -> None:
+        """Put unacked messages back into their old places; their counts are those of now.
+
+        One that has failed more often than the delivery limit allows is poison, and dies.
+        """
+        limit = self.arguments.delivery_limit
+        if limit is not None:
+            for piece in pieces:
+                if piece.failed > limit:
+                    self._die(lane, piece, DELIVERY_LIMIT)
+            pieces = [piece for piece in pieces if piece.failed <= limit]
+        if pieces:
+            lane.requeue(pieces)
             if self.expiry.active:
                 self.expiry.came_back(lane, pieces)
         self.wake()
@@ -378,9 +426,13 @@ class Queue:
         """Unacked messages were rejected for good: they are dead."""
         for one in taken:
             if not one.lane.dead:
-                one.lane.forget(one.run, one.lo, one.hi)
                 piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
-                self.around.bury(self, one.lane, piece, REJECTED)
+                self._die(one.lane, piece, REJECTED)
+
+    def _die(self, lane: Lane, piece: Stretch, reason: str) -> None:
+        """Unacked messages leave for good."""
+        lane.forget(piece.run, piece.lo, piece.hi)
+        self.around.bury(self, lane, piece, reason)
 
     def purge(self) -> tuple[int, int]:
         """Drop all ready messages: how many, and the journal's number for it (0 = none)."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from amqpd.broker import definitions
 from amqpd.broker.journal import Batch, Drop, Mark, Purge
 from amqpd.broker.lane import Lane
-from amqpd.broker.run import Append, Run, Settle, SettleLog, Target
+from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 from amqpd.fields import Field, decode_table, encode_table, wrap
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ _HEAD: Final = struct.Struct(">BQ")
 _COUNT: Final = struct.Struct(">I")
 _LANE: Final = struct.Struct(">Qqqq??")  # lane, base, deadline, priority, transient, early
 _APPEND: Final = struct.Struct(">QI??I")  # first id, messages, persistent, shared, lanes
-_SETTLE: Final = struct.Struct(">QQQqQ??")  # lane, from, to, first id, bytes, shared, transient
+_REQUEUE: Final = struct.Struct(">QQQQQQ")  # lane, from, to, acquired, failed, due
+#: Lane, from, to, first id, bytes, shared, transient, counted.
+_SETTLE: Final = struct.Struct(">QQQqQ???")
 _PURGE: Final = struct.Struct(">QQQQQ")
 _PAIR: Final = struct.Struct(">QQ")
 
@@ -64,6 +66,13 @@ def encode(batch: Batch) -> bytes:
     out = [_HEAD.pack(VERSION, batch.number)]
     _put(out, [_command(command) for command in batch.defines])
     _put(out, [_append(append) for append in batch.appends])
+    _put(
+        out,
+        [
+            _REQUEUE.pack(one.lane, one.lo, one.hi, one.acquired, one.failed, one.due_ms)
+            for one in batch.requeues
+        ],
+    )
     _put(out, [_settle(settle) for settle in batch.settles])
     _put(
         out,
@@ -139,6 +148,7 @@ def _settle(settle: Settle) -> bytes:
         settle.body_bytes,
         settle.shared,
         settle.transient,
+        settle.counted,
     )
 
 
@@ -161,6 +171,7 @@ def decode(octets: bytes) -> Batch:
             number,
             defines=reader.pieces(_read_command),
             appends=reader.pieces(lambda piece: _read_append(piece, log, number)),
+            requeues=reader.pieces(lambda piece: Requeue(*_REQUEUE.unpack(piece))),
             settles=reader.pieces(_read_settle),
             purges=reader.pieces(lambda piece: Purge(*_PURGE.unpack(piece))),
             drops=reader.pieces(_read_drop),
@@ -233,8 +244,8 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
 
 
 def _read_settle(piece: bytes) -> Settle:
-    lane, low, high, first_id, size, shared, transient = _SETTLE.unpack(piece)
-    return Settle(lane, low, high, first_id, shared, size, transient)
+    lane, low, high, first_id, size, shared, transient, counted = _SETTLE.unpack(piece)
+    return Settle(lane, low, high, first_id, shared, size, transient, counted)
 
 
 def _read_drop(piece: bytes) -> Drop:

@@ -1,9 +1,9 @@
 """Runs: messages that arrived together, and what the journal says of them.
 
 A `Run` is what arrived together for the same queues. An `Append` takes it to the store, into
-all its lanes or none; a `Settle` makes the store forget what is done with. What is settled
-while its append still waits is cut out of it and never written. Work here is per run; per
-message there is a slot in a list.
+all its lanes or none; a `Settle` makes the store forget what is done with; a `Requeue` notes
+what came back unsettled. What is settled while its append still waits is cut out of it and
+never written. Work here is per run; per message there is a slot in a list.
 
 Compiled; plain Python otherwise.
 """
@@ -175,6 +175,7 @@ class Settle:
         shared: bool,
         size_bytes: int,
         transient: bool,
+        counted: bool = False,
     ) -> None:
         self.lane: i64 = lane
         self.lo: i64 = low
@@ -183,8 +184,30 @@ class Settle:
         self.shared = shared
         self.body_bytes: i64 = size_bytes
         self.transient = transient
+        #: Some of them may have been requeued before: the store has counts of these.
+        self.counted = counted
         self.run: Run | None = None
         self.index: i64 = 0
+
+
+class Requeue:
+    """Stored messages that came back unsettled: positions lo to hi - 1 of a lane.
+
+    They were handed out `acquired` times, of which `failed` count against the delivery limit.
+    Not to be handed out again before `due_ms`; 0 = at once. The last one for a position is
+    what counts; one for a message that is gone means nothing. `run`: must be written first.
+    """
+
+    def __init__(
+        self, lane: int, low: int, high: int, acquired: int, failed: int, due_ms: int
+    ) -> None:
+        self.lane: i64 = lane
+        self.lo: i64 = low
+        self.hi: i64 = high
+        self.acquired: i64 = acquired
+        self.failed: i64 = failed
+        self.due_ms: i64 = due_ms
+        self.run: Run | None = None
 
 
 class SettleLog:
@@ -192,11 +215,13 @@ class SettleLog:
 
     `epoch` changes whenever the list is taken away: a lane then begins a new `Settle`
     instead of growing its last one. While `atomic` nothing is cut out of an append: what a
-    transaction settles must leave together with what it publishes.
+    transaction settles must leave together with what it publishes. Requeues are never part
+    of a transaction: without them a message comes back all the same.
     """
 
     def __init__(self) -> None:
         self.settles: list[Settle] = []
+        self.requeues: list[Requeue] = []
         self.marking: list[Lane] = []
         self.skipped: list[Callable[[], None]] = []
         self.epoch: i64 = 1

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.broker.content import header_payload
 from amqpd.broker.definitions import DeleteQueue, PutQueue
-from amqpd.broker.lane import Lane, assemble
+from amqpd.broker.lane import Lane
+from amqpd.broker.rows import assemble
 from amqpd.fields import Field
 from amqpd.properties import Properties, decode_header
 
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from amqpd.broker.arguments import QueueType
     from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
-    from amqpd.broker.lane import Row
     from amqpd.broker.publishing import Publishing
     from amqpd.broker.queue import Surroundings
+    from amqpd.broker.rows import Row
     from amqpd.broker.run import Append, Run
 
 PREFIX: Final = "amq.shelf"

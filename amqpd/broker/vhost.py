@@ -24,6 +24,7 @@ from amqpd.broker.definitions import (
     PutExchange,
     PutQueue,
 )
+from amqpd.broker.delivery import requeued
 from amqpd.broker.enforcement import Enforcement
 from amqpd.broker.exchange import create, predeclared
 from amqpd.broker.firehose import Firehose
@@ -505,7 +506,7 @@ class VHost:
         if queue is None:
             return Answer(0)
         self._check_owner_of(queue, owner)
-        queue.act()
+        queue.catch_up()
         if if_unused and queue.ring:
             raise PreconditionFailed(f"queue '{name}' in vhost '{self.name}' in use")
         if if_empty and queue.ready:
@@ -534,7 +535,7 @@ class VHost:
         name = _strip(name)
         access.read("queue", name)
         queue = self._queue(name, owner)
-        queue.act()
+        queue.catch_up()
         count, number = queue.purge()
         if count:
             self.publishing.drop(PURGED, count)
@@ -633,10 +634,16 @@ class VHost:
         for one in taken:
             one.lane.done(one.run, one.base, one.lo, one.hi)
 
-    def requeue(self, taken: Sequence[Taken]) -> None:
-        """Deliveries go back to their queues, into their old places."""
-        for queue, some in _by_queue(taken).items():
-            queue.requeue(some)
+    def requeue(self, taken: list[Taken], *, failed: bool = False) -> None:
+        """Deliveries go back to their queues, into their old places.
+
+        `failed`: they count against the delivery limit, as in RabbitMQ those do that were
+        rejected or whose channel is gone, and not those that were given back (nack, recover).
+        """
+        for lane, pieces in requeued(taken, failed).items():
+            owner = lane.owner
+            assert isinstance(owner, Queue)
+            owner.requeue(lane, pieces)
 
     def discard(self, taken: Sequence[Taken]) -> None:
         """Deliveries were rejected for good: to the dead letter exchange, if there is one."""
@@ -680,7 +687,7 @@ class VHost:
         return self.around.journal.last if durable else 0
 
     def _info(self, queue: Queue) -> QueueInfo:
-        queue.act()
+        queue.catch_up()
         return QueueInfo(queue.name, queue.ready, len(queue.ring))
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from amqpd.broker.lane import Row
+    from amqpd.broker.rows import Row
     from amqpd.clock import Clock
     from amqpd.config import Config, PortOrOff, Settings
     from amqpd.server.http import HttpServer
@@ -226,6 +226,7 @@ class BrokerServer:
                 frame_max_bytes=amqp.frame_max_bytes,
                 heartbeat_s=amqp.heartbeat_s,
                 max_message_bytes=amqp.max_message_size_bytes,
+                always_counted=self.settings.queues.delivery_count_header == "always",
             ),
             refill=self._refill,
             types=exchange_types(),
@@ -246,6 +247,7 @@ class BrokerServer:
         )
         around = self.broker.around
         around.expired, around.read_some = self.commits.expired, self.commits.read_some
+        around.read_returned = self.commits.read_returned
         self.connections = Connections(self.commits)
         self.logins = Logins(self.broker, self.settings, loop, self._clock)
         self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
@@ -393,6 +395,8 @@ class BrokerServer:
         """Bring the journal to disk, and how far each queue was really handed out."""
         try:
             async with asyncio.timeout(FLUSH_S):
+                while self.broker.dispatch():
+                    pass  # what clients had comes back
                 await self.commits.drain()
                 await self.commits.write_marks(self.broker.last_marks())
         except TimeoutError:

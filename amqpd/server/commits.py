@@ -16,11 +16,12 @@ from amqpd.store import StoreFailed, StoreFull
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from amqpd.broker.attempts import Attempts, Counted, Delayed
     from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Journal, Mark
-    from amqpd.broker.lane import Row as StoredRow
+    from amqpd.broker.rows import Row as StoredRow
     from amqpd.store import Row, Store
 
 LOG = logging.getLogger("amqpd.store")
@@ -156,6 +157,23 @@ class Commits:
             self._committed()
 
         self._store.read_some(lane, positions, arrived)
+
+    def read_returned(
+        self,
+        question: Counted | Delayed,
+        done: Callable[[list[StoredRow], Mapping[int, Attempts]], None],
+    ) -> None:
+        """The broker's way to get messages that came back (`broker.attempts.ReadReturned`)."""
+
+        def arrived(outcome: tuple[list[Row], Mapping[int, Attempts]] | StoreFailed) -> None:
+            if isinstance(outcome, StoreFailed):
+                self._fail(outcome)
+                return
+            rows, counts = outcome
+            done(list(rows), counts)
+            self._committed()
+
+        self._store.read_returned(question, arrived)
 
     def expired(
         self,

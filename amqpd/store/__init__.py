@@ -1,10 +1,10 @@
 """Durability: batches of the journal go to disk and come back after a crash.
 
-How it works. The loop thread packs a batch (`packing.py`), some messages a turn, into blobs of
-headers and bodies and arrays of integers that say where each message lies in them. The writer
-thread (`writer.py`) cuts the rows out with one statement per table and commits: SQLite's WAL
-with `synchronous=FULL`, so the commit returns after the sync. There is no timer; the next batch
-is what came together while this one was written. Reads are made by a second thread with a
+How it works. The loop thread packs a batch (`packing.py`) into one blob of headers and bodies
+and one array of integers that says where each message lies in it. The writer thread
+(`writer.py`) cuts the rows out with one statement per table and commits: SQLite's WAL with
+`synchronous=FULL`, so the commit returns after the sync. There is no timer; the next batch is
+what came together while this one was written. Reads are made by a second thread with a
 connection of its own (`reader.py`). Both connections belong to the same SQLite library, and
 the schema is created and migrated through sqlite-utils strictly before either is opened: two
 libraries on one open file lose data, because POSIX locks belong to the process.
@@ -32,13 +32,14 @@ never does: decide anything about messages; that is the broker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from amqpd.broker.attempts import Attempts, Counted, Delayed
     from amqpd.broker.definitions import Command
     from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Batch
@@ -48,6 +49,7 @@ __all__ = [
     "LaneState",
     "Post",
     "ReadDone",
+    "ReturnedDone",
     "Row",
     "Snapshot",
     "Store",
@@ -97,13 +99,18 @@ class StoreFull(StoreError):
 class LaneState:
     """What the store knows of a lane without looking at its messages.
 
-    `messages` and `body_bytes` count persistent messages only.
+    `messages` and `body_bytes` count persistent messages only; so do `delayed` and
+    `delayed_bytes`, those among them that wait for their time since they came back. `counted`:
+    some came back.
     """
 
     next_position: int
     messages: int
     body_bytes: int
     delivered_upto: int
+    counted: bool = False
+    delayed: int = 0
+    delayed_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +151,8 @@ Post = Callable[[Callable[[], None]], object]
 WriteDone = Callable[[int | StoreFull | StoreFailed], None]
 #: Told the rows, or why there are none.
 ReadDone = Callable[[list[Row] | StoreFailed], None]
-
-
+#: Told the rows and what is known of them by position, or why there are none.
+ReturnedDone = Callable[["tuple[list[Row], Mapping[int, Attempts]] | StoreFailed"], None]
 #: Told what has expired and when the next message does (0: never), or why that is not known.
 ExpiredDone = Callable[["tuple[list[Due], int] | StoreFailed"], None]
 
@@ -166,7 +173,8 @@ class Store(Protocol):
     def write(self, batch: Batch, done: WriteDone) -> None:
         """Commit a batch as a whole; `done` gets its number once it is on disk.
 
-        Nobody changes the batch any more; the next one is handed in when `done` was called.
+        The batch is read before this returns; the next one is handed in when `done` was
+        called.
         """
         ...
 
@@ -206,6 +214,10 @@ class Store(Protocol):
         `most`, in the order of (deadline, position), behind `after`. If these are all, also
         the next deadline behind `now_ms`.
         """
+        ...
+
+    def read_returned(self, question: Counted | Delayed, done: ReturnedDone) -> None:
+        """Committed messages some of which came back, with what is known of these."""
         ...
 
     def close(self) -> None:

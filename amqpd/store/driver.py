@@ -29,6 +29,17 @@ NOT_A_DATABASE: Final = 26
 DriverName = Literal["auto", "apsw", "sqlite3"]
 
 
+def to_int(value: Value) -> int:
+    """The number that a column holds.
+
+    Raises:
+        ValueError: it holds something else: the file is damaged where SQLite cannot see it.
+    """
+    if not isinstance(value, int):
+        raise ValueError(f"a number was expected, not {value!r}")
+    return value
+
+
 class SqlError(Exception):
     """A statement failed; `code` is SQLite's primary result code."""
 

@@ -8,9 +8,11 @@ object is then the restart.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import definitions as d
+from amqpd.broker.attempts import Attempts, Counted, Delayed
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.expiry import Due
 from amqpd.store import (
@@ -18,6 +20,7 @@ from amqpd.store import (
     LaneState,
     Post,
     ReadDone,
+    ReturnedDone,
     Row,
     Snapshot,
     StoreFailed,
@@ -27,7 +30,7 @@ from amqpd.store import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from amqpd.broker.journal import Append, Batch, Purge, Settle
+    from amqpd.broker.journal import Append, Batch, Purge, Requeue, Settle
 
 #: The order in which definitions can be applied.
 _ORDER: Final = (
@@ -74,6 +77,8 @@ class MemoryStore:
         self._rows: dict[int, dict[int, Row]] = {}
         #: Positions of messages that expire before something ahead of them.
         self._early: dict[int, set[int]] = {}
+        #: Those that came back.
+        self._counts: dict[int, dict[int, Attempts]] = {}
         self._next_message_id = 1
         self._next_lane_id = 1
         #: Counts restarts: what was handed in before a crash is not done after it.
@@ -84,13 +89,12 @@ class MemoryStore:
         for rows in self._rows.values():
             for position in [row.position for row in rows.values() if row.transient]:
                 del rows[position]
+        lanes = {lane: self._with_returns(lane, state) for lane, state in self._lanes.items()}
         commands: list[d.Command] = sorted(
             self._definitions.values(), key=lambda command: _ORDER.index(type(command))
         )
         clean, self._clean = self._clean, False
-        return Snapshot(
-            clean, commands, dict(self._lanes), self._next_message_id, self._next_lane_id
-        )
+        return Snapshot(clean, commands, lanes, self._next_message_id, self._next_lane_id)
 
     def crash(self) -> None:
         """Forget what is not committed; its `done` is never called."""
@@ -102,6 +106,7 @@ class MemoryStore:
         work: list[Callable[[], None]] = [
             *(lambda command=command: self._define(command) for command in batch.defines),
             lambda: self._append(batch.appends, rows),
+            *(lambda back=requeue: self._requeue(back) for requeue in batch.requeues),
             *(lambda settle=settle: self._settle(settle) for settle in batch.settles),
             *(lambda purge=purge: self._purge(purge) for purge in batch.purges),
             *(lambda drop=drop: self._drop(drop.lanes) for drop in batch.drops),
@@ -176,6 +181,36 @@ class MemoryStore:
         life, outcome = self._life, (due[:most], next_ms)
         self._post(lambda: done(outcome) if life == self._life else None)
 
+    def read_returned(self, question: Counted | Delayed, done: ReturnedDone) -> None:
+        """Committed messages some of which came back, with what is known of these."""
+        rows, counts = self._rows.get(question.lane, {}), self._returns(question.lane)
+        found, left = list[Row](), question.max_bytes
+        for position in _wanted(question, sorted(rows), counts)[: question.max_messages]:
+            if left > 0:
+                found.append(rows[position])
+                left -= len(rows[position].header_payload) + len(rows[position].body)
+        outcome = (
+            self._with_shares(found),
+            {row.position: counts[row.position] for row in found if row.position in counts},
+        )
+        life = self._life
+        self._post(lambda: done(outcome) if life == self._life else None)
+
+    def _returns(self, lane: int) -> dict[int, Attempts]:
+        """What is known of messages of a lane that are there."""
+        rows = self._rows.get(lane, {})
+        return {at: one for at, one in self._counts.get(lane, {}).items() if at in rows}
+
+    def _with_returns(self, lane: int, state: LaneState) -> LaneState:
+        returns, rows = self._returns(lane), self._rows.get(lane, {})
+        delayed = [rows[position] for position, one in returns.items() if one.due_ms]
+        return replace(
+            state,
+            counted=bool(returns),
+            delayed=len(delayed),
+            delayed_bytes=sum(len(row.body) for row in delayed),
+        )
+
     def _with_shares(self, rows: list[Row]) -> list[Row]:
         copies = Counter(row.message_id for rows in self._rows.values() for row in rows.values())
         return [row._replace(shared=copies[row.message_id] > 1) for row in rows]
@@ -196,11 +231,12 @@ class MemoryStore:
     ) -> None:
         state = self._lanes.get(lane)
         if state is not None:
-            self._lanes[lane] = LaneState(
-                max(state.next_position, next_position),
-                state.messages + messages,
-                state.body_bytes + body_bytes,
-                max(state.delivered_upto, upto),
+            self._lanes[lane] = replace(
+                state,
+                next_position=max(state.next_position, next_position),
+                messages=state.messages + messages,
+                body_bytes=state.body_bytes + body_bytes,
+                delivered_upto=max(state.delivered_upto, upto),
             )
 
     def _append(self, appends: list[Append], rows: list[tuple[int, Row]]) -> None:
@@ -224,6 +260,11 @@ class MemoryStore:
         if not settle.transient:
             self._change(settle.lane, 0, settle.lo - settle.hi, -settle.body_bytes, 0)
 
+    def _requeue(self, requeue: Requeue) -> None:
+        counts = Attempts(requeue.acquired, requeue.failed, requeue.due_ms)
+        known, rows = self._counts.setdefault(requeue.lane, {}), self._rows.get(requeue.lane, {})
+        known.update({at: counts for at in range(requeue.lo, requeue.hi) if at in rows})
+
     def _purge(self, purge: Purge) -> None:
         rows = self._rows.get(purge.lane, {})
         for position in [at for at in rows if purge.low <= at < purge.high]:
@@ -234,6 +275,7 @@ class MemoryStore:
         for lane in lanes:
             self._rows.pop(lane, None)
             self._early.pop(lane, None)
+            self._counts.pop(lane, None)
             self._lanes.pop(lane, None)
 
     def _define(self, command: d.Command) -> None:
@@ -251,6 +293,28 @@ class MemoryStore:
             for lane in command.lanes:
                 self._lanes.setdefault(lane, LaneState(0, 0, 0, 0))
                 self._next_lane_id = max(self._next_lane_id, lane + 1)
+
+
+def _wanted(
+    question: Counted | Delayed, positions: list[int], counts: dict[int, Attempts]
+) -> list[int]:
+    """The positions that are asked for, in the order asked for."""
+
+    def when(position: int) -> tuple[int, int]:
+        return counts[position].due_ms, position
+
+    def waits(position: int) -> bool:
+        return position in counts and counts[position].due_ms > 0
+
+    if isinstance(question, Delayed):
+        delayed = [at for at in positions if waits(at) and when(at) > question.after]
+        return sorted(delayed, key=when)
+    return [
+        at
+        for at in positions
+        if question.from_position <= at < question.upto_position
+        and not (waits(at) and when(at) > question.ripe)
+    ]
 
 
 def _rows_of(append: Append) -> Iterator[tuple[int, Row]]:

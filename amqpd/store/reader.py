@@ -12,17 +12,17 @@ import json
 import logging
 import threading
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, cast
 from zlib import crc32
 
+from amqpd.broker.attempts import Attempts, Counted, Delayed
 from amqpd.broker.expiry import Due
-from amqpd.store import ExpiredDone, Post, ReadDone, Row, StoreFailed
-from amqpd.store.driver import Value
+from amqpd.store import ExpiredDone, Post, ReadDone, ReturnedDone, Row, StoreFailed
+from amqpd.store.driver import Value, to_int
 from amqpd.store.packing import EARLY, POSITION_BITS, TRANSIENT, big_endian, key_of
-from amqpd.store.tables import to_int
 from amqpd.store.writer import Damaged
 
 if TYPE_CHECKING:
@@ -65,6 +65,40 @@ LEFT JOIN message_share s ON s.message_id = q.message_id
 ORDER BY {index}
 """
 
+_NOT_GARBAGE: Final = """
+NOT EXISTS (SELECT 1 FROM garbage g WHERE g.first_key BETWEEN ?1 AND q.key AND g.last_key >= q.key)
+"""
+
+#: A stretch with counts, without what waits for its time behind (?5, ?6).
+_COUNTED: Final = f"""
+SELECT q.key, q.message_id, q.flags, q.expires_at, s.message_id IS NOT NULL,
+       m.checksum, m.header, m.body, coalesce(length(m.header) + length(m.body), 0),
+       r.acquired, r.failed, r.due_at
+FROM queue_message q
+LEFT JOIN message_return r ON r.key = q.key
+LEFT JOIN message m ON m.id = q.message_id
+LEFT JOIN message_share s ON s.message_id = q.message_id
+WHERE q.key >= ?2 AND q.key < ?3
+  AND (r.due_at IS NULL OR (r.due_at, r.key) <= (?5, ?6))
+  AND (q.flags & {TRANSIENT} = 0 OR q.message_id >= ?7) AND {_NOT_GARBAGE}
+ORDER BY q.key LIMIT ?4
+"""
+
+#: What waits for its time behind (?2, ?3).
+_DELAYED: Final = f"""
+SELECT q.key, q.message_id, q.flags, q.expires_at, s.message_id IS NOT NULL,
+       m.checksum, m.header, m.body, coalesce(length(m.header) + length(m.body), 0),
+       r.acquired, r.failed, r.due_at
+FROM message_return r INDEXED BY message_return_due
+CROSS JOIN queue_message q ON q.key = r.key
+LEFT JOIN message m ON m.id = q.message_id
+LEFT JOIN message_share s ON s.message_id = q.message_id
+WHERE r.due_at IS NOT NULL AND r.key >> {POSITION_BITS} = ?1 >> {POSITION_BITS}
+  AND r.due_at >= ?2 AND (r.due_at > ?2 OR r.key > ?3)
+  AND (q.flags & {TRANSIENT} = 0 OR q.message_id >= ?5) AND {_NOT_GARBAGE}
+ORDER BY r.due_at, r.key LIMIT ?4
+"""
+
 #: One row of JSON, not one per message: each row would hand the interpreter's lock over.
 _EXPIRED: Final = f"""
 SELECT json_group_array(json_array(expires_at, position, message_id, shared, transient, size))
@@ -101,6 +135,19 @@ class ReadSome:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadReturned:
+    """Messages that came back are wanted."""
+
+    question: Counted | Delayed
+    done: ReturnedDone
+
+    @property
+    def lane(self) -> int:
+        """The lane that it is about."""
+        return self.question.lane
+
+
+@dataclass(frozen=True, slots=True)
 class Expired:
     """Somebody wants to know what has expired."""
 
@@ -125,7 +172,7 @@ class Read:
     done: ReadDone
 
 
-Job = Read | ReadSome | Expired
+Job = Read | ReadSome | ReadReturned | Expired
 
 
 class Reader:
@@ -176,6 +223,8 @@ class Reader:
                     return partial(job.done, self._rows(job))
                 case ReadSome():
                     return partial(job.done, self._single(job))
+                case ReadReturned():
+                    return partial(job.done, self._returned(job.question))
                 case Expired():
                     return partial(job.done, self._expired(job))
         except Exception as error:
@@ -199,9 +248,13 @@ class Reader:
     def _page(self, read: Read, at: int, end: int) -> list[_Columns]:
         """One query's worth, as much as is wanted."""
         values = [at, end, read.max_messages, self._life, key_of(read.lane, 0)]
+        return self._upto(_STRETCH, values, read.max_bytes)
+
+    def _upto(self, sql: str, values: Sequence[int], max_bytes: int) -> list[_Columns]:
+        """The rows of a query until they are large enough together."""
         page: list[_Columns] = []
-        left = read.max_bytes
-        found = self._connection.each(_STRETCH, values)
+        left = max_bytes
+        found = self._connection.each(sql, values)
         for columns in found:
             page.append(columns)
             left -= to_int(columns[8])
@@ -216,6 +269,39 @@ class Reader:
         page = self._connection.run(self._some, [self._connection.numbers(keys)])
         rows = _whole(page)
         return self._without_damaged(some.lane, page) if rows is None else rows
+
+    def _returned(self, question: Counted | Delayed) -> tuple[list[Row], dict[int, Attempts]]:
+        """The messages; damaged ones alone do not look like their end."""
+        while page := self._returned_page(question):
+            counts = {
+                to_int(columns[0]) & _POSITION: Attempts(*(to_int(c or 0) for c in columns[9:]))
+                for columns in page
+                if columns[9] is not None
+            }
+            bare = [columns[:9] for columns in page]
+            rows = _whole(bare)
+            if rows is None:
+                rows = self._without_damaged(question.lane, bare)
+            if rows:
+                return rows, counts
+            last = to_int(page[-1][0]) & _POSITION
+            if isinstance(question, Counted):
+                question = replace(question, from_position=last + 1)
+            else:
+                question = replace(question, after=(counts[last].due_ms, last))
+        return [], {}
+
+    def _returned_page(self, question: Counted | Delayed) -> list[_Columns]:
+        lane, most = question.lane, question.max_messages
+        base = key_of(lane, 0)
+        match question:
+            case Counted(_, low, high, (due_ms, position)):
+                keys = [key_of(lane, low), key_of(lane, high)]
+                values = [base, *keys, most, due_ms, key_of(lane, position), self._life]
+                return self._upto(_COUNTED, values, question.max_bytes)
+            case Delayed(_, (due_ms, position)):
+                values = [base, due_ms, key_of(lane, position), most, self._life]
+                return self._upto(_DELAYED, values, question.max_bytes)
 
     def _expired(self, job: Expired) -> tuple[list[Due], int]:
         deadline_ms, position = job.after

@@ -135,7 +135,7 @@ def _migrations() -> Migrations:
             "CREATE INDEX queue_message_early ON queue_message(key >> 40, expires_at) "
             "WHERE flags & 2"
         )
-        _table(database, "message_return", "key", key=int, acquired=int, failed=int, due_at_=int)
+        _create_returns(database)
         database.execute("PRAGMA user_version = 2")
 
     @migrations(name="3-protection")
@@ -201,6 +201,25 @@ def _create_messages(database: Database) -> None:
     )
     _table(database, "state", "name", name=str, value=int)
     database.execute("INSERT INTO state(name, value) VALUES ('clean', 1)")
+
+
+def _create_returns(database: Database) -> None:
+    _table(
+        database,
+        "message_return",
+        "key",
+        key=int,
+        acquired=int,
+        failed=int,
+        due_at_=int,
+        transient=int,
+        body_bytes=int,
+    )
+    database.execute(
+        "CREATE INDEX message_return_due ON message_return(key >> 40, due_at) "
+        "WHERE due_at IS NOT NULL"
+    )
+    database.execute("CREATE INDEX message_return_transient ON message_return(key) WHERE transient")
 
 
 def _create_definitions(database: Database) -> None:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.store import LaneState, Snapshot
 from amqpd.store.catalogue import Catalogue
+from amqpd.store.driver import to_int
 from amqpd.store.packing import POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
+from amqpd.store.returns import Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from amqpd.store.driver import Connection, Driver, Value
+    from amqpd.store.driver import Connection, Driver
     from amqpd.store.packing import Change, Chunk, Packed
 
 _OFFSET_BITS: Final = 2 * SIZE_BITS
@@ -110,6 +112,7 @@ class Tables:
 
     def __init__(self, driver: Driver, connection: Connection) -> None:
         self.catalogue = Catalogue(connection)
+        self._returns = Returns(driver, connection)
         self._connection = connection
         self._run = connection.run
         source = {"source": driver.source(1), "index": driver.index}
@@ -127,6 +130,8 @@ class Tables:
         for command in packed.defines:
             self.catalogue.apply(command)
         self._append(packed)
+        self._returns.put(packed.comebacks)
+        self._returns.forget(packed.gone_returns)
         self._forget(packed.gone_keys, self._forget_keys, "queue_message", "key")
         self._forget(packed.gone_ids, self._forget_ids, "message", "id")
         if packed.released:
@@ -145,7 +150,7 @@ class Tables:
         for large in packed.large:
             self._run(
                 "INSERT INTO message(id, checksum, header, body) VALUES (?, ?, ?, ?)",
-                [large.id, *large.parts()],
+                [large.id, large.checksum, large.header, large.body],
             )
         stays = packed.stays
         if not all(stay.is_possible for stay in stays):
@@ -210,7 +215,9 @@ class Tables:
             "SELECT key FROM queue_message WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1 OFFSET ?",
             [first, last, rows - 1],
         )
-        self._let_go([(first, to_int(cut[0][0]) if cut else last)])
+        upto = to_int(cut[0][0]) if cut else last
+        self._returns.forget([(first, upto)])
+        self._let_go([(first, upto)])
         if not cut:
             self._run("DELETE FROM garbage WHERE first_key = ?", [first])
         return False
@@ -224,6 +231,7 @@ class Tables:
             [life, rows - 1],
         )
         upto = to_int(cut[0][0]) + 1 if cut else life
+        self._returns.forget_transient(which, upto)
         self._run(_RELEASE.format(which=which), [upto])
         self._run(f"DELETE FROM queue_message WHERE {which}", [upto])
         for statement in _COUNT_DOWN:
@@ -242,6 +250,7 @@ class Tables:
             return False
         flags, body_bytes = map(to_int, found[0])
         self._run(_QUARANTINE, [key, lane, position, reason])
+        self._returns.forget([(key, key)])
         self._let_go([(key, key)])
         if not flags & TRANSIENT:
             self._run(
@@ -257,7 +266,20 @@ class Tables:
         found = self._run(
             "SELECT id, next_position, messages, body_bytes, delivered_upto FROM lane"
         )
-        lanes = {to_int(id_): LaneState(*map(to_int, state)) for id_, *state in found}
+        delayed, counted = self._returns.delayed(), self._returns.lanes()
+        lanes = {
+            lane: LaneState(
+                next_position,
+                messages,
+                body_bytes,
+                delivered_upto,
+                lane in counted,
+                *delayed.get(lane, (0, 0)),
+            )
+            for lane, next_position, messages, body_bytes, delivered_upto in (
+                map(to_int, row) for row in found
+            )
+        }
         return Snapshot(
             clean=bool(self._number("SELECT value FROM state WHERE name = 'clean'")),
             commands=self.catalogue.commands(),
@@ -301,14 +323,3 @@ def _counters(changes: dict[int, Change]) -> str:
         for lane, c in changes.items()
     ]
     return json.dumps(rows)
-
-
-def to_int(value: Value) -> int:
-    """The number that a column holds.
-
-    Raises:
-        ValueError: it holds something else: the file is damaged where SQLite cannot see it.
-    """
-    if not isinstance(value, int):
-        raise ValueError(f"a number was expected, not {value!r}")
-    return value

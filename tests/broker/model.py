@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from amqpd.broker.delivery import Taken
-    from amqpd.broker.lane import Lane, Row, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.permissions import Access
     from amqpd.broker.publishing import Published
     from amqpd.broker.queue import Queue
     from amqpd.broker.ring import Subscription
+    from amqpd.broker.rows import Row
+    from amqpd.broker.stretch import Stretch
     from amqpd.broker.vhost import VHost
 
 

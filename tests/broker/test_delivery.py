@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from amqpd.broker.content import build
 from amqpd.broker.delivery import Unacked, UnknownTag
 from amqpd.broker.journal import Journal
-from amqpd.broker.lane import Lane, Stretch, assemble
+from amqpd.broker.lane import Lane
+from amqpd.broker.rows import assemble
 from amqpd.broker.run import Run
 
 if TYPE_CHECKING:
     import random
 
-    from amqpd.broker.lane import Row
+    from amqpd.broker.delivery import Taken
+    from amqpd.broker.rows import Row
+    from amqpd.broker.stretch import Stretch
 
 
 class Owner:
@@ -86,8 +89,8 @@ def test_returned_messages_take_their_old_places_marked_redelivered() -> None:
     assert second
     assert third
 
-    lane.put_back([third])
-    lane.put_back([second, first])
+    lane.requeue([third])
+    lane.requeue([second, first])
 
     assert all_bodies(lane) == [b"a", b"b", b"c", b"d", b"e", b"f"]
     assert [piece.redelivered for piece in lane.stretches()] == [True, True, True, False]
@@ -253,7 +256,7 @@ def test_a_message_that_waited_for_its_mark_waits_again_after_its_return() -> No
     piece, must_wait = taken
     assert must_wait
 
-    lane.put_back([piece])
+    lane.requeue([piece])
 
     assert lane.take(1, False) is None
     commit(journal)
@@ -423,7 +426,133 @@ def test_returning_in_any_order_keeps_the_order(count: int, chance: random.Rando
     chance.shuffle(pieces)
     while pieces:
         some = [pieces.pop() for _ in range(min(len(pieces), chance.randint(1, 3)))]
-        lane.put_back(some)
+        lane.requeue(some)
 
     assert all_bodies(lane) == [bytes([65 + one]) for one in range(count)]
     assert (lane.ready, lane.unacked, lane.loaded) == (count, 0, count)
+
+
+# -- very much at once -------------------------------------------------------------------
+
+
+def holding(journal: Journal, *counts: int) -> tuple[Unacked, Lane]:
+    """A channel that holds ranges of so many messages, from tag 1 on."""
+    unacked, lane, tag = Unacked(), a_lane(journal, durable=False), 1
+    for count in counts:
+        lane.push(a_run(*[b"m"] * count, persistent=False), 0, True)
+        piece = lane.take(count, False)
+        assert piece
+        unacked.add(tag, lane, piece, None)
+        tag += count
+    return unacked, lane
+
+
+def test_what_is_detached_is_not_outstanding_any_more_and_comes_in_parts() -> None:
+    unacked, lane = holding(Journal(), 3, 2, 4)
+    unacked.take(2, 2, False)
+
+    leaving = unacked.detach(7)
+
+    assert len(unacked) == 2
+    assert leaving.lanes() == [lane]
+    parts = []
+    while some := leaving.take_some(2, 3):
+        parts.append([(one.tag, one.hi - one.lo) for one in some])
+    assert parts == [[(1, 1), (3, 1)], [(4, 2), (6, 1)], [(7, 1)]]
+    assert [(one.tag, one.hi - one.lo) for one in unacked.take_all()] == [(8, 2)]
+
+
+def test_a_range_with_gaps_is_cut_in_two() -> None:
+    unacked, _ = holding(Journal(), 6)
+    for tag in (2, 4, 5):
+        unacked.take(tag, tag, False)
+
+    leaving = unacked.detach(3)
+
+    assert leaving.left == 2
+    assert [one.tag for one in leaving.take_some(9, 9)] == [1, 3]
+    assert [one.tag for one in unacked.take(0, 6, True)] == [6]
+    assert len(unacked) == 0
+
+
+def test_a_whole_range_may_be_the_last_to_be_detached() -> None:
+    unacked, _ = holding(Journal(), 2, 2, 2)
+
+    unacked.detach(4)
+
+    assert [one.tag for one in unacked.take(5, 6, False)] == [5]
+    with pytest.raises(UnknownTag):
+        unacked.detach(4)
+
+
+def test_everything_can_be_detached() -> None:
+    unacked, _ = holding(Journal(), 2, 1)
+
+    leaving = unacked.detach(0)
+
+    assert (leaving.left, len(unacked)) == (3, 0)
+    assert unacked.take_all() == []
+
+
+def test_how_far_a_tag_reaches_is_known_without_counting() -> None:
+    unacked, lane = holding(Journal(), 3, 2, 4)
+
+    assert unacked.reach(0) == (3, 9)
+    assert unacked.reach(4) == (2, 4)
+    assert unacked.reach(100) == (3, 9)
+    assert unacked.lanes(1) == unacked.lanes(0) == [lane]
+    unacked.take(2, 2, False)
+    assert unacked.reach(1) == (2, 1)
+
+
+@given(
+    counts=st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    settled=st.sets(st.integers(1, 30)),
+    last=st.integers(0, 30),
+    ranges=st.integers(1, 3),
+    messages=st.integers(1, 4),
+)
+def test_detaching_settles_the_same_as_taking(
+    counts: list[int], settled: set[int], last: int, ranges: int, messages: int
+) -> None:
+    ways = []
+    for detaching in (False, True):
+        unacked, _ = holding(Journal(), *counts)
+        for tag in sorted(settled):
+            if tag <= sum(counts):
+                unacked.take(tag, tag, False)
+        found: list[int] = []
+        try:
+            if detaching:
+                leaving = unacked.detach(last)
+                while some := leaving.take_some(ranges, messages):
+                    assert len(some) <= ranges
+                    assert sum(one.hi - one.lo for one in some) <= messages
+                    found += tags_of(some)
+            else:
+                found += tags_of(unacked.take(0, last, True))
+        except UnknownTag:
+            found.append(-1)
+        ways.append((found, len(unacked), tags_of(unacked.take_all()), len(unacked)))
+
+    assert ways[0] == ways[1]
+
+
+def tags_of(taken: list[Taken]) -> list[int]:
+    return [one.tag + offset for one in taken for offset in range(one.hi - one.lo)]
+
+
+@given(st.lists(st.integers(0, 40), unique=True, max_size=20), st.data())
+def test_what_comes_back_in_pieces_is_in_order(positions: list[int], data: st.DataObject) -> None:
+    lane = a_lane(Journal(), durable=False)
+    for _ in range(41):
+        lane.push(a_run(b"m", persistent=False), 0, True)
+    pieces = [lane.take(1, False) for _ in range(41)]
+    back = [pieces[at] for at in positions]
+    while back:
+        count = data.draw(st.integers(1, len(back)))
+        some = [piece for piece in back[:count] if piece]
+        del back[:count]
+        lane.requeue(some)
+
+    assert [stretch.position for stretch in lane.stretches()] == sorted(positions)

@@ -379,3 +379,125 @@ def test_a_dead_lane_leaves_no_mark() -> None:
 
     assert batch is not None
     assert batch.marks == []
+
+
+# -- requeues ----------------------------------------------------------------------------
+
+
+def a_marked_lane(journal: Journal) -> Lane:
+    """One that may hand out what is on disk."""
+    lane = a_lane(journal)
+    lane.granted = lane.asked = 100
+    return lane
+
+
+def come_back(lane: Lane, *, times: int = 1) -> None:
+    """The first message goes out and comes back."""
+    for _ in range(times):
+        piece = lane.take(1, False)
+        assert piece
+        piece.acquired += 1
+        lane.requeue([piece])
+
+
+def test_requeues_ride_with_settles_and_nobody_waits_for_them() -> None:
+    journal = Journal()
+    lane = a_marked_lane(journal)
+    append(journal, lane, a_run(b"a"))
+    commit(journal)
+    come_back(lane)
+
+    assert not journal.is_empty
+    assert journal.has_settles
+    append(journal, lane, a_run(b"b"))
+    batch = journal.take(settles=False)
+    assert batch is not None
+    assert not batch.requeues
+    journal.committed(batch)
+    batch = journal.take()
+    assert batch is not None
+    assert [(one.lo, one.hi, one.acquired) for one in batch.requeues] == [(0, 1, 1)]
+    assert journal.is_empty
+
+
+def test_what_comes_back_in_order_is_one_requeue() -> None:
+    journal = Journal()
+    lane = a_marked_lane(journal)
+    append(journal, lane, a_run(b"a", b"b", b"c", b"d"))
+    commit(journal)
+    pieces = [piece for _ in range(4) if (piece := lane.take(1, False))]
+    pieces[2].failed = 1
+
+    lane.requeue(pieces)
+
+    assert [(one.lo, one.hi, one.failed) for one in journal.log.requeues] == [
+        (0, 2, 0),
+        (2, 3, 1),
+        (3, 4, 0),
+    ]
+
+
+def test_transient_messages_leave_no_trace_of_their_return() -> None:
+    journal = Journal()
+    lane = a_marked_lane(journal)
+    lane.push(a_run(b"a", persistent=False), 0, True)
+
+    come_back(lane)
+
+    assert journal.is_empty
+    assert not lane.counted
+
+
+def test_a_batch_has_a_bounded_number_of_requeues(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "BATCH_REQUEUES", 2)
+    journal = Journal()
+    lane = a_marked_lane(journal)
+    append(journal, lane, a_run(b"a"))
+    commit(journal)
+    come_back(lane, times=5)
+
+    sizes = []
+    while (batch := journal.take()) is not None:
+        sizes.append([int(one.acquired) for one in batch.requeues])
+        journal.committed(batch)
+
+    assert sizes == [[1, 2], [3, 4], [5]]
+
+
+def test_a_batch_has_requeues_of_a_bounded_number_of_messages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal_module, "BATCH_REQUEUED", 2)
+    journal = Journal()
+    lane = a_marked_lane(journal)
+    append(journal, lane, a_run(b"a", b"b", b"c"))
+    commit(journal)
+    for times in range(2):
+        piece = lane.take(3, False)
+        assert piece
+        piece.acquired = times
+        lane.requeue([piece])
+
+    first, second = journal.take(), journal.take()
+
+    assert first is not None
+    assert second is not None
+    assert (len(first.requeues), len(second.requeues)) == (1, 1)
+
+
+def test_a_requeue_waits_for_the_batch_of_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "BATCH_MESSAGES", 1)
+    journal = Journal()
+    lane = a_marked_lane(journal)
+    append(journal, lane, a_run(b"a"))
+    append(journal, lane, a_run(b"b"))
+    lane.take(1, False)
+    come_back(lane)
+
+    first = journal.take()
+    assert first is not None
+    assert (len(first.appends), len(first.requeues)) == (1, 0)
+    journal.committed(first)
+    second = journal.take()
+    assert second is not None
+    assert (len(second.appends), len(second.requeues)) == (1, 1)

@@ -21,26 +21,46 @@ class Replica:
     def __init__(self) -> None:
         self.broker = Broker(limits=Limits(), refill=Store().read, new_token=str)
         self.lanes: dict[int, dict[int, bytes]] = {}
+        self.attempts: dict[tuple[int, int], tuple[int, int]] = {}
 
     def apply(self, octets: bytes) -> None:
         batch = decode(octets)
         for command in batch.defines:
             self.broker.apply(command)
-        for append in batch.appends:
-            for target in append.targets:
-                rows = self.lanes.setdefault(int(target.lane), {})
-                for index, content in enumerate(append.run.contents):
-                    if target.dead is None or not target.dead[index]:
-                        rows[target.base + index] = body(content)
-        for settle in batch.settles:
-            for position in range(settle.lo, settle.hi):
-                del self.lanes[int(settle.lane)][position]
+        self.apply_to_messages(batch)
         for purge in batch.purges:
             for position in range(purge.low, purge.high):
                 self.lanes[purge.lane].pop(position, None)
         for drop in batch.drops:
             for lane in drop.lanes:
                 self.lanes.pop(lane, None)
+
+    def apply_to_messages(self, batch: Batch) -> None:
+        for append in batch.appends:
+            for target in append.targets:
+                rows = self.lanes.setdefault(int(target.lane), {})
+                for index, content in enumerate(append.run.contents):
+                    if target.dead is None or not target.dead[index]:
+                        rows[target.base + index] = body(content)
+        for requeue in batch.requeues:
+            for position in range(requeue.lo, requeue.hi):
+                attempts = int(requeue.acquired), int(requeue.failed)
+                self.attempts[int(requeue.lane), position] = attempts
+        for settle in batch.settles:
+            for position in range(settle.lo, settle.hi):
+                del self.lanes[int(settle.lane)][position]
+
+
+def attempts(model: Model) -> dict[tuple[int, int], tuple[int, int]]:
+    """How often what is in the first broker's queues has come back."""
+    found = {}
+    for queue in model.vhost.queues.values():
+        for lane in queue.lanes:
+            for piece in lane.stretches():
+                for index in range(piece.lo, piece.hi):
+                    counts = int(piece.acquired), int(piece.failed)
+                    found[int(lane.id), piece.base + index] = counts
+    return found
 
 
 def rows(model: Model) -> dict[int, dict[int, bytes]]:
@@ -78,7 +98,7 @@ def test_a_replayed_journal_makes_an_equal_model() -> None:
                 model.vhost.settle(consumer.take())
             case 5:
                 model.vhost.cancel(consumer)
-                model.vhost.requeue(consumer.take())
+                model.vhost.requeue(consumer.take(), failed=chance.random() < 0.5)
             case _:
                 model.publish(
                     b"%d" % step, b"%d!" % step, exchange="amq.fanout", priority=chance.randrange(3)
@@ -91,6 +111,8 @@ def test_a_replayed_journal_makes_an_equal_model() -> None:
     hand_over(model, replica)
 
     assert {lane: one for lane, one in replica.lanes.items() if one} == rows(model)
+    for place, counts in attempts(model).items():
+        assert replica.attempts.get(place, (0, 0)) == counts
     theirs = replica.broker.vhosts["/"]
     assert theirs.queues.keys() == model.vhost.queues.keys()
     for name, queue in theirs.queues.items():

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from amqpd.broker.definitions import Command
     from amqpd.broker.journal import Journal
-    from amqpd.broker.lane import Lane, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Queue
+    from amqpd.broker.stretch import Stretch
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 CHANCE: Final = random.Random(1)  # noqa: S311 - repeatable, not secret
@@ -56,9 +57,9 @@ def drop_on_requeue() -> None:
     """What a client gives back is gone."""
     from amqpd.broker.queue import Queue
 
-    def requeue(self: Queue, taken: Anything) -> None:
-        for one in taken:
-            one.lane.done(one.run, one.base, one.lo, one.hi)
+    def requeue(self: Queue, lane: Lane, pieces: list[Stretch]) -> None:
+        for one in pieces:
+            lane.done(one.run, one.base, one.lo, one.hi)
 
     Queue.requeue = requeue  # type: ignore[method-assign]
 
@@ -68,7 +69,7 @@ def requeue_at_tail() -> None:
     from amqpd.broker.lane import Lane
 
     Lane._insert = lambda self, piece: self._stretches.append(piece)  # type: ignore[method-assign]
-    Lane._merge = lambda self, pieces: self._stretches.extend(pieces)  # type: ignore[method-assign]
+    Lane._insert_all = lambda self, pieces: self._stretches.extend(pieces)  # type: ignore[method-assign]
 
 
 def forget_a_target() -> None:
@@ -106,7 +107,7 @@ def fresh_after_crash() -> None:
 
     recover = Lane.recover
 
-    def recovered(self: Lane, *state: int) -> None:
+    def recovered(self: Lane, *state: Anything) -> None:
         recover(self, *state)
         self.redelivered_below = 0
 

@@ -8,7 +8,7 @@ what may have expired, what must still be there after a crash, and who has seen 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,16 +23,19 @@ from hypothesis.stateful import (
 )
 
 from amqpd.broker import journal as journal_module
+from amqpd.broker import returning as returning_module
+from amqpd.broker.attempts import FRESH, Attempts, Counted, Delayed
 from amqpd.broker.binding import Destination
 from amqpd.broker.broker import Broker
 from amqpd.broker.content import body, body_size
-from amqpd.broker.deadletter import EXPIRED, MAXLEN, REJECTED
+from amqpd.broker.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.delivery import Taken, Unacked
 from amqpd.broker.journal import Batch, Settle
 from amqpd.broker.limits import Limits
 from amqpd.broker.names import join
 from amqpd.broker.publishing import a_run
+from amqpd.broker.returning import Returning
 from amqpd.broker.run import Run
 from amqpd.properties import Properties
 from amqpd.store import Row, StoreFailed
@@ -40,13 +43,14 @@ from amqpd.store.memory import MemoryStore
 from tests.broker.model import FakeConsumer, a_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from amqpd.broker.expiry import Due, Mixed
-    from amqpd.broker.lane import Lane, Stretch
-    from amqpd.broker.lane import Row as StoredRow
+    from amqpd.broker.lane import Lane
     from amqpd.broker.permissions import Access
     from amqpd.broker.queue import Got, Queue
+    from amqpd.broker.rows import Row as StoredRow
+    from amqpd.broker.stretch import Stretch
     from amqpd.broker.vhost import VHost
 
 WINDOW = 5
@@ -63,6 +67,9 @@ KINDS: dict[str, dict[str, object]] = {
     "short dead": {"x-max-length": 8, **DEAD},
     "small": {"x-max-length-bytes": 30, **DEAD},
     "full": {"x-max-length": 8, "x-overflow": "reject-publish"},
+    "limit": {"x-delivery-limit": 1},
+    "limit dead": {"x-delivery-limit": 1, **DEAD},
+    "quorum": {"x-queue-type": "quorum", "x-delivery-limit": 2, **DEAD},
     "full dead": {"x-max-length": 8, "x-overflow": "reject-publish-dlx", **DEAD},
 }
 names = st.sampled_from(NAMES)
@@ -84,6 +91,16 @@ class Message:
     number: int = -1  # of the journal; -1: nobody was told
     taken: bool = False  # it was handed out before in this life
     seen: bool = False  # a client has seen it, in whatever life
+    #: How often it was handed out and how often that failed, now and before.
+    attempts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
+
+    def come_back(self, failed: bool) -> None:
+        acquired, failures = self.attempts[-1]
+        self.attempts.append((acquired + 1, failures + failed))
+
+    @property
+    def failures(self) -> int:
+        return self.attempts[-1][1]
 
     def is_promised(self, safe: int) -> bool:
         """It was confirmed, here or where it died."""
@@ -140,6 +157,9 @@ class StrictStore(MemoryStore):
             assert state.messages == len(rows)
             assert state.body_bytes == sum(len(row.body) for row in rows)
 
+    def attempts(self, lane: int, position: int) -> tuple[int, int]:
+        return self._returns(lane).get(position, FRESH)[:2]
+
     def rows(self) -> dict[tuple[int, int], Row]:
         return {
             (lane, position): row
@@ -190,6 +210,10 @@ class World(RuleBasedStateMachine):
     )
     def begin(self, kinds: tuple[str, ...], durable: tuple[bool, ...], credits: list[int]) -> None:
         self.patch.setattr(journal_module, "BATCH_MESSAGES", 6)
+        self.patch.setattr(journal_module, "BATCH_REQUEUES", 3)
+        # Two slices of one range in a turn.
+        self.patch.setattr(returning_module, "AT_ONCE", 1)
+        self.patch.setattr(returning_module, "RANGE_COST", 6_000)
         self.open()
         for command in (
             PutVhost("/"),
@@ -220,6 +244,7 @@ class World(RuleBasedStateMachine):
         self.journal = self.broker.journal
         self.broker.around.expired = self.expired
         self.broker.around.read_some = self.read_some
+        self.broker.around.read_returned = self.read_returned
         self.bury_for_real = self.broker.around.bury
         self.broker.around.bury = self.bury
         self.mirrors: dict[str, Mirror] = {}
@@ -265,6 +290,17 @@ class World(RuleBasedStateMachine):
 
         self.store.read_some(lane, positions, arrived)
 
+    def read_returned(
+        self,
+        question: Counted | Delayed,
+        done: Callable[[list[StoredRow], Mapping[int, Attempts]], None],
+    ) -> None:
+        def arrived(outcome: tuple[list[Row], Mapping[int, Attempts]] | StoreFailed) -> None:
+            assert isinstance(outcome, tuple)
+            done(list(outcome[0]), outcome[1])
+
+        self.store.read_returned(replace(question, max_messages=3), arrived)
+
     def expired(
         self,
         lane: int,
@@ -301,11 +337,12 @@ class World(RuleBasedStateMachine):
     def flush(self) -> None:
         """Until nothing is under way."""
         for _ in range(10_000):
-            self.broker.dispatch()
+            more = self.broker.dispatch()
             self.hand_over()
-            if not self.posts:
+            if self.posts:
+                self.posts.pop(0)()
+            elif not more:
                 break
-            self.posts.pop(0)()
         assert not self.posts
         assert self.journal.safe == self.journal.last
         assert self.journal.pending_bytes == 0
@@ -375,8 +412,10 @@ class World(RuleBasedStateMachine):
             message = mirror.ready.pop(place)
             assert message.body == body(piece.run.contents[index])
             assert message.deadline_ms == 0 or message.deadline_ms >= self.now_ms, "expired"
+            assert not mirror.queue.returning
             if message.life == self.life:
                 assert piece.redelivered == message.taken
+            assert (int(piece.acquired), int(piece.failed)) == message.attempts[-1]
             message.taken = True
             if settle:
                 self.settled.add(message)
@@ -391,6 +430,11 @@ class World(RuleBasedStateMachine):
             place = (int(lane.priority), piece.base + index)
             if reason == REJECTED:
                 message = mirror.unacked.pop(place)
+            elif reason == DELIVERY_LIMIT:
+                message = mirror.unacked.pop(place)
+                limit = queue.arguments.delivery_limit
+                assert limit is not None
+                assert message.failures > limit
             elif reason == EXPIRED:
                 message = self.expire(mirror, place)
             else:
@@ -455,13 +499,13 @@ class World(RuleBasedStateMachine):
             self.access,
             name,
             passive=False,
-            durable=durable,
+            durable=durable or kind == "quorum",
             exclusive=False,
             auto_delete=False,
             arguments=a_table(KINDS[kind]),
             owner=self,
         )
-        assert (answer.number > 0) == durable
+        assert (answer.number > 0) == (durable or kind == "quorum")
         number = self.vhost.bind(self.access, "amq.fanout", name, "queue", "", {}, self).number
         self.mirror(self.vhost.queues[name], number)
 
@@ -571,7 +615,7 @@ class World(RuleBasedStateMachine):
         if self.clients and luck < 4:
             client = self.clients.pop(which % len(self.clients))
             self.vhost.cancel(client)
-            self.give_back(client.unacked.take_all())
+            self.give_back(client.unacked.take_all(), failed=True)
 
     @rule(name=names, no_ack=st.booleans())
     def get(self, name: str, no_ack: bool) -> None:
@@ -597,15 +641,32 @@ class World(RuleBasedStateMachine):
         assert piece.redelivered or not message.seen
         message.seen = True
 
-    def give_back(self, taken: list[Taken]) -> None:
+    def give_back(self, taken: list[Taken], *, failed: bool = False) -> None:
         for one, place in places(self.alive(taken)):
             mirror = self.mirrors_of(one)
-            mirror.ready[place] = mirror.unacked.pop(place)
-        self.vhost.requeue(taken)
+            message = mirror.unacked[place]
+            message.come_back(failed)
+            limit = mirror.queue.arguments.delivery_limit
+            if limit is None or message.failures <= limit:
+                mirror.ready[place] = mirror.unacked.pop(place)
+        self.vhost.requeue(taken, failed=failed)
+
+    @rule(which=st.integers(0, 3), luck=rarely, failed=st.booleans())
+    def give_much_back(self, which: int, luck: int, failed: bool) -> None:
+        """All of it, in slices over the next turns."""
+        if self.clients and luck < 4:
+            client = self.clients[which % len(self.clients)]
+            settle = partial(self.give_back, failed=failed)
+            leaving = client.unacked.detach(0)
+            self.broker.work_off(
+                Returning(leaving, settle, self.broker.around, each=False, holds=True)
+            )
+            assert client.queue is not None
+            client.queue.wake()
 
     @rule(
         which=st.integers(0, 3),
-        how=st.sampled_from(["ack", "ack", "requeue", "reject"]),
+        how=st.sampled_from(["ack", "ack", "requeue", "fail", "reject"]),
         skip=st.integers(0, 4),
         count=st.integers(1, 4),
         multiple=st.booleans(),
@@ -628,8 +689,8 @@ class World(RuleBasedStateMachine):
             queue.wake()
 
     def carry_out(self, how: str, taken: list[Taken]) -> list[Message]:
-        if how == "requeue":
-            self.give_back(taken)
+        if how in ("requeue", "fail"):
+            self.give_back(taken, failed=how == "fail")
             return []
         if how == "ack":
             settled = self.settle(self.alive(taken))
@@ -709,7 +770,7 @@ class World(RuleBasedStateMachine):
         self.store.write(Batch(self.journal.safe, marks=self.broker.last_marks()), lambda _: None)
         self.posts.pop(0)()
         self.store.close()
-        self.restart()
+        self.restart(clean=True)
         self.consume_all(credits)
 
     @rule(luck=rarely, credits=credits)
@@ -719,7 +780,7 @@ class World(RuleBasedStateMachine):
             self.restart()
             self.consume_all(credits)
 
-    def restart(self) -> None:
+    def restart(self, *, clean: bool = False) -> None:
         before, safe = self.mirrors, self.journal.safe
         self.open()
         self.enter()
@@ -731,6 +792,9 @@ class World(RuleBasedStateMachine):
             assert message.body == row.body
             assert message.deadline_ms == row.deadline_ms
             assert message not in self.gone
+            known = self.store.attempts(*place)
+            assert known in message.attempts[-1 if clean else 0 :]
+            del message.attempts[message.attempts.index(known) + 1 :]
         kept = {message for place, message in self.known.items() if place in rows}
         for mirror in before.values():
             if mirror.queue.durable and mirror.number <= safe:

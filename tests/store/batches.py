@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from amqpd.broker.journal import Batch, Drop, Mark, Purge
 from amqpd.broker.lane import Lane
-from amqpd.broker.run import Append, Run, Settle, SettleLog, Target
+from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 from amqpd.store.settings import MIB, StoreSettings
 from amqpd.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from amqpd.broker.attempts import Attempts, Counted, Delayed
     from amqpd.broker.definitions import Command
     from amqpd.store import Row, Snapshot, Store, StoreFailed, StoreFull
 
@@ -84,7 +85,7 @@ class Writing:
 
     def batch(
         self,
-        *entries: Append | Settle | Purge | Drop | Mark,
+        *entries: Append | Requeue | Settle | Purge | Drop | Mark,
         defines: Sequence[Command] = (),
     ) -> Batch:
         """A batch of these."""
@@ -94,6 +95,8 @@ class Writing:
             match entry:
                 case Append():
                     batch.appends.append(entry)
+                case Requeue():
+                    batch.requeues.append(entry)
                 case Settle():
                     batch.settles.append(entry)
                 case Purge():
@@ -105,7 +108,9 @@ class Writing:
         return batch
 
 
-def settle(append: Append, which: int = 0, low: int = 0, high: int | None = None) -> Settle:
+def settle(
+    append: Append, which: int = 0, low: int = 0, high: int | None = None, *, counted: bool = False
+) -> Settle:
     """Messages low to high - 1 of one of an append's targets are done with."""
     run, target = append.run, append.targets[which]
     high = len(run.contents) if high is None else high
@@ -117,7 +122,16 @@ def settle(append: Append, which: int = 0, low: int = 0, high: int | None = None
         run.shared,
         run.bytes_of(low, high),
         target.transient,
+        counted,
     )
+
+
+def came_back(
+    append: Append, low: int, high: int, acquired: int, failed: int = 0, due_ms: int = 0
+) -> Requeue:
+    """Messages low to high - 1 of an append's first target came back."""
+    target = append.targets[0]
+    return Requeue(target.lane, target.base + low, target.base + high, acquired, failed, due_ms)
 
 
 class Driven:
@@ -128,16 +142,12 @@ class Driven:
         self.store = make(self._posted.put)
         self.snapshot: Snapshot = self.store.open()
 
-    def turn(self) -> None:
-        """Wait for one callback, and let it run."""
-        self._posted.get(timeout=30)()
-
     def write(self, batch: Batch) -> int | StoreFull | StoreFailed:
         """Hand in a batch and wait for the answer."""
         answers: list[int | StoreFull | StoreFailed] = []
         self.store.write(batch, answers.append)
         while not answers:
-            self.turn()
+            self._posted.get(timeout=30)()
         return answers[0]
 
     def read(
@@ -152,8 +162,17 @@ class Driven:
         answers: list[list[Row] | StoreFailed] = []
         self.store.read(lane, from_position, upto_position, max_messages, max_bytes, answers.append)
         while not answers:
-            self.turn()
+            self._posted.get(timeout=30)()
         assert isinstance(answers[0], list), answers[0]
+        return answers[0]
+
+    def returned(self, question: Counted | Delayed) -> tuple[list[Row], Mapping[int, Attempts]]:
+        """The rows, and what is known of them."""
+        answers: list[tuple[list[Row], Mapping[int, Attempts]] | StoreFailed] = []
+        self.store.read_returned(question, answers.append)
+        while not answers:
+            self._posted.get(timeout=30)()
+        assert isinstance(answers[0], tuple), answers[0]
         return answers[0]
 
     def bodies(self, lane: int) -> list[bytes]:

@@ -30,6 +30,9 @@ FAULTS = {
                 SELECT 1 FROM garbage g WHERE q.key BETWEEN g.first_key AND g.last_key)
             GROUP BY 1) q ON q.lane = l.id
         WHERE (l.messages, l.body_bytes) <> (coalesce(q.messages, 0), coalesce(q.body_bytes, 0))""",
+    "counts of a message that is gone": """
+        SELECT r.key FROM message_return r LEFT JOIN queue_message q ON q.key = r.key
+        WHERE q.key IS NULL""",
     "a position that will be given again": """
         SELECT q.key FROM queue_message q JOIN lane l ON l.id = q.key >> 40
         WHERE q.key & ((1 << 40) - 1) >= l.next_position""",

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from amqpd.broker.attempts import Attempts, Counted, Delayed
 from amqpd.broker.definitions import PutQueue, PutVhost
 from amqpd.broker.journal import Mark
-from amqpd.store import LaneState, StoreDamaged, StoreFailed, StoreLocked
-from tests.store.batches import Driven, Writing, opened, settle
+from amqpd.store import LaneState, StoreDamaged, StoreLocked
+from tests.store.batches import Driven, Writing, came_back, opened, settle
 from tests.store.inspection import assert_sound, query
 from tests.store.killing import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from amqpd.broker.journal import Batch
 
 DRIVERS: tuple[Literal["apsw", "sqlite3"], ...] = ("apsw", "sqlite3")
 
@@ -242,52 +241,63 @@ def test_bodies_of_every_size_come_back(tmp_path: Path) -> None:
     store.close()
 
 
-def a_large_batch(writing: Writing) -> Batch:
-    """More than is packed in one go."""
-    return writing.batch(*[writing.append([b"x"] * 500, 1) for _ in range(10)])
+# -- what came back ----------------------------------------------------------------------
+
+LATER = (1 << 50, 0)
 
 
-def test_others_have_a_turn_while_a_large_batch_is_packed(tmp_path: Path) -> None:
-    driven, writing = opened(tmp_path, sync=False), Writing()
-    a_queue(driven, writing, 1)
-    turns: list[str] = []
-    outcome: list[object] = []
-
-    driven.store.write(a_large_batch(writing), outcome.append)
-    while not outcome:
-        driven.turn()
-        turns.append("somebody else")
-
-    assert len(turns) > 5
-    assert len(driven.bodies(1)) == 5000
-    driven.close()
+def positions(store: Driven, question: Counted | Delayed) -> list[int]:
+    return [row.position for row in store.returned(question)[0]]
 
 
-def test_a_store_that_is_closed_while_it_packs_writes_all(tmp_path: Path) -> None:
-    driven, writing = opened(tmp_path, sync=False), Writing()
-    a_queue(driven, writing, 1)
-    outcome: list[object] = []
-    driven.store.write(a_large_batch(writing), outcome.append)
-
-    driven.close()
-    while not outcome:
-        driven.turn()
-
-    again = opened(tmp_path)
-    assert len(again.bodies(1)) == 5000
-    again.close()
-
-
-def test_a_batch_that_cannot_be_packed_is_a_failure(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_how_often_messages_came_back_is_there_after_a_restart(
+    tmp_path: Path, driver: Literal["apsw", "sqlite3"]
 ) -> None:
-    store, writing = opened(tmp_path, sync=False), Writing()
-    entry = writing.append([b"x"], 1)
-    entry.run.contents[0] = b"not a content"
+    store, writing = opened(tmp_path, driver), Writing()
+    a_queue(store, writing, 4)
+    entry = writing.append([b"%d" % at for at in range(9)], 4)
+    store.write(writing.batch(entry, came_back(entry, 1, 4, 1)))
+    # Six: more than are statements of their own.
+    again = [came_back(entry, at, at + 1, 2, 1) for at in (2, 5, 6, 7, 8)]
+    store.write(writing.batch(*again, came_back(entry, 8, 9, 3, 3)))
 
-    outcome = store.write(writing.batch(entry))
-
-    assert isinstance(outcome, StoreFailed)
-    assert "cannot be packed" in str(outcome)
-    assert "a batch cannot be packed" in caplog.text
     store.close()
+    store = opened(tmp_path, driver)
+
+    assert store.snapshot.lanes[4].counted
+    rows, known = store.returned(Counted(4, 0, 100, (0, 0), 100, 1 << 30))
+    assert [row.position for row in rows] == list(range(9))
+    assert known == {
+        **dict.fromkeys((1, 3), Attempts(1, 0)),
+        **dict.fromkeys((2, 5, 6, 7), Attempts(2, 1)),
+        8: Attempts(3, 3),
+    }
+    store.close()
+    assert_sound(tmp_path)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_waits_for_its_time_is_found_by_time_and_left_out_of_stretches(
+    tmp_path: Path, driver: Literal["apsw", "sqlite3"]
+) -> None:
+    store, writing = opened(tmp_path, driver), Writing()
+    a_queue(store, writing, 4, 5)
+    entry = writing.append([b"%d" % at for at in range(6)], 4)
+    other = writing.append([b"x"], 5)
+    waiting = [(5, 10), (1, 20), (3, 20), (2, 30)]
+    returns = [came_back(entry, at, at + 1, 1, 0, due) for at, due in waiting]
+    store.write(writing.batch(entry, other, *returns, came_back(other, 0, 1, 1, 0, 5)))
+
+    assert positions(store, Delayed(4, (0, 0), 100, 1 << 30)) == [5, 1, 3, 2]
+    assert positions(store, Delayed(4, (20, 1), 100, 1 << 30)) == [3, 2]
+    assert positions(store, Delayed(4, (0, 0), 2, 1 << 30)) == [5, 1]
+    assert positions(store, Delayed(4, (0, 0), 100, 1)) == [5]
+    assert positions(store, Counted(4, 0, 100, (0, 0), 100, 1 << 30)) == [0, 4]
+    assert positions(store, Counted(4, 0, 100, (20, 1), 100, 1 << 30)) == [0, 1, 4, 5]
+    store.close()
+    again = opened(tmp_path, driver)
+    again.close()
+    states = again.snapshot.lanes
+    assert (states[4].delayed, states[4].delayed_bytes) == (4, 4)
+    assert (states[5].delayed, states[5].delayed_bytes) == (1, 1)

@@ -10,9 +10,10 @@ the last one that was handed in.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from amqpd.broker.attempts import Attempts, Counted
 from amqpd.broker.definitions import (
     Command,
     DeleteQueue,
@@ -23,7 +24,7 @@ from amqpd.broker.definitions import (
     PutVhost,
 )
 from amqpd.broker.journal import Batch, Mark, Purge
-from amqpd.broker.run import Append, Settle
+from amqpd.broker.run import Append, Requeue, Settle
 from amqpd.store.memory import MemoryStore
 from tests.store.batches import Driven, Writing
 
@@ -45,6 +46,7 @@ class State:
     commands: list[Command]
     lanes: dict[int, LaneState]
     rows: dict[int, list[Row]]
+    attempts: dict[int, dict[int, Attempts]]
 
 
 @dataclass
@@ -80,12 +82,15 @@ class Workload:
             settles = [
                 settle for _ in range(self._random.randint(0, 6)) for settle in self._settle()
             ]
+            requeues = [self._requeue() for _ in range(self._random.choice((0, 0, 1, 8)))]
             purges = [self._purge()] if self._random.random() < 0.05 else []
             lane = self._random.choice(list(self._lanes.values()))
             marks = [Mark(lane, self._random.randint(0, 500), self.writing.lane(lane))]
-            yield self._stamped(defines, *appends, *settles, *purges, *marks)
+            yield self._stamped(defines, *appends, *requeues, *settles, *purges, *marks)
 
-    def _stamped(self, defines: list[Command], *entries: Append | Settle | Purge | Mark) -> Batch:
+    def _stamped(
+        self, defines: list[Command], *entries: Append | Requeue | Settle | Purge | Mark
+    ) -> Batch:
         for queue in range(QUEUES):
             if f"q{queue}" not in self._lanes:
                 defines.append(self._declare(f"q{queue}"))
@@ -134,6 +139,16 @@ class Workload:
                     )
         return entry
 
+    def _requeue(self) -> Requeue:
+        """Some messages, there or not, came back."""
+        chance = self._random
+        lane = chance.choice(list(self._lanes.values()))
+        low = chance.randint(0, self.writing.positions.get(lane, 0))
+        due_ms = chance.choice((0, 0, chance.randint(1, 1000)))
+        acquired = chance.randint(1, 5)
+        high = low + chance.choice((1, 3, 100))
+        return Requeue(lane, low, high, acquired, acquired // 2, due_ms)
+
     def _settle(self) -> Iterator[Settle]:
         """A stretch of a lane, from its head or from the middle, if there is one."""
         lane = self._random.choice(list(self._lanes.values()))
@@ -164,6 +179,7 @@ class Workload:
             first.shared,
             size,
             first.transient,
+            True,
         )
 
     def _purge(self) -> Purge:
@@ -202,5 +218,16 @@ def found(store: Driven, snapshot: Snapshot) -> State:
         lane: [row._replace(shared=False) for row in store.read(lane) if not row.transient]
         for lane in snapshot.lanes
     }
+    # A store may think that something came back which is gone by now.
+    lanes = {lane: replace(state, counted=False) for lane, state in snapshot.lanes.items()}
+    attempts = {lane: attempts_of(store, lane, rows[lane]) for lane in lanes}
     commands = sorted(snapshot.commands, key=repr)
-    return State(numbers[0] if numbers else 0, commands, snapshot.lanes, rows)
+    return State(numbers[0] if numbers else 0, commands, lanes, rows, attempts)
+
+
+def attempts_of(store: Driven, lane: int, rows: list[Row]) -> dict[int, Attempts]:
+    """What is known of the messages of a lane that came back, those that wait included."""
+    ever = 1 << 50
+    _, known = store.returned(Counted(lane, 0, 1 << 39, (ever, 0), 100_000, 1 << 40))
+    there = {row.position for row in rows}
+    return {position: one for position, one in known.items() if position in there}

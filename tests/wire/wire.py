@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.access import Authority
     from amqpd.broker.journal import Batch
-    from amqpd.broker.lane import Row as DeliveryRow
+    from amqpd.broker.rows import Row as DeliveryRow
     from amqpd.store import Row, StoreFailed, StoreFull
 
 BODY_MAX = 131_072 - 8
@@ -146,11 +146,11 @@ class World:
     def commit(self) -> None:
         """Let the disk do everything there is to do, and what follows from that."""
         while True:
-            self.broker.dispatch()
+            more = self.broker.dispatch()
             batch = self.broker.journal.take()
             if batch is not None:
                 self.store.write(batch, partial(self._written, batch))
-            if not self.posted:
+            if not (self.posted or more):
                 return
             self.work()
 

@@ -13,19 +13,21 @@ from amqpd.store.memory import MemoryStore
 from tests.broker.model import FakeConsumer, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from amqpd.broker.attempts import Attempts, Counted, Delayed
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.journal import Batch
-    from amqpd.broker.lane import Row as DeliveryRow
+    from amqpd.broker.rows import Row as DeliveryRow
     from amqpd.store import Row, StoreFailed, StoreFull
 
 
 class Living(Model):
     """One vhost and one user who may do everything, over restarts."""
 
-    def __init__(self, **types: type[Exchange]) -> None:
+    def __init__(self, limits: Limits | None = None, **types: type[Exchange]) -> None:
         self._tokens = 0
+        self._limits = limits or Limits()
         self._types = all_types() | {each.kind: each for each in types.values()}
         self._posted: list[Callable[[], None]] = []
         self.disk = MemoryStore(self._posted.append)
@@ -40,12 +42,13 @@ class Living(Model):
         """A broker with what is on disk."""
         snapshot = self.disk.open()
         self.broker = Broker(
-            limits=Limits(),
+            limits=self._limits,
             refill=self._refill,
             new_token=self._token,
             types=self._types,
             now_ms=now_ms,
         )
+        self.broker.around.read_returned = self._read_returned
         self.broker.journal.next_message_id = snapshot.next_message_id
         self.broker.recover(snapshot.commands, snapshot.lanes)
         self.broker.reserve_lanes(snapshot.next_lane_id)
@@ -109,3 +112,15 @@ class Living(Model):
 
         self.reads += 1
         self.disk.read(lane, from_position, upto_position, max_messages, max_bytes, arrived)
+
+    def _read_returned(
+        self,
+        question: Counted | Delayed,
+        done: Callable[[list[DeliveryRow], Mapping[int, Attempts]], None],
+    ) -> None:
+        def arrived(outcome: tuple[list[Row], Mapping[int, Attempts]] | StoreFailed) -> None:
+            assert isinstance(outcome, tuple)
+            done([*outcome[0]], outcome[1])
+
+        self.reads += 1
+        self.disk.read_returned(question, arrived)

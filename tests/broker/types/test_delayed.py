@@ -18,8 +18,9 @@ from tests.broker.types.exchanges import an_exchange, bind_queue, declare
 from tests.broker.types.living import Living
 
 if TYPE_CHECKING:
-    from amqpd.broker.lane import Lane, Stretch
+    from amqpd.broker.lane import Lane
     from amqpd.broker.publishing import Published
+    from amqpd.broker.stretch import Stretch
 
 KIND = "x-delayed-message"
 

@@ -1,0 +1,80 @@
+"""Returning: deliveries that come back, so many that one turn is not enough for them.
+
+Whoever lets go of a few is served at once. Of a million it is done in slices, a bounded number
+in each turn, so that nobody else has to wait. Until all of them are back their queues hand
+nothing out: what comes later must not overtake what was there before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.queue import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from amqpd.broker.delivery import Leaving, Taken
+    from amqpd.broker.lane import Lane
+    from amqpd.broker.queue import Surroundings
+
+#: What is done at once, in ranges of deliveries; also the size of a slice.
+AT_ONCE: Final = 1024
+#: The same in messages, where each of them may have to be dead lettered.
+AT_ONCE_EACH: Final = 256
+#: What a range costs, in units of `Surroundings.spare`, and what is left to others of a turn.
+RANGE_COST: Final = 3
+RESERVE: Final = 5_000
+
+
+def queues_of(lanes: Iterable[Lane]) -> set[Queue]:
+    """The queues that lanes belong to."""
+    return {lane.owner for lane in lanes if isinstance(lane.owner, Queue)}
+
+
+class Returning:
+    """One such return; `settle` does with a slice what is to be done with all.
+
+    `each`: it costs as much as there are messages, not ranges; so it does where the queues
+    look at each. `holds`: the messages go back into their queues.
+    """
+
+    def __init__(
+        self,
+        leaving: Leaving,
+        settle: Callable[[list[Taken]], None],
+        around: Surroundings,
+        *,
+        each: bool,
+        holds: bool,
+    ) -> None:
+        self._leaving = leaving
+        self._settle = settle
+        self._around = around
+        self._queues = queues_of(leaving.lanes()) if holds else set()
+        each = each or any(queue.looks_at_returns for queue in self._queues)
+        self._messages = AT_ONCE_EACH if each else 1 << 40
+        for queue in self._queues:
+            queue.returning += 1
+
+    def run(self) -> bool:
+        """Do what this turn allows; True: that was all."""
+        around = self._around
+        try:
+            while around.spare > RESERVE:
+                taken = self._leaving.take_some(AT_ONCE, self._messages)
+                if not taken:
+                    self._end()
+                    return True
+                around.spare -= RANGE_COST * len(taken)
+                self._settle(taken)
+        except BaseException:
+            self._end()
+            raise
+        return False
+
+    def _end(self) -> None:
+        for queue in self._queues:
+            queue.returning -= 1
+            queue.wake()
+        self._queues.clear()
