@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import socket
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -23,7 +25,7 @@ from amqpd import rabbitmq_conf
 from amqpd.auth.settings import HttpAuth, Ldap, OAuth2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 # Union[...] and not `|`: Annotated aliases and Literal are evaluated when settings are read.
@@ -181,11 +183,46 @@ class Resources(Struct, frozen=True):
     """When publishers are held back."""
 
     memory_watermark: Annotated[
-        float, Meta(gt=0, le=1, description="share of the memory this process may use")
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="share of the memory this process may use "
+            "(RabbitMQ: vm_memory_high_watermark.relative)",
+        ),
     ] = 0.6
+    memory_watermark_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="the same in bytes, instead of the share; 0: the share counts "
+            "(vm_memory_high_watermark.absolute)",
+        ),
+    ] = 0
+    memory_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="memory this process may use; 0: what the control group or the machine "
+            "has (total_memory_available_override_value)",
+        ),
+    ] = 0
     disk_free_bytes: Annotated[
-        int, Meta(ge=0, description="free space that is kept on the data directory's disk")
+        int,
+        Meta(
+            ge=0,
+            description="free space that is kept on the data directory's disk "
+            "(disk_free_limit.absolute)",
+        ),
     ] = 50_000_000
+    disk_free_share: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="the same as a multiple of the memory, instead of bytes; 0: bytes count "
+            "(disk_free_limit.relative)",
+        ),
+    ] = 0
     check_interval_s: Annotated[Seconds, Meta(description="time between two looks")] = 1
 
 
@@ -215,11 +252,15 @@ class Origin(NamedTuple):
 
 
 class Config(NamedTuple):
-    """The settings in force; `origins` has those that are not defaults, by dotted key."""
+    """The settings in force; `origins` has those that are not defaults, by dotted key.
+
+    `again` reads them anew from the same sources.
+    """
 
     settings: Settings
     origins: Mapping[str, Origin]
     warnings: tuple[str, ...] = ()
+    again: Callable[[], Config] | None = None
 
 
 SECTIONS: Final[Mapping[str, type[Struct]]] = {
@@ -234,6 +275,19 @@ RABBITMQ_VARIABLES: Final = {
     "RABBITMQ_NODENAME": "node.name",
     "RABBITMQ_NODE_PORT": "amqp.port",
     "RABBITMQ_NODE_IP_ADDRESS": "amqp.host",
+}
+
+#: Units of sizes that are written as text, as RabbitMQ has them.
+UNITS: Final = {
+    "": 1,
+    **dict.fromkeys(("k", "kib"), 1 << 10),
+    **dict.fromkeys(("m", "mib"), 1 << 20),
+    **dict.fromkeys(("g", "gib"), 1 << 30),
+    **dict.fromkeys(("t", "tib"), 1 << 40),
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
 }
 
 SECRETS: Final = frozenset(
@@ -267,7 +321,8 @@ def load(
     entries.update(_from_flags(flags))
     settings = _compose(entries)
     _check(settings)
-    return Config(settings, entries, tuple(warnings))
+    again = partial(load, file, environment, flags)
+    return Config(settings, entries, tuple(warnings), again)
 
 
 def node_name(settings: Settings) -> str:
@@ -476,6 +531,8 @@ def _value(dotted: str, origin: Origin) -> object:
     value = origin.value
     if isinstance(value, str) and isinstance(field.default, tuple):
         value = [part.strip() for part in value.split(",") if part.strip()]
+    elif isinstance(value, str) and key.endswith("_bytes"):
+        value = _size(value)
     elif isinstance(value, str) and value.isdigit() and not isinstance(field.default, str):
         value = int(value)
     # A string can only come from where everything is one, or from a key that wants one.
@@ -486,6 +543,13 @@ def _value(dotted: str, origin: Origin) -> object:
             f"setting '{dotted}' (from {origin.source}): {origin.value!r} is not valid; "
             f"{_wanted(field.type) or _reason(error)}"
         ) from error
+
+
+def _size(text: str) -> int | str:
+    """A size in bytes, `2GB` or `512MiB`; what is none is left for the validator to refuse."""
+    found = re.fullmatch(r"\s*(\d[\d_]*)\s*([a-z]*)\s*", text.lower())
+    unit = UNITS.get(found[2]) if found else None
+    return text if found is None or unit is None else int(found[1]) * unit
 
 
 def _reason(error: msgspec.ValidationError) -> str:

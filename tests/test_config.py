@@ -28,7 +28,7 @@ def file(folder: Path, text: str, name: str = "amqpd.toml") -> Path:
 
 
 def test_without_any_source_everything_is_a_default() -> None:
-    assert load(None, {}, {}) == (Settings(), {}, ())
+    assert load(None, {}, {})[:3] == (Settings(), {}, ())
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
@@ -41,6 +41,39 @@ def test_later_sources_win(tmp_path: Path) -> None:
     amqp = found.settings.amqp
     assert (amqp.channel_max, amqp.heartbeat_s, amqp.backlog, amqp.port) == (1, 2, 3, 4)
     assert load(main, {"AMQPD_AMQP_PORT": "4"}, {"amqp.port": "5"}).settings.amqp.port == 5
+
+
+def test_the_same_sources_can_be_read_again(tmp_path: Path) -> None:
+    main = file(tmp_path, "[amqp]\nbacklog = 1\n")
+    found = load(main, {}, {"amqp.port": "5"})
+    file(tmp_path, "[amqp]\nbacklog = 2\n")
+
+    assert found.again is not None
+    amqp = found.again().settings.amqp
+
+    assert (amqp.backlog, amqp.port) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("2GB", 2_000_000_000),
+        ("2 GiB", 2 << 30),
+        ("512m", 512 << 20),
+        ("1_000kB", 1_000_000),
+        ("7", 7),
+    ],
+)
+def test_sizes_may_have_units(text: str, size: int) -> None:
+    settings = load(None, {"AMQPD_RESOURCES_DISK_FREE_BYTES": text}, {}).settings
+
+    assert settings.resources.disk_free_bytes == size
+
+
+@pytest.mark.parametrize("text", ["2XB", "GB", "-1", "1.5GB"])
+def test_sizes_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"'resources\.disk_free_bytes' .* is not valid"):
+        load(None, {"AMQPD_RESOURCES_DISK_FREE_BYTES": text}, {})
 
 
 def test_every_value_remembers_its_source(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from amqpd.broker.limits import Limits
 from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.management.figures import totals
-from amqpd.server import process, tls
+from amqpd.server import process, reload, tls
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
 from amqpd.server.listener import RESERVED_FILES, Listener, bind
@@ -100,6 +100,7 @@ class BrokerServer:
         embedded: bool = False,
     ) -> None:
         self.settings = loaded.settings
+        self.read_again = loaded.again
         self.directory = Path(self.settings.store.path)
         self._make_store = make_store
         self._announce = announce
@@ -111,7 +112,8 @@ class BrokerServer:
         self.certificate_ends_s = float("inf")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._listeners: list[Listener] = []
+        self._look_now = asyncio.Event()
+        self.listeners: list[Listener] = []
         self.listening: list[Listening] = []
         self.http_listening: list[Listening] = []
         self._ready = False
@@ -151,18 +153,22 @@ class BrokerServer:
         self._stop.set()
 
     def reload(self) -> None:
-        """Read the certificates again; connections that are open keep theirs."""
+        """Read settings and certificates again: all that can change at once does, or nothing."""
         process.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        for listener in self._listeners:
-            if listener.tls is not None:
-                try:
-                    listener.tls = tls.context(self.settings.tls)
-                except StartError as error:
-                    LOG.error("reload: %s; the old certificate stays", error)
-                else:
-                    self.certificate_ends_s = tls.ends_s(self.settings.tls)
-        LOG.info("reloaded")
+        try:
+            reload.reload(self)
+        except (config.ConfigError, StartError) as error:
+            LOG.error("reload refused, nothing has changed: %s", error)
         process.notify("READY=1")
+
+    def use(self, settings: Settings) -> None:
+        """These settings are in force; connections that are open keep what they agreed on."""
+        self.settings = settings
+        self.sessions.use(settings)
+        self.logins.use(settings.auth)
+        self.watch.use(settings.resources)
+        self.room.use(*self._most())
+        self._look_now.set()
 
     async def _serve(
         self, loop: asyncio.AbstractEventLoop, store: Store, snapshot: Snapshot
@@ -212,14 +218,7 @@ class BrokerServer:
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         amqp = self.settings.amqp
-        limit = self.file_limit - RESERVED_FILES
-        most = min(amqp.max_connections or limit, limit)
-        self.room = Room(
-            most,
-            self.settings.tls.max_handshakes,
-            amqp.max_unauthenticated,
-            amqp.max_unauthenticated_per_source,
-        )
+        self.room = Room(*self._most())
         self.broker = Broker(
             limits=Limits(
                 channel_max=amqp.channel_max,
@@ -252,6 +251,16 @@ class BrokerServer:
         self.logins = Logins(self.broker, self.settings, loop, self._clock)
         self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
         self.watch = Watch(self.settings.resources, self.directory)
+
+    def _most(self) -> tuple[int, int, int, int]:
+        """How many connections there may be; see `Room`."""
+        amqp, limit = self.settings.amqp, self.file_limit - RESERVED_FILES
+        return (
+            min(amqp.max_connections or limit, limit),
+            self.settings.tls.max_handshakes,
+            amqp.max_unauthenticated,
+            amqp.max_unauthenticated_per_source,
+        )
 
     def _recover(self, snapshot: Snapshot) -> None:
         journal = self.broker.journal
@@ -290,7 +299,7 @@ class BrokerServer:
             context = tls.context(settings.tls) if secure else None
             if secure:
                 self.certificate_ends_s = tls.ends_s(settings.tls)
-            self._listeners.append(
+            self.listeners.append(
                 Listener(
                     sockets, self._protocol, self.room, context, settings.tls.handshake_timeout_s
                 )
@@ -316,7 +325,7 @@ class BrokerServer:
         api: list[socket.socket],
         metrics: list[socket.socket],
     ) -> None:
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.start(tasks)
             self.listening += listener.listening
         http = [Listening("http", *one.getsockname()[:2]) for one in api]
@@ -365,7 +374,7 @@ class BrokerServer:
     async def _say_goodbye(self, store: Store, background: list[asyncio.Task[None]]) -> None:
         process.notify("STOPPING=1")
         self._ready = False
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.close()
         if self.commits.error is None:
             await self._farewell()
@@ -493,7 +502,10 @@ class BrokerServer:
             if text and text != warned:
                 LOG.warning("%s", text)
             warned = text
-            await asyncio.sleep(self.settings.resources.check_interval_s)
+            self._look_now.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.resources.check_interval_s):
+                    await self._look_now.wait()
 
     def _alarm(self) -> None:
         found = self.look.alarms if self.look else Alarms()

@@ -97,7 +97,7 @@ class Hosting:
             resident_bytes=look.memory_bytes if look else 0,
             resident_limit_bytes=server.watch.memory_limit_bytes,
             disk_free_bytes=look.disk_free_bytes if look else 0,
-            disk_limit_bytes=settings.resources.disk_free_bytes,
+            disk_limit_bytes=server.watch.disk_limit_bytes,
             memory_alarm=server.broker.alarms.memory,
             disk_alarm=server.broker.alarms.disk,
         )

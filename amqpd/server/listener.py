@@ -112,11 +112,11 @@ class Listener:
         tls_handshake_s: float = 5.0,
     ) -> None:
         self.sockets = sockets
-        #: Replaced on reload; connections that are open keep theirs.
+        #: Both replaced on reload; connections that are open keep theirs.
         self.tls = tls
+        self.tls_handshake_s = tls_handshake_s
         self._protocol = protocol
         self._room = room
-        self._tls_handshake_s = tls_handshake_s
         self._loop = asyncio.get_running_loop()
         self._tasks: asyncio.TaskGroup | None = None
         self._last_refusal_s = -REFUSAL_LOG_S
@@ -170,7 +170,7 @@ class Listener:
                     make,
                     accepted,
                     ssl=tls,
-                    ssl_handshake_timeout=self._tls_handshake_s,
+                    ssl_handshake_timeout=self.tls_handshake_s,
                     ssl_shutdown_timeout=TLS_SHUTDOWN_S,
                 )
         except OSError as error:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
     from amqpd.broker.permissions import Permissions
     from amqpd.clock import Clock
-    from amqpd.config import Settings
+    from amqpd.config import Auth, Settings
 
 LOG = logging.getLogger("amqpd.connection")
 
@@ -82,6 +82,11 @@ class Logins:
             secrets.token_bytes(32),
             lambda name: TableAuthority(self._permissions, name),
         )
+
+    def use(self, auth: Auth) -> None:
+        """These settings hold from now on, but for the backends."""
+        self._loopback_users = frozenset(auth.loopback_users)
+        self._throttle.first_s = auth.failure_delay_s
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """From now on logins can be checked, by tasks of this group."""

@@ -1,8 +1,9 @@
 """Watching memory and disk: when one runs short, publishers are held back.
 
 Memory is what this process has resident, measured against a share of what it may use: the
-control group's limit, or the machine's memory. Disk is the free space where the data are. An
-alarm goes off only when things are 5 % better than when it came on, so it does not flap.
+control group's limit, or the machine's memory; or against a number of bytes. Disk is the free
+space where the data are. An alarm goes off only when things are 5 % better than when it came
+on, so it does not flap.
 """
 
 from __future__ import annotations
@@ -41,10 +42,16 @@ class Watch:
     """Looks at memory and disk; keeps nothing but the last alarms."""
 
     def __init__(self, settings: Resources, directory: Path) -> None:
-        self.memory_limit_bytes = int(memory_available() * settings.memory_watermark)
-        self.disk_limit_bytes = settings.disk_free_bytes
         self._directory = directory
         self._alarms = Alarms()
+        self.use(settings)
+
+    def use(self, settings: Resources) -> None:
+        """These limits hold from now on."""
+        memory = settings.memory_bytes or memory_available()
+        share = int(memory * settings.memory_watermark)
+        self.memory_limit_bytes = settings.memory_watermark_bytes or share
+        self.disk_limit_bytes = int(memory * settings.disk_free_share) or settings.disk_free_bytes
 
     def look(self) -> Look:
         """Measure; may take as long as the disk does, so it belongs into a thread."""

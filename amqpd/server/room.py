@@ -32,15 +32,21 @@ class Room:
         most_unknown: int = NO_LIMIT,
         most_unknown_per_source: int = NO_LIMIT,
     ) -> None:
-        self.most = most
-        self.most_handshakes = most_handshakes
-        self.most_unknown = most_unknown
-        self.most_unknown_per_source = most_unknown_per_source
+        self.use(most, most_handshakes, most_unknown, most_unknown_per_source)
         self.connections = 0
         self.handshakes = 0
         self.unknown = 0
         self.refused = 0
         self._unknown_of: dict[str, int] = {}
+
+    def use(
+        self, most: int, most_handshakes: int, most_unknown: int, most_unknown_per_source: int
+    ) -> None:
+        """These limits hold from now on; nobody who is here is sent away."""
+        self.most = most
+        self.most_handshakes = most_handshakes
+        self.most_unknown = most_unknown
+        self.most_unknown_per_source = most_unknown_per_source
 
     def enter(self, host: str, *, tls: bool = False) -> Place | str:
         """A place for a connection from there, or why it is refused."""

@@ -39,6 +39,11 @@ class Sessions:
             new_token=lambda: secrets.token_urlsafe(16),
         )
 
+    def use(self, settings: Settings) -> None:
+        """These settings are for the connections to come."""
+        self._login_from = LoginFrom(settings.tls.login_from)
+        self._environment = dataclasses.replace(self._environment, settings=amqp_settings(settings))
+
     def make(self, transport: Transport) -> Connection:
         """A session for a connection that stands."""
         peer = self._peer(transport)

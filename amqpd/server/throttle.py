@@ -61,7 +61,7 @@ class Throttle:
 
     def __init__(self, first_s: float) -> None:
         """`first_s` 0: nobody is ever delayed."""
-        self._first_s = first_s
+        self.first_s = first_s
         self._failures: dict[tuple[str, str], _Failures] = {}
         self._buckets: dict[str, _Bucket] = {}
         self._at_home: dict[tuple[str, str], None] = {}
@@ -82,10 +82,10 @@ class Throttle:
     def failed(self, user: str, host: str, now_s: float) -> float:
         """How long this refusal is to take; the next one takes twice as long."""
         user, source = user[:NAME_LENGTH], source_of(host)
-        if self._first_s <= 0 or not source:
+        if self.first_s <= 0 or not source:
             return 0.0
         before = self._failures.pop((user, source), None)
-        delay_s = self._first_s
+        delay_s = self.first_s
         if before is not None and now_s - before.last_s < FORGET_S:
             delay_s = before.next_s
         _put(

@@ -17,7 +17,7 @@ from amqpd.server.app import BrokerServer, Started
 from amqpd.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from amqpd.config import Settings
     from amqpd.server.process import Exit
@@ -35,10 +35,11 @@ class Running:
         self,
         folder: Path,
         make_store: Callable[[Path, Settings, Post], Store] | None = None,
-        **flags: config.Value,
+        flags: Mapping[str, config.Value] | None = None,
+        file: Path | None = None,
     ) -> None:
-        dotted = {key.replace("__", "."): value for key, value in flags.items()}
-        loaded = config.load(None, {}, {**OFF, "store.path": str(folder / "data"), **dotted})
+        dotted = {key.replace("__", "."): value for key, value in (flags or {}).items()}
+        loaded = config.load(file, {}, {**OFF, "store.path": str(folder / "data"), **dotted})
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self.server = BrokerServer(
             loaded,
@@ -70,7 +71,19 @@ async def running(
     **flags: config.Value,
 ) -> AsyncIterator[Running]:
     """A broker that runs for the time of the block; `http__port=0` means `http.port`."""
-    broker = Running(folder, make_store, **flags)
+    async with _alive(Running(folder, make_store, flags)) as broker:
+        yield broker
+
+
+@contextlib.asynccontextmanager
+async def running_with(folder: Path, file: Path) -> AsyncIterator[Running]:
+    """The same with a configuration file."""
+    async with _alive(Running(folder, file=file)) as broker:
+        yield broker
+
+
+@contextlib.asynccontextmanager
+async def _alive(broker: Running) -> AsyncIterator[Running]:
     broker.life = asyncio.create_task(broker.server.run())
     await asyncio.wait((broker.started, broker.life), return_when=asyncio.FIRST_COMPLETED)
     if broker.life.done():

@@ -57,6 +57,27 @@ def test_the_disk_alarm_comes_below_the_mark_and_goes_five_percent_above(
     assert seen == [False, True, True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("settings", "memory_limit", "disk_limit"),
+    [
+        (Resources(), 600, 50_000_000),
+        (Resources(memory_watermark_bytes=123), 123, 50_000_000),
+        (Resources(memory_bytes=2000, memory_watermark=0.5), 1000, 50_000_000),
+        (Resources(disk_free_share=1.5, disk_free_bytes=7), 600, 1500),
+        (Resources(memory_bytes=2000, disk_free_share=0.5), 1200, 1000),
+    ],
+)
+@pytest.mark.usefixtures("machine")
+def test_limits_are_a_share_or_a_number_of_bytes(
+    tmp_path: Path, settings: Resources, memory_limit: int, disk_limit: int
+) -> None:
+    watch = Watch(SETTINGS, tmp_path)
+
+    watch.use(settings)
+
+    assert (watch.memory_limit_bytes, watch.disk_limit_bytes) == (memory_limit, disk_limit)
+
+
 def test_both_may_be_short(machine: Machine, tmp_path: Path) -> None:
     machine.used, machine.free = 1000, 0
 
