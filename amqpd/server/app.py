@@ -250,7 +250,13 @@ class BrokerServer:
         self.connections = Connections(self.commits)
         self.logins = Logins(self.broker, self.settings, loop, self._clock)
         self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
-        self.watch = Watch(self.settings.resources, self.directory)
+        journal = self.broker.journal
+        # What waits for the disk takes about twice as much of it, with indexes.
+        self.watch = Watch(
+            self.settings.resources,
+            self.directory,
+            lambda: store.owed_bytes + 2 * journal.pending_bytes,
+        )
 
     def _most(self) -> tuple[int, int, int, int]:
         """How many connections there may be; see `Room`."""
@@ -502,9 +508,12 @@ class BrokerServer:
             if text and text != warned:
                 LOG.warning("%s", text)
             warned = text
+            pause_s = self.settings.resources.check_interval_s
+            if self.look is not None and self.look.is_close:
+                pause_s = min(pause_s, TICK_S)
             self._look_now.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.settings.resources.check_interval_s):
+                async with asyncio.timeout(pause_s):
                     await self._look_now.wait()
 
     def _alarm(self) -> None:

@@ -2,8 +2,8 @@
 
 Memory is what this process has resident, measured against a share of what it may use: the
 control group's limit, or the machine's memory; or against a number of bytes. Disk is the free
-space where the data are. An alarm goes off only when things are 5 % better than when it came
-on, so it does not flap.
+space where the data are, less what the store will still take of it for what it has. An alarm
+goes off only when things are 5 % better than when it came on, so it does not flap.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker.broker import Alarms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from amqpd.config import Resources
 
 #: How much better it must get before an alarm is lifted.
 HYSTERESIS: Final = 0.05
+#: From this part of the memory limit on, and with this much above the disk's, a look a second
+#: is not enough: so much can be written in one.
+CLOSE: Final = 0.8
+CLOSE_BYTES: Final = 1 << 30
 PAGE_BYTES: Final = resource.getpagesize()
 #: Where control groups are, and which one this process is in.
 GROUPS: Final = Path("/sys/fs/cgroup")
@@ -36,13 +40,21 @@ class Look:
     alarms: Alarms
     memory_bytes: int
     disk_free_bytes: int
+    #: An alarm may come soon: look again before long.
+    is_close: bool = False
 
 
 class Watch:
     """Looks at memory and disk; keeps nothing but the last alarms."""
 
-    def __init__(self, settings: Resources, directory: Path) -> None:
+    def __init__(
+        self,
+        settings: Resources,
+        directory: Path,
+        owed: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._directory = directory
+        self._owed = owed
         self._alarms = Alarms()
         self.use(settings)
 
@@ -56,12 +68,13 @@ class Watch:
     def look(self) -> Look:
         """Measure; may take as long as the disk does, so it belongs into a thread."""
         used, free = resident_bytes(), disk_free_bytes(self._directory)
+        left = free - self._owed()
         was = self._alarms
-        ease = 1 - HYSTERESIS if was.memory else 1
-        memory = used > self.memory_limit_bytes * ease
+        limit = self.memory_limit_bytes * (1 - HYSTERESIS if was.memory else 1)
         need = self.disk_limit_bytes * (1 + HYSTERESIS if was.disk else 1)
-        self._alarms = Alarms(memory=memory, disk=free < need)
-        return Look(self._alarms, used, free)
+        self._alarms = Alarms(memory=used > limit, disk=left < need)
+        is_close = used > CLOSE * limit or left < need + CLOSE_BYTES
+        return Look(self._alarms, used, free, is_close)
 
 
 def memory_available() -> int:

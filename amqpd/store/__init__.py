@@ -160,6 +160,14 @@ ExpiredDone = Callable[["tuple[list[Due], int] | StoreFailed"], None]
 class Store(Protocol):
     """Where the journal goes. `done` callbacks run on the loop thread."""
 
+    @property
+    def owed_bytes(self) -> int:
+        """What it will still take of the disk without storing anything new.
+
+        Below 0 is what can be stored without taking any.
+        """
+        ...
+
     def open(self) -> Snapshot:
         """Create, migrate or recover the store, and tell what it holds.
 

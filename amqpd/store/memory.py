@@ -69,6 +69,8 @@ _Delete = (
 class MemoryStore:
     """A `Store` that forgets everything with the object."""
 
+    owed_bytes = 0
+
     def __init__(self, post: Post) -> None:
         self._post = post
         self._clean = True

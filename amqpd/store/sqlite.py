@@ -67,6 +67,11 @@ class SqliteStore:
         """How many damaged messages were set aside since the start."""
         return 0 if self._writer is None else self._writer.quarantined
 
+    @property
+    def owed_bytes(self) -> int:
+        """What the files will still take of the disk; see `space`."""
+        return 0 if self._writer is None else self._writer.space.owed_bytes
+
     def open(self) -> Snapshot:
         """Create, migrate or recover the file, and tell what it holds.
 

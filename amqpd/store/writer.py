@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.store import Post, StoreFailed, StoreFull, WriteDone
 from amqpd.store.driver import BUSY, FULL, SqlError
+from amqpd.store.space import Space
 from amqpd.store.wal import WalGauge
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Writer:
         page_size = connection.run("PRAGMA page_size")[0][0]
         assert isinstance(page_size, int)
         self._page_size = page_size
+        self.space = Space(path, connection, settings.wal_limit_bytes)
         self._wal = WalGauge(path, page_size)
         self._chores: deque[Callable[[], bool]] = deque([self._sweep, self._sweep_transient])
         #: Messages set aside because they were damaged, since the start.
@@ -101,6 +103,7 @@ class Writer:
 
     def start(self) -> None:
         """Begin to work."""
+        self.space.measure()
         self._thread.start()
 
     def put(self, job: Write | Damaged) -> None:
@@ -292,6 +295,7 @@ class Writer:
 
     def _checkpoint(self) -> None:
         """Move the WAL into the database once it is long; readers and nobody else may delay it."""
+        self.space.measure()
         limit = self._settings.wal_limit_bytes
         if not self._wal.is_longer_than(limit):
             self._wal_alarm = False

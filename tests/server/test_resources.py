@@ -9,7 +9,7 @@ import pytest
 from amqpd.broker.broker import Alarms
 from amqpd.config import Resources
 from amqpd.server import resources
-from amqpd.server.resources import Watch
+from amqpd.server.resources import CLOSE_BYTES, Watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +76,33 @@ def test_limits_are_a_share_or_a_number_of_bytes(
     watch.use(settings)
 
     assert (watch.memory_limit_bytes, watch.disk_limit_bytes) == (memory_limit, disk_limit)
+
+
+def test_what_the_store_will_still_take_is_not_free(machine: Machine, tmp_path: Path) -> None:
+    owed = [0, 1000, 1001, 960, 950, -5000, 0]
+    watch = Watch(SETTINGS, tmp_path, lambda: owed.pop(0))
+    machine.free = 2000
+
+    seen = [watch.look().alarms.disk for _ in range(6)]
+
+    assert seen == [False, False, True, True, False, False]
+    assert watch.look().disk_free_bytes == 2000
+
+
+@pytest.mark.parametrize(
+    ("used", "free", "is_close"),
+    [
+        (480, CLOSE_BYTES + 1000, False),
+        (481, CLOSE_BYTES + 1000, True),
+        (0, CLOSE_BYTES + 999, True),
+    ],
+)
+def test_it_tells_when_an_alarm_may_come_soon(
+    machine: Machine, tmp_path: Path, used: int, free: int, is_close: bool
+) -> None:
+    machine.used, machine.free = used, free
+
+    assert Watch(SETTINGS, tmp_path).look().is_close == is_close
 
 
 def test_both_may_be_short(machine: Machine, tmp_path: Path) -> None:
