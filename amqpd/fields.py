@@ -2,7 +2,8 @@
 
 The dialect is RabbitMQ's where it differs from the specification (`s` is a 16-bit integer,
 `x` a byte array). A decoded value keeps its wire tag, so that encoding gives back the octets
-that came in; the one exception is a key that occurs twice, of which the first counts.
+that came in; the exceptions are a key that occurs twice, of which the first counts, and `L`, which
+py-amqp and Qpid write for `l` and which not every client can read.
 
 Promises: any octets end in a table or in `SyntaxError` (502), in time and memory linear in
 their number.
@@ -80,6 +81,7 @@ _INTEGERS: Final[Mapping[str, struct.Struct]] = {
     "l": struct.Struct(">q"),
     "T": struct.Struct(">Q"),
 }
+_LONG_OF_QPID: Final = ord("L")
 _LENGTH: Final = struct.Struct(">I")
 _FLOAT: Final = struct.Struct(">f")
 _DOUBLE: Final = struct.Struct(">d")
@@ -144,7 +146,7 @@ class _Reader:
 
     def _field(self, at: int, limit: int, depth: int) -> tuple[Field, int]:
         tag = self._octets[at]
-        kind = chr(tag)
+        kind = "l" if tag == _LONG_OF_QPID else chr(tag)
         integer = _INTEGERS.get(kind)
         if integer is not None:
             end = _within(at + 1 + integer.size, limit)

@@ -143,6 +143,14 @@ def test_a_key_over_the_end_is_refused() -> None:
         decode_table(b"\x00\x00\x00\x02\x05k" + bytes(10))
 
 
+def test_py_amqps_large_integers_are_longs() -> None:
+    found, end = decode_table(in_a_table(b"L" + (1 << 40).to_bytes(8, "big")))
+
+    assert found == {"k": Field("l", 1 << 40)}
+    assert decode_table(in_a_table(b"L" + b"\xff" * 8))[0] == {"k": Field("l", -1)}
+    assert decode_table(encode_table(found)) == (found, end)
+
+
 def test_unknown_types_are_refused() -> None:
     with pytest.raises(SyntaxError, match="unknown field type 90"):
         decode_table(in_a_table(b"Z"))
