@@ -23,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     parser.add_argument("--fast", action="store_true", help="only tests of milliseconds")
     parser.add_argument("--slow", action="store_true", help="the slow tests as well")
+    parser.add_argument("--browser", action="store_true", help="those in a browser, too (chromium)")
     options, rest = parser.parse_known_args()
     failed = [name for name, command in _checks().items() if not _run(name, command)]
     if failed:
@@ -43,7 +44,9 @@ def _checks() -> dict[str, list[str]]:
 
 def _selection(options: argparse.Namespace) -> list[str]:
     if options.slow:
-        return ["-m", ""]
+        return ["-m", "" if options.browser else "not browser"]
+    if options.browser:
+        return ["-m", "not slow"]
     return [f"--ignore=tests/{name}" for name in PATIENT] if options.fast else []
 
 

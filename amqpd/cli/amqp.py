@@ -8,6 +8,7 @@ by pamqp, so that the broker's own codec is never on both ends.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import socket
 import time
@@ -15,9 +16,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from pamqp import body, commands, exceptions, frame, header
+from pamqp import body, exceptions, frame, header
 from pamqp.commands import Basic, Confirm, Connection, Exchange, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
+
+from amqpd.amqp.commands import make
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +33,13 @@ FRAME_MAX: Final = 131_072
 _READ_BYTES: Final = 262_144
 
 Reply = TypeVar("Reply", bound="Command")
+
+
+@functools.cache
+def unchecked(kind: type[Reply]) -> type[Reply]:
+    """A command of pamqp that takes any name; its own patterns are stricter than brokers are."""
+    body_of_class = {"__slots__": kind.__slots__, "validate": lambda _: None}
+    return type(kind.__name__, (kind,), body_of_class)
 
 
 class Gone(Exception):
@@ -362,8 +372,16 @@ class Channel:
         arguments: Mapping[str, FieldValue] | None = None,
     ) -> Queue.DeclareOk:
         """Declare a queue; the answer has its name and counts."""
-        command = Queue.Declare(
-            0, name, passive, durable, exclusive, auto_delete, False, dict(arguments or {})
+        command = make(
+            unchecked(Queue.Declare),
+            ticket=0,
+            queue=name,
+            passive=passive,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            nowait=False,
+            arguments=dict(arguments or {}),
         )
         return self.call(command, Queue.DeclareOk)
 
@@ -399,7 +417,14 @@ class Channel:
         """Publish one message; its sequence number on this channel."""
         if properties is None:
             properties = Basic.Properties(delivery_mode=2) if persistent else Basic.Properties()
-        command = commands.Basic.Publish(0, exchange, key, mandatory)
+        command = make(
+            unchecked(Basic.Publish),
+            ticket=0,
+            exchange=exchange,
+            routing_key=key,
+            mandatory=mandatory,
+            immediate=False,
+        )
         head = header.ContentHeader(0, len(octets), properties)
         frames = [frame.marshal(command, self.number), frame.marshal(head, self.number)]
         step = self.client.frame_max - 8
@@ -426,7 +451,17 @@ class Channel:
         """Start a consumer; its tag. Deliveries gather in `deliveries`."""
         if prefetch:
             self.call(Basic.Qos(0, prefetch), Basic.QosOk)
-        command = Basic.Consume(0, queue, tag, no_ack=no_ack)
+        command = make(
+            unchecked(Basic.Consume),
+            ticket=0,
+            queue=queue,
+            consumer_tag=tag,
+            no_local=False,
+            no_ack=no_ack,
+            exclusive=False,
+            nowait=False,
+            arguments={},
+        )
         return self.call(command, Basic.ConsumeOk).consumer_tag or ""
 
     def cancel(self, tag: str) -> None:
@@ -444,7 +479,7 @@ class Channel:
 
     def get(self, queue: str, *, no_ack: bool = False) -> Delivery | None:
         """Fetch one message, or None when the queue is empty."""
-        self.send(Basic.Get(0, queue, no_ack))
+        self.send(make(unchecked(Basic.Get), ticket=0, queue=queue, no_ack=no_ack))
         deadline = time.monotonic() + self.client.timeout_s
         while not self._answers:
             if not self.client.read(max(0.0, deadline - time.monotonic())):

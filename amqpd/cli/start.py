@@ -109,7 +109,7 @@ def screen(started: Started, loop_name: str, source: str) -> Iterator[str]:
     for one in started.listeners:
         yield _line(one.protocol.upper(), one.uri, _login_rule(settings))
     for one in started.http:
-        yield _line("HTTP", f"{one.uri}/api/overview")
+        yield _line("web", one.uri)
     for one in started.metrics:
         yield _line("metrics", f"{one.uri}/metrics")
     if not settings.store.sync:

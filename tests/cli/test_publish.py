@@ -150,3 +150,11 @@ def test_an_address_that_is_none_is_an_error_of_usage(uri: str) -> None:
         address(uri, None)
 
     assert ended.value.code == 64
+
+
+async def test_names_may_be_anything_that_the_broker_takes(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        await run(broker, "publish", "-q", "größe <1> /", "hi")
+        shown = await run(broker, "consume", "größe <1> /", "-n", "1", "--ack")
+
+    assert shown.output.startswith("#1 hi\n")

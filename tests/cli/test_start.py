@@ -47,7 +47,7 @@ def test_the_first_screen_says_where_to_go() -> None:
         "  data      ./amqpd-data              new",
         "  config    defaults                  amqpd config show",
         "  AMQP      amqp://127.0.0.1:5672     guest / guest, this machine only",
-        "  HTTP      http://127.0.0.1:15672/api/overview",
+        "  web       http://127.0.0.1:15672",
         "  metrics   http://127.0.0.1:15692/metrics",
     ]
 

@@ -91,13 +91,14 @@ def _list(
     columns: Sequence[str],
     default: Sequence[str],
 ) -> None:
+    """Show a list of the API; without a path it is an empty one."""
     chosen = list(columns or default)
     for column in chosen:
         if column not in known:
             names = ", ".join(known)
             fail(f"column '{column}' is not one of {names}", EX_USAGE)
     ctl.say(what)
-    rows = ctl.remote.get(path)
+    rows = ctl.remote.get(path) if path else []
     ctl.show(chosen, ({name: known[name](row) for name in chosen} for row in rows))
 
 
@@ -116,10 +117,9 @@ def list_queues(
     ctl: Ctl, columns: tuple[str, ...], online: bool, offline: bool, local: bool
 ) -> None:
     """The queues of a vhost; columns: name, messages, consumers, type, policy, …"""
-    path = f"/queues/{ctl.vhost_path}"
-    if offline and not (online or local):
-        path += "?name=%5E%24&use_regex=true"
     what = f"Timeout: {ctl.remote.place.timeout_s:.1f} seconds ...\nListing queues for vhost "
+    none = offline and not (online or local)
+    path = "" if none else f"/queues/{ctl.vhost_path}"
     _list(ctl, f"{what}{ctl.vhost} ...", path, QUEUE, columns, ("name", "messages"))
 
 

@@ -33,7 +33,7 @@ function Glance({ row, range, choose }) {
     ["Features", features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`)],
     ["Exclusive to", row.owner_pid_details?.name],
     ["Single active consumer", row.single_active_consumer_tag],
-    ["Idle since", row.idle_since], ["Oldest message", time((row.head_message_timestamp || 0) * 1000)],
+    ["Idle since", row.idle_since && time(Date.parse(row.idle_since))], ["Oldest message", row.head_message_timestamp && time(row.head_message_timestamp * 1000)],
   ]} /><//>`;
 }
 
