@@ -134,6 +134,17 @@ class Store(Struct, frozen=True):
     ] = True
 
 
+class Definitions(Struct, frozen=True):
+    """Definitions that are added to those that there are, at every start."""
+
+    path: Annotated[
+        str, Meta(description="RabbitMQ's definitions.json, or a folder of such files; empty: none")
+    ] = ""
+    skip_if_unchanged: Annotated[
+        bool, Meta(description="not again what was read at the last start")
+    ] = False
+
+
 class Log(Struct, frozen=True):
     """Log lines on standard error."""
 
@@ -235,6 +246,7 @@ class Settings(Struct, frozen=True):
     http: Http = Http()
     metrics: Metrics = Metrics()
     store: Store = Store()
+    definitions: Definitions = Definitions()
     log: Log = Log()
     auth: Auth = Auth()
     auth_oauth2: OAuth2 = OAuth2()

@@ -325,6 +325,34 @@ def table(values: Mapping[str, Wrappable] | None = None, /, **named: Wrappable) 
     return wrapped
 
 
+def from_json(values: Mapping[str, object]) -> Table:
+    """A table of JSON values; integers become 64-bit ones, as in RabbitMQ.
+
+    Raises:
+        ValueError: a name is too long for a table, or a number has more than 64 bits.
+    """
+    table: Table = {}
+    for name, value in values.items():
+        if len(name.encode("utf-8", "surrogatepass")) > 255:
+            raise ValueError(f"argument name '{name[:32]}…' is longer than 255 bytes")
+        table[name] = _json_field(name, value)
+    return table
+
+
+def _json_field(name: str, value: object) -> Field:
+    match value:
+        case int() if not isinstance(value, bool):
+            if -(1 << 63) <= value < 1 << 63:
+                return Field("l", value)
+        case Mapping():
+            return Field("F", from_json(value))
+        case list():
+            return Field("A", [_json_field(name, each) for each in value])
+        case None | bool() | float() | str():
+            return wrap(value)
+    raise ValueError(f"argument '{name}': {value} does not fit into 64 bits")
+
+
 def plain(field: Field) -> Plain:
     """The value without its type, nested ones as well."""
     value = field.value

@@ -37,7 +37,8 @@ CLUSTER_NAME: Final = "cluster_name"
 #: The name of the one parameter that holds the limits of a vhost.
 LIMITS: Final = "limits"
 #: Components of rooms above; their values are dictionaries that only these rooms understand.
-OTHERS: Final = frozenset({"shovel", "federation-upstream", "federation-upstream-set"})
+UPSTREAM_SET: Final = "federation-upstream-set"
+OTHERS: Final = frozenset({"shovel", "federation-upstream", UPSTREAM_SET})
 
 Parsed = Policy | VhostLimits | UserLimits
 
@@ -81,6 +82,8 @@ def check(component: str, name: str, value: object) -> None:
     """
     if component in (POLICY, OPERATOR_POLICY, VHOST_LIMITS, USER_LIMITS):
         _parse(component, name, _dictionary(name, value))
+    elif component == UPSTREAM_SET and isinstance(value, list):
+        pass  # its upstreams, one after the other
     elif component in OTHERS:
         _dictionary(name, value)
     elif component != GLOBAL:

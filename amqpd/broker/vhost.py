@@ -8,7 +8,7 @@ fits it (the order RabbitMQ uses; its texts too). What changes becomes a command
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from amqpd.broker import arguments as arguments_of
@@ -480,21 +480,50 @@ class VHost:
         if dead_letter is not None:
             access.read("queue", name)
             access.write("exchange", dead_letter)
-        parsed = arguments_of.parse_queue(
-            self.name,
-            name,
-            arguments,
-            durable=durable,
-            exclusive=exclusive,
-            auto_delete=auto_delete,
+        command = self._with_lanes(
+            PutQueue(self.name, name, durable, exclusive, auto_delete, dict(arguments), ())
         )
-        levels = 1 + (parsed.max_priority or 0)
-        lanes = tuple(self.around.new_lane_id() if durable else 0 for _ in range(levels))
-        command = PutQueue(self.name, name, durable, exclusive, auto_delete, dict(arguments), lanes)
         self._advice.queue(self.name, name, arguments)
         self.stats.queues_created += 1
         number = self._change(command, durable, owner)
         return Answer(QueueInfo(name, 0, 0), number)
+
+    def _with_lanes(self, command: PutQueue) -> PutQueue:
+        """The command with ids for the levels of its queue."""
+        parsed = arguments_of.parse_queue(
+            self.name,
+            command.name,
+            command.arguments,
+            durable=command.durable,
+            exclusive=command.exclusive,
+            auto_delete=command.auto_delete,
+        )
+        levels = 1 + (parsed.max_priority or 0)
+        make = self.around.new_lane_id if command.durable else int
+        return replace(command, lanes=tuple(make() for _ in range(levels)))
+
+    def restore(self, command: PutExchange | PutQueue | PutBinding) -> None:
+        """Make what a document of definitions has, if it is not there (see `restoring`)."""
+        match command:
+            case PutExchange():
+                if command.name not in self.exchanges:
+                    self._change(command, command.durable)
+            case PutQueue():
+                if command.name not in self.queues:
+                    self.stats.queues_created += 1
+                    self._change(self._with_lanes(command), command.durable)
+            case _:
+                self._restore_binding(command)
+
+    def _restore_binding(self, command: PutBinding) -> None:
+        binding = _binding(command)
+        source, target = self.exchanges.get(command.source), binding.destination
+        there = self.queues if target.kind == "queue" else self.exchanges
+        if source is None or target.name not in there or binding in source.bindings:
+            return
+        self._change(command, self._is_durable(source, target))
+        if source.keeps:
+            source.bound(binding)
 
     def delete_queue(
         self, access: Access, name: str, *, if_unused: bool, if_empty: bool, owner: object | None

@@ -27,6 +27,7 @@ SETTINGS: Final = (
     ("--tls-ca", "tls.ca", "FILE", "PEM: who signs clients' certificates."),
     ("--http-port", "http.port", "N", "HTTP API; 'off' for none.  [15672]"),
     ("--metrics-port", "metrics.port", "N", "Metrics; 'off' for none.  [15692]"),
+    ("--definitions", "definitions.path", "FILE", "definitions.json to add at start."),
     ("--log-level", "log.level", "LEVEL", "debug, info, warning or error.  [info]"),
 )
 

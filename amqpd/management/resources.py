@@ -9,6 +9,7 @@ from amqpd.management import (
     channel,
     connection,
     consumer,
+    definitions,
     exchange,
     limit,
     message,
@@ -41,4 +42,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *consumer.ROUTES,
     *connection.ROUTES,
     *channel.ROUTES,
+    *definitions.ROUTES,
 )

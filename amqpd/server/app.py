@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd import __version__, config, plugins
 from amqpd.broker.broker import Alarms, Broker
-from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.exchange import Exchange
 from amqpd.broker.limits import Limits
 from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.management.figures import totals
 from amqpd.server import process, reload, tls
+from amqpd.server.boot import first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
 from amqpd.server.listener import RESERVED_FILES, Listener, bind
-from amqpd.server.login import Logins, new_password_hash
+from amqpd.server.login import Logins
 from amqpd.server.private import make_private
 from amqpd.server.process import Exit, Listening, RunFile, StartError
 from amqpd.server.resources import Look, Watch
@@ -276,17 +276,8 @@ class BrokerServer:
         self.broker.tick(self._clock.now_ms())
 
     async def _first_definitions(self, snapshot: Snapshot) -> None:
-        """The default vhost, user and permissions of an empty data directory."""
-        if snapshot.commands:
-            return
-        auth = self.settings.auth
-        hashed, algorithm = new_password_hash(auth.default_password)
-        for command in (
-            PutVhost(auth.default_vhost, "Default virtual host"),
-            PutUser(auth.default_user, hashed, algorithm, ("administrator",)),
-            PutPermission(auth.default_user, auth.default_vhost, ".*", ".*", ".*"),
-        ):
-            self.broker.change(command)
+        """Definitions from files, and the default user and vhost of an empty directory."""
+        await first_definitions(self.broker, self.settings, is_new=not snapshot.commands)
         await self.commits.drain()
 
     def _open_ports(

@@ -1,0 +1,164 @@
+"""`/api/definitions`: everything that was defined, out and in again.
+
+Out it is streamed. In it is one transaction; with `?dry_run=true` nothing is done, and the
+answer tells what would be. A page may send the document as the file of a form.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from amqpd.broker import document
+from amqpd.broker.document import SECTIONS, VHOST_SECTIONS
+from amqpd.broker.restoring import Action, Restoring
+from amqpd.management.access import Needs
+from amqpd.management.errors import bad_request
+from amqpd.management.listing import BATCH, Slices
+from amqpd.management.request import Answer, encode, json
+from amqpd.management.routing import Operation, Route
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from amqpd.broker.restoring import Change
+    from amqpd.management.call import Call
+    from amqpd.management.listing import Facts
+
+#: The sections that grow without bound come last, as in RabbitMQ.
+_ORDER: Final = (
+    *(section for section in SECTIONS if section not in ("queues", "bindings")),
+    "queues",
+    "bindings",
+)
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BOUNDARY: Final = re.compile(r'boundary="?([^";]+)"?')
+#: A byte order mark.
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+# -- out ---------------------------------------------------------------------------------
+
+
+async def export(call: Call) -> Answer:
+    """The definitions of the broker, or of one vhost."""
+    vhost = call.names.get("vhost")
+    if vhost is not None:
+        call.find_vhost(vhost)
+    answer = Answer(body=_pieces(call, vhost))
+    file = call.request.query.get("download", "")
+    if file:
+        if not _TOKEN.fullmatch(file):
+            raise bad_request("download: not a file name")
+        answer.headers["Content-Disposition"] = f"attachment; filename={file}"
+    return answer
+
+
+async def _pieces(call: Call, vhost: str | None) -> AsyncGenerator[bytes, None]:
+    """The document, piece by piece."""
+    now = call.host.figures()
+    slices = Slices()
+    begin = document.head(call.broker, vhost, now.product, now.product_version)
+    yield encode(begin)[:-1]
+    for section in _ORDER:
+        if vhost is not None and section not in VHOST_SECTIONS:
+            continue
+        batch: list[bytes] = []
+        before = f',"{section}":['.encode()
+        for entry in document.entries(call.broker, section, vhost):
+            batch.append(encode(entry))
+            if len(batch) >= BATCH:
+                yield before + b",".join(batch)
+                before, batch = b",", []
+                await slices.pause()
+        rest = b",".join(batch)
+        yield (b"" if before == b"," and not rest else before) + rest + b"]"
+    yield b"}"
+
+
+# -- in ----------------------------------------------------------------------------------
+
+
+async def restore(call: Call) -> Answer:
+    """Add definitions to those that there are, in one transaction."""
+    vhost = call.names.get("vhost")
+    if vhost is not None:
+        call.find_vhost(vhost)
+    parsed = _parsed(_octets(call, await call.request.read()))
+    restoring = Restoring(call.broker, parsed, vhost)
+    slices = Slices()
+    for _ in restoring.steps():
+        await slices.pause()
+    if call.flag("dry_run"):
+        return json(_report(restoring.changes))
+    await call.safe(restoring.carry_out())
+    return Answer(204)
+
+
+def _parsed(octets: bytes) -> Facts:
+    try:
+        parsed = msgspec.json.decode(octets.removeprefix(_BOM).strip() or b"{}")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"failed_to_parse_json: {error}") from error
+    if not isinstance(parsed, dict):
+        raise bad_request("failed_to_parse_json: not an object")
+    return parsed
+
+
+def _octets(call: Call, body: bytes) -> bytes:
+    """The document in a body, which may be a form with a file."""
+    content_type = call.request.headers.get("content-type", "")
+    if not content_type.startswith("multipart/form-data"):
+        return body
+    found = _BOUNDARY.search(content_type)
+    if found is None:
+        raise bad_request("multipart/form-data: without a boundary")
+    for part in body.split(b"--" + found[1].encode()):
+        head, _, content = part.partition(b"\r\n\r\n")
+        if b'name="file"' in head:
+            return content.removesuffix(b"\r\n")
+    raise bad_request("multipart/form-data: without a field 'file'")
+
+
+def _report(changes: list[Change]) -> Facts:
+    """What would be done, and what would not."""
+    counts: dict[str, dict[str, int]] = {}
+    for change in changes:
+        of_section = counts.setdefault(change.section, {})
+        of_section[change.action] = of_section.get(change.action, 0) + 1
+    shown = [change for change in changes if change.action not in (Action.SAME, Action.SKIP)]
+    return {
+        "dry_run": True,
+        "counts": counts,
+        "changes": [
+            {
+                "action": str(change.action),
+                "section": change.section,
+                "vhost": change.vhost,
+                "name": change.name,
+                "before": _without_secrets(change.before),
+                "after": _without_secrets(change.after),
+            }
+            for change in shown
+        ],
+    }
+
+
+def _without_secrets(entry: object) -> object:
+    """An entry as it may be shown: a hash says only whether it is another one."""
+    if isinstance(entry, dict) and entry.get("password_hash"):
+        return entry | {"password_hash": f"…{entry['password_hash'][-6:]}"}
+    return entry
+
+
+ADMIN: Final = Needs.ADMINISTRATOR
+_EXPORT: Final = Operation(export, ADMIN, query=("download",))
+_RESTORE: Final = Operation(restore, ADMIN, dict[str, object], query=("dry_run",))
+ROUTES: Final = (
+    Route("/definitions", GET=_EXPORT, POST=_RESTORE),
+    Route("/all-configuration", GET=_EXPORT, POST=_RESTORE),
+    Route("/definitions/upload", POST=_RESTORE),
+    Route("/definitions/{vhost}", GET=_EXPORT, POST=_RESTORE),
+)
