@@ -102,6 +102,10 @@ def decode_table(octets: bytes, at: int = 0) -> tuple[Table, int]:
     return _Reader(octets).table(at, len(octets), 1)
 
 
+_VOID_TAG: Final = ord("V")
+_VOID: Final = Field("V", None)
+
+
 class _Reader:
     """Walks over octets that came from outside: nothing is read beyond the given limit."""
 
@@ -111,7 +115,6 @@ class _Reader:
             ord("S"): self._text,
             ord("x"): self._binary,
             ord("t"): self._bool,
-            ord("V"): self._void,
             ord("f"): self._float,
             ord("d"): self._double,
             ord("D"): self._decimal,
@@ -152,6 +155,9 @@ class _Reader:
             end = _within(at + 1 + integer.size, limit)
             number: int = integer.unpack_from(self._octets, at + 1)[0]
             return Field(kind, number), end
+        if tag == _VOID_TAG:
+            # One for all: nothing else has no octets of its own, and a frame holds 130,000.
+            return _VOID, at + 1
         reader = self._readers.get(tag)
         if reader is None:
             raise SyntaxError(f"field table: unknown field type {tag}")
@@ -179,9 +185,6 @@ class _Reader:
         end = _within(at + 1, limit)
         octet = self._octets[at]
         return (octet if octet > 1 else octet == 1), end
-
-    def _void(self, at: int, _limit: int, _depth: int) -> tuple[None, int]:
-        return None, at
 
     def _float(self, at: int, limit: int, _depth: int) -> tuple[float | bytes, int]:
         end = _within(at + 4, limit)

@@ -402,5 +402,6 @@ def _frame_end(octets: bytes, frame_max: int) -> int:
     """Where the first frame ends; of one that is too large, all that is there."""
     if len(octets) < 7:
         return 7
-    size = int.from_bytes(octets[3:7]) + 8
-    return min(size, len(octets)) if size > frame_max else size
+    size = int.from_bytes(octets[3:7])
+    end = size + frames.OVERHEAD
+    return min(end, len(octets)) if size > frames.payload_limit(frame_max) else end

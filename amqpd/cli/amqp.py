@@ -11,6 +11,7 @@ import contextlib
 import functools
 import itertools
 import socket
+import struct
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -30,7 +31,21 @@ if TYPE_CHECKING:
 
 PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
 FRAME_MAX: Final = 131_072
+#: A frame without its payload.
+OVERHEAD: Final = 8
+#: Whatever says that a message is larger is no broker.
+BODY_MAX: Final = 512 << 20
 _READ_BYTES: Final = 262_144
+#: What pamqp raises for octets that are none of AMQP's.
+NOT_A_FRAME: Final = (
+    exceptions.PAMQPException,
+    struct.error,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
 
 Reply = TypeVar("Reply", bound="Command")
 
@@ -106,6 +121,7 @@ class Client:
     ) -> None:
         self.timeout_s = timeout_s
         self.name = name
+        self.frame_max = FRAME_MAX
         self.channels: dict[int, Channel] = {}
         self.blocked = False
         self.server_properties: Mapping[str, object] = {}
@@ -209,19 +225,22 @@ class Client:
         return True
 
     def _whole(self) -> bool:
-        if len(self._pending) < 7:
-            return False
-        return len(self._pending) >= 8 + int.from_bytes(self._pending[3:7])
+        return len(self._pending) >= 7 and len(self._pending) >= self._size()
+
+    def _size(self) -> int:
+        return OVERHEAD + int.from_bytes(self._pending[3:7])
 
     def _read_frame(self, deadline: float) -> tuple[int, frame.FrameTypes]:
         while not self._whole():
+            if len(self._pending) >= 7 and self._size() > self.frame_max + OVERHEAD:
+                raise Gone(f"a frame of {self._size()} octets")
             self._fill(deadline)
-        size = 8 + int.from_bytes(self._pending[3:7])
+        size = self._size()
         octets = bytes(self._pending[:size])
         del self._pending[:size]
         try:
             _, number, value = frame.unmarshal(octets)
-        except exceptions.UnmarshalingException as error:
+        except NOT_A_FRAME as error:
             raise Gone(f"not a frame: {octets[:40].hex()}") from error
         self._take(number, value)
         return number, value
@@ -286,11 +305,15 @@ class Channel:
             self._properties = value.properties
             self._missing = value.body_size
             self._pieces = []
+            if self._missing > BODY_MAX:
+                raise Gone(f"a message of {self._missing} octets")
             if not self._missing:
                 self._complete()
         elif isinstance(value, body.ContentBody):
             self._pieces.append(value.value or b"")
             self._missing -= len(value.value or b"")
+            if self._missing < 0:
+                raise Gone("a message longer than its header says")
             if not self._missing:
                 self._complete()
         elif isinstance(value, Basic.Deliver | Basic.GetOk | Basic.Return):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from amqpd.cli.dial import address, dial_options, dialled
+from amqpd.cli.options import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def consume(
         seen = 0
         try:
             for seen, one in enumerate(_deliveries(channel, count, wait_s, as_json), 1):
-                click.echo(_json(one) if as_json else _text(seen, one, headers))
+                click.echo(_json(one) if as_json else printable(_text(seen, one, headers)))
                 if ack:
                     channel.ack(one.tag)
         except KeyboardInterrupt:

@@ -72,5 +72,16 @@ def load(
 
 def fail(text: str, code: int) -> NoReturn:
     """Say what is wrong in one line and end the process."""
-    click.echo(f"amqpd: {text}", err=True)
+    click.echo(f"amqpd: {printable(text)}", err=True)
     raise SystemExit(code)
+
+
+def printable(text: str) -> str:
+    """A text from elsewhere as it may be printed: it must not steer the terminal."""
+    return text.translate(_VISIBLE)
+
+
+#: Control characters as what they are; tabs and line breaks stay.
+_VISIBLE: Final = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+} | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}

@@ -13,6 +13,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from amqpd.cli.options import printable
 from amqpd.cli.terms import cell, term
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def lines(
         case "csv":
             yield from _csv(columns, rows, headers)
         case "pretty_table":
-            yield from pretty(columns, [[cell(row.get(one)) for one in columns] for row in rows])
+            yield from pretty(
+                columns, [[printable(cell(row.get(one))) for one in columns] for row in rows]
+            )
         case "erlang":
             pairs = ([(one, row.get(one)) for one in columns] for row in rows)
             yield f"[{', '.join(term(dict(one)) for one in pairs)}]"
@@ -50,7 +53,7 @@ def _tabbed(
     if headers:
         yield "\t".join(columns)
     for row in rows:
-        yield "\t".join(cell(row.get(one)) for one in columns)
+        yield "\t".join(printable(cell(row.get(one))) for one in columns)
 
 
 def _json(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -74,6 +74,7 @@ async def put(call: Call) -> Answer:
     """Set a policy; it is in force when this is answered."""
     vhost = call.vhost.name
     body = await call.body(Body)
+    _check_targets(call, body.definition)
     value = {
         "pattern": body.pattern,
         "definition": body.definition,
@@ -82,6 +83,22 @@ async def put(call: Call) -> Answer:
     }
     is_new = await put_parameter(call, _component(call), vhost, call.names["name"], value)
     return Answer(201 if is_new else 204)
+
+
+def _check_targets(call: Call, definition: object) -> None:
+    """A policy must not send messages where its author may not.
+
+    RabbitMQ does not look; otherwise a right to set policies would be a right to write.
+
+    Raises:
+        AccessRefused: to one of its exchanges the author must not publish.
+    """
+    if call.caller.is_administrator or not isinstance(definition, dict):
+        return
+    for key in ("dead-letter-exchange", "alternate-exchange"):
+        name = definition.get(key)
+        if isinstance(name, str):
+            call.access.write("exchange", name)
 
 
 async def delete(call: Call) -> Answer:

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("amqpd.server")
 
+#: HTTP connections, unless few files may be open.
+HTTP_CONNECTIONS: Final = 500
 #: Time comes into the broker and the sessions in steps of this.
 TICK_S: Final = 0.1
 #: Between two full collections of garbage, at least.
@@ -218,6 +220,8 @@ class BrokerServer:
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         amqp = self.settings.amqp
+        # HTTP has descriptors of its own: it must be there when AMQP is full.
+        self.http_room = Room(min(HTTP_CONNECTIONS, max(16, self.file_limit // 8)))
         self.room = Room(*self._most())
         self.broker = Broker(
             limits=Limits(
@@ -260,7 +264,8 @@ class BrokerServer:
 
     def _most(self) -> tuple[int, int, int, int]:
         """How many connections there may be; see `Room`."""
-        amqp, limit = self.settings.amqp, self.file_limit - RESERVED_FILES
+        amqp = self.settings.amqp
+        limit = self.file_limit - RESERVED_FILES - self.http_room.most
         return (
             min(amqp.max_connections or limit, limit),
             self.settings.tls.max_handshakes,
@@ -552,4 +557,4 @@ def _import_http() -> Callable[[BrokerServer, Callable[[], bool]], HttpServer]:
     from amqpd.server.hosting import Hosting
     from amqpd.server.http import HttpServer as Server
 
-    return lambda server, is_ready: Server(Hosting(server), is_ready)
+    return lambda server, is_ready: Server(Hosting(server), is_ready, server.http_room)

@@ -10,6 +10,7 @@ taken as it was sent: only a quoted path tells a slash from a name with one.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from amqpd.management.api import Api
-from amqpd.management.errors import bad_request
+from amqpd.management.errors import HttpError, bad_request
 from amqpd.management.metrics import exposition
 from amqpd.management.page import Page
 from amqpd.management.request import Request
+from amqpd.server.guard import Guarded
 
 if TYPE_CHECKING:
     import socket
@@ -28,13 +30,25 @@ if TYPE_CHECKING:
 
     from amqpd.management.host import Host
     from amqpd.management.request import Answer
+    from amqpd.server.room import Room
 
 LOG = logging.getLogger("amqpd.http")
 
 #: Largest request head.
 HEADER_BYTES: Final = 16_384
-#: Largest body (RabbitMQ's limit).
+#: Largest body (RabbitMQ's limit), and how long it may take to come.
 BODY_BYTES: Final = 10_000_000
+BODY_S: Final = 30.0
+#: How long a connection may be silent, or take for the head of a request.
+SILENCE_S: Final = 30.0
+#: What every answer says: nothing here may be framed, guessed at, or run as a script.
+PROTECTION: Final = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 API: Final = "/api"
 
@@ -42,12 +56,14 @@ API: Final = "/api"
 class HttpServer:
     """Serves the API on some sockets and the metrics on others, until `close`."""
 
-    def __init__(self, host: Host, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, host: Host, is_ready: Callable[[], bool], room: Room) -> None:
+        self._room = room
         self._host = host
         self._api = Api(host)
         self._pages = Page()
         self._is_ready = is_ready
         self._runners: list[web.AppRunner] = []
+        self._servers: list[asyncio.Server] = []
 
     async def start(self, api: list[socket.socket], metrics: list[socket.socket]) -> None:
         """Serve on sockets that listen already."""
@@ -70,25 +86,38 @@ class HttpServer:
 
     async def close(self) -> None:
         """Finish what is being answered and close the ports."""
+        for server in self._servers:
+            server.close()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
+        self._servers.clear()
 
     async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> None:
         app = web.Application(client_max_size=BODY_BYTES)
         app.add_routes(routes)
+        app.on_response_prepare.append(_protect)
         runner = web.AppRunner(
             app,
             handle_signals=False,
             access_log=None,
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
+            keepalive_timeout=SILENCE_S,
+            # For what of a body is still under way when its answer is out.
+            lingering_time=1.0,
+            # A few octets can stand for gigabytes.
+            auto_decompress=False,
             shutdown_timeout=1.0,
         )
         await runner.setup()
         self._runners.append(runner)
+        loop = asyncio.get_running_loop()
         for one in sockets:
-            await web.SockSite(runner, one).start()
+            assert runner.server is not None
+            self._servers.append(
+                await loop.create_server(Guarded.around(runner.server, self._room), sock=one)
+            )
             host, port = one.getsockname()[:2]
             LOG.info("started HTTP listener on %s:%d", host, port)
 
@@ -119,6 +148,8 @@ class HttpServer:
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise web.HTTPUnsupportedMediaType(text="compressed requests are not taken")
         asked = _request(request)
         answer = await self._api.answer(asked)
         headers = {"Content-Type": answer.content_type, **answer.headers}
@@ -129,14 +160,24 @@ class HttpServer:
         return await _stream(request, answer, headers)
 
 
+async def _protect(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in PROTECTION.items():
+        response.headers.setdefault(name, value)
+    # What we are is told to those who may know it.
+    response.headers["Server"] = "amqpd"
+
+
 def _request(request: web.Request) -> Request:
     path = request.raw_path.partition("?")[0]
 
     async def read() -> bytes:
         try:
-            return await request.read()
+            async with asyncio.timeout(BODY_S):
+                return await request.read()
         except web.HTTPRequestEntityTooLarge as error:
             raise bad_request("Exceeded HTTP request body size limit") from error
+        except TimeoutError as error:
+            raise HttpError(408, "request_timeout", "the body did not come in time") from error
 
     return Request(
         method=request.method,

@@ -19,6 +19,7 @@ from amqpd.auth.chain import Accepted, Chain, Refused
 from amqpd.auth.passwords import DEFAULT_ALGORITHM, hash_password
 from amqpd.clock import SteadyClock
 from amqpd.server.backends import ways
+from amqpd.server.room import source_of
 from amqpd.server.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def _text(password: bytes) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a peer's address is this machine's own."""
-    return host.startswith(("127.", "::ffff:127.")) or host == "::1"
+    return source_of(host) == ""
 
 
 def new_password_hash(password: str) -> tuple[str, str]:
