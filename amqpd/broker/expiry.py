@@ -246,6 +246,10 @@ class Expiry:
             return rows
         return [row for row in rows if not mixed.is_swept(row[0])]
 
+    def taken_out(self, lane: Lane, position: int) -> None:
+        """A message that is on disk only has left the queue: it must not come back."""
+        self._swept(self._mixed(lane), [position])
+
     def sweep(self, lane: Lane) -> None:
         """Ask the store what has expired, if it is time and nothing else is being read."""
         mixed = self._lanes.get(lane.priority)

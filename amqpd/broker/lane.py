@@ -571,6 +571,29 @@ class Lane:
             stretch.failed,
         )
 
+    def cut(self, start: int, position: int) -> Stretch:
+        """The stretch that begins at a position; cut off the one that begins at `start`."""
+        at: i64 = self._find(start)
+        while self._stretches[at].lo == self._stretches[at].hi:
+            at += 1  # one that is empty ends where the next begins
+        first = self._stretches[at]
+        if start == position:
+            return first
+        index: i64 = position - first.base
+        second = Stretch(
+            first.run,
+            first.base,
+            index,
+            first.hi,
+            first.deadline_ms,
+            first.redelivered,
+            first.acquired,
+            first.failed,
+        )
+        first.hi = index
+        self._insert(second)
+        return second
+
     def uncount_stored(self, messages: int, size_bytes: int, transient: bool) -> None:
         """Messages that are in the store only are not ready any more; the caller settles them."""
         self.ready -= messages

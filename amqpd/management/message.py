@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from amqpd.broker.pressure import Ticket
     from amqpd.broker.publishing import Published
     from amqpd.broker.queue import Got, Queue
-    from amqpd.broker.run import Run
     from amqpd.management.call import Call
     from amqpd.management.listing import Facts
 
@@ -237,7 +236,7 @@ async def _next(call: Call, queue: str, no_ack: bool) -> Got | None:
 def _facts(got: Got, truncate: int | None, encoding: str) -> Facts:
     piece = got.piece
     exchange, routing_key = split(piece.run.names_of(piece.lo))
-    facts = message_facts(piece.run, piece.lo, truncate, encoding)
+    facts = message_facts(piece.run.contents[piece.lo], truncate, encoding)
     return {
         "redelivered": piece.redelivered,
         "exchange": exchange,
@@ -247,9 +246,8 @@ def _facts(got: Got, truncate: int | None, encoding: str) -> Facts:
     }
 
 
-def message_facts(run: Run, index: int, truncate: int | None, encoding: str) -> Facts:
+def message_facts(content: bytes, truncate: int | None, encoding: str) -> Facts:
     """Properties and payload of a message."""
-    content = run.contents[index]
     properties = decode_header(header_payload(content))[2]
     octets = body_of(content)
     shown = octets if truncate is None else octets[: max(0, truncate)]

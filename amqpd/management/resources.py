@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.management import (
     binding,
+    browse,
     channel,
     connection,
     consumer,
@@ -39,6 +40,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *exchange.ROUTES,
     *binding.ROUTES,
     *message.ROUTES,
+    *browse.ROUTES,
     *consumer.ROUTES,
     *connection.ROUTES,
     *channel.ROUTES,

@@ -85,7 +85,7 @@ async def test_messages_are_published_looked_at_and_purged(desk: Desk) -> None:
     await page.get_by_label("Body").fill('{"id":1}')
     await page.get_by_role("button", name="Publish").click()
     await expect(page.get_by_role("status")).to_have_text("Published.")
-    await page.get_by_role("button", name="Get", exact=True).click()
+    await page.get_by_role("button", name="Peek").click()
     await expect(page.locator(".message pre")).to_have_text('{\n  "id": 1\n}')
     await expect(page.locator(".message")).to_contain_text("tenant")
 
@@ -94,6 +94,27 @@ async def test_messages_are_published_looked_at_and_purged(desk: Desk) -> None:
     await page.get_by_role("button", name="Purge 1 ready message").click()
 
     await expect(page.get_by_role("button", name="Purge 0 ready messages")).to_be_disabled()
+
+
+async def test_messages_are_searched_moved_and_deleted_one_by_one(desk: Desk) -> None:
+    await fill(desk, "orders", messages=30)
+    await fill(desk, "other")
+    page = desk.page
+    await desk.open("queues/%2F/orders/messages")
+    await page.get_by_role("button", name="Peek").click()
+    await expect(page.locator(".message")).to_have_count(20)
+    await page.get_by_role("button", name="More").click()
+    await expect(page.locator(".message")).to_have_count(30)
+
+    await page.get_by_label("With this text").fill('"ID":17')
+    await page.get_by_role("button", name="Peek").click()
+    await expect(page.locator(".message")).to_have_count(1)
+    page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept("other")))
+    await page.get_by_role("button", name="Move to…").click()
+    await expect(page.locator(".message")).to_have_count(0)
+
+    queues = {one["name"]: one["messages"] for one in await desk.api.get("/queues")}
+    assert queues == {"orders": 29, "other": 1}
 
 
 async def test_bindings_are_made_and_drawn(desk: Desk) -> None:

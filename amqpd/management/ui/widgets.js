@@ -54,7 +54,7 @@ export function Form({ action, label, done, kind = "", children }) {
     try {
       const said = await action(values);
       setState({ busy: false, error: null, said: typeof said === "string" ? said : done || "" });
-      if (!form.dataset.keep) form.reset();
+      if (kind !== "inline") form.reset();
     } catch (error) {
       setState({ busy: false, error, said: "" });
     }

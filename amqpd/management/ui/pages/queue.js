@@ -2,7 +2,7 @@
 import { html, useState } from "../lib.js";
 import { post, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
-import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Tabs, Trouble } from "../widgets.js";
+import { Badge, Do, Empty, Facts, Field, Form, Section, Table, Tabs, Trouble } from "../widgets.js";
 import { bytes, count, pretty, rate, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { DEPTH, RATES } from "./overview.js";
@@ -37,16 +37,27 @@ function Glance({ row, range, choose }) {
   ]} /><//>`;
 }
 
-function Message({ one, at }) {
+function Message({ one, path, act }) {
   const properties = Object.entries(one.properties || {}).filter(([name]) => name !== "headers");
   const headers = Object.entries(one.properties?.headers || {});
   const text = one.payload_encoding === "base64"
     ? `${one.payload_bytes} bytes in base64: ${one.payload}` : pretty(one.payload);
-  return html`<article class="message"><header><b>#${at + 1}</b>
+  const here = `${path}/messages/${one.place}`;
+  const pass = (verb) => async () => {
+    const destination = window.prompt(`${verb === "move" ? "Move" : "Copy"} this message to the queue:`);
+    if (destination) await act(() => post(`${here}/${verb}`, { destination }), verb === "move");
+  };
+  return html`<article class="message"><header><b>#${one.place.replace(/^0\./, "")}</b>
       <span>${one.exchange || "(default)"} → <code>${one.routing_key}</code></span>
       ${one.redelivered && html`<${Badge} kind="warn">redelivered<//>`}
+      ${one.expires_at && html`<${Badge} title="expires">${time(one.expires_at)}<//>`}
       <span class="muted">${bytes(one.payload_bytes)}</span>
-      <button type="button" class="small" onClick=${() => navigator.clipboard?.writeText(one.payload)}>Copy</button>
+      <span class="tools">
+        <button type="button" class="small" onClick=${() => navigator.clipboard?.writeText(one.payload)}>Copy text</button>
+        <${Do} kind="small" action=${pass("copy")}>Copy to…<//>
+        <${Do} kind="small" action=${pass("move")}>Move to…<//>
+        <${Do} kind="small danger" confirm="Delete this message for good?"
+          action=${() => act(() => remove(here), true)}>Delete<//></span>
     </header>
     ${(properties.length > 0 || headers.length > 0) && html`<${Facts} rows=${[
     ...properties.map(([name, each]) => [name, value(each)]),
@@ -56,23 +67,29 @@ function Message({ one, at }) {
 
 function Messages({ path, row }) {
   const [found, setFound] = useState(null);
-  const fetchSome = async (form) => {
-    setFound(await post(`${path}/get`, {
-      count: Number(form.count) || 1,
-      ackmode: form.mode === "take out" ? "ack_requeue_false" : "ack_requeue_true",
-      encoding: "auto",
-      truncate: 50000,
-    }));
+  const [search, setSearch] = useState("");
+  const look = async (after) => {
+    const more = await post(`${path}/peek`, {
+      count: 20, truncate: 50000, search, ...(after ? { after } : {}),
+    });
+    setFound((now) => (after && now
+      ? { ...more, messages: [...now.messages, ...more.messages] } : more));
+  };
+  const act = async (what, gone, place) => {
+    await what();
+    if (gone) setFound((now) => ({ ...now, messages: now.messages.filter((one) => one.place !== place) }));
   };
   return html`<${Section} title="Look at messages">
-      <${Form} label="Get" action=${fetchSome} kind="inline">
-        <div class="row"><${Field} label="How many" name="count" type="number" min="1" max="1000" value="10" />
-        <${Select} label="And then" name="mode" options=${["put back", "take out"]} /></div>
-        <p class="muted">Messages that are put back keep their place, and are marked as redelivered.</p>
+      <${Form} label="Peek" action=${() => look()} kind="inline">
+        <div class="row"><${Field} label="With this text" name="search" value=${search}
+          placeholder="in the body, a key or a header" onInput=${(event) => setSearch(event.target.value)} /></div>
+        <p class="muted">Looking changes nothing: neither the order nor whether a message counts as redelivered.</p>
       <//>
-      ${found && (found.length
-    ? found.map((one, at) => html`<${Message} one=${one} at=${at} key=${at} />`)
-    : html`<${Empty}>The queue is empty.<//>`)}<//>
+      ${found && (found.messages.length
+    ? found.messages.map((one) => html`<${Message} one=${one} path=${path} key=${one.place}
+        act=${(what, gone) => act(what, gone, one.place)} />`)
+    : html`<${Empty}>${search ? `None of ${count(found.looked_at)} messages has this text.` : "No message is ready."}<//>`)}
+      ${found?.next && html`<${Do} action=${() => look(found.next)}>More<//>`}<//>
     <${Section} title="Publish to this queue">
       <${PublishForm} vhost=${row.vhost} exchange="amq.default" routingKey=${row.name} /><//>`;
 }

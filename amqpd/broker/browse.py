@@ -1,0 +1,198 @@
+"""Browsing: looking at the messages of a queue, and taking single ones out, by their places.
+
+    peek(queue, after, most, done)      the next messages behind a place, in order of delivery
+    find(queue, place, done)            one message
+    take_out(queue, found)              out of the queue, whoever waits for it
+
+Looking changes nothing: neither order nor `redelivered` nor what the store holds. Messages
+that a consumer has are not here. A place is a priority level and a position, and stays the
+same as long as the message is in the queue.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from amqpd.broker.content import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from amqpd.broker.lane import Lane
+    from amqpd.broker.queue import Queue
+    from amqpd.broker.rows import Row
+
+#: One look brings at most so many octets, or one message.
+LOOK_BYTES: Final = 4 << 20
+
+
+class Place(NamedTuple):
+    """Where a message waits: higher levels go first, then lower positions."""
+
+    level: int
+    position: int
+
+
+class Found(NamedTuple):
+    """A message in its place; the store's `row` if it is only there."""
+
+    place: Place
+    names: bytes
+    content: bytes
+    deadline_ms: int
+    redelivered: bool
+    persistent: bool
+    row: Row | None = None
+
+
+def peek(
+    queue: Queue,
+    after: Place | None,
+    most: int,
+    done: Callable[[list[Found], Place | None], None],
+) -> None:
+    """`done(messages, last)`: the next ones behind a place, at once or once they are read.
+
+    `last`: where to go on; None: that was the end of the queue.
+    """
+    _Look(queue, most, done).go_on(after)
+
+
+def find(queue: Queue, place: Place, done: Callable[[Found | None], None]) -> None:
+    """`done(message)`: the one in this place, None if there is none any more."""
+
+    def looked(found: list[Found], _last: Place | None) -> None:
+        done(found[0] if found and found[0].place == place else None)
+
+    if not 0 <= place.level < len(queue.lanes):
+        done(None)
+        return
+    peek(queue, Place(place.level, place.position - 1), 1, looked)
+
+
+class _Look:
+    """One look, level by level: what is in memory first, then what is in the store."""
+
+    def __init__(
+        self, queue: Queue, most: int, done: Callable[[list[Found], Place | None], None]
+    ) -> None:
+        self._queue = queue
+        self._most = most
+        self._done = done
+        self._found: list[Found] = []
+        self._size = 0
+
+    def go_on(self, after: Place | None) -> None:
+        """Look behind a place."""
+        level = len(self._queue.lanes) - 1 if after is None else after.level
+        position = -1 if after is None else after.position
+        while 0 <= level < len(self._queue.lanes) and not self._queue.deleted:
+            lane = self._queue.lanes[level]
+            for one in _in_memory(lane, position):
+                if not self._take(one):
+                    self._end(one)
+                    return
+            if lane.paged and max(position + 1, lane.loaded_upto) < lane.next_position:
+                self._read(lane, level, position)
+                return
+            level, position = level - 1, -1
+        self._done(self._found, None)
+
+    def _take(self, one: Found) -> bool:
+        """Whether there was room for it; what has expired takes none."""
+        if 0 < one.deadline_ms < self._queue.around.now_ms:
+            return True
+        full = len(self._found) >= self._most or self._size >= LOOK_BYTES
+        if not full:
+            self._found.append(one)
+            self._size += len(one.content)
+        return not full
+
+    def _end(self, beyond: Found) -> None:
+        """There is more: the next look begins behind the last one of this."""
+        if self._found:
+            self._done(self._found, self._found[-1].place)
+        else:
+            self._done([], Place(beyond.place.level, beyond.place.position - 1))
+
+    def _read(self, lane: Lane, level: int, position: int) -> None:
+        low = max(position + 1, int(lane.loaded_upto))
+        upto = min(int(lane.next_position), int(lane.committed_upto))
+        if upto <= low:
+            # On its way to the store and nowhere else: it is seen in the next look.
+            self._done(self._found, Place(level, position))
+            return
+
+        def arrived(rows: list[Row], seen: int) -> None:
+            if lane.dead:
+                self._done(self._found, None)
+                return
+            for row in self._queue.expiry.unswept(lane, rows):
+                if row[0] < lane.loaded_upto:
+                    continue  # it has come into memory meanwhile: it is looked for there
+                one = _stored(row, level, lane)
+                if not self._take(one):
+                    self._end(one)
+                    return
+            self.go_on(Place(level, max(position, min(seen, upto) - 1)))
+
+        room = self._most - len(self._found) + 1
+        self._queue.around.refill(lane.id, low, upto, room, LOOK_BYTES, arrived)
+
+
+def _in_memory(lane: Lane, position: int) -> Iterator[Found]:
+    level = int(lane.priority)
+    for stretch in lane.stretches():
+        run = stretch.run
+        for index in range(max(stretch.lo, position + 1 - stretch.base), stretch.hi):
+            yield Found(
+                Place(level, stretch.base + index),
+                run.names_of(index),
+                run.contents[index],
+                int(stretch.deadline_ms),
+                stretch.redelivered,
+                run.persistent,
+            )
+
+
+def _stored(row: Row, level: int, lane: Lane) -> Found:
+    position, _, deadline_ms, _, transient, names, header, body = row
+    redelivered = position < lane.redelivered_below
+    content = build(1, header, body)
+    return Found(
+        Place(level, position), names, content, deadline_ms, redelivered, not transient, row
+    )
+
+
+def take_out(queue: Queue, found: Found) -> bool:
+    """Take a message out of its queue for good; False if it is not there any more.
+
+    The removal goes to the journal; with a copy elsewhere in the same `atomic` both happen
+    or neither does.
+    """
+    lane = queue.lanes[found.place.level]
+    position = found.place.position
+    if lane.dead:
+        return False
+    if position < lane.loaded_upto:
+        for stretch in lane.stretches():
+            if stretch.base + stretch.lo <= position < stretch.base + stretch.hi:
+                return _cut_out(queue, lane, stretch.base + stretch.lo, position)
+        return False
+    row = found.row
+    if row is None or queue.expiry.unswept(lane, [row]) == []:
+        return False
+    _, message_id, _, shared, transient, _, _, body = row
+    lane.settle_stored(position, message_id, shared, transient, len(body))
+    queue.expiry.taken_out(lane, position)
+    return True
+
+
+def _cut_out(queue: Queue, lane: Lane, start: int, position: int) -> bool:
+    stretch = lane.cut(start, position)
+    if position > start:
+        # What was one stretch is two; both must be found when they expire.
+        queue.expiry.came_back(lane, (stretch,))
+    piece = lane.remove_of(stretch, 1)
+    lane.settle(piece.run, piece.base, piece.lo, piece.hi)
+    return True

@@ -1,0 +1,154 @@
+"""Peeking, and single messages moved, copied and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pamqp.commands import Basic
+
+from tests.client import Client
+
+if TYPE_CHECKING:
+    from tests.management.served import Api
+
+ORDERS = "/queues/%2F/orders"
+
+
+async def fill(api: Api, *bodies: bytes, queue: str = "orders", **properties: Any) -> None:
+    """Put messages into a queue, on disk."""
+
+    def work() -> None:
+        with Client(api.broker.port) as client:
+            channel = client.channel()
+            channel.declare_queue(queue, durable=True)
+            channel.select_confirms()
+            for one in bodies:
+                mine = Basic.Properties(delivery_mode=2, **properties)
+                channel.publish("", queue, one, properties=mine)
+            channel.wait_confirms()
+
+    await asyncio.to_thread(work)
+
+
+async def payloads(api: Api, path: str = ORDERS) -> list[str]:
+    """What is in a queue."""
+    return [one["payload"] for one in (await api.post(f"{path}/peek", {}))["messages"]]
+
+
+async def test_a_peek_shows_messages_and_changes_nothing(api: Api) -> None:
+    await fill(api, b"a", b"b", headers={"tenant": "x"}, content_type="text/plain")
+
+    for _ in range(2):
+        found = await api.post(f"{ORDERS}/peek", {"count": 5})
+        assert found["looked_at"] == 2
+        assert found["next"] is None
+        first = found["messages"][0]
+        assert (first["payload"], first["routing_key"], first["redelivered"]) == (
+            "a",
+            "orders",
+            False,
+        )
+        assert first["properties"]["headers"] == {"tenant": "x"}
+
+
+async def test_pages_go_on_where_the_last_one_ended(api: Api) -> None:
+    await fill(api, *(b"%d" % number for number in range(7)))
+    seen, after = [], None
+
+    while True:
+        body = {"count": 3} | ({} if after is None else {"after": after})
+        found = await api.post(f"{ORDERS}/peek", body)
+        seen += [one["payload"] for one in found["messages"]]
+        after = found["next"]
+        if after is None:
+            break
+
+    assert seen == [str(number) for number in range(7)]
+
+
+@pytest.mark.parametrize("search", ["NEEDLE", "needle", "tenant-7"])
+async def test_a_search_finds_text_in_bodies_and_headers(api: Api, search: str) -> None:
+    await fill(api, *(b"hay" for _ in range(300)))
+    await fill(api, b"a Needle", headers={"of": "tenant-7"})
+    await fill(api, *(b"hay" for _ in range(10)))
+
+    found = await api.post(f"{ORDERS}/peek", {"search": search})
+
+    assert [one["payload"] for one in found["messages"]] == ["a Needle"]
+    assert found["looked_at"] == 311
+
+
+async def test_a_message_is_deleted_and_the_others_stay_in_order(api: Api) -> None:
+    await fill(api, b"a", b"b", b"c")
+    messages = (await api.post(f"{ORDERS}/peek", {}))["messages"]
+    place = next(one["place"] for one in messages if one["payload"] == "b")
+
+    await api.delete(f"{ORDERS}/messages/{place}")
+
+    assert await payloads(api) == ["a", "c"]
+    await api.delete(f"{ORDERS}/messages/{place}", 404)
+    assert (await api.get(ORDERS))["messages"] == 2
+
+
+async def test_a_message_is_moved_or_copied_with_its_properties(api: Api) -> None:
+    await fill(api, b"a", b"b", headers={"n": 1}, correlation_id="c")
+    await fill(api, queue="other")
+    first, second = (await api.post(f"{ORDERS}/peek", {}))["messages"]
+
+    await api.call(
+        "POST", f"{ORDERS}/messages/{first['place']}/move", 204, {"destination": "other"}
+    )
+    await api.call(
+        "POST", f"{ORDERS}/messages/{second['place']}/copy", 204, {"destination": "other"}
+    )
+
+    assert await payloads(api) == ["b"]
+    moved, copied = (await api.post("/queues/%2F/other/peek", {}))["messages"]
+    assert (moved["payload"], copied["payload"]) == ("a", "b")
+    assert moved["properties"] == first["properties"]
+
+
+async def test_a_move_that_is_refused_leaves_the_message(api: Api) -> None:
+    await fill(api, b"a")
+    full = {"durable": True, "arguments": {"x-max-length": 0, "x-overflow": "reject-publish"}}
+    await api.put("/queues/%2F/full", full)
+    (one,) = (await api.post(f"{ORDERS}/peek", {}))["messages"]
+    move = f"{ORDERS}/messages/{one['place']}/move"
+
+    await api.call("POST", move, 409, {"destination": "full"})
+    await api.call("POST", move, 400, {"destination": "nope"})
+    await api.call("POST", move, 400, {"destination": "orders"})
+
+    assert await payloads(api) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "place", ["x", "1", "0.", "0.x", "-1.0", "0.99999999999999999999999", "²·1"]
+)
+async def test_a_place_that_is_none_is_refused(api: Api, place: str) -> None:
+    await fill(api, b"a")
+
+    await api.call("DELETE", f"{ORDERS}/messages/{place}", 400)
+
+
+async def test_whoever_may_not_read_may_not_look(api: Api) -> None:
+    await fill(api, b"a")
+    await api.put("/users/bob", {"password": "bob", "tags": "management"})
+    rights = {"configure": ".*", "write": ".*", "read": "^other$"}
+    await api.put("/permissions/%2F/bob", rights)
+
+    refused, _ = await api.as_user("bob", "bob").call("POST", f"{ORDERS}/peek", 401, {})
+
+    assert "orders" in refused["reason"]
+
+
+async def test_what_was_deleted_stays_deleted_after_a_restart(api: Api) -> None:
+    await fill(api, b"a", b"b")
+    first, _ = (await api.post(f"{ORDERS}/peek", {}))["messages"]
+
+    await api.delete(f"{ORDERS}/messages/{first['place']}")
+
+    lane = api.broker.server.broker.vhosts["/"].queues["orders"].lanes[0]
+    assert lane.stored == lane.ready == 1
