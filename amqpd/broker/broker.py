@@ -43,7 +43,15 @@ from amqpd.broker.parameters import (
 from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
 from amqpd.broker.policy import Policy
 from amqpd.broker.presence import Presence
-from amqpd.broker.queue import EFFORT, Queue, Refill, Surroundings, first_of
+from amqpd.broker.queue import (
+    EFFORT,
+    HAND_OUT_BYTES,
+    LOOK_COST,
+    Queue,
+    Refill,
+    Surroundings,
+    first_of,
+)
 from amqpd.broker.timers import Timers
 from amqpd.broker.types import all_types
 from amqpd.broker.vhost import VHost
@@ -73,6 +81,8 @@ UserCommand = (
 )
 #: A lane's id is part of the store's key: 23 bits (the other 40 are the position).
 LANE_IDS = 1 << 23
+#: What is done of returns for somebody who asks how long a queue is, as `EFFORT`.
+HURRY = 15_000
 
 
 class LaneState(Protocol):
@@ -383,15 +393,17 @@ class Broker:
 
         True: there is more to do, in the next turn, so that nobody has to wait for it.
         """
-        self.around.spare = EFFORT
+        around = self.around
+        around.spare, around.spare_bytes = EFFORT, HAND_OUT_BYTES
         if self._returning:
             self._work_off()
         # Taken off one by one: whatever goes wrong in one queue, the others keep their turn.
-        awake = self.around.awake
-        while awake:
+        awake = around.awake
+        while awake and around.spare > 0 and around.spare_bytes > 0:
+            around.spare -= LOOK_COST
             awake.popleft().dispatch()
-        if tired := self.around.tired:
-            self.around.tired = []
+        if tired := around.tired:
+            around.tired = []
             # Who had nothing left of this turn comes first in the next one.
             for queue in (*tired[1:], tired[0]):
                 queue.wake()
@@ -408,7 +420,7 @@ class Broker:
             self._returning.append(returning)
 
     def _hurry(self) -> None:
-        self.around.spare = EFFORT
+        self.around.spare = HURRY
         for _ in range(len(self._returning)):
             self._work_off()
 

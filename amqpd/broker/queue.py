@@ -49,8 +49,13 @@ REFILL_BYTES = 4 << 20
 NEVER = 0
 #: Of lanes where nothing ever came back.
 FRESH: Final[Mapping[int, Attempts]] = {}
-#: What may be done in one turn beside handing out, in microseconds, more or less.
-EFFORT = 15_000
+#: What may be done in one turn, so that nobody waits long for the next one: in microseconds,
+#: more or less, beside handing out; and handing out, in bytes.
+EFFORT = 5_000
+HAND_OUT_BYTES = 2 << 20
+#: What a delivery costs beside its bytes, in bytes, and a look at a queue, in microseconds.
+DELIVERY_BYTES = 64
+LOOK_COST = 5
 
 
 def first_of(_below: int) -> int:
@@ -92,8 +97,9 @@ class Surroundings:
     #: Count messages that go without dead lettering, by reason.
     drop: Callable[[Queue, str, int], None]
     now_ms: int = 0
-    #: What is left of `EFFORT` in this turn, and who waits for the next one.
+    #: What is left of `EFFORT` and `HAND_OUT_BYTES` in this turn, and who waits for the next.
     spare: int = EFFORT
+    spare_bytes: int = HAND_OUT_BYTES
     tired: list[Queue] = field(default_factory=list)
     expired: Expired = never
     read_some: ReadSome = nothing
@@ -256,20 +262,21 @@ class Queue:
     def dispatch(self) -> None:
         """This queue's part of a turn."""
         self._awake = False
-        self.act()
+        self.act(bounded=True)
         self.pressure.look()
 
-    def act(self) -> None:
+    def act(self, *, bounded: bool = False) -> None:
         """Hand what is ready to consumers with credit, and see to limits, expiry and the window.
 
-        Whoever wants to know how long the queue really is calls it at once.
+        Whoever wants to know how long the queue really is calls it at once; `bounded` is what
+        a turn allows.
         """
         if self.deleted:
             return
         if self._getting:
             self._serve_gets()
         if self.ring and not self.returning:
-            self._hand_out()
+            self._hand_out(bounded)
         if self.expiry.active:
             self.expiry.run()
         self.length.trim()
@@ -304,9 +311,10 @@ class Queue:
             lane = self.head_lane()
         return lane
 
-    def _hand_out(self) -> None:
+    def _hand_out(self, bounded: bool) -> None:
         shared: Lane | None = None
         share = 0
+        around = self.around
         while (lane := self._next_lane()) is not None:
             turn = self.ring.next()
             if turn is None:
@@ -325,7 +333,12 @@ class Queue:
             self.pressure.moved()
             if piece.acquired and self.shows_counts:
                 show(piece)
+            run, low, high = piece.run, piece.lo, piece.hi
             subscription.consumer.deliver(lane, piece)
+            around.spare_bytes -= run.share(low, high) + DELIVERY_BYTES * (high - low)
+            if bounded and around.spare_bytes <= 0:
+                self.go_on_later()
+                return
 
     def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
         """The next message, for basic.get; `done(None)` if the queue is empty."""

@@ -24,7 +24,7 @@ AT_ONCE: Final = 1024
 AT_ONCE_EACH: Final = 256
 #: What a range costs, in units of `Surroundings.spare`, and what is left to others of a turn.
 RANGE_COST: Final = 3
-RESERVE: Final = 5_000
+RESERVE: Final = 2_000
 
 
 def queues_of(lanes: Iterable[Lane]) -> set[Queue]:

@@ -68,7 +68,7 @@ def _run(loaded: Config, announce: Callable[[BrokerServer, Started, str], None])
     gc.disable()
     from amqpd.server.app import BrokerServer
     from amqpd.server.private import private_process
-    from amqpd.server.process import settle_memory
+    from amqpd.server.process import settle_memory, share_the_interpreter
 
     private_process()
 
@@ -81,6 +81,7 @@ def _run(loaded: Config, announce: Callable[[BrokerServer, Started, str], None])
             announce(server, what, loop_name)
             sys.stdout.flush()
             settle_memory()
+            share_the_interpreter()
 
         server = BrokerServer(loaded, make_store=make_store, announce=started)
         return await server.run()

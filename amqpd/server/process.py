@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN_FILE: Final = "run.json"
+#: Python's own is 5 ms: as long as everybody's latency may be together.
+SWITCH_S: Final = 0.001
 
 
 class Exit(enum.IntEnum):
@@ -114,6 +117,15 @@ def raise_file_limit() -> int:
             return soft
         soft = hard
     return soft
+
+
+def share_the_interpreter() -> None:
+    """Let the loop have the interpreter back soon from the threads of store and logins.
+
+    Each of them may keep it that long whenever the loop wants it; and whatever needs it after
+    each row of a query waits that long for a busy loop.
+    """
+    sys.setswitchinterval(SWITCH_S)
 
 
 def settle_memory() -> None:

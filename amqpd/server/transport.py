@@ -1,9 +1,9 @@
 """A socket and a session: bytes in, bytes out.
 
 Reads come in pieces of at most `READ_BYTES`, so that one flooding connection delays the others
-by one piece. What the session has to send is written once per turn. When the peer does not
-read, the session is told to hold back; nothing here grows beyond the high-water mark plus
-what the session gave in one turn.
+by one piece; where many flood the pieces are smaller. What the session has to send is written
+once per turn. When the peer does not read, the session is told to hold back; nothing here grows
+beyond the high-water mark plus what the session gave in one turn.
 
 An exception out of a session is our bug: it is logged with its traceback, the client gets
 541, and the other connections go on.
@@ -15,6 +15,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from amqpd.server.turn import READ_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("amqpd.connection")
 
-READ_BYTES: Final = 65_536
 HIGH_WATER_BYTES: Final = 262_144
 LOW_WATER_BYTES: Final = 65_536
 #: How long a peer may take to read our last words, and to close its side after them.
@@ -123,12 +124,14 @@ class Transport(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next read goes."""
-        return _BUFFER
+        return _BUFFER[: self._turn.read_bytes]
 
     def buffer_updated(self, nbytes: int) -> None:  # hot: S1b, S2
         """So many bytes were read."""
         if self._is_ending:
             return
+        if nbytes >= self._turn.read_bytes:
+            self._turn.full_reads += 1
         try:
             self.session.receive_data(bytes(_BUFFER[:nbytes]))
         except Exception:

@@ -8,13 +8,19 @@ each connection that has something to say is written once.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
 LOG = logging.getLogger("amqpd.server")
+
+#: What is read from a connection in one turn, and what from all together, more or less. The
+#: smallest messages take a quarter of a millisecond in 64 KiB, handing over included.
+READ_BYTES: Final = 65_536
+TURN_BYTES: Final = 8 * READ_BYTES
+LEAST_BYTES: Final = 8192
 
 
 class Writer(Protocol):
@@ -47,6 +53,9 @@ class Turn:
         self._is_scheduled = False
         #: Turns in which something was written: whoever wants a quiet moment looks at it.
         self.busy_turns = 0
+        #: The size of a read in this turn, and how many reads were that large.
+        self.read_bytes = READ_BYTES
+        self.full_reads = 0
 
     def touch(self, writer: Writer) -> None:
         """The connection has something to write; it calls this once until it is written."""
@@ -62,6 +71,9 @@ class Turn:
             self._loop.call_soon(self._run)
 
     def _run(self) -> None:  # hot: S1b, S2
+        if self.full_reads * self.read_bytes > TURN_BYTES or self.read_bytes < READ_BYTES:
+            self._share()
+        self.full_reads = 0
         more: object = False
         try:
             more = self._dispatch()
@@ -83,3 +95,8 @@ class Turn:
             self._is_scheduled = False
             if self._touched or more:
                 self.wake()
+
+    def _share(self) -> None:
+        """Give each of those who have more than a read's worth a fair part of a turn."""
+        fair = TURN_BYTES // max(1, self.full_reads)
+        self.read_bytes = min(READ_BYTES, max(LEAST_BYTES, fair))

@@ -1,8 +1,9 @@
 """A batch of the journal in the form in which it is bound to statements.
 
 Runs on the loop thread and costs it about a microsecond per message: everything is done for
-many messages by one call into C, nothing is copied twice. The result shares nothing with the
-model, so the writer thread may take its time with it.
+many messages by one call into C, nothing is copied twice. A large batch is packed in steps,
+so that everybody else has a turn in between. The result shares nothing with the model, so the
+writer thread may take its time with it.
 
 A **place** tells where a message lies in its chunk's blob, in one integer: 24 bits of offset,
 19 bits of body length, 19 bits of header length; it is never 0. A content of more than half a
@@ -42,6 +43,9 @@ LARGE_BYTES: Final = (1 << SIZE_BITS) - 1024
 #: What a chunk holds at most. With names of 512 bytes each its blob stays below 24 bits.
 CHUNK_BYTES: Final = 8 << 20
 CHUNK_MESSAGES: Final = 8192
+#: What is packed in one step: so many messages, and fewer of more than a kilobyte; about a
+#: millisecond.
+STEP: Final = 512
 #: Ids in one chunk may skip this many at a time (messages settled before they were written).
 GAP: Final = 4096
 
@@ -66,12 +70,16 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Large:
-    """A message that is bound by itself."""
+    """A message that is bound by itself. Taking it apart is left to the writer thread."""
 
     id: int
-    checksum: bytes
-    header: bytes
-    body: bytes
+    names: bytes
+    content: bytes
+
+    def parts(self) -> tuple[bytes, bytes, bytes]:
+        """Checksum, header and body, as they are stored."""
+        header, payload = self.names + header_payload(self.content), body(self.content)
+        return checksum_of(header, payload), header, payload
 
 
 @dataclass(slots=True)
@@ -158,27 +166,56 @@ class Packed:
 
 def pack(batch: Batch) -> Packed:
     """Read a batch completely."""
-    packed = Packed(batch.number, list(batch.defines))
-    messages = _Messages(packed)
-    for append in batch.appends:
-        messages.add(append)
-    messages.flush()
-    packed.stays = _joined(packed.stays)
-    packed.comebacks = [_comeback(requeue) for requeue in batch.requeues]
-    for settle in batch.settles:
-        _settle(packed, settle)
-    for purge in batch.purges:
-        first, last = key_of(purge.lane, purge.low), key_of(purge.lane, purge.high) - 1
-        packed.garbage.append((first, last))
-        change = packed.change(purge.lane)
-        change.messages -= purge.messages
-        change.body_bytes -= purge.body_bytes
-    for drop in batch.drops:
-        packed.dropped.extend(drop.lanes)
-    for mark in batch.marks:
-        change = packed.change(mark.lane)
-        change.delivered_upto = max(change.delivered_upto, mark.upto)
+    packing = Packing(batch)
+    while (packed := packing.step()) is None:
+        pass
     return packed
+
+
+class Packing:
+    """A batch while it is being packed; it must not change meanwhile."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._packed = Packed(batch.number, list(batch.defines))
+        self._messages = _Messages(self._packed)
+        self._appends = iter(batch.appends)
+        self._settles = iter(batch.settles)
+
+    def step(self) -> Packed | None:
+        """Read a part of it; the whole when it was the last one."""
+        left = STEP
+        for append in self._appends:
+            self._messages.add(append)
+            run = append.run
+            left -= 1 + len(run.contents) + run.size_bytes // 1024
+            if left <= 0:
+                self._messages.flush()
+                return None
+        self._messages.flush()
+        for settle in self._settles:
+            _settle(self._packed, settle)
+            left -= 1
+            if left <= 0:
+                return None
+        return self._finished()
+
+    def _finished(self) -> Packed:
+        batch, packed = self._batch, self._packed
+        packed.stays = _joined(packed.stays)
+        packed.comebacks = [_comeback(requeue) for requeue in batch.requeues]
+        for purge in batch.purges:
+            first, last = key_of(purge.lane, purge.low), key_of(purge.lane, purge.high) - 1
+            packed.garbage.append((first, last))
+            change = packed.change(purge.lane)
+            change.messages -= purge.messages
+            change.body_bytes -= purge.body_bytes
+        for drop in batch.drops:
+            packed.dropped.extend(drop.lanes)
+        for mark in batch.marks:
+            change = packed.change(mark.lane)
+            change.delivered_upto = max(change.delivered_upto, mark.upto)
+        return packed
 
 
 def _comeback(requeue: Requeue) -> Comeback:
@@ -287,7 +324,7 @@ class _Messages:
         for index in range(low, high):
             content, names, id_ = run.contents[index], run.names_of(index), run.first_id + index
             if len(content) > LARGE_BYTES:
-                self._packed.large.append(_large(id_, names, content))
+                self._packed.large.append(Large(id_, names, content))
                 continue
             if not self._fits(id_, len(content), 1):
                 self.flush()
@@ -384,11 +421,6 @@ def _spread(
         wide_places[id_ - first] = place
         wide_checksums[id_ - first] = checksum
     return wide_places, wide_checksums
-
-
-def _large(id_: int, names: bytes, content: bytes) -> Large:
-    header, payload = names + header_payload(content), body(content)
-    return Large(id_, checksum_of(header, payload), header, payload)
 
 
 def big_endian(checksums: array[int]) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING, Final
 
 from amqpd.errors import AmqpError
@@ -19,12 +20,13 @@ from amqpd.store import (
     ReturnedDone,
     Snapshot,
     StoreDamaged,
+    StoreFailed,
     StoreLocked,
     StoreNewer,
     WriteDone,
 )
 from amqpd.store.driver import SqlError, select
-from amqpd.store.packing import pack
+from amqpd.store.packing import STEP, Packing
 from amqpd.store.reader import Expired, Read, Reader, ReadReturned, ReadSome
 from amqpd.store.schema import VERSION, migrate, newer
 from amqpd.store.settings import StoreSettings
@@ -59,6 +61,9 @@ class SqliteStore:
         self._post = post
         self._settings = settings or StoreSettings()
         self._lock: int | None = None
+        #: A batch that is not packed yet, and who waits for it.
+        self._packing: tuple[Packing, WriteDone] | None = None
+        self._packs = threading.Lock()
         self._writer: Writer | None = None
         self._reader: Reader | None = None
 
@@ -149,7 +154,38 @@ class SqliteStore:
     def write(self, batch: Batch, done: WriteDone) -> None:
         """Commit a batch as a whole; `done` gets its number once it is on disk."""
         assert self._writer is not None
-        self._writer.put(Write(pack(batch), done))
+        assert self._packing is None
+        self._packing = Packing(batch), done
+        if batch.messages > STEP:
+            # Whatever led to this has taken its time already.
+            self._post(self._pack)
+        else:
+            self._pack()
+
+    def _pack(self) -> None:
+        """Pack a part of the batch, and the rest when everybody else has had a turn."""
+        with self._packs:
+            if self._packing is None:
+                return  # the store was closed meanwhile, and has finished it
+            self._hand_in(*self._packing)
+        if self._packing is not None:
+            self._post(self._pack)
+
+    def _hand_in(self, packing: Packing, done: WriteDone) -> None:
+        assert self._writer is not None
+        try:
+            packed = packing.step()
+        except Exception as error:
+            # Our own bug, but whoever waits must not wait for ever.
+            log.exception("store %s: a batch cannot be packed", self.path)
+            text = f"store {self.path}: a batch cannot be packed: {error!r}"
+            failed = StoreFailed(self.path, text)
+            self._packing = None
+            self._post(lambda: done(failed))
+            return
+        if packed is not None:
+            self._packing = None
+            self._writer.put(Write(packed, done))
 
     def read(
         self,
@@ -194,6 +230,9 @@ class SqliteStore:
         if self._reader is not None:
             self._reader.stop()
             self._reader = None
+        with self._packs:
+            while self._packing is not None:
+                self._hand_in(*self._packing)
         if self._writer is not None:
             self._writer.stop()
         self._unlock()

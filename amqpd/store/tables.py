@@ -150,7 +150,7 @@ class Tables:
         for large in packed.large:
             self._run(
                 "INSERT INTO message(id, checksum, header, body) VALUES (?, ?, ?, ?)",
-                [large.id, large.checksum, large.header, large.body],
+                [large.id, *large.parts()],
             )
         stays = packed.stays
         if not all(stay.is_possible for stay in stays):

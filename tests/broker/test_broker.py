@@ -25,6 +25,7 @@ from amqpd.broker.definitions import (
     PutVhost,
 )
 from amqpd.broker.limits import Limits
+from amqpd.broker.queue import EFFORT, HAND_OUT_BYTES, LOOK_COST
 from amqpd.errors import AccessRefused, NotAllowed
 from tests.broker.model import FakeConsumer, Model, Store
 
@@ -263,6 +264,47 @@ def test_a_dispatch_goes_on_until_no_queue_has_news(model: Model) -> None:
     model.broker.dispatch()
 
     assert consumer.bodies == [b"x"]
+
+
+def test_what_one_turn_hands_out_is_bounded_and_nobody_waits_for_more_than_that(
+    model: Model,
+) -> None:
+    body = b"x" * (HAND_OUT_BYTES // 10)
+    long, short = FakeConsumer(no_ack=True), FakeConsumer(no_ack=True)
+    for name in ("long", "short"):
+        model.queue(name, durable=False)
+    for _ in range(30):
+        model.publish(body, key="long", mode=1)
+    model.publish(b"short", key="short", mode=1)
+    model.consume(long, "long")
+    model.consume(short, "short")
+
+    assert model.broker.dispatch()
+    assert len(long.bodies) == 10
+    assert model.broker.dispatch()
+    assert short.bodies == [b"short"]
+    while model.broker.dispatch():
+        pass
+
+    assert len(long.bodies) == 30
+
+
+def test_many_queues_with_news_are_looked_at_in_several_turns(model: Model) -> None:
+    count = EFFORT // LOOK_COST + 10
+    names = [f"q{number}" for number in range(count)]
+    consumers = [FakeConsumer() for _ in names]
+    for name, consumer in zip(names, consumers, strict=True):
+        model.queue(name, durable=False)
+        model.consume(consumer, name)
+    while model.broker.dispatch():
+        pass
+    for name in names:
+        model.publish(b"x", key=name, mode=1)
+
+    assert model.broker.dispatch()
+    assert not model.broker.dispatch()
+
+    assert all(consumer.bodies for consumer in consumers)
 
 
 def test_a_dispatch_tells_publishers_what_needs_no_disk(model: Model) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker import returning
+from amqpd.broker import broker, returning
 from amqpd.broker.returning import Returning
 from tests.broker.model import FakeConsumer, Model
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def model(monkeypatch: pytest.MonkeyPatch) -> Model:
     """Four messages in one range each, two of which come back in a turn."""
     monkeypatch.setattr(returning, "AT_ONCE", 1)
-    monkeypatch.setattr(returning, "RANGE_COST", 6_000)
+    monkeypatch.setattr(returning, "RANGE_COST", 2_000)
+    monkeypatch.setattr(broker, "HURRY", 5_000)
     return Model()
 
 

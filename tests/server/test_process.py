@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,6 +119,16 @@ def test_what_exists_when_the_broker_is_up_is_not_collected_again() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
+
+
+def test_threads_hand_the_interpreter_on_sooner_than_usual() -> None:
+    usual = sys.getswitchinterval()
+    try:
+        process.share_the_interpreter()
+
+        assert sys.getswitchinterval() < usual
+    finally:
+        sys.setswitchinterval(usual)
 
 
 async def test_signals_reach_the_loop_until_that_is_undone() -> None:

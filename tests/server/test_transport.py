@@ -8,8 +8,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from amqpd.server.room import Place, Room
-from amqpd.server.transport import HIGH_WATER_BYTES, READ_BYTES, Transport
-from amqpd.server.turn import Turn
+from amqpd.server.transport import HIGH_WATER_BYTES, Transport
+from amqpd.server.turn import READ_BYTES, Turn
 from tests.server.waiting import turns, until
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from amqpd.server.turn import Turn
+from amqpd.server.turn import LEAST_BYTES, READ_BYTES, Turn
 
 if TYPE_CHECKING:
     import pytest
@@ -66,6 +66,19 @@ async def test_nothing_happens_without_a_reason() -> None:
         await asyncio.sleep(0)
 
     assert log.done == ["dispatch", "journal"]
+
+
+async def test_where_many_have_much_to_say_each_is_read_less() -> None:
+    turn = Journalled().turn
+
+    sizes = []
+    for floods in (8, 16, 100, 100, 2, 0):
+        turn.full_reads = floods
+        turn.wake()
+        await asyncio.sleep(0)
+        sizes.append(turn.read_bytes)
+
+    assert sizes == [READ_BYTES, READ_BYTES // 2, LEAST_BYTES, LEAST_BYTES, READ_BYTES, READ_BYTES]
 
 
 async def test_what_is_touched_while_writing_belongs_to_the_next_turn() -> None:

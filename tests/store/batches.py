@@ -142,12 +142,16 @@ class Driven:
         self.store = make(self._posted.put)
         self.snapshot: Snapshot = self.store.open()
 
+    def turn(self) -> None:
+        """Wait for one callback, and let it run."""
+        self._posted.get(timeout=30)()
+
     def write(self, batch: Batch) -> int | StoreFull | StoreFailed:
         """Hand in a batch and wait for the answer."""
         answers: list[int | StoreFull | StoreFailed] = []
         self.store.write(batch, answers.append)
         while not answers:
-            self._posted.get(timeout=30)()
+            self.turn()
         return answers[0]
 
     def read(
@@ -162,7 +166,7 @@ class Driven:
         answers: list[list[Row] | StoreFailed] = []
         self.store.read(lane, from_position, upto_position, max_messages, max_bytes, answers.append)
         while not answers:
-            self._posted.get(timeout=30)()
+            self.turn()
         assert isinstance(answers[0], list), answers[0]
         return answers[0]
 

@@ -7,14 +7,24 @@ from zlib import crc32
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amqpd.store.packing import GAP, LARGE_BYTES, SIZE_BITS, Packed, checksum_of, key_of, pack
+from amqpd.store.packing import (
+    GAP,
+    LARGE_BYTES,
+    SIZE_BITS,
+    STEP,
+    Packed,
+    Packing,
+    checksum_of,
+    key_of,
+    pack,
+)
 from tests.store.batches import NAMES, Writing, settle
 
 
 def messages_of(packed: Packed) -> dict[int, tuple[bytes, bytes, bytes]]:
     """Id to (checksum, header, body), as SQL cuts them out."""
     size = (1 << SIZE_BITS) - 1
-    found = {large.id: (large.checksum, large.header, large.body) for large in packed.large}
+    found = {large.id: large.parts() for large in packed.large}
     for chunk in packed.chunks:
         assert len(chunk.places) * 4 == len(chunk.checksums)
         for index, place in enumerate(chunk.places):
@@ -136,6 +146,23 @@ def test_counters_count_persistent_messages_and_positions_count_all() -> None:
 
     assert changes[1].next_position == 3
     assert (changes[1].messages, changes[1].body_bytes) == (1, 2)
+
+
+def test_a_large_batch_is_packed_in_steps() -> None:
+    writing = Writing()
+    entries = [writing.append([b"x"] * 100, 1) for _ in range(30)]
+    entries.append(writing.append([bytes(2 << 20)], 1))
+    settles = [settle(entry) for entry in entries for _ in range(100)]
+    batch = writing.batch(*entries, *settles)
+    packing, steps = Packing(batch), 1
+
+    while (packed := packing.step()) is None:
+        steps += 1
+
+    assert steps > (3100 + 3100) // STEP
+    assert packed == pack(batch)
+    assert len(messages_of(packed)) == 3001
+    assert len(packed.gone_keys) == 3100
 
 
 cuts = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(0, 12)), max_size=8)

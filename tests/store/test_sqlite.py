@@ -12,13 +12,15 @@ import pytest
 from amqpd.broker.attempts import Attempts, Counted, Delayed
 from amqpd.broker.definitions import PutQueue, PutVhost
 from amqpd.broker.journal import Mark
-from amqpd.store import LaneState, StoreDamaged, StoreLocked
+from amqpd.store import LaneState, StoreDamaged, StoreFailed, StoreLocked
 from tests.store.batches import Driven, Writing, came_back, opened, settle
 from tests.store.inspection import assert_sound, query
 from tests.store.killing import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from amqpd.broker.journal import Batch
 
 DRIVERS: tuple[Literal["apsw", "sqlite3"], ...] = ("apsw", "sqlite3")
 
@@ -301,3 +303,54 @@ def test_what_waits_for_its_time_is_found_by_time_and_left_out_of_stretches(
     states = again.snapshot.lanes
     assert (states[4].delayed, states[4].delayed_bytes) == (4, 4)
     assert (states[5].delayed, states[5].delayed_bytes) == (1, 1)
+
+
+def a_large_batch(writing: Writing) -> Batch:
+    """More than is packed in one go."""
+    return writing.batch(*[writing.append([b"x"] * 500, 1) for _ in range(10)])
+
+
+def test_others_have_a_turn_while_a_large_batch_is_packed(tmp_path: Path) -> None:
+    driven, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(driven, writing, 1)
+    turns: list[str] = []
+    outcome: list[object] = []
+
+    driven.store.write(a_large_batch(writing), outcome.append)
+    while not outcome:
+        driven.turn()
+        turns.append("somebody else")
+
+    assert len(turns) > 5
+    assert len(driven.bodies(1)) == 5000
+    driven.close()
+
+
+def test_a_store_that_is_closed_while_it_packs_writes_all(tmp_path: Path) -> None:
+    driven, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(driven, writing, 1)
+    outcome: list[object] = []
+    driven.store.write(a_large_batch(writing), outcome.append)
+
+    driven.close()
+    while not outcome:
+        driven.turn()
+
+    again = opened(tmp_path)
+    assert len(again.bodies(1)) == 5000
+    again.close()
+
+
+def test_a_batch_that_cannot_be_packed_is_a_failure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    entry = writing.append([b"x"], 1)
+    entry.run.contents[0] = b"not a content"
+
+    outcome = store.write(writing.batch(entry))
+
+    assert isinstance(outcome, StoreFailed)
+    assert "cannot be packed" in str(outcome)
+    assert "a batch cannot be packed" in caplog.text
+    store.close()
