@@ -18,10 +18,20 @@ if TYPE_CHECKING:
 #: Our own commands; what is not asked for is not imported, so that a broker starts quickly.
 COMMANDS: Final = {
     "config": "amqpd.cli.config:config",
+    "connections": "amqpd.cli.nouns:connections",
     "consume": "amqpd.cli.consume:consume",
     "ctl": "amqpd.cli.ctl:ctl",
+    "exchanges": "amqpd.cli.nouns:exchanges",
+    "export": "amqpd.cli.definitions:export",
+    "import": "amqpd.cli.definitions:import_",
+    "peek": "amqpd.cli.queue:peek",
+    "policies": "amqpd.cli.nouns:policies",
     "publish": "amqpd.cli.publish:publish",
+    "queue": "amqpd.cli.queue:queue",
+    "queues": "amqpd.cli.nouns:queues",
     "testing": "amqpd.cli.testing:testing",
+    "users": "amqpd.cli.nouns:users",
+    "vhosts": "amqpd.cli.nouns:vhosts",
 }
 
 

@@ -1,0 +1,135 @@
+"""Commands for people: lists, one queue, peeking, definitions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from amqpd.cli.main import group
+from amqpd.cli.nouns import NOUNS
+from tests.client import Client
+from tests.management.served import Api, served
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[Api]:
+    """A broker with a queue of three messages, bound to amq.topic."""
+    async with served(tmp_path / "data") as it:
+        await asyncio.to_thread(_fill, it.broker.port)
+        yield it
+
+
+def _fill(port: int) -> None:
+    with Client(port) as client:
+        channel = client.channel()
+        channel.declare_queue("orders", durable=True)
+        channel.bind("orders", "amq.topic", "a.#")
+        channel.select_confirms()
+        for number in range(3):
+            channel.publish("", "orders", b'{"id":%d}' % number, persistent=True)
+        channel.wait_confirms()
+
+
+async def run(api: Api, *arguments: str, code: int = 0) -> str:
+    """What a command prints; it ends with that code."""
+    runner = CliRunner(env={"AMQPD_URL": api.uri})
+    result: Result = await asyncio.to_thread(
+        runner.invoke, group, list(arguments), prog_name="amqpd"
+    )
+    assert result.exit_code == code, (arguments, result.output, result.exception)
+    return result.output
+
+
+@pytest.mark.parametrize("noun", sorted(NOUNS))
+async def test_every_list_is_there_for_people_and_for_programs(api: Api, noun: str) -> None:
+    shown = await run(api, noun)
+    listed = json.loads(await run(api, noun, "--json"))
+
+    assert isinstance(listed, list)
+    if listed:
+        assert shown.splitlines()[0].split()[0] == NOUNS[noun].columns[0].title
+        assert len(shown.splitlines()) == len(listed) + 1
+    else:
+        assert shown == NOUNS[noun].empty + "\n"
+
+
+async def test_queues_are_lined_up_with_their_figures(api: Api) -> None:
+    head, row = (await run(api, "queues")).splitlines()
+
+    assert head.split() == [
+        "vhost", "queue", "type", "state", "ready", "unacked", "consumers", "in/s", "out/s"
+    ]  # fmt: skip
+    assert row.split()[:7] == ["/", "orders", "classic", "running", "3", "0", "0"]
+    assert head.index("ready") + len("ready") == row.index("3") + 1
+    assert await run(api, "queues", "-p", "nope", code=65)
+
+
+async def test_one_queue_is_shown_with_what_leads_to_it(api: Api) -> None:
+    said = await run(api, "queue", "show", "orders")
+
+    assert "bound to            amq.topic  key a.#" in said
+    assert "no consumers; `amqpd consume orders` starts one" in said
+    assert json.loads(await run(api, "queue", "show", "orders", "--json"))["messages"] == 3
+
+
+async def test_a_name_that_is_nearly_right_is_corrected(api: Api) -> None:
+    said = await run(api, "queue", "show", "order", code=65)
+
+    assert "no queue 'order' in vhost '/'.  Did you mean 'orders'?" in said
+
+
+async def test_messages_are_peeked_at_and_stay(api: Api) -> None:
+    said = await run(api, "peek", "orders", "-n", "2")
+
+    assert "#0  exchange (default)  key orders  persistent  8 B" in said
+    assert '{\n  "id": 0\n}' in said
+    assert "2 shown: they are still in the queue, not marked as redelivered" in said
+    assert "more: amqpd peek orders --after 0.1" in said
+    rest = json.loads(await run(api, "peek", "orders", "--after", "0.1", "--json"))
+    assert [one["payload"] for one in rest["messages"]] == ['{"id":2}']
+    found = await run(api, "peek", "orders", "--search", '"ID":1')
+    assert "1 shown: it is still in the queue" in found
+
+
+async def test_what_destroys_is_counted_first_and_meant(api: Api) -> None:
+    said = await run(api, "queue", "purge", "orders", code=64)
+    assert "3 ready messages of queue 'orders' are removed for good" in said
+    assert "--yes says that this is meant" in said
+    assert (await api.get("/queues/%2F/orders"))["messages"] == 3
+
+    assert "3 messages removed" in await run(api, "queue", "purge", "orders", "--yes")
+    assert "deleted, with 0 messages" in await run(api, "queue", "delete", "orders", "--yes")
+
+    await api.get("/queues/%2F/orders", 404)
+
+
+async def test_definitions_go_out_and_come_in_with_a_look_before(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    assert "1 queues" in await run(api, "export", str(file))
+    assert "nothing changes" in await run(api, "import", str(file), "--dry-run")
+    await run(api, "queue", "delete", "orders", "--yes")
+
+    plan = await run(api, "import", str(file), "--dry-run")
+    assert "+ 1 queues" in plan
+    assert "queues: orders in vhost '/'" in plan
+    await api.get("/queues/%2F/orders", 404)
+    await run(api, "import", str(file))
+
+    assert (await api.get("/queues/%2F/orders"))["durable"]
+    assert json.loads(await run(api, "export"))["queues"]
+
+
+async def test_a_file_that_is_none_is_told(api: Api, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text("{")
+
+    assert "No such file" in await run(api, "import", str(tmp_path / "nope"), code=65)
+    assert "not JSON" in await run(api, "import", str(wrong), code=65)
