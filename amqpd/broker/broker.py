@@ -30,6 +30,7 @@ from amqpd.broker.definitions import (
 )
 from amqpd.broker.journal import Journal, Mark
 from amqpd.broker.limits import UserLimits, VhostLimits
+from amqpd.broker.logins import LoginAttempts
 from amqpd.broker.parameters import (
     CLUSTER_NAME,
     GLOBAL,
@@ -149,6 +150,7 @@ class Broker:
         self.definitions: dict[str, PutVhost] = {}
         self.parameters = Parameters()
         self.presence = Presence(limits, node)
+        self.logins = LoginAttempts()
         self.capacity = Capacity(limits, self.presence, self.vhosts)
         self.alarms = Alarms()
         self._lanes_in_use: set[int] = set()

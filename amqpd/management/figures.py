@@ -53,6 +53,7 @@ class Figures:
     connections_opened: int
     connections_closed: int
     connections_refused: int
+    connections_limit: int
     connections_unknown: int
     logins_refused: int
     logins_throttled: int

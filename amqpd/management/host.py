@@ -31,5 +31,11 @@ class Host(Protocol):
     def figures(self) -> Figures:
         """What there is at this moment."""
 
+    def is_ready(self) -> bool:
+        """Whether clients are let in."""
+
+    def certificate_ends_s(self) -> float:
+        """When the first certificate ends, in seconds since the epoch; may read files."""
+
     def settings(self) -> Mapping[str, object]:
         """The settings in force, without secrets."""

@@ -118,7 +118,7 @@ class BrokerServer:
         self.listeners: list[Listener] = []
         self.listening: list[Listening] = []
         self.http_listening: list[Listening] = []
-        self._ready = False
+        self.ready = False
         self._disk_full = False
         self._pending_bytes = 0
         self.look: Look | None = None
@@ -341,7 +341,7 @@ class BrokerServer:
             config.node_name(self.settings),
             [*self.listening, *self.http_listening],
         )
-        self._ready = True
+        self.ready = True
         counted = totals(self.broker)
         added = len(self.broker.types) - len(all_types())
         LOG.info("Server startup complete; %d plugins started.", added)
@@ -364,7 +364,7 @@ class BrokerServer:
             return
         try:
             make = await asyncio.to_thread(_import_http)
-            self._http = make(self, lambda: self._ready)
+            self._http = make(self)
             await self._http.start(api, metrics)
             await self._http.sample()
         except Exception:
@@ -375,7 +375,7 @@ class BrokerServer:
 
     async def _say_goodbye(self, store: Store, background: list[asyncio.Task[None]]) -> None:
         process.notify("STOPPING=1")
-        self._ready = False
+        self.ready = False
         for listener in self.listeners:
             listener.close()
         if self.commits.error is None:
@@ -553,8 +553,8 @@ def exchange_types() -> dict[str, type[Exchange]]:
     return types
 
 
-def _import_http() -> Callable[[BrokerServer, Callable[[], bool]], HttpServer]:
+def _import_http() -> Callable[[BrokerServer], HttpServer]:
     from amqpd.server.hosting import Hosting
     from amqpd.server.http import HttpServer as Server
 
-    return lambda server, is_ready: Server(Hosting(server), is_ready, server.http_room)
+    return lambda server: Server(Hosting(server), server.http_room)

@@ -14,6 +14,7 @@ from amqpd.auth.passwords import hash_password
 from amqpd.config import SECRETS
 from amqpd.management.access import Caller
 from amqpd.management.figures import Figures, Port, totals
+from amqpd.server import tls
 from amqpd.server.resources import open_files
 
 if TYPE_CHECKING:
@@ -47,6 +48,14 @@ class Hosting:
         """Let the next turn of the loop see to what was decided."""
         self._server.turn.wake()
 
+    def is_ready(self) -> bool:
+        """Whether clients are let in."""
+        return self._server.ready
+
+    def certificate_ends_s(self) -> float:
+        """When the first certificate ends, in seconds since the epoch."""
+        return tls.ends_s(self._server.settings.tls)
+
     def settings(self) -> Mapping[str, object]:
         """The settings in force by dotted key, without secrets."""
         sections = msgspec.to_builtins(self._server.settings)
@@ -76,6 +85,7 @@ class Hosting:
             connections_opened=server.connections.opened,
             connections_closed=server.connections.closed,
             connections_refused=server.room.refused,
+            connections_limit=server.room.most,
             connections_unknown=server.room.unknown,
             logins_refused=server.logins.refused,
             logins_throttled=server.logins.throttled,

@@ -26,7 +26,6 @@ from amqpd.server.guard import Guarded
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
     from amqpd.management.host import Host
     from amqpd.management.request import Answer
@@ -56,12 +55,11 @@ API: Final = "/api"
 class HttpServer:
     """Serves the API on some sockets and the metrics on others, until `close`."""
 
-    def __init__(self, host: Host, is_ready: Callable[[], bool], room: Room) -> None:
+    def __init__(self, host: Host, room: Room) -> None:
         self._room = room
         self._host = host
         self._api = Api(host)
         self._pages = Page()
-        self._is_ready = is_ready
         self._runners: list[web.AppRunner] = []
         self._servers: list[asyncio.Server] = []
 
@@ -129,7 +127,7 @@ class HttpServer:
 
     async def _readyz(self, request: web.Request) -> web.Response:
         """Clients are served."""
-        if self._is_ready():
+        if self._host.is_ready():
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "failed", "reason": "not serving"}, status=503)
 

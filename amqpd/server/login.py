@@ -36,6 +36,8 @@ LOG = logging.getLogger("amqpd.connection")
 
 #: Logins that may wait for the thread; more are refused, or guessing would fill the memory.
 MOST_WAITING: Final = 1000
+#: How attempts over AMQP are counted.
+AMQP: Final = "amqp091"
 
 
 class Logins:
@@ -55,6 +57,7 @@ class Logins:
         """
         auth = settings.auth
         self._permissions = broker.permissions
+        self._attempts = broker.logins
         self._revision = self._permissions.revision
         self._loopback_users = frozenset(auth.loopback_users)
         self._throttle = Throttle(auth.failure_delay_s)
@@ -129,6 +132,7 @@ class Logins:
         if found is None:
             locked_s = self._locked_s(credentials, host)
             if locked_s:
+                self._attempts.add("http", host, user, succeeded=False)
                 LOG.warning("HTTP access denied: user '%s' - too many failures from there", user)
                 await asyncio.sleep(locked_s)
                 return None
@@ -139,8 +143,10 @@ class Logins:
             reason = self._kept_out(found.name, host)
         if isinstance(found, Accepted) and not reason:
             self._throttle.succeeded(user, host)
+            self._attempts.add("http", host, found.name, succeeded=True)
             return _login(found)
         LOG.warning("HTTP access denied: %s", reason)
+        self._attempts.add("http", host, user, succeeded=False)
         await asyncio.sleep(self._failed(user, host))
         return None
 
@@ -218,10 +224,12 @@ class Logins:
             reason = self._kept_out(found.name, peer.host)
         if isinstance(found, Accepted) and not reason:
             self._throttle.succeeded(user, peer.host)
+            self._attempts.add(AMQP, peer.host, found.name, succeeded=True)
             LOG.info("connection %s: user '%s' authenticated with %s", peer, found.name, mechanism)
             decided(_login(found))
             return
         LOG.warning("connection %s: %s login refused: %s", peer, mechanism, reason)
+        self._attempts.add(AMQP, peer.host, user, succeeded=False)
         delay_s = self._failed(user, peer.host)
         if delay_s:
             self._loop.call_later(delay_s, decided, None)

@@ -143,6 +143,18 @@ async def publish(
 
 
 @contextlib.asynccontextmanager
+async def short_of_disk(folder: Path) -> AsyncIterator[Api]:
+    """The API of a broker for which no disk has enough room."""
+    async with served(folder, resources__disk_free_bytes=1 << 60) as api:
+        alarm = asyncio.Event()
+        broker = api.broker.server.broker
+        broker.watch_alarms(lambda _: alarm.set())
+        if not broker.alarms.disk:
+            await alarm.wait()
+        yield api
+
+
+@contextlib.asynccontextmanager
 async def served(
     folder: Path,
     make_store: Callable[[Path, Settings, Post], Store] | None = None,

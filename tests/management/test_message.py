@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker.broker import Alarms
-from tests.management.served import Json, publish
+from tests.management.served import Json, publish, short_of_disk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.management.served import Api
 
 DEFAULT = "/exchanges/%2F/amq.default/publish"
@@ -133,12 +134,11 @@ async def test_a_full_queue_refuses(api: Api) -> None:
     assert refusal["reason"] == "rejected Unable to publish message. Check queue limits."
 
 
-async def test_nothing_is_published_while_an_alarm_holds_publishers(queue: Api) -> None:
-    queue.broker.server.broker.resources(Alarms(memory=True))
+async def test_nothing_is_published_while_an_alarm_holds_publishers(tmp_path: Path) -> None:
+    async with short_of_disk(tmp_path) as api:
+        refusal = await api.post(DEFAULT, message(), 503)
 
-    refusal = await queue.post(DEFAULT, message(), 503)
-
-    assert refusal["reason"] == "publishing: low on memory"
+    assert refusal["reason"] == "publishing: low on disk"
 
 
 async def test_cc_and_bcc_lead_to_more_queues_and_bcc_is_not_told(queue: Api) -> None:

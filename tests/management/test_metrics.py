@@ -26,6 +26,7 @@ FIGURES = Figures(
     logins_throttled=1,
     certificate_ends_s=0,
     connections_refused=4,
+    connections_limit=99,
     channels=5,
     channels_opened=5,
     exchanges=6,
