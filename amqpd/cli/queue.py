@@ -70,6 +70,8 @@ def show(
         click.echo(printable(f"  consumer            {one['consumer_tag']}  {where}"))
     if not found.get("consumers"):
         click.echo(printable(f"no consumers; `amqpd consume {name}` starts one"))
+    elif found.get("why_waiting"):
+        click.echo(printable(found["why_waiting"]))
 
 
 _json = as_json

@@ -12,6 +12,7 @@ from amqpd.broker import advice
 from amqpd.broker.content import header_payload
 from amqpd.broker.policy import effective_definition, effective_queue
 from amqpd.management import consumer as consumers
+from amqpd.management import diagnosis
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.listing import PARAMETERS, listing
@@ -138,6 +139,7 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
     found |= {
         "effective_origins": {key: str(origin) for key, origin in effective.origins.items()},
         "warnings": [str(one) for one in advice.unknown_arguments(queue.declared, advice.QUEUE)],
+        "why_waiting": diagnosis.reason(queue),
         "head_message_timestamp": _head_timestamp(queue),
         "idle_since": _moment(queue.used_ms),
         "consumer_details": [

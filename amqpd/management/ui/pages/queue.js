@@ -18,7 +18,9 @@ const TABS = [
 
 function Glance({ row, range, choose }) {
   const stats = row.message_stats || {};
-  return html`<div class="stats">
+  return html`${row.why_waiting && html`<p class="why" role="note">${row.why_waiting}</p>`}
+    ${(row.warnings || []).map((one) => html`<p class="why" role="note">${one}</p>`)}
+    <div class="stats">
       <div class="stat"><b>${count(row.messages_ready)}</b><span>ready</span></div>
       <div class="stat"><b>${count(row.messages_unacknowledged)}</b><span>unacked</span></div>
       <div class="stat"><b>${count(row.consumers)}</b><span>consumers</span></div>

@@ -1,0 +1,79 @@
+"""Why a queue is not moving."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpd.management.diagnosis import reason
+from tests.broker.model import FakeConsumer, Model
+
+if TYPE_CHECKING:
+    from amqpd.broker.session import ConsumerFacts
+
+
+class Busy(FakeConsumer):
+    """A consumer that tells how much it holds."""
+
+    def facts(self) -> ConsumerFacts:
+        """With its prefetch, and what is unacked."""
+        return replace(super().facts(), prefetch=self.prefetch, unacked=len(self.unacked))
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+def test_an_empty_queue_has_nothing_to_say(model: Model) -> None:
+    assert reason(model.queue()) == ""
+
+
+def test_without_consumers_it_says_so(model: Model) -> None:
+    queue = model.queue()
+    model.publish(b"a")
+
+    assert "Nobody consumes: `amqpd consume q`" in reason(queue)
+
+
+def test_consumers_that_do_not_acknowledge_are_named_with_what_they_hold(model: Model) -> None:
+    queue = model.queue()
+    model.consume(Busy(credit=2))
+    model.publish(b"a", b"b", b"c")
+    model.turn()
+
+    assert reason(queue).startswith("The only consumer does not acknowledge: they hold 2 messages")
+    model.consume(Busy(credit=3))
+    model.publish(b"d", b"e", b"f")
+    model.turn()
+    assert reason(queue).startswith("All 2 consumers do not acknowledge")
+
+
+def test_consumers_that_do_not_read_are_named(model: Model) -> None:
+    queue = model.queue()
+    slow = Busy(credit=0)
+    slow.is_slow = True
+    model.consume(slow)
+    model.publish(b"a")
+    model.turn()
+
+    assert "The only consumer does not read what was sent" in reason(queue)
+
+
+def test_what_is_with_consumers_is_said_when_nothing_else_waits(model: Model) -> None:
+    queue = model.queue()
+    model.consume(Busy())
+    model.publish(b"a")
+    model.turn()
+
+    assert reason(queue) == "All 1 messages are with consumers that have not acknowledged them."
+
+
+def test_a_queue_that_moves_has_nothing_to_say(model: Model) -> None:
+    queue = model.queue()
+    model.publish(b"a")
+    model.consume(Busy())
+
+    assert reason(queue) == ""
