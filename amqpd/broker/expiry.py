@@ -202,17 +202,17 @@ class Expiry:
                     break
                 if not self.remove(lane, head):
                     return
-        for mixed in self._lanes.values():
+        # Dead letters may come back to this queue, to other levels, too.
+        for mixed in list(self._lanes.values()):
             self._run_mixed(mixed, now_ms)
 
     def _run_mixed(self, mixed: Mixed, now_ms: int) -> None:
-        heap = mixed.heap
-        while heap and (heap[0][0] <= now_ms or not heap[0][2].waits):
+        while (heap := mixed.heap) and (heap[0][0] <= now_ms or not heap[0][2].waits):
             stretch = heap[0][2]
-            if stretch.waits and not self.remove(mixed.lane, stretch):
-                return
             if not stretch.waits:
                 heapq.heappop(heap)
+            elif not self.remove(mixed.lane, stretch):
+                return
         if heap:
             self._look_at(heap[0][0])
         if mixed.stored_ms > now_ms:

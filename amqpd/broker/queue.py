@@ -168,6 +168,7 @@ class Queue:
         self.used_ms = around.now_ms
         self.lease: Lease | None = None
         self._awake = False
+        self._busy = False
         self._getting: deque[tuple[bool, Callable[[Got | None], None]]] = deque()
         self.expiry = Expiry(self)
         self.length = Length(self, arguments)
@@ -269,10 +270,17 @@ class Queue:
         """Hand what is ready to consumers with credit, and see to limits, expiry and the window.
 
         Whoever wants to know how long the queue really is calls it at once; `bounded` is what
-        a turn allows.
+        a turn allows. What dies here and comes back as a dead letter meanwhile finds it busy.
         """
-        if self.deleted:
+        if self.deleted or self._busy:
             return
+        self._busy = True
+        try:
+            self._act(bounded)
+        finally:
+            self._busy = False
+
+    def _act(self, bounded: bool) -> None:
         if self._getting:
             self._serve_gets()
         if self.ring and not self.returning:
@@ -344,7 +352,12 @@ class Queue:
         """The next message, for basic.get; `done(None)` if the queue is empty."""
         self.used_ms = self.around.now_ms
         self._getting.append((no_ack, done))
-        self._serve_gets()
+        if not self._busy:
+            self._busy = True
+            try:
+                self._serve_gets()
+            finally:
+                self._busy = False
         if self._getting or self.pressure.is_felt:
             self.wake()  # the head is on disk and must be asked for, or there is room now
 

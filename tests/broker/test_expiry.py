@@ -411,3 +411,48 @@ def test_without_a_store_nothing_is_there() -> None:
     nothing(1, (1,), answers.append)
 
     assert answers == [((), 0), []]
+
+
+# -- dead letters between limited queues -------------------------------------------------
+
+
+def exchange_of_the_dead(model: Model) -> Queue:
+    """Two limited queues, each the other's dead letter queue; an expired message in both."""
+    for name, other in (("q", "r"), ("r", "q")):
+        arguments = {
+            "x-max-length": 9,
+            "x-max-priority": 2,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": other,
+        }
+        model.queue(name, arguments=arguments)
+        model.publish(b"for ever", key=name)
+        model.publish(b"from " + name.encode(), key=name, expiration="10")
+    model.broker.around.now_ms += 20
+    return model.vhost.queues["q"]
+
+
+def test_a_queue_may_get_dead_letters_while_its_own_messages_expire(model: Model) -> None:
+    queue = exchange_of_the_dead(model)
+
+    model.turn(10)
+
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.turn()
+    assert consumer.bodies == [b"for ever", b"from r"]
+    model.commit()
+    check(queue, model)
+
+
+def test_a_get_is_served_once_while_dead_letters_come_back(model: Model) -> None:
+    exchange_of_the_dead(model)
+    model.vhost.queues["q"].purge()
+    model.publish(b"from q", expiration="5", priority=2)
+    model.broker.around.now_ms += 20
+    found: list[Got | None] = []
+
+    model.vhost.get(model.access, "q", model, True, found.append)
+    model.turn()
+
+    assert [got.remaining for got in found if got is not None] == [0]

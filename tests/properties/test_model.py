@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from hypothesis import Phase, settings
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from amqpd.broker.rows import Row as StoredRow
     from amqpd.broker.stretch import Stretch
     from amqpd.broker.vhost import VHost
+    from amqpd.store import Post
 
 WINDOW = 5
 NAMES = ("a", "b", "c")
@@ -126,10 +127,18 @@ class Mirror:
 class StrictStore(MemoryStore):
     """Refuses what the one on disk would do wrong silently."""
 
+    def __init__(self, post: Post) -> None:
+        super().__init__(post)
+        self._dropped: set[int] = set()
+
+    def _drop(self, lanes: tuple[int, ...]) -> None:
+        self._dropped |= set(lanes)
+        super()._drop(lanes)
+
     def _settle(self, settle: Settle) -> None:
         rows = self._rows.get(settle.lane, {})
         # The lanes of a queue that this batch deletes are gone already.
-        if settle.lane in self._lanes or settle.transient:
+        if settle.lane not in self._dropped:
             assert settle.lo < settle.hi
             for position in range(settle.lo, settle.hi):
                 row = rows[position]
@@ -184,6 +193,8 @@ class Client(FakeConsumer):
 
 class World(RuleBasedStateMachine):
     """The broker and its mirror."""
+
+    kinds: ClassVar = KINDS
 
     def __init__(self) -> None:
         super().__init__()
@@ -502,7 +513,7 @@ class World(RuleBasedStateMachine):
             durable=durable or kind == "quorum",
             exclusive=False,
             auto_delete=False,
-            arguments=a_table(KINDS[kind]),
+            arguments=a_table(self.kinds[kind]),
             owner=self,
         )
         assert (answer.number > 0) == (durable or kind == "quorum")
