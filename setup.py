@@ -26,6 +26,7 @@ COMPILED = (
     "amqpd/amqp/codec.py",
     "amqpd/amqp/gathering.py",
     "amqpd/amqp/reader.py",
+    "amqpd/broker/chunk.py",
     "amqpd/broker/content.py",
     "amqpd/broker/counts.py",
     "amqpd/broker/delivery.py",

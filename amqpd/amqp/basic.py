@@ -17,7 +17,6 @@ from amqpd.amqp.commands import make
 from amqpd.amqp.consumer import Consumer
 from amqpd.amqp.settlement import Settlement, requeue_all
 from amqpd.broker.access import AuthorityFailed, Undecided
-from amqpd.broker.arguments import QueueType, parse_consumer
 from amqpd.errors import AmqpError, NotAllowed, NotImplementedHere, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -68,16 +67,13 @@ def consume(channel: Channel, method: Basic.Consume) -> None:
 
 def _consume_queue(channel: Channel, method: Basic.Consume, tag: str) -> None:
     name = channel.queue_name(method.queue)
-    arguments = methods.table(method.arguments)
-    parsed = parse_consumer(channel.vhost.name, name, QueueType.CLASSIC, arguments)
     consumer = Consumer(
         channel,
         tag,
         name,
         no_ack=method.no_ack,
         exclusive=method.exclusive,
-        priority=parsed.priority,
-        arguments=arguments,
+        arguments=methods.table(method.arguments),
     )
     channel.vhost.consume(
         channel.access, name, consumer, exclusive=method.exclusive, owner=channel.connection

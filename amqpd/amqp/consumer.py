@@ -37,14 +37,14 @@ class Consumer:
         *,
         no_ack: bool,
         exclusive: bool,
-        priority: int,
         arguments: Table,
     ) -> None:
         self.tag = tag
         self.queue_name = queue_name
         self.no_ack = no_ack
         self.exclusive = exclusive
-        self.priority = priority
+        #: Set by the vhost, which knows the arguments.
+        self.priority = 0
         self.arguments = arguments
         self.owner: object = channel.connection
         #: The consumer's place in its queue; set and cleared by the vhost.
@@ -58,6 +58,11 @@ class Consumer:
         self._output = channel.output
         self._tag_octets = methods.shortstr(tag)
         self._starving = False
+
+    @property
+    def prefetch_shared(self) -> int:
+        """The channel's limit, as it is now."""
+        return self.channel.prefetch_shared
 
     @property
     def is_slow(self) -> bool:

@@ -34,15 +34,8 @@ REMEMBERED: Final = 1000
 
 #: Besides what is checked: taken from the name before the queue is made.
 QUEUE: Final = frozenset({*QUEUE_ARGUMENTS, NAME_PREFIX})
-#: The last three have no meaning here, but clients that send them are not mistaken.
-CONSUMER: Final = frozenset(
-    {
-        *CONSUMER_ARGUMENTS,
-        "x-cancel-on-ha-failover",
-        "x-filter-match-type",
-        "x-stream-automatic-offset-tracking",
-    }
-)
+#: The last one has no meaning here, but clients that send it are not mistaken.
+CONSUMER: Final = frozenset({*CONSUMER_ARGUMENTS, "x-cancel-on-ha-failover"})
 #: Of all types that RabbitMQ and its plugins have.
 EXCHANGE: Final = frozenset(
     {

@@ -27,6 +27,7 @@ from amqpd.broker.checks import (
     a_max_age,
     a_placement_tag,
     a_stream_offset,
+    a_switch,
     a_text,
     an_integer,
     anything,
@@ -37,6 +38,7 @@ from amqpd.broker.checks import (
     one_of,
     unacceptable,
 )
+from amqpd.broker.filtering import wrong_filter, wrong_match_type
 from amqpd.broker.text import resource, term
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import Field, type_name
@@ -246,8 +248,10 @@ CONSUMER_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-priority": Argument("CQ", an_integer),
     "x-consumer-timeout": Argument("CQ", _size),
     "x-stream-offset": Argument("S", a_stream_offset),
-    "x-stream-filter": Argument("S", anything),
-    "x-stream-match-unfiltered": Argument("S", anything),
+    "x-stream-filter": Argument("S", wrong_filter),
+    "x-stream-match-unfiltered": Argument("S", a_boolean),
+    "x-filter-match-type": Argument("CQS", wrong_match_type),
+    "x-stream-automatic-offset-tracking": Argument("CQS", a_switch),
 }
 
 _LETTERS: Final = {QueueType.CLASSIC: "C", QueueType.QUORUM: "Q", QueueType.STREAM: "S"}

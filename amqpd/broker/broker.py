@@ -53,6 +53,7 @@ from amqpd.broker.queue import (
     Surroundings,
     first_of,
 )
+from amqpd.broker.stream import Stream
 from amqpd.broker.timers import Timers
 from amqpd.broker.types import all_types
 from amqpd.broker.vhost import VHost
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from amqpd.broker.access import Authority
+    from amqpd.broker.archive import StreamState
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane
     from amqpd.broker.limits import Limits
@@ -304,7 +306,12 @@ class Broker:
         if vhost is not None:
             vhost.close()
 
-    def recover(self, commands: Iterable[Command], lanes: Mapping[int, LaneState]) -> None:
+    def recover(
+        self,
+        commands: Iterable[Command],
+        lanes: Mapping[int, LaneState],
+        streams: Mapping[int, StreamState] | None = None,
+    ) -> None:
         """Rebuild the model from what the store has; nothing is written down again."""
         for command in commands:
             self.apply(command)
@@ -322,6 +329,8 @@ class Broker:
                         state.counted,
                     )
             for queue in vhost.queues.values():
+                if isinstance(queue, Stream):
+                    queue.restore((streams or {}).get(int(queue.lane.id)))
                 queue.recovered()
             vhost.shelves.recovered()
 

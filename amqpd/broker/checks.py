@@ -1,7 +1,7 @@
 """Checks of single arguments: is a value what it must be?
 
     Check = (value, all arguments) -> what is wrong, or None
-    anything an_integer a_text a_boolean a_max_age a_placement_tag a_stream_offset
+    anything an_integer a_text a_boolean a_switch a_max_age a_placement_tag a_stream_offset
     between(lowest, highest, excess) one_of(words, wrong)         make a check
     unacceptable(value) is_text(value) number_of(value) interval_ms(text)
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.text import term
+from amqpd.broker.text import erlang, term
 from amqpd.fields import type_name
 
 if TYPE_CHECKING:
@@ -98,6 +98,11 @@ def a_boolean(value: Field, arguments: Table) -> str | None:
     return None if value.kind == "t" else unacceptable(value)
 
 
+def a_switch(value: Field, arguments: Table) -> str | None:
+    """True or false, or the words for them, which LavinMQ takes, too."""
+    return None if value.kind == "t" or value.value in ("true", "false") else unacceptable(value)
+
+
 def a_max_age(value: Field, arguments: Table) -> str | None:
     """How old messages of a stream may get: `7D`."""
     if value.kind != "S":
@@ -119,7 +124,8 @@ def a_stream_offset(value: Field, arguments: Table) -> str | None:
     words = value.value in ("first", "last", "next") or interval_ms(value.value) is not None
     if value.kind == "S" and words:
         return None
-    return f"{{invalid_stream_offset_arg,{{{type_name(value)},{term(value.value)}}}}}"
+    shown = erlang(value.value) if isinstance(value.value, str) else term(value.value)
+    return f"{{invalid_stream_offset_arg,{{{type_name(value)},{shown}}}}}"
 
 
 def interval_ms(text: FieldValue) -> int | None:

@@ -25,6 +25,14 @@ class Consumer(Protocol):
     queue: Subscription | None
 
     @property
+    def prefetch(self) -> int:
+        """How many it may have unacked; 0: no limit of its own."""
+
+    @property
+    def prefetch_shared(self) -> int:
+        """How many all consumers of its channel may have unacked together; 0: no such limit."""
+
+    @property
     def is_slow(self) -> bool:
         """It wants more, and cannot be written to at the moment."""
 

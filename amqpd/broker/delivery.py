@@ -57,7 +57,8 @@ class Held:
     def __init__(self, tag: int, lane: Lane, piece: Stretch, consumer: object) -> None:
         self.tag: i64 = tag
         self.lane = lane
-        self.run = piece.run
+        placeholder = lane.placeholder
+        self.run = piece.run if placeholder is None else placeholder
         self.base: i64 = piece.base
         self.lo: i64 = piece.lo
         self.hi: i64 = piece.hi
@@ -72,12 +73,15 @@ class Held:
 
 
 def requeued(taken: list[Taken], failed: bool) -> dict[Lane, list[Stretch]]:
-    """What was delivered as it goes back into its lanes, counted once more."""
+    """What was delivered as it goes back into its lanes, counted once more.
+
+    Streams take nothing back: they only hear of it.
+    """
     found: dict[Lane, list[Stretch]] = {}
     lane: Lane | None = None
     pieces: list[Stretch] = []
     for one in taken:
-        if one.lane.dead:
+        if one.lane.dead or one.lane.hears_of_return(one):
             continue
         if one.lane is not lane:
             lane = one.lane

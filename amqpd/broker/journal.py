@@ -1,9 +1,10 @@
 """The journal: what was decided and is not on disk yet.
 
 Everything durable is an entry here: appends of runs, requeues, settles, purges, drops,
-definitions, marks. The store takes a batch, commits it in one transaction and reports its
-number; then everything up to that number is safe. An append goes into all its queues or none,
-and a transaction (`atomic`) is one entry, never split over two batches.
+definitions, marks, and how far consumers of streams are. The store takes a batch, commits it in
+one transaction and reports its number; then everything up to that number is safe. An append goes
+into all its queues or none, and a transaction (`atomic`) is one entry, never split over two
+batches.
 
 The journal never touches a disk and never waits.
 """
@@ -37,6 +38,7 @@ __all__ = [
     "Run",
     "Settle",
     "Target",
+    "Track",
 ]
 
 #: A batch holds at most this many messages and bytes; one entry may be larger than that.
@@ -84,12 +86,22 @@ class Mark:
     home: Lane
 
 
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A consumer of a stream goes on at this offset; -1: its name is forgotten."""
+
+    lane: int
+    name: str
+    offset: int
+
+
 @dataclass(slots=True)
 class Group:
-    """Entries and settles that become durable together or not at all."""
+    """Entries, settles and tracks that become durable together or not at all."""
 
     entries: list[Append | Purge | Drop | Define] = field(default_factory=list)
     settles: list[Settle] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
 
 
 Entry = Append | Purge | Drop | Define | Group
@@ -99,7 +111,7 @@ Entry = Append | Purge | Drop | Define | Group
 class Batch:
     """What the store commits in one transaction.
 
-    Applied in this order: defines, appends, requeues, settles, purges and drops, marks.
+    Applied in this order: defines, appends, requeues, settles, purges and drops, marks, tracks.
     """
 
     number: int
@@ -110,8 +122,46 @@ class Batch:
     purges: list[Purge] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
     messages: int = 0
     size_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Tracking:
+    """How far consumers of streams are, each noted once however often it moved.
+
+    What a consumer has settled must not be known as settled before what was decided ahead of
+    it: a generation of tracks waits until everything up to `number` is in a batch, and those
+    that come meanwhile are the next generation.
+    """
+
+    number: int = 0
+    tracks: dict[tuple[int, str], Track] = field(default_factory=dict)
+    later: dict[tuple[int, str], Track] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.tracks or self.later)
+
+    def add(self, track: Track) -> None:
+        """Note it instead of what was noted of the same consumer."""
+        self.later[track.lane, track.name] = track
+
+    def drop(self, track: Track) -> None:
+        """What was noted of this consumer is out of date."""
+        self.tracks.pop((track.lane, track.name), None)
+        self.later.pop((track.lane, track.name), None)
+
+    def take(self, upto: int, last: int) -> list[Track]:
+        """What may go with a batch up to this number, where `last` is the newest one."""
+        taken: list[Track] = []
+        if self.number <= upto:
+            taken += self.tracks.values()
+            self.number, self.tracks, self.later = last, self.later, {}
+            if last <= upto:
+                taken += self.tracks.values()
+                self.tracks = {}
+        return taken
 
 
 class Journal:
@@ -126,6 +176,7 @@ class Journal:
         self.pending_bytes = 0
         self.next_message_id = 1
         self._entries: deque[tuple[int, Entry]] = deque()
+        self._tracking = Tracking()
         self._group: Group | None = None
         #: Somebody waits for the settles of now.
         self._is_awaited = False
@@ -135,16 +186,16 @@ class Journal:
     def is_empty(self) -> bool:
         """Nothing waits for the next batch."""
         log = self.log
-        return not (self._entries or log.settles or log.marking or log.requeues)
+        return not (self._entries or log.settles or log.marking or log.requeues or self._tracking)
 
     @property
     def has_settles(self) -> bool:
-        """There are settles or requeues that nobody waits for: they may stay behind a while."""
-        return bool(self.log.settles or self.log.requeues)
+        """There is what nobody waits for: settles, requeues, tracks. It may stay behind a while."""
+        return bool(self.log.settles or self.log.requeues or self._tracking)
 
     @property
     def only_settles(self) -> bool:
-        """Nobody waits for what is in it: settles and requeues may ride with company."""
+        """Nobody waits for what is in it: it may ride with company."""
         return not self._entries and not self.log.marking
 
     # -- in ------------------------------------------------------------------------------
@@ -153,12 +204,12 @@ class Journal:
         """A run goes into the store: (lane, base, deadline in ms) for each lane."""
         number = self._next()
         entry = Append(run, number)
-        count = len(run.contents)
         for lane, base, deadline_ms in targets:
-            entry.targets.append(Target(lane, run, base, deadline_ms))
-            lane.stored += count
+            lane.enter(entry, base, deadline_ms)
         run.entry = entry
-        self.pending_bytes += run.size_bytes
+        if entry.extensions and not entry.targets:
+            entry.run = entry.extensions[0].run  # the contents as they came are of no use now
+        self.pending_bytes += entry.run.size_bytes
         self._add(number, entry)
         return entry
 
@@ -179,6 +230,14 @@ class Journal:
         number = self._next()
         self._add(number, Drop(lanes))
         return number
+
+    def track(self, track: Track) -> None:
+        """A consumer of a stream has moved on; nobody waits for that."""
+        if self._group is None:
+            self._tracking.add(track)
+        else:
+            self._tracking.drop(track)
+            self._group.tracks.append(track)
 
     def next_number(self) -> int:
         """A number that becomes safe with the next batch: for marks and settles."""
@@ -204,7 +263,7 @@ class Journal:
             self._group = None
             log.settles, log.atomic = outside, False
             log.epoch += 1
-            if group.settles and self.last == before:
+            if (group.settles or group.tracks) and self.last == before:
                 self._next()
             if self.last > before:
                 self._entries.append((self.last, group))
@@ -246,6 +305,8 @@ class Journal:
         else:
             _resolve(batch.settles)
         self._take_marks(batch)
+        if settles:
+            batch.tracks += self._tracking.take(batch.number, self.last)
         return batch
 
     def _put(self, batch: Batch, entry: Entry) -> None:
@@ -262,6 +323,7 @@ class Journal:
                 for part in entry.entries:
                     self._put(batch, part)
                 batch.settles.extend(entry.settles)
+                batch.tracks.extend(entry.tracks)
 
     def _put_append(self, batch: Batch, entry: Append) -> None:
         run = entry.run
@@ -270,9 +332,10 @@ class Journal:
         if entry.skipped:
             self.pending_bytes -= run.size_bytes
             return
-        run.first_id = self.next_message_id
-        run.shared = len(entry.targets) > 1
-        self.next_message_id += count
+        if entry.targets:
+            run.first_id = self.next_message_id
+            run.shared = len(entry.targets) > 1
+            self.next_message_id += count
         batch.appends.append(entry)
         batch.messages += count
         batch.size_bytes += run.size_bytes
@@ -324,6 +387,10 @@ class Journal:
                 )
                 if lane.paged:
                     lane.owner.wake()
+            for extension in entry.extensions:
+                stream = extension.home
+                stream.committed_upto = extension.base + len(extension.run.contents)
+                stream.owner.wake()
         for mark in batch.marks:
             lane = mark.home
             lane.granted = max(lane.granted, mark.upto)

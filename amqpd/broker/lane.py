@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mypy_extensions import i64
 
 from amqpd.broker.counts import Counts
-from amqpd.broker.run import Requeue, Run, Settle
+from amqpd.broker.run import Requeue, Run, Settle, Target
 from amqpd.broker.stretch import Stretch, in_order, merged, place
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
+    from amqpd.broker.delivery import Taken
     from amqpd.broker.run import Append, SettleLog
 
 
@@ -104,6 +105,8 @@ class Lane:
         self._last_epoch: i64 = 0
         self._last_requeue: Requeue | None = None
         self._requeue_epoch: i64 = 0
+        #: What clients hold instead of the runs of what they have not settled.
+        self.placeholder: Run | None = None
 
     def recover(
         self,
@@ -415,7 +418,20 @@ class Lane:
             self.marking = True
             self.log.marking.append(self)
 
+    def enter(self, entry: Append, base: int, deadline_ms: int) -> None:
+        """What was pushed at `base` is on its way to the store with this append."""
+        entry.targets.append(Target(self, entry.run, base, deadline_ms))
+        self.stored += len(entry.run.contents)
+
     # -- done ----------------------------------------------------------------------------
+
+    def acked(self, taken: Taken) -> None:
+        """Deliveries were acknowledged."""
+        self.done(taken.run, taken.base, taken.lo, taken.hi)
+
+    def hears_of_return(self, taken: Taken) -> bool:
+        """Deliveries came back; True: that is all there is to do."""
+        return False
 
     def done(self, run: Run, base: int, low: int, high: int) -> None:
         """Unacked messages were acknowledged: they leave the queue for good."""
@@ -507,7 +523,7 @@ class Lane:
         self._requeue_epoch = self.log.epoch
 
     def _cut(self, entry: Append, low: int, high: int) -> None:
-        left = False
+        left = len(entry.extensions) > 0
         for target in entry.targets:
             if target.home is self:
                 target.cut(low, high)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqpd.broker.arguments import Overflow, Victim
+from amqpd.broker.arguments import Overflow, QueueType, Victim
 from amqpd.broker.deadletter import MAXLEN
 
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ class Length:
 
     def use(self, arguments: QueueArguments) -> None:
         """These arguments are in force from now on."""
-        self._messages = arguments.max_length
-        self._size_bytes = arguments.max_length_bytes
+        # A stream makes room by whole segments: see `retention`.
+        is_stream = arguments.queue_type is QueueType.STREAM
+        self._messages = None if is_stream else arguments.max_length
+        self._size_bytes = None if is_stream else arguments.max_length_bytes
         self._victim = arguments.overflow_victim
         percent = arguments.flow_resume_percent
         self._resume_messages = (self._messages or 0) * percent // 100

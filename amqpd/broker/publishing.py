@@ -240,13 +240,13 @@ class Publishing:
 
     def _store(self, stored: list[tuple[Queue, Lane]], run: Run, expiration_ms: int) -> Published:
         targets = []
-        durable = False
+        promised = False
         for queue, lane in stored:
             deadline_ms = queue.deadline(expiration_ms)
             targets.append((lane, queue.put(run, lane, deadline_ms), deadline_ms))
-            durable = durable or queue.durable
+            promised = promised or queue.keeps(run)
         entry = self.around.journal.append(run, targets)
-        if run.persistent and durable:
+        if promised:
             return Published(entry, entry.number)
         return TRANSIENT
 

@@ -14,8 +14,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from amqpd.broker.archive import Archive, NoArchive
 from amqpd.broker.arguments import DelayedRetry, QueueType
 from amqpd.broker.attempts import Counted, ReadReturned, assemble_counted, none_returned, show
+from amqpd.broker.cursor import ReadAhead
 from amqpd.broker.deadletter import DELIVERY_LIMIT, REJECTED
 from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
 from amqpd.broker.journal import Purge
@@ -27,6 +29,7 @@ from amqpd.broker.pressure import Pressure
 from amqpd.broker.ring import Ring, Subscription
 from amqpd.broker.rows import assemble
 from amqpd.broker.stretch import Stretch
+from amqpd.errors import AccessRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -110,6 +113,9 @@ class Surroundings:
     hurry: Callable[[], None] = at_leisure
     #: Queues of all kinds tell in the headers how often a message came back.
     always_counted: bool = False
+    #: Of streams: where they are read, and what is read at a time.
+    archive: Archive = field(default_factory=NoArchive)
+    read_ahead: ReadAhead = field(default_factory=ReadAhead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +161,7 @@ class Queue:
         self.match = Match(None, None)
         self.policy_revision = 0
         self.around = around
-        self.lanes = [
-            Lane(self, around.journal.log, one, level, durable, total)
-            for level, one in enumerate(lanes)
-        ]
+        self.lanes = self._new_lanes(lanes, total)
         self.ring = Ring(arguments.single_active_consumer)
         self.exclusive_consumer: Subscription | None = None
         self.deleted = False
@@ -173,6 +176,10 @@ class Queue:
         self.expiry = Expiry(self)
         self.length = Length(self, arguments)
         self.pressure = Pressure(self)
+
+    def _new_lanes(self, ids: tuple[int, ...], total: Counts | None) -> list[Lane]:
+        log = self.around.journal.log
+        return [Lane(self, log, one, level, self.durable, total) for level, one in enumerate(ids)]
 
     def recovered(self) -> None:
         """The lanes are as the store had them at start."""
@@ -196,6 +203,11 @@ class Queue:
     def unacked(self) -> int:
         """Messages that a client has and has not settled."""
         return sum(lane.unacked for lane in self.lanes)
+
+    @property
+    def messages(self) -> int:
+        """All messages in the queue."""
+        return self.ready + self.unacked
 
     @property
     def ready_bytes(self) -> int:
@@ -237,9 +249,13 @@ class Queue:
 
     # -- in ------------------------------------------------------------------------------
 
+    def keeps(self, run: Run) -> bool:
+        """Whether the run must survive, so that a confirm waits for the disk."""
+        return run.persistent and self.durable
+
     def stores(self, run: Run, lane: Lane) -> bool:
         """Whether the run goes to the store: it must survive, or the window is full."""
-        return (run.persistent and self.durable) or lane.is_full
+        return self.keeps(run) or lane.is_full
 
     def put(self, run: Run, lane: Lane, deadline_ms: int) -> int:
         """Take a run in; its base position. The caller journals it if `stores` said so."""
@@ -504,6 +520,16 @@ class Queue:
         return self.around.journal.drop(stored) if stored else 0
 
     # -- consumers -----------------------------------------------------------------------
+
+    def admit(self, consumer: Consumer, *, exclusive: bool) -> None:
+        """See that a consumer may begin.
+
+        Raises:
+            AccessRefused: it, or another one, wants the queue for itself.
+        """
+        alone = not self.ring and not self.arguments.single_active_consumer
+        if self.exclusive_consumer is not None or (exclusive and not alone):
+            raise AccessRefused(f"queue '{self.name}' in vhost '{self.vhost}' in exclusive use")
 
     def attach(self, consumer: Consumer, *, exclusive: bool) -> Subscription:
         """A consumer begins; the caller has checked that it may."""

@@ -17,7 +17,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from amqpd.broker import definitions
-from amqpd.broker.journal import Batch, Drop, Mark, Purge
+from amqpd.broker.chunk import Extension, StreamLane, stamp
+from amqpd.broker.journal import Batch, Drop, Mark, Purge, Track
 from amqpd.broker.lane import Lane
 from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 from amqpd.fields import Field, decode_table, encode_table, wrap
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from amqpd.broker.definitions import Command
+    from amqpd.broker.delivery import Taken
 
 T = TypeVar("T")
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _HEAD: Final = struct.Struct(">BQ")
 _COUNT: Final = struct.Struct(">I")
 _LANE: Final = struct.Struct(">Qqqq??")  # lane, base, deadline, priority, transient, early
-_APPEND: Final = struct.Struct(">QI??I")  # first id, messages, persistent, shared, lanes
+#: First id, messages, persistent, shared, lanes, streams.
+_APPEND: Final = struct.Struct(">QI??II")
+#: Lane, base, time, segment, size before; whether the contents have their offsets in them.
+_STREAM: Final = struct.Struct(">QQQQQ?")
+_TRACK: Final = struct.Struct(">Qq")  # lane, offset; the name follows
 _REQUEUE: Final = struct.Struct(">QQQQQQ")  # lane, from, to, acquired, failed, due
 #: Lane, from, to, first id, bytes, shared, transient, counted.
 _SETTLE: Final = struct.Struct(">QQQqQ???")
@@ -56,6 +62,12 @@ class _Nobody:
 
     def wake(self) -> None:
         """Nothing waits here."""
+
+    def settled(self, taken: Taken) -> None:
+        """Nothing is handed out here."""
+
+    def given_back(self, taken: Taken) -> None:
+        """Nothing is handed out here."""
 
 
 # -- out ---------------------------------------------------------------------------------
@@ -83,6 +95,7 @@ def encode(batch: Batch) -> bytes:
     )
     _put(out, [struct.pack(f">{len(one.lanes)}Q", *one.lanes) for one in batch.drops])
     _put(out, [_PAIR.pack(one.lane, one.upto) for one in batch.marks])
+    _put(out, [_TRACK.pack(one.lane, one.offset) + one.name.encode() for one in batch.tracks])
     return b"".join(out)
 
 
@@ -112,7 +125,12 @@ def _append(append: Append) -> bytes:
     run = append.run
     out = [
         _APPEND.pack(
-            run.first_id, len(run.contents), run.persistent, run.shared, len(append.targets)
+            run.first_id,
+            len(run.contents),
+            run.persistent,
+            run.shared,
+            len(append.targets),
+            len(append.extensions),
         )
     ]
     for target in append.targets:
@@ -127,6 +145,12 @@ def _append(append: Append) -> bytes:
             )
         )
         out.append(bytes(_is_left_out(target, index) for index in range(len(run.contents))))
+    out += [
+        _STREAM.pack(
+            one.lane, one.base, one.stored_ms, one.segment, one.size_before, one.run is run
+        )
+        for one in append.extensions
+    ]
     for index, content in enumerate(run.contents):
         names = run.names_of(index)
         out += _COUNT.pack(len(names)), names, _COUNT.pack(len(content)), content
@@ -176,6 +200,7 @@ def decode(octets: bytes) -> Batch:
             purges=reader.pieces(lambda piece: Purge(*_PURGE.unpack(piece))),
             drops=reader.pieces(_read_drop),
             marks=reader.pieces(lambda piece: _read_mark(piece, log)),
+            tracks=reader.pieces(_read_track),
         )
     except (struct.error, IndexError, KeyError) as error:
         raise RecordError(f"record cut short or damaged: {error}") from error
@@ -215,7 +240,7 @@ def _value(field: Field) -> object:
 
 
 def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
-    first_id, count, persistent, shared, lanes = _APPEND.unpack_from(piece)
+    first_id, count, persistent, shared, lanes, streams = _APPEND.unpack_from(piece)
     at = _APPEND.size
     heads: list[tuple[tuple[int, int, int, int, bool, bool], bytes]] = []
     for _ in range(lanes):
@@ -223,7 +248,8 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
         at += _LANE.size
         heads.append((head, piece[at : at + count]))
         at += count
-    reader = _Reader(piece, at)
+    extensions = [_STREAM.unpack_from(piece, at + n * _STREAM.size) for n in range(streams)]
+    reader = _Reader(piece, at + streams * _STREAM.size)
     names, contents = [], []
     for _ in range(count):
         names.append(reader.piece())
@@ -240,6 +266,10 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
         if any(gone):
             target.dead = bytearray(gone)
         append.targets.append(target)
+    for lane, base, stored_ms, segment, size_before, is_stamped in extensions:
+        stream = StreamLane(_Nobody(), log, lane)
+        stamped = run if is_stamped else stamp(run, base)
+        append.extensions.append(Extension(stream, stamped, base, stored_ms, segment, size_before))
     return append
 
 
@@ -250,6 +280,11 @@ def _read_settle(piece: bytes) -> Settle:
 
 def _read_drop(piece: bytes) -> Drop:
     return Drop(struct.unpack(f">{len(piece) // 8}Q", piece))
+
+
+def _read_track(piece: bytes) -> Track:
+    lane, offset = _TRACK.unpack_from(piece)
+    return Track(lane, piece[_TRACK.size :].decode(), offset)
 
 
 def _read_mark(piece: bytes, log: SettleLog) -> Mark:

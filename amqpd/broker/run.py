@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from mypy_extensions import i64
 
+    from amqpd.broker.chunk import Extension
     from amqpd.broker.lane import Lane
 
 
@@ -149,12 +150,13 @@ class Target:
 
 
 class Append:
-    """One run on its way to the store, into all its lanes or none."""
+    """One run on its way to the store, into all its lanes and streams or none."""
 
     def __init__(self, run: Run, number: int) -> None:
         self.run = run
         self.number: i64 = number
         self.targets: list[Target] = []
+        self.extensions: list[Extension] = []
         self.skipped = False
         self.waiter: Callable[[], None] | None = None
 

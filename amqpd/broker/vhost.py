@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from amqpd.broker import arguments as arguments_of
 from amqpd.broker.advice import Advice
+from amqpd.broker.arguments import QueueType
 from amqpd.broker.binding import Binding, Destination, DestinationIndex
 from amqpd.broker.definitions import (
     Command,
@@ -32,6 +33,7 @@ from amqpd.broker.publishing import DELETED, PURGED, Publishing
 from amqpd.broker.queue import Queue
 from amqpd.broker.shelf import Shelves
 from amqpd.broker.stats import VhostStats
+from amqpd.broker.stream import Stream
 from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 
 if TYPE_CHECKING:
@@ -167,7 +169,8 @@ class VHost:
             exclusive=command.exclusive,
             auto_delete=command.auto_delete,
         )
-        queue = Queue(
+        kind = Stream if parsed.queue_type is QueueType.STREAM else Queue
+        queue = kind(
             self.name,
             command.name,
             durable=command.durable,
@@ -600,12 +603,10 @@ class VHost:
         name = _strip(name)
         access.read("queue", name)
         queue = self._queue(name, owner)
-        alone = not queue.ring and not queue.arguments.single_active_consumer
-        if queue.exclusive_consumer is not None or (exclusive and not alone):
-            raise AccessRefused(f"queue '{name}' in vhost '{self.name}' in exclusive use")
         parsed = arguments_of.parse_consumer(
             self.name, name, queue.arguments.queue_type, consumer.arguments
         )
+        queue.admit(consumer, exclusive=exclusive)
         consumer.priority = parsed.priority or consumer.priority
         self._advice.consumer(self.name, name, consumer.arguments)
         subscription = queue.attach(consumer, exclusive=exclusive)
@@ -661,7 +662,7 @@ class VHost:
     def settle(self, taken: Iterable[Taken]) -> None:  # hot: S2
         """Deliveries were acknowledged."""
         for one in taken:
-            one.lane.done(one.run, one.base, one.lo, one.hi)
+            one.lane.acked(one)
 
     def requeue(self, taken: list[Taken], *, failed: bool = False) -> None:
         """Deliveries go back to their queues, into their old places.

@@ -251,6 +251,7 @@ class BrokerServer:
         around = self.broker.around
         around.expired, around.read_some = self.commits.expired, self.commits.read_some
         around.read_returned = self.commits.read_returned
+        around.archive = self.commits
         self.connections = Connections(self.commits)
         self.logins = Logins(self.broker, self.settings, loop, self._clock)
         self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
@@ -276,7 +277,7 @@ class BrokerServer:
     def _recover(self, snapshot: Snapshot) -> None:
         journal = self.broker.journal
         journal.next_message_id = snapshot.next_message_id
-        self.broker.recover(snapshot.commands, snapshot.lanes)
+        self.broker.recover(snapshot.commands, snapshot.lanes, snapshot.streams)
         self.broker.reserve_lanes(snapshot.next_lane_id)
         self.broker.tick(self._clock.now_ms())
 

@@ -9,7 +9,7 @@ publishers wait. Anything else that the store reports is final.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from amqpd.broker.journal import Batch
 from amqpd.store import StoreFailed, StoreFull
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
+    from amqpd.broker.archive import Cut
     from amqpd.broker.attempts import Attempts, Counted, Delayed
+    from amqpd.broker.chunk import StoredChunk
     from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Journal, Mark
     from amqpd.broker.rows import Row as StoredRow
     from amqpd.store import Row, Store
+
+T = TypeVar("T")
 
 LOG = logging.getLogger("amqpd.store")
 
@@ -134,29 +138,22 @@ class Commits:
     ) -> None:
         """The broker's way to get stored messages back (`broker.queue.Refill`)."""
 
-        def arrived(rows: list[Row] | StoreFailed) -> None:
-            if isinstance(rows, StoreFailed):
-                self._fail(rows)
-                return
+        def arrived(rows: list[Row]) -> None:
             # No rows means that there are none; fewer than asked for mean nothing.
             done(list(rows), rows[-1].position + 1 if rows else upto_position)
-            self._committed()
 
-        self._store.read(lane, from_position, upto_position, max_messages, max_bytes, arrived)
+        told = self._unless_failed(arrived)
+        self._store.read(lane, from_position, upto_position, max_messages, max_bytes, told)
 
     def read_some(
         self, lane: int, positions: Sequence[int], done: Callable[[list[StoredRow]], None]
     ) -> None:
         """The broker's way to get single messages (`broker.expiry.ReadSome`)."""
 
-        def arrived(rows: list[Row] | StoreFailed) -> None:
-            if isinstance(rows, StoreFailed):
-                self._fail(rows)
-                return
+        def arrived(rows: list[Row]) -> None:
             done(list(rows))
-            self._committed()
 
-        self._store.read_some(lane, positions, arrived)
+        self._store.read_some(lane, positions, self._unless_failed(arrived))
 
     def read_returned(
         self,
@@ -187,14 +184,62 @@ class Commits:
     ) -> None:
         """The broker's way to hear what has expired (`broker.expiry.Expired`)."""
 
-        def arrived(outcome: tuple[list[Due], int] | StoreFailed) -> None:
+        def told(outcome: tuple[list[Due], int]) -> None:
+            done(*outcome)
+
+        arrived = self._unless_failed(told)
+        self._store.expired(lane, from_position, upto_position, after, now_ms, most, arrived)
+
+    def read_stream(
+        self,
+        lane: int,
+        offset: int,
+        upto: int,
+        max_bytes: int,
+        done: Callable[[list[StoredChunk], int], None],
+    ) -> None:
+        """The broker's way to get chunks of streams (`broker.archive.Archive`)."""
+
+        def arrived(found: tuple[list[StoredChunk], int]) -> None:
+            done(*found)
+
+        told = self._unless_failed(arrived)
+        self._store.read_stream(lane, offset, upto, max_bytes, told)
+
+    def find_offset(
+        self,
+        lane: int,
+        first: int,
+        upto: int,
+        since_ms: int | None,
+        done: Callable[[int | None], None],
+    ) -> None:
+        """The broker's way to find a place in a stream."""
+        self._store.find_offset(lane, first, upto, since_ms, self._unless_failed(done))
+
+    def find_cut(
+        self,
+        lane: int,
+        first: int,
+        upto: int,
+        size: int,
+        since_ms: int,
+        done: Callable[[Cut], None],
+    ) -> None:
+        """The broker's way to find out what of a stream may stay."""
+        self._store.find_cut(lane, first, upto, size, since_ms, self._unless_failed(done))
+
+    def _unless_failed(self, done: Callable[[T], None]) -> Callable[[T | StoreFailed], None]:
+        """What is to be told an answer of the store, if it has one."""
+
+        def arrived(outcome: T | StoreFailed) -> None:
             if isinstance(outcome, StoreFailed):
                 self._fail(outcome)
                 return
-            done(*outcome)
+            done(outcome)
             self._committed()
 
-        self._store.expired(lane, from_position, upto_position, after, now_ms, most, arrived)
+        return arrived
 
     def _alone(self) -> None:
         self._later = None

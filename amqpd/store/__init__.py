@@ -21,6 +21,8 @@ A message that expires before one that is ahead of it in its lane is flagged, an
 index holds just these by deadline; with deadlines in order, as a queue's own time to live makes
 them, the index stays empty and costs nothing.
 
+A stream has a table of its own, with one row for what a batch brought to it (`chunks.py`).
+
 Purging and dropping write one row to `garbage`; the rows below it are deleted later, in small
 chunks, when nobody waits. A damaged message goes to `quarantine`, never to a client.
 
@@ -39,14 +41,18 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from amqpd.broker.archive import Cut, StreamState
     from amqpd.broker.attempts import Attempts, Counted, Delayed
+    from amqpd.broker.chunk import StoredChunk
     from amqpd.broker.definitions import Command
     from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Batch
 
 __all__ = [
+    "CutDone",
     "ExpiredDone",
     "LaneState",
+    "OffsetDone",
     "Post",
     "ReadDone",
     "ReturnedDone",
@@ -59,6 +65,8 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreNewer",
+    "StreamDone",
+    "StreamStore",
     "WriteDone",
 ]
 
@@ -124,6 +132,7 @@ class Snapshot:
     clean: bool
     commands: list[Command]
     lanes: dict[int, LaneState] = field(default_factory=dict)
+    streams: dict[int, StreamState] = field(default_factory=dict)
     next_message_id: int = 1
     next_lane_id: int = 1
 
@@ -156,8 +165,35 @@ ReturnedDone = Callable[["tuple[list[Row], Mapping[int, Attempts]] | StoreFailed
 #: Told what has expired and when the next message does (0: never), or why that is not known.
 ExpiredDone = Callable[["tuple[list[Due], int] | StoreFailed"], None]
 
+#: Told what is there of a stream and behind what it ends, an offset, or where it may be cut.
+StreamDone = Callable[["tuple[list[StoredChunk], int] | StoreFailed"], None]
+OffsetDone = Callable[["int | StoreFailed | None"], None]
+CutDone = Callable[["Cut | StoreFailed"], None]
 
-class Store(Protocol):
+
+class StreamStore(Protocol):
+    """The part of a store that reads streams; what is asked is `amqpd.broker.archive`'s."""
+
+    def read_stream(
+        self, lane: int, offset: int, upto: int, max_bytes: int, done: StreamDone
+    ) -> None:
+        """Whole chunks from `offset` to below `upto`; see `Archive.read_stream`."""
+        ...
+
+    def find_offset(
+        self, lane: int, first: int, upto: int, since_ms: int | None, done: OffsetDone
+    ) -> None:
+        """Where to begin; see `Archive.find_offset`."""
+        ...
+
+    def find_cut(
+        self, lane: int, first: int, upto: int, size: int, since_ms: int, done: CutDone
+    ) -> None:
+        """What may stay; see `Archive.find_cut`."""
+        ...
+
+
+class Store(StreamStore, Protocol):
     """Where the journal goes. `done` callbacks run on the loop thread."""
 
     @property

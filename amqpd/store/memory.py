@@ -16,16 +16,21 @@ from amqpd.broker.attempts import Attempts, Counted, Delayed
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.expiry import Due
 from amqpd.store import (
+    CutDone,
     ExpiredDone,
     LaneState,
+    OffsetDone,
     Post,
     ReadDone,
     ReturnedDone,
     Row,
     Snapshot,
     StoreFailed,
+    StreamDone,
     WriteDone,
 )
+from amqpd.store.chunks import Block, pack_streams
+from amqpd.store.memory_streams import MemoryStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +82,7 @@ class MemoryStore:
         self._definitions: dict[tuple[object, ...], _Put] = {}
         self._lanes: dict[int, LaneState] = {}
         self._rows: dict[int, dict[int, Row]] = {}
+        self._streams = MemoryStreams()
         #: Positions of messages that expire before something ahead of them.
         self._early: dict[int, set[int]] = {}
         #: Those that came back.
@@ -96,7 +102,14 @@ class MemoryStore:
             self._definitions.values(), key=lambda command: _ORDER.index(type(command))
         )
         clean, self._clean = self._clean, False
-        return Snapshot(clean, commands, lanes, self._next_message_id, self._next_lane_id)
+        return Snapshot(
+            clean,
+            commands,
+            lanes,
+            self._streams.states(),
+            self._next_message_id,
+            self._next_lane_id,
+        )
 
     def crash(self) -> None:
         """Forget what is not committed; its `done` is never called."""
@@ -105,9 +118,11 @@ class MemoryStore:
     def write(self, batch: Batch, done: WriteDone) -> None:
         """Commit a batch as a whole when the loop comes round."""
         rows = [row for append in batch.appends for row in _rows_of(append)]
+        blocks, tracks = pack_streams(batch.appends), list(batch.tracks)
         work: list[Callable[[], None]] = [
             *(lambda command=command: self._define(command) for command in batch.defines),
             lambda: self._append(batch.appends, rows),
+            lambda: self._extend(blocks),
             *(lambda back=requeue: self._requeue(back) for requeue in batch.requeues),
             *(lambda settle=settle: self._settle(settle) for settle in batch.settles),
             *(lambda purge=purge: self._purge(purge) for purge in batch.purges),
@@ -116,6 +131,7 @@ class MemoryStore:
                 lambda mark=mark: self._change(mark.lane, 0, 0, 0, mark.upto)
                 for mark in batch.marks
             ),
+            lambda: self._streams.track([each for each in tracks if each.lane in self._lanes]),
         ]
         life, number = self._life, batch.number
 
@@ -213,6 +229,31 @@ class MemoryStore:
             delayed_bytes=sum(len(row.body) for row in delayed),
         )
 
+    def read_stream(
+        self, lane: int, offset: int, upto: int, max_bytes: int, done: StreamDone
+    ) -> None:
+        """Whole chunks from `offset` to below `upto`; see `Archive.read_stream`."""
+        life = self._life
+        chunks = self._streams.read(lane, offset, upto, max_bytes)
+        end = chunks[-1][0] + len(chunks[-1][3]) if chunks else upto
+        self._post(lambda: done((chunks, end)) if life == self._life else None)
+
+    def find_offset(
+        self, lane: int, first: int, upto: int, since_ms: int | None, done: OffsetDone
+    ) -> None:
+        """Where to begin; see `Archive.find_offset`."""
+        life, places = self._life, self._streams.places(lane, first, upto)
+        found = places.last() if since_ms is None else places.since(since_ms)
+        offset = None if found is None else found.base
+        self._post(lambda: done(offset) if life == self._life else None)
+
+    def find_cut(
+        self, lane: int, first: int, upto: int, size: int, since_ms: int, done: CutDone
+    ) -> None:
+        """What may stay; see `Archive.find_cut`."""
+        life, cut = self._life, self._streams.places(lane, first, upto).cut(size, since_ms)
+        self._post(lambda: done(cut) if life == self._life else None)
+
     def _with_shares(self, rows: list[Row]) -> list[Row]:
         copies = Counter(row.message_id for rows in self._rows.values() for row in rows.values())
         return [row._replace(shared=copies[row.message_id] > 1) for row in rows]
@@ -255,6 +296,14 @@ class MemoryStore:
             counted = 0 if row.transient else 1
             self._change(lane, row.position + 1, counted, counted * len(row.body), 0)
 
+    def _extend(self, blocks: list[Block]) -> None:
+        for block in blocks:
+            for chunk in block.chunks:
+                self._next_lane_id = max(self._next_lane_id, chunk.lane + 1)
+                upto = chunk.base + chunk.messages
+                self._change(chunk.lane, upto, chunk.messages, chunk.size_bytes, 0)
+            self._streams.add(block)
+
     def _settle(self, settle: Settle) -> None:
         rows = self._rows.get(settle.lane, {})
         for position in range(settle.lo, settle.hi):
@@ -271,6 +320,7 @@ class MemoryStore:
         rows = self._rows.get(purge.lane, {})
         for position in [at for at in rows if purge.low <= at < purge.high]:
             del rows[position]
+        self._streams.cut(purge.lane, purge.high)
         self._change(purge.lane, 0, -purge.messages, -purge.body_bytes, 0)
 
     def _drop(self, lanes: tuple[int, ...]) -> None:
@@ -278,6 +328,7 @@ class MemoryStore:
             self._rows.pop(lane, None)
             self._early.pop(lane, None)
             self._counts.pop(lane, None)
+            self._streams.drop(lane)
             self._lanes.pop(lane, None)
 
     def _define(self, command: d.Command) -> None:

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from amqpd.broker.content import body, header_payload
+from amqpd.store.chunks import StreamPacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from amqpd.broker.definitions import Command
-    from amqpd.broker.journal import Append, Batch, Requeue, Run, Settle, Target
+    from amqpd.broker.journal import Append, Batch, Requeue, Run, Settle, Target, Track
+    from amqpd.store.chunks import Block
 
 #: `key` of `queue_message`: lane, then position.
 POSITION_BITS: Final = 40
@@ -154,6 +156,9 @@ class Packed:
     gone_returns: list[tuple[int, int]] = field(default_factory=list)
     garbage: list[tuple[int, int]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    #: What comes to streams, and how far their consumers are.
+    blocks: list[Block] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
     changes: dict[int, Change] = field(default_factory=dict)
 
     def change(self, lane: int) -> Change:
@@ -179,6 +184,7 @@ class Packing:
         self._batch = batch
         self._packed = Packed(batch.number, list(batch.defines))
         self._messages = _Messages(self._packed)
+        self._streams = StreamPacking(self._packed.blocks)
         self._appends = iter(batch.appends)
         self._settles = iter(batch.settles)
 
@@ -186,7 +192,10 @@ class Packing:
         """Read a part of it; the whole when it was the last one."""
         left = STEP
         for append in self._appends:
-            self._messages.add(append)
+            if append.targets:
+                self._messages.add(append)
+            for extension in append.extensions:
+                self._streams.add(extension)
             run = append.run
             left -= 1 + len(run.contents) + run.size_bytes // 1024
             if left <= 0:
@@ -204,6 +213,14 @@ class Packing:
         batch, packed = self._batch, self._packed
         packed.stays = _joined(packed.stays)
         packed.comebacks = [_comeback(requeue) for requeue in batch.requeues]
+        self._streams.finish()
+        for block in packed.blocks:
+            for chunk in block.chunks:
+                change = packed.change(chunk.lane)
+                change.next_position = max(change.next_position, chunk.base + chunk.messages)
+                change.messages += chunk.messages
+                change.body_bytes += chunk.size_bytes
+        packed.tracks = batch.tracks
         for purge in batch.purges:
             first, last = key_of(purge.lane, purge.low), key_of(purge.lane, purge.high) - 1
             packed.garbage.append((first, last))

@@ -20,15 +20,27 @@ from zlib import crc32
 
 from amqpd.broker.attempts import Attempts, Counted, Delayed
 from amqpd.broker.expiry import Due
-from amqpd.store import ExpiredDone, Post, ReadDone, ReturnedDone, Row, StoreFailed
+from amqpd.store import (
+    CutDone,
+    ExpiredDone,
+    OffsetDone,
+    Post,
+    ReadDone,
+    ReturnedDone,
+    Row,
+    StoreFailed,
+    StreamDone,
+)
 from amqpd.store.driver import Value, to_int
 from amqpd.store.packing import EARLY, POSITION_BITS, TRANSIENT, big_endian, key_of
+from amqpd.store.streams import StreamReader
 from amqpd.store.writer import Damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from amqpd.broker.chunk import StoredChunk
     from amqpd.store.driver import Connection, Driver
 
 log = logging.getLogger(__name__)
@@ -172,7 +184,41 @@ class Read:
     done: ReadDone
 
 
-Job = Read | ReadSome | ReadReturned | Expired
+@dataclass(frozen=True, slots=True)
+class ReadStream:
+    """A stretch of a stream that is wanted, and who wants it."""
+
+    lane: int
+    offset: int
+    upto: int
+    max_bytes: int
+    done: StreamDone
+
+
+@dataclass(frozen=True, slots=True)
+class FindOffset:
+    """Somebody wants to begin in a stream at some time, or with its last chunk."""
+
+    lane: int
+    first: int
+    upto: int
+    since_ms: int | None
+    done: OffsetDone
+
+
+@dataclass(frozen=True, slots=True)
+class FindCut:
+    """Some segments of a stream may have to go."""
+
+    lane: int
+    first: int
+    upto: int
+    size: int
+    since_ms: int
+    done: CutDone
+
+
+Job = Read | ReadSome | ReadReturned | Expired | ReadStream | FindOffset | FindCut
 
 
 class Reader:
@@ -193,6 +239,7 @@ class Reader:
         self._life = life
         self._post = post
         self._damaged = damaged
+        self._streams = StreamReader(connection, self._damaged_chunk)
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="amqpd-store-reader", daemon=True)
 
@@ -227,6 +274,13 @@ class Reader:
                     return partial(job.done, self._returned(job.question))
                 case Expired():
                     return partial(job.done, self._expired(job))
+                case ReadStream():
+                    return partial(job.done, self._stretch(job))
+                case FindOffset():
+                    return partial(job.done, self._offset(job))
+                case FindCut():
+                    places = self._streams.places(job.lane, job.first, job.upto)
+                    return partial(job.done, places.cut(job.size, job.since_ms))
         except Exception as error:
             # Whatever it is, who asked must not wait for ever.
             log.exception("store %s: lane %d cannot be read", self._path, job.lane)
@@ -321,6 +375,19 @@ class Reader:
             return due, 0
         later = self._connection.run(_NEXT, [job.lane, job.now_ms, values[1]])
         return due, to_int(later[0][0]) if later else 0
+
+    def _stretch(self, job: ReadStream) -> tuple[list[StoredChunk], int]:
+        """What is there, and behind what it ends; damaged chunks alone do not look like that."""
+        chunks = self._streams.read(job.lane, job.offset, job.upto, job.max_bytes)
+        return chunks, chunks[-1][0] + len(chunks[-1][3]) if chunks else job.upto
+
+    def _offset(self, job: FindOffset) -> int | None:
+        places = self._streams.places(job.lane, job.first, job.upto)
+        found = places.last() if job.since_ms is None else places.since(job.since_ms)
+        return None if found is None else found.base
+
+    def _damaged_chunk(self, lane: int, base: int) -> None:
+        self._damaged(Damaged(lane, base, "the checksum of the chunk does not match"))
 
     def _without_damaged(self, lane: int, page: list[_Columns]) -> list[Row]:
         rows: list[Row] = []

@@ -16,7 +16,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from amqpd.store import StoreDamaged, StoreNewer
-from amqpd.store.views import VIEWS
+from amqpd.store.views import STREAM_VIEWS, VIEWS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 #: The version that this code reads and writes.
-VERSION: Final = 3
+VERSION: Final = 4
 #: "AMQP" in the file's header tells our files from others'.
 APPLICATION_ID: Final = 0x414D5150
 
@@ -143,6 +143,13 @@ def _migrations() -> Migrations:
         database.execute("ALTER TABLE vhost ADD COLUMN protected INTEGER NOT NULL DEFAULT 0")
         database.execute("PRAGMA user_version = 3")
 
+    @migrations(name="4-streams")
+    def fourth(database: Database) -> None:
+        _create_streams(database)
+        for name, sql in STREAM_VIEWS.items():
+            database.create_view(name, sql)
+        database.execute("PRAGMA user_version = 4")
+
     return migrations
 
 
@@ -220,6 +227,25 @@ def _create_returns(database: Database) -> None:
         "WHERE due_at IS NOT NULL"
     )
     database.execute("CREATE INDEX message_return_transient ON message_return(key) WHERE transient")
+
+
+def _create_streams(database: Database) -> None:
+    # Contents come last: what is before them is read without them.
+    _table(
+        database,
+        "stream_chunk",
+        "key",
+        key=int,
+        messages=int,
+        names=int,
+        segment=int,
+        size_before=int,
+        stored_at=int,
+        checksum=int,
+        layout=bytes,
+        contents=bytes,
+    )
+    _table(database, "stream_offset", ("lane", "name"), lane=int, name=str, offset=int)
 
 
 def _create_definitions(database: Database) -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.errors import AmqpError
 from amqpd.store import (
+    CutDone,
     ExpiredDone,
+    OffsetDone,
     Post,
     ReadDone,
     ReturnedDone,
@@ -23,11 +25,21 @@ from amqpd.store import (
     StoreFailed,
     StoreLocked,
     StoreNewer,
+    StreamDone,
     WriteDone,
 )
 from amqpd.store.driver import SqlError, select
 from amqpd.store.packing import STEP, Packing
-from amqpd.store.reader import Expired, Read, Reader, ReadReturned, ReadSome
+from amqpd.store.reader import (
+    Expired,
+    FindCut,
+    FindOffset,
+    Read,
+    Reader,
+    ReadReturned,
+    ReadSome,
+    ReadStream,
+)
 from amqpd.store.schema import VERSION, migrate, newer
 from amqpd.store.settings import StoreSettings
 from amqpd.store.tables import Tables
@@ -224,6 +236,27 @@ class SqliteStore:
         """Committed messages some of which came back, with what is known of these."""
         assert self._reader is not None
         self._reader.put(ReadReturned(question, done))
+
+    def read_stream(
+        self, lane: int, offset: int, upto: int, max_bytes: int, done: StreamDone
+    ) -> None:
+        """Whole chunks from `offset` to below `upto`; see `Archive.read_stream`."""
+        assert self._reader is not None
+        self._reader.put(ReadStream(lane, offset, upto, max_bytes, done))
+
+    def find_offset(
+        self, lane: int, first: int, upto: int, since_ms: int | None, done: OffsetDone
+    ) -> None:
+        """Where to begin; see `Archive.find_offset`."""
+        assert self._reader is not None
+        self._reader.put(FindOffset(lane, first, upto, since_ms, done))
+
+    def find_cut(
+        self, lane: int, first: int, upto: int, size: int, since_ms: int, done: CutDone
+    ) -> None:
+        """What may stay; see `Archive.find_cut`."""
+        assert self._reader is not None
+        self._reader.put(FindCut(lane, first, upto, size, since_ms, done))
 
     def close(self) -> None:
         """Wait for what was handed in, note that the stop was clean, close the files."""

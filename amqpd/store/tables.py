@@ -17,6 +17,7 @@ from amqpd.store.catalogue import Catalogue
 from amqpd.store.driver import to_int
 from amqpd.store.packing import POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
 from amqpd.store.returns import Returns
+from amqpd.store.streams import StreamTables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -113,6 +114,7 @@ class Tables:
     def __init__(self, driver: Driver, connection: Connection) -> None:
         self.catalogue = Catalogue(connection)
         self._returns = Returns(driver, connection)
+        self.streams = StreamTables(connection)
         self._connection = connection
         self._run = connection.run
         source = {"source": driver.source(1), "index": driver.index}
@@ -141,6 +143,8 @@ class Tables:
         for lane in packed.dropped:
             self._throw_away((key_of(lane, 0), key_of(lane + 1, 0) - 1))
             self._run("DELETE FROM lane WHERE id = ?", [lane])
+            self.streams.drop(lane)
+        self.streams.track(packed.tracks)
         if packed.changes:
             self._run(_CHANGES, [_counters(packed.changes)])
 
@@ -165,6 +169,8 @@ class Tables:
                 [s.shift, s.first_id, s.last_id, s.flags, s.priority, s.expires_at] for s in stays
             ]
             self._run(_STAYS, [json.dumps(rows)])
+        for block in packed.blocks:
+            self.streams.insert(block)
         for share in packed.shares:
             self._run(_SHARE, [share.first_id, share.last_id, share.lanes])
 
@@ -218,7 +224,7 @@ class Tables:
         upto = to_int(cut[0][0]) if cut else last
         self._returns.forget([(first, upto)])
         self._let_go([(first, upto)])
-        if not cut:
+        if not cut and self.streams.sweep(first, last):
             self._run("DELETE FROM garbage WHERE first_key = ?", [first])
         return False
 
@@ -247,7 +253,7 @@ class Tables:
             [key],
         )
         if not found:
-            return False
+            return self.streams.quarantine(lane, position, reason)
         flags, body_bytes = map(to_int, found[0])
         self._run(_QUARANTINE, [key, lane, position, reason])
         self._returns.forget([(key, key)])
@@ -284,6 +290,7 @@ class Tables:
             clean=bool(self._number("SELECT value FROM state WHERE name = 'clean'")),
             commands=self.catalogue.commands(),
             lanes=lanes,
+            streams=self.streams.states(),
             next_message_id=1 + self._last_message_id(),
             next_lane_id=1 + self._last_lane_id(),
         )
@@ -313,6 +320,7 @@ class Tables:
         keys = max(
             self._number("SELECT coalesce(max(key), 0) FROM queue_message"),
             self._number("SELECT coalesce(max(first_key), 0) FROM garbage"),
+            self._number("SELECT coalesce(max(key), 0) FROM stream_chunk"),
         )
         return max(self._number("SELECT coalesce(max(id), 0) FROM lane"), keys >> POSITION_BITS)
 

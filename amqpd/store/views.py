@@ -63,3 +63,22 @@ SELECT l.vhost, l.queue, q.position, q.message_id, q.reason, q.found_at,
 FROM quarantine q LEFT JOIN lane l ON l.id = q.lane
 """,
 }
+
+_OFFSET: Final = f"(c.key & {(1 << 40) - 1})"
+#: What lies below was cut off.
+_FIRST: Final = "(l.next_position - l.messages)"
+
+STREAM_VIEWS: Final[Mapping[str, str]] = {
+    "stream_chunks": f"""
+SELECT l.vhost, l.queue AS stream, {_OFFSET} AS first_offset,
+       {_OFFSET} + c.messages - 1 AS last_offset, c.messages, length(c.contents) AS bytes,
+       c.segment, datetime(c.stored_at / 1000, 'unixepoch') AS stored_at
+FROM stream_chunk c JOIN lane l ON l.id = c.key >> 40
+WHERE {_OFFSET} >= {_FIRST}
+""",
+    "stream_positions": f"""
+SELECT l.vhost, l.queue AS stream, o.name AS consumer, o.offset AS next_offset,
+       l.next_position - max(o.offset, {_FIRST}) AS messages_behind
+FROM stream_offset o JOIN lane l ON l.id = o.lane
+""",
+}

@@ -43,6 +43,7 @@ class FakeConsumer:
         self.owner: object = self
         self.queue: Subscription | None = None
         self.prefetch = credit
+        self.prefetch_shared = 0
         self.unacked = Unacked()
         self.bodies: list[bytes] = []
         self.redelivered: list[bool] = []

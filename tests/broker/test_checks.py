@@ -135,7 +135,7 @@ def test_intervals_have_a_number_and_a_unit(
         (Field("S", "1h"), None),
         (Field("l", 5), None),
         (Field("T", 1_700_000_000), None),
-        (Field("S", "middle"), "{invalid_stream_offset_arg,{longstr,middle}}"),
+        (Field("S", "middle"), '{invalid_stream_offset_arg,{longstr,<<"middle">>}}'),
         (Field("x", b"first"), "{invalid_stream_offset_arg,{binary,first}}"),
         (Field("F", {}), "{invalid_stream_offset_arg,{table,{}}}"),
         (Field("A", []), "{invalid_stream_offset_arg,{array,[]}}"),

@@ -8,7 +8,7 @@ import pytest
 
 from amqpd.broker import journal as journal_module
 from amqpd.broker.definitions import DeleteQueue, PutVhost
-from amqpd.broker.journal import Journal, Purge
+from amqpd.broker.journal import Journal, Purge, Track
 from amqpd.broker.lane import Lane
 from tests.broker.test_delivery import Owner, a_run
 
@@ -501,3 +501,75 @@ def test_a_requeue_waits_for_the_batch_of_its_message(monkeypatch: pytest.Monkey
     second = journal.take()
     assert second is not None
     assert (len(second.appends), len(second.requeues)) == (1, 1)
+
+
+# -- how far consumers of streams are ------------------------------------------------------
+
+
+def test_only_the_last_word_on_a_consumer_is_written() -> None:
+    journal = Journal()
+    for offset in (1, 2, 3):
+        journal.track(Track(7, "me", offset))
+    journal.track(Track(7, "you", 5))
+
+    batch = journal.take()
+
+    assert batch is not None
+    assert batch.tracks == [Track(7, "me", 3), Track(7, "you", 5)]
+    assert journal.is_empty
+
+
+def test_nobody_waits_for_tracks() -> None:
+    journal = Journal()
+    journal.track(Track(7, "me", 1))
+
+    assert journal.only_settles
+    assert journal.has_settles
+    assert not journal.is_empty
+    append(journal, a_lane(journal), a_run(b"a"))
+    batch = journal.take(settles=False)
+    assert batch is not None
+    assert batch.tracks == []
+    assert journal.has_settles
+    batch = journal.take()
+    assert batch is not None
+    assert batch.tracks == [Track(7, "me", 1)]
+
+
+def test_a_track_waits_for_what_was_decided_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "BATCH_MESSAGES", 1)
+    journal = Journal()
+    lane = a_lane(journal)
+    journal.track(Track(7, "early", 1))
+    taken = []
+    for offset in range(6):
+        append(journal, lane, a_run(b"a"))
+        append(journal, lane, a_run(b"b"))
+        journal.track(Track(7, "me", offset))
+        batch = journal.take()
+        assert batch is not None
+        taken.append((batch.number, batch.tracks))
+
+    # Of twelve messages half are in a batch; a track must not be ahead of its own.
+    for number, tracks in taken:
+        assert all(number >= 2 * (track.offset + 1) for track in tracks if track.name == "me")
+    assert any(track.name == "me" for _, tracks in taken for track in tracks)
+    last = []
+    while (batch := journal.take()) is not None:
+        last += batch.tracks
+    assert last[-1] == Track(7, "me", 5)
+
+
+def test_a_track_of_a_transaction_comes_with_it() -> None:
+    journal = Journal()
+    lane = a_lane(journal)
+    journal.track(Track(7, "me", 1))
+
+    with journal.atomic():
+        append(journal, lane, a_run(b"a"))
+        journal.track(Track(7, "me", 2))
+
+    batch = journal.take(settles=False)
+    assert batch is not None
+    assert batch.tracks == [Track(7, "me", 2)]
+    assert journal.is_empty

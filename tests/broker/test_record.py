@@ -9,9 +9,12 @@ import pytest
 from amqpd.broker.broker import Broker
 from amqpd.broker.content import body
 from amqpd.broker.definitions import PutVhost
-from amqpd.broker.journal import Batch
+from amqpd.broker.delivery import Held, Taken
+from amqpd.broker.journal import Batch, Track
 from amqpd.broker.limits import Limits
 from amqpd.broker.record import RecordError, decode, encode
+from amqpd.broker.stretch import Stretch
+from amqpd.store.chunks import pack_streams
 from tests.broker.model import FakeConsumer, Model, Store
 
 
@@ -134,6 +137,31 @@ def test_a_record_survives_a_round_trip() -> None:
     octets = encode(Batch(7, defines=[PutVhost("v", tags=("a", "b"))]))
 
     assert encode(decode(octets)) == octets
+
+
+def test_what_comes_to_streams_survives_a_round_trip() -> None:
+    model = Model()
+    for name in ("s", "t"):
+        model.queue(name, arguments={"x-queue-type": "stream"})
+    model.queue("q")
+    for name in ("s", "t", "q"):
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+    model.publish(b"a", key="s")
+    model.publish(b"b", exchange="amq.fanout")
+    model.broker.journal.track(Track(1, "me", 5))
+    batch = model.broker.journal.take()
+    assert batch is not None
+
+    again = decode(encode(batch))
+
+    assert pack_streams(again.appends) == pack_streams(batch.appends)
+    assert again.tracks == [Track(1, "me", 5)]
+    assert [len(append.targets) for append in again.appends] == [0, 1]
+    assert encode(again) == encode(batch)
+    extension = again.appends[0].extensions[0]
+    extension.home.owner.wake()
+    held = Held(1, extension.home, Stretch(extension.run, 0, 0, 1, 0, False), None)
+    extension.home.acked(Taken(held, 0, 1))
 
 
 def test_an_unknown_version_is_refused() -> None:

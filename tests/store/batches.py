@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
-from amqpd.broker.journal import Batch, Drop, Mark, Purge
+from amqpd.broker.chunk import Extension, StreamLane, stamp
+from amqpd.broker.journal import Batch, Drop, Mark, Purge, Track
 from amqpd.broker.lane import Lane
 from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 from amqpd.store.settings import MIB, StoreSettings
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from amqpd.broker.archive import Cut
     from amqpd.broker.attempts import Attempts, Counted, Delayed
+    from amqpd.broker.chunk import StoredChunk
     from amqpd.broker.definitions import Command
+    from amqpd.broker.delivery import Taken
     from amqpd.store import Row, Snapshot, Store, StoreFailed, StoreFull
 
 #: Exchange "ex", routing key "key".
@@ -44,6 +48,12 @@ class Nobody:
     def wake(self) -> None:
         """Nothing to do."""
 
+    def settled(self, taken: Taken) -> None:
+        """Nothing to do."""
+
+    def given_back(self, taken: Taken) -> None:
+        """Nothing to do."""
+
 
 @dataclass
 class Writing:
@@ -52,6 +62,7 @@ class Writing:
     next_message_id: int = 1
     number: int = 0
     positions: dict[int, int] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
 
     def lane(self, lane_id: int, *, durable: bool = True) -> Lane:
         """A lane to append to."""
@@ -67,8 +78,9 @@ class Writing:
         names_each: list[bytes] | None = None,
         deadline_ms: int = 0,
         frame_max: int = 131_072,
+        streams: Sequence[tuple[int, int, int]] = (),
     ) -> Append:
-        """Bodies go into lanes, at the end of each."""
+        """Bodies go into lanes, and into streams (lane, segment, time), at the end of each."""
         contents = [content(body, frame_max) for body in bodies]
         size_bytes = sum(map(len, contents))
         run = Run(contents, names, names_each, persistent, 1, size_bytes)
@@ -81,11 +93,29 @@ class Writing:
             self.positions[lane] = base + len(bodies)
             home = self.lane(lane, durable=durable)
             entry.targets.append(Target(home, run, base, deadline_ms))
+        for lane, segment, stored_ms in streams:
+            entry.extensions.append(self._extension(run, lane, segment, stored_ms))
+        if not lanes:
+            entry.run = entry.extensions[0].run
         return entry
+
+    def extend(
+        self, bodies: Sequence[bytes], lane: int, segment: int = 0, stored_ms: int = 0
+    ) -> Append:
+        """Bodies go to the end of a stream."""
+        return self.append(bodies, streams=[(lane, segment, stored_ms)])
+
+    def _extension(self, run: Run, lane: int, segment: int, stored_ms: int) -> Extension:
+        base, size = self.positions.get(lane, 0), self.sizes.get(lane, 0)
+        stamped = stamp(run, base)
+        self.positions[lane] = base + len(run.contents)
+        self.sizes[lane] = size + stamped.size_bytes
+        home = StreamLane(Nobody(), SettleLog(), lane)
+        return Extension(home, stamped, base, stored_ms, segment, size)
 
     def batch(
         self,
-        *entries: Append | Requeue | Settle | Purge | Drop | Mark,
+        *entries: Append | Requeue | Settle | Purge | Drop | Mark | Track,
         defines: Sequence[Command] = (),
     ) -> Batch:
         """A batch of these."""
@@ -105,6 +135,8 @@ class Writing:
                     batch.drops.append(entry)
                 case Mark():
                     batch.marks.append(entry)
+                case Track():
+                    batch.tracks.append(entry)
         return batch
 
 
@@ -174,6 +206,35 @@ class Driven:
         """The rows, and what is known of them."""
         answers: list[tuple[list[Row], Mapping[int, Attempts]] | StoreFailed] = []
         self.store.read_returned(question, answers.append)
+        while not answers:
+            self._posted.get(timeout=30)()
+        assert isinstance(answers[0], tuple), answers[0]
+        return answers[0]
+
+    def read_stream(
+        self, lane: int, offset: int = 0, upto: int = 1 << 39, max_bytes: int = 1 << 40
+    ) -> tuple[list[StoredChunk], int]:
+        """Chunks of a stream, and behind what they end."""
+        answers: list[tuple[list[StoredChunk], int] | StoreFailed] = []
+        self.store.read_stream(lane, offset, upto, max_bytes, answers.append)
+        while not answers:
+            self._posted.get(timeout=30)()
+        assert isinstance(answers[0], tuple), answers[0]
+        return answers[0]
+
+    def find_offset(self, lane: int, first: int, upto: int, since_ms: int | None) -> int | None:
+        """Where to begin in a stream."""
+        answers: list[int | StoreFailed | None] = []
+        self.store.find_offset(lane, first, upto, since_ms, answers.append)
+        while not answers:
+            self._posted.get(timeout=30)()
+        assert answers[0] is None or isinstance(answers[0], int), answers[0]
+        return answers[0]
+
+    def find_cut(self, lane: int, first: int, upto: int, size: int, since_ms: int) -> Cut:
+        """Where a stream may be cut."""
+        answers: list[Cut | StoreFailed] = []
+        self.store.find_cut(lane, first, upto, size, since_ms, answers.append)
         while not answers:
             self._posted.get(timeout=30)()
         assert isinstance(answers[0], tuple), answers[0]

@@ -28,6 +28,11 @@ FAULTS = {
             FROM queue_message q JOIN message m ON m.id = q.message_id
             WHERE q.flags & 1 = 0 AND NOT EXISTS (
                 SELECT 1 FROM garbage g WHERE q.key BETWEEN g.first_key AND g.last_key)
+            GROUP BY 1
+            UNION ALL
+            SELECT c.key >> 40, sum(c.messages), sum(length(c.contents)) FROM stream_chunk c
+            WHERE NOT EXISTS (
+                SELECT 1 FROM garbage g WHERE c.key BETWEEN g.first_key AND g.last_key)
             GROUP BY 1) q ON q.lane = l.id
         WHERE (l.messages, l.body_bytes) <> (coalesce(q.messages, 0), coalesce(q.body_bytes, 0))""",
     "counts of a message that is gone": """
@@ -36,6 +41,21 @@ FAULTS = {
     "a position that will be given again": """
         SELECT q.key FROM queue_message q JOIN lane l ON l.id = q.key >> 40
         WHERE q.key & ((1 << 40) - 1) >= l.next_position""",
+    "offsets of a stream that are missing, or there twice": """
+        SELECT c.key, c.upto, c.next FROM (
+            SELECT key, key + messages AS upto, lead(key) OVER (ORDER BY key) AS next
+            FROM stream_chunk) c
+        LEFT JOIN lane l ON (l.id << 40) + l.next_position = c.upto
+        WHERE c.upto IS NOT c.next AND l.id IS NULL AND NOT EXISTS (
+            SELECT 1 FROM garbage g WHERE c.key BETWEEN g.first_key AND g.last_key)""",
+    "a stream that does not begin with its first offset": """
+        SELECT l.id FROM lane l WHERE l.messages > 0
+        AND EXISTS (SELECT 1 FROM stream_chunk c WHERE c.key >> 40 = l.id)
+        AND NOT EXISTS (SELECT 1 FROM stream_chunk c
+            WHERE c.key = (l.id << 40) + l.next_position - l.messages)""",
+    "a position in a stream that is gone": """
+        SELECT o.lane, o.name FROM stream_offset o LEFT JOIN lane l ON l.id = o.lane
+        WHERE l.id IS NULL""",
 }
 
 

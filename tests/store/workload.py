@@ -23,14 +23,17 @@ from amqpd.broker.definitions import (
     PutQueue,
     PutVhost,
 )
-from amqpd.broker.journal import Batch, Mark, Purge
+from amqpd.broker.journal import Batch, Drop, Mark, Purge, Track
 from amqpd.broker.run import Append, Requeue, Settle
+from amqpd.fields import table
 from amqpd.store.memory import MemoryStore
 from tests.store.batches import Driven, Writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from amqpd.broker.archive import StreamState
+    from amqpd.broker.chunk import StoredChunk
     from amqpd.store import LaneState, Row, Snapshot
 
 QUEUES = 4
@@ -47,6 +50,8 @@ class State:
     lanes: dict[int, LaneState]
     rows: dict[int, list[Row]]
     attempts: dict[int, dict[int, Attempts]]
+    streams: dict[int, StreamState]
+    chunks: dict[int, list[StoredChunk]]
 
 
 @dataclass
@@ -71,13 +76,19 @@ class Workload:
         self._random = random.Random(self.seed)
         self._lanes: dict[str, int] = {}
         self._held: dict[int, dict[int, Held]] = {}
+        #: Of the stream that there is at the moment: where its segments begin, at which size.
+        self._stream = 0
+        self._segments: list[tuple[int, int]] = []
         self._next_lane = 1
 
     def batches(self) -> Iterator[Batch]:
         """Batch 1, 2, …; the first one declares everything."""
-        yield self._stamped([PutVhost("/"), PutExchange("/", "ex", "direct", True, False, False)])
+        exchange = PutExchange("/", "ex", "direct", True, False, False)
+        yield self._stamped([PutVhost("/"), exchange, self._declare_stream()])
         while True:
             defines = self._defines()
+            if not self._stream:
+                defines.append(self._declare_stream())
             appends = [self._append() for _ in range(self._random.randint(0, 3))]
             settles = [
                 settle for _ in range(self._random.randint(0, 6)) for settle in self._settle()
@@ -86,10 +97,13 @@ class Workload:
             purges = [self._purge()] if self._random.random() < 0.05 else []
             lane = self._random.choice(list(self._lanes.values()))
             marks = [Mark(lane, self._random.randint(0, 500), self.writing.lane(lane))]
-            yield self._stamped(defines, *appends, *requeues, *settles, *purges, *marks)
+            entries = [*appends, *requeues, *settles, *purges, *self._cut(), *marks]
+            yield self._stamped(defines, *entries, *self._tracks())
 
     def _stamped(
-        self, defines: list[Command], *entries: Append | Requeue | Settle | Purge | Mark
+        self,
+        defines: list[Command],
+        *entries: Append | Requeue | Settle | Purge | Drop | Mark | Track,
     ) -> Batch:
         for queue in range(QUEUES):
             if f"q{queue}" not in self._lanes:
@@ -107,6 +121,13 @@ class Workload:
         self._held[lane] = {}
         return PutQueue("/", name, True, False, False, {}, (lane,))
 
+    def _declare_stream(self) -> PutQueue:
+        self._stream = self._next_lane
+        self._next_lane += 1
+        self._segments = [(0, 0)]
+        arguments = table({"x-queue-type": "stream"})
+        return PutQueue("/", "s", True, False, False, arguments, (self._stream,))
+
     def _defines(self) -> list[Command]:
         if self._random.random() > 0.04:
             return []
@@ -120,9 +141,17 @@ class Workload:
         bodies = [chance.randbytes(chance.choice(SIZES)) for _ in range(count)]
         if self.large and chance.random() < 0.02:
             bodies[0] = chance.randbytes(LARGE)
-        fan_out = chance.choice((1, 1, 1, 2, QUEUES))
+        fan_out = chance.choice((0, 1, 1, 1, 2, QUEUES))
         lanes = chance.sample(list(self._lanes.values()), min(fan_out, len(self._lanes)))
-        entry = self.writing.append(bodies, *lanes, persistent=chance.random() < 0.9)
+        entry = self.writing.append(
+            bodies,
+            *lanes,
+            persistent=chance.random() < 0.9,
+            names_each=[b"\x02ex" + bytes([2]) + b"k%d" % (n % 3) for n in range(count)]
+            if chance.random() < 0.3
+            else None,
+            streams=self._extended() if not lanes or chance.random() < 0.3 else (),
+        )
         for target in entry.targets:
             if chance.random() < 0.2:
                 at = chance.randrange(count)
@@ -148,6 +177,31 @@ class Workload:
         acquired = chance.randint(1, 5)
         high = low + chance.choice((1, 3, 100))
         return Requeue(lane, low, high, acquired, acquired // 2, due_ms)
+
+    def _extended(self) -> list[tuple[int, int, int]]:
+        """The stream, perhaps with a segment that begins now."""
+        at = self.writing.positions.get(self._stream, 0)
+        if at > self._segments[-1][0] and self._random.random() < 0.2:
+            self._segments.append((at, self.writing.sizes[self._stream]))
+        return [(self._stream, self._segments[-1][0], self.writing.number)]
+
+    def _cut(self) -> Iterator[Purge | Drop]:
+        """Some segments of the stream go, or all of it."""
+        chance = self._random.random()
+        if chance < 0.02:
+            yield Drop((self._stream,))
+            self._stream = 0
+        elif chance < 0.1 and len(self._segments) > 2:
+            at = self._random.randint(1, len(self._segments) - 1)
+            (first, before), (offset, size) = self._segments[0], self._segments[at]
+            del self._segments[:at]
+            yield Purge(self._stream, first, offset, offset - first, size - before)
+
+    def _tracks(self) -> list[Track]:
+        """Consumers of the stream move on, or are forgotten."""
+        names = self._random.sample(("a", "b", "c"), self._random.choice((0, 0, 1, 3)))
+        upto = self.writing.positions.get(self._stream, 0)
+        return [Track(self._stream, name, self._random.randint(-1, upto)) for name in names]
 
     def _settle(self) -> Iterator[Settle]:
         """A stretch of a lane, from its head or from the middle, if there is one."""
@@ -221,8 +275,13 @@ def found(store: Driven, snapshot: Snapshot) -> State:
     # A store may think that something came back which is gone by now.
     lanes = {lane: replace(state, counted=False) for lane, state in snapshot.lanes.items()}
     attempts = {lane: attempts_of(store, lane, rows[lane]) for lane in lanes}
+    chunks = {
+        lane: store.read_stream(lane, state.next_position - state.messages)[0]
+        for lane, state in lanes.items()
+    }
     commands = sorted(snapshot.commands, key=repr)
-    return State(numbers[0] if numbers else 0, commands, lanes, rows, attempts)
+    number = numbers[0] if numbers else 0
+    return State(number, commands, lanes, rows, attempts, snapshot.streams, chunks)
 
 
 def attempts_of(store: Driven, lane: int, rows: list[Row]) -> dict[int, Attempts]:

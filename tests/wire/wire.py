@@ -26,6 +26,7 @@ from amqpd.broker.broker import Broker
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.limits import Limits
 from amqpd.store.memory import MemoryStore
+from tests.archive import StoreArchive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +70,7 @@ class World:
         self.asked: list[Callable[[], None]] = []
         self.store = MemoryStore(self.posted.append)
         self.broker = Broker(limits=Limits(), refill=self.refill, new_token=self.token)
+        self.broker.around.archive = StoreArchive(self.store)
         self.broker.apply(PutVhost("/"))
         self.user("guest", "administrator")
         self.user("other")

@@ -10,6 +10,7 @@ from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.limits import Limits
 from amqpd.broker.types import all_types
 from amqpd.store.memory import MemoryStore
+from tests.archive import StoreArchive
 from tests.broker.model import FakeConsumer, Model
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Living(Model):
         )
         self.broker.around.read_returned = self._read_returned
         self.broker.journal.next_message_id = snapshot.next_message_id
-        self.broker.recover(snapshot.commands, snapshot.lanes)
+        self.archive = self.broker.around.archive = StoreArchive(self.disk)
+        self.broker.recover(snapshot.commands, snapshot.lanes, snapshot.streams)
         self.broker.reserve_lanes(snapshot.next_lane_id)
 
     def restart(self, passed_ms: int = 0) -> None:
