@@ -43,12 +43,11 @@ from tests.properties.test_model import KINDS, Message, Mirror, StrictStore, Wor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from amqpd.broker.facts import ChannelFacts, ConnectionFacts
-
     from amqpd.broker.journal import Batch
     from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Queue
     from amqpd.broker.run import Run
+    from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.broker.stretch import Stretch
     from amqpd.errors import AmqpError
     from amqpd.store import Post, Snapshot, WriteDone
