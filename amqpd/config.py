@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import socket
 import tomllib
 from functools import partial
@@ -289,19 +288,6 @@ RABBITMQ_VARIABLES: Final = {
     "RABBITMQ_NODE_IP_ADDRESS": "amqp.host",
 }
 
-#: Units of sizes that are written as text, as RabbitMQ has them.
-UNITS: Final = {
-    "": 1,
-    **dict.fromkeys(("k", "kib"), 1 << 10),
-    **dict.fromkeys(("m", "mib"), 1 << 20),
-    **dict.fromkeys(("g", "gib"), 1 << 30),
-    **dict.fromkeys(("t", "tib"), 1 << 40),
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
-}
-
 SECRETS: Final = frozenset(
     {
         "auth.default_password",
@@ -559,9 +545,10 @@ def _value(dotted: str, origin: Origin) -> object:
 
 def _size(text: str) -> int | str:
     """A size in bytes, `2GB` or `512MiB`; what is none is left for the validator to refuse."""
-    found = re.fullmatch(r"\s*(\d[\d_]*)\s*([a-z]*)\s*", text.lower())
-    unit = UNITS.get(found[2]) if found else None
-    return text if found is None or unit is None else int(found[1]) * unit
+    try:
+        return rabbitmq_conf.size(text.strip())
+    except rabbitmq_conf.Wrong:
+        return text
 
 
 def _reason(error: msgspec.ValidationError) -> str:

@@ -38,7 +38,7 @@ _NEEDLESS: Final = (
     "cluster_partition_handling", "cluster_keepalive_interval", "queue_index", "background_gc",
     "msg_store", "raft", "classic_queue", "distribution", "net_ticktime", "credentials_obfuscation",
     "vm_memory_calculation_strategy", "vm_memory_high_watermark_paging_ratio", "memory_monitor",
-    "total_memory_available_override_value", "max_number_of_connections", "reverse_dns_lookups",
+    "max_number_of_connections", "reverse_dns_lookups",
 )  # fmt: skip
 
 
@@ -103,7 +103,10 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "ssl_options.keyfile": ("tls.key", str),
     "ssl_cert_login_from": ("tls.login_from", str),
     "vm_memory_high_watermark.relative": ("resources.memory_watermark", fraction),
+    "vm_memory_high_watermark.absolute": ("resources.memory_watermark_bytes", size),
+    "total_memory_available_override_value": ("resources.memory_bytes", size),
     "disk_free_limit.absolute": ("resources.disk_free_bytes", size),
+    "disk_free_limit.relative": ("resources.disk_free_share", fraction),
     "log.console.level": ("log.level", _level),
     "log.level": ("log.level", _level),
     "log.console.formatter": ("log.format", str),

@@ -60,7 +60,7 @@ def test_the_same_sources_can_be_read_again(tmp_path: Path) -> None:
         ("2GB", 2_000_000_000),
         ("2 GiB", 2 << 30),
         ("512m", 512 << 20),
-        ("1_000kB", 1_000_000),
+        ("1000kB", 1_000_000),
         ("7", 7),
     ],
 )

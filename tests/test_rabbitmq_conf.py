@@ -169,3 +169,18 @@ def test_it_can_be_turned_into_a_file_of_ours(tmp_path: Path) -> None:
 
     assert config.load(ours, {}, {}).settings == loaded.settings
     assert ours.read_text().count("[") == 3
+
+
+def test_watermarks_may_be_bytes_or_shares() -> None:
+    found, warnings = entries(
+        "vm_memory_high_watermark.absolute = 2GB\n"
+        "total_memory_available_override_value = 4GiB\n"
+        "disk_free_limit.relative = 1.5\n"
+    )
+
+    assert found == {
+        "resources.memory_watermark_bytes": 2_000_000_000,
+        "resources.memory_bytes": 4 << 30,
+        "resources.disk_free_share": 1.5,
+    }
+    assert warnings == []
