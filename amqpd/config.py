@@ -189,6 +189,16 @@ class Queues(Struct, frozen=True):
     ] = "auto"
 
 
+class Audit(Struct, frozen=True):
+    """The audit log, `audit.log` in the data directory."""
+
+    enabled: Annotated[bool, Meta(description="who did what from where")] = True
+    max_file_bytes: Annotated[
+        int, Meta(ge=0, description="a larger file is put aside; 0: never")
+    ] = 100_000_000
+    files: Annotated[int, Meta(ge=2, le=1000, description="that are kept")] = 10
+
+
 class Resources(Struct, frozen=True):
     """When publishers are held back."""
 
@@ -252,6 +262,7 @@ class Settings(Struct, frozen=True):
     auth_http: HttpAuth = HttpAuth()
     auth_ldap: Ldap = Ldap()
     queues: Queues = Queues()
+    audit: Audit = Audit()
     resources: Resources = Resources()
 
 

@@ -42,6 +42,7 @@ from amqpd.amqp.output import Output
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, STATE_NAMES, Phase
 from amqpd.amqp.replies import Replies
 from amqpd.amqp.sasl import Credentials, Login, Mechanism, Peer
+from amqpd.amqp.witness import Nobody
 from amqpd.errors import (
     AmqpError,
     ChannelError,
@@ -56,6 +57,7 @@ from amqpd.errors import (
 if TYPE_CHECKING:
     from amqpd.amqp.direct_reply import ReplyConsumers
     from amqpd.amqp.settings import AmqpSettings
+    from amqpd.amqp.witness import Witness
     from amqpd.broker.broker import Broker
     from amqpd.broker.permissions import Access
     from amqpd.broker.queue import Queue
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from amqpd.broker.vhost import VHost
     from amqpd.fields import Table
 
+NOBODY: Final = Nobody()
 codec = wire.select()
 logger = logging.getLogger(__name__)
 
@@ -85,6 +88,7 @@ class Environment:
     authenticate: Authenticate
     reply_consumers: ReplyConsumers
     new_token: Callable[[], str]
+    witness: Witness = NOBODY
 
 
 class Connection:
@@ -102,6 +106,7 @@ class Connection:
         self.authenticate = environment.authenticate
         self.reply_consumers = environment.reply_consumers
         self.new_token = environment.new_token
+        self.witness = environment.witness
         self.peer = peer
         self.phase = Phase.HEADER
         self.closing = False
@@ -285,6 +290,11 @@ class Connection:
         """What its channels tell."""
         return [facts.of_channel(channel) for channel in self.channels.values()]
 
+    @property
+    def vhost_name(self) -> str:
+        """The vhost that was entered, if any was."""
+        return "" if self.vhost is None else self.vhost.name
+
     def can(self, capability: str) -> bool:
         """Whether the client has said that it understands this."""
         return capability in self.capabilities
@@ -452,6 +462,7 @@ class Connection:
             return
         if self.phase in ENDING:
             return
+        self.witness.refused(self.login, self.peer, self.vhost_name, error)
         channel = self.channels.get(number)
         if isinstance(error, ChannelError) and channel is not None:
             logger.warning(

@@ -23,6 +23,7 @@ from amqpd.amqp.commands import ids
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, Phase
 from amqpd.amqp.publish import Target
 from amqpd.amqp.settlement import Settlement
+from amqpd.amqp.witness import REMOVING, name_of
 from amqpd.broker.access import Undecided
 from amqpd.broker.run import Run
 from amqpd.errors import (
@@ -387,6 +388,14 @@ class Incoming:
             connection.close_channel(channel)
         elif channel is not None:
             channel.method(command)
+            if type(command) in REMOVING:
+                connection.witness.removed(
+                    connection.login,
+                    connection.peer,
+                    connection.vhost_name,
+                    command.name.lower(),
+                    name_of(command) or channel.last_queue,
+                )
         elif not isinstance(command, ChannelClass.CloseOk):
             raise ChannelStateError("expected 'channel.open'")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Our own commands; what is not asked for is not imported, so that a broker starts quickly.
 COMMANDS: Final = {
+    "audit": "amqpd.cli.audit:audit",
     "config": "amqpd.cli.config:config",
     "connections": "amqpd.cli.nouns:connections",
     "consume": "amqpd.cli.consume:consume",

@@ -41,6 +41,10 @@ NOBODY: Final = Caller("", frozenset())
 #: Things that an operation may have to ask for before it is decided.
 MOST_QUESTIONS: Final = 1000
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What says that the caller may not.
+REFUSED: Final = frozenset({401, 403})
+#: Parts of paths that nobody may write down.
+SECRET: Final = frozenset({"{password}"})
 
 
 class Api:
@@ -85,9 +89,23 @@ class Api:
         nobody = operation.needs is Needs.NOTHING
         caller = NOBODY if nobody else await self._caller(request)
         call = Call(self._host, self.survey, request, names, caller)
-        answer = await self._decided(operation, call)
+        about = _about(route, names)
+        try:
+            answer = await self._decided(operation, call)
+        except (HttpError, AmqpError) as error:
+            refusal = error if isinstance(error, HttpError) else translated(error)
+            if refusal.status in REFUSED:
+                self._witnessed(call, about, refusal.status)
+            raise
+        if request.method not in SAFE_METHODS:
+            self._witnessed(call, about, answer.status)
         answer.headers.setdefault("Cache-Control", "no-cache")
         return answer
+
+    def _witnessed(self, call: Call, about: str, status: int) -> None:
+        request = call.request
+        operation = f"http {request.method.lower()}"
+        self._host.witnessed(call.caller.name, request.peer, operation, about, status)
 
     async def _decided(self, operation: Operation, call: Call) -> Answer:
         """The answer of an operation, once everybody was asked who decides whether it may be."""
@@ -169,6 +187,14 @@ async def _found_out(undecided: Undecided) -> None:
 
     undecided.find_out(done)
     await known
+
+
+def _about(route: Route, names: Mapping[str, str]) -> str:
+    """The path with its names, for people; what is secret in it stays out."""
+    return "/" + "/".join(
+        ("…" if word in SECRET else names[word[1:-1]]) if word.startswith("{") else word
+        for word in route.path.strip("/").split("/")
+    )
 
 
 def _operation(route: Route, method: str) -> Operation:

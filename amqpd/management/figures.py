@@ -57,6 +57,8 @@ class Figures:
     connections_unknown: int
     logins_refused: int
     logins_throttled: int
+    audit_alerts: int
+    audit_lost: int
     certificate_ends_s: float
     channels: int
     channels_opened: int

@@ -39,3 +39,6 @@ class Host(Protocol):
 
     def settings(self) -> Mapping[str, object]:
         """The settings in force, without secrets."""
+
+    def witnessed(self, user: str, peer: str, operation: str, about: str, status: int) -> None:
+        """Something was changed over HTTP, or somebody was not allowed to do what it asked."""

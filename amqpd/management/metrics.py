@@ -22,6 +22,8 @@ SIMPLE: Final = (
     ("amqpd_connections_unauthenticated", "gauge", "Not logged in yet", "connections_unknown"),
     ("amqpd_logins_refused_total", "counter", "Logins refused", "logins_refused"),
     ("amqpd_logins_throttled_total", "counter", "Guesses not looked at", "logins_throttled"),
+    ("amqpd_audit_alerts_total", "counter", "What looked like an attack", "audit_alerts"),
+    ("amqpd_audit_lost_total", "counter", "Audit lines that were not written", "audit_lost"),
     (
         "amqpd_tls_certificate_expires_timestamp_seconds",
         "gauge",

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from amqpd import __version__, config, plugins
 from amqpd.broker.broker import Alarms, Broker
 from amqpd.broker.exchange import Exchange
@@ -28,6 +30,7 @@ from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.management.figures import totals
 from amqpd.server import process, reload, tls
+from amqpd.server.audit import Audit
 from amqpd.server.boot import first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
@@ -40,6 +43,7 @@ from amqpd.server.room import Room
 from amqpd.server.sessions import Sessions
 from amqpd.server.transport import Transport
 from amqpd.server.turn import Turn
+from amqpd.server.witness import AmqpWitness
 from amqpd.store import StoreDamaged, StoreError, StoreLocked, StoreNewer
 
 if TYPE_CHECKING:
@@ -138,7 +142,12 @@ class BrokerServer:
         # What a killed broker left says nothing about this one.
         RunFile(self.directory).remove()
         try:
-            await self._serve(loop, store, snapshot)
+            self.audit = self._open_audit()
+            try:
+                await self._serve(loop, store, snapshot)
+            finally:
+                result = "ok" if self._exit is Exit.OK else "failed"
+                await asyncio.to_thread(self.audit.close, result)
         finally:
             await asyncio.to_thread(store.close)
         return self._exit
@@ -159,8 +168,10 @@ class BrokerServer:
         process.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             reload.reload(self)
+            self.audit.record("reload")
         except (config.ConfigError, StartError) as error:
             LOG.error("reload refused, nothing has changed: %s", error)
+            self.audit.record("reload", "refused", text=str(error))
         process.notify("READY=1")
 
     def use(self, settings: Settings) -> None:
@@ -218,6 +229,17 @@ class BrokerServer:
         except StoreError as error:
             raise StartError(str(error), codes.get(type(error), Exit.SOFTWARE)) from error
 
+    def _open_audit(self) -> Audit:
+        settings = self.settings.audit
+        if self._embedded:
+            settings = msgspec.structs.replace(settings, enabled=False)
+        try:
+            return Audit(settings, self.directory)
+        except OSError as error:
+            raise StartError(
+                f"audit log: {error.filename}: {error.strerror}", Exit.CONFIG
+            ) from error
+
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         amqp = self.settings.amqp
         # HTTP has descriptors of its own: it must be there when AMQP is full.
@@ -253,8 +275,14 @@ class BrokerServer:
         around.read_returned = self.commits.read_returned
         around.archive = self.commits
         self.connections = Connections(self.commits)
-        self.logins = Logins(self.broker, self.settings, loop, self._clock)
-        self.sessions = Sessions(self.broker, self.settings, self.logins.authenticate, self._clock)
+        self.logins = Logins(self.broker, self.settings, loop, self._clock, self.audit)
+        self.sessions = Sessions(
+            self.broker,
+            self.settings,
+            self.logins.authenticate,
+            self._clock,
+            AmqpWitness(self.audit),
+        )
         journal = self.broker.journal
         # What waits for the disk takes about twice as much of it, with indexes.
         self.watch = Watch(
@@ -346,6 +374,8 @@ class BrokerServer:
         counted = totals(self.broker)
         added = len(self.broker.types) - len(all_types())
         LOG.info("Server startup complete; %d plugins started.", added)
+        ports = ", ".join(one.uri for one in (*self.listening, *self.http_listening))
+        self.audit.record("start", version=__version__, text=ports)
         self._announce(
             Started(
                 settings=self.settings,
@@ -480,6 +510,7 @@ class BrokerServer:
         self.broker.tick(now_ms)
         self.connections.tick(now_ms)
         self.commits.watch()
+        self.audit.tick(now_ms / 1000)
 
     async def _collecting(self) -> None:
         """Collect cycles of garbage now and then, when nothing else is going on."""
@@ -520,6 +551,7 @@ class BrokerServer:
         if alarms == before:
             return
         LOG.warning("resources: %s", alarms.reason or "no alarm any more")
+        self.audit.record("alarm", "on" if alarms.reason else "off", text=alarms.reason)
         self.broker.resources(alarms)
         self.connections.look()
         self.turn.wake()
@@ -530,6 +562,7 @@ class BrokerServer:
 
     def _store_failed(self, error: StoreFailed) -> None:
         LOG.critical("%s; stopping: what is on disk counts at the next start", error)
+        self.audit.record("store", "failed", text=str(error))
         self._exit = Exit.SOFTWARE
         self._stop.set()
 

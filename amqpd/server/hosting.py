@@ -56,6 +56,14 @@ class Hosting:
         """When the first certificate ends, in seconds since the epoch."""
         return tls.ends_s(self._server.settings.tls)
 
+    def witnessed(self, user: str, peer: str, operation: str, about: str, status: int) -> None:
+        """Write it down."""
+        audit = self._server.audit
+        if status < 400:
+            audit.record(operation, user=user, source=peer, object=about)
+        elif user:
+            audit.denied(user, peer, "", f"{operation} {about}: {status}")
+
     def settings(self) -> Mapping[str, object]:
         """The settings in force by dotted key, without secrets."""
         sections = msgspec.to_builtins(self._server.settings)
@@ -89,6 +97,8 @@ class Hosting:
             connections_unknown=server.room.unknown,
             logins_refused=server.logins.refused,
             logins_throttled=server.logins.throttled,
+            audit_alerts=server.audit.alerts,
+            audit_lost=server.audit.lost,
             certificate_ends_s=server.certificate_ends_s if server.certificate_ends_s < inf else 0,
             channels=server.connections.channels,
             channels_opened=server.broker.presence.channels_opened,

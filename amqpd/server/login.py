@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from amqpd.broker.permissions import Permissions
     from amqpd.clock import Clock
     from amqpd.config import Auth, Settings
+    from amqpd.server.audit import Audit
 
 LOG = logging.getLogger("amqpd.connection")
 
@@ -49,6 +50,7 @@ class Logins:
         settings: Settings,
         loop: asyncio.AbstractEventLoop,
         clock: Clock | None = None,
+        audit: Audit | None = None,
     ) -> None:
         """Make the backends that the settings name.
 
@@ -65,6 +67,7 @@ class Logins:
         self.refused = 0
         self.throttled = 0
         self._loop = loop
+        self._audit = audit
         self._clock = clock or SteadyClock()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="amqpd-login")
         self._tasks: asyncio.TaskGroup | None = None
@@ -115,6 +118,7 @@ class Logins:
                 credentials.user,
                 locked_s,
             )
+            self._tell(credentials.user, peer.host, credentials.mechanism, "throttled")
             self._loop.call_later(locked_s, decided, None)
             return
         if self._waiting >= MOST_WAITING:
@@ -134,6 +138,7 @@ class Logins:
             if locked_s:
                 self._attempts.add("http", host, user, succeeded=False)
                 LOG.warning("HTTP access denied: user '%s' - too many failures from there", user)
+                self._tell(user, host, "HTTP", "throttled")
                 await asyncio.sleep(locked_s)
                 return None
             found = await self._chain.login(user, _text(password), host, self._now_s())
@@ -144,9 +149,11 @@ class Logins:
         if isinstance(found, Accepted) and not reason:
             self._throttle.succeeded(user, host)
             self._attempts.add("http", host, found.name, succeeded=True)
+            self._tell(found.name, host, "HTTP")
             return _login(found)
         LOG.warning("HTTP access denied: %s", reason)
         self._attempts.add("http", host, user, succeeded=False)
+        self._tell(user, host, "HTTP", reason)
         await asyncio.sleep(self._failed(user, host))
         return None
 
@@ -226,10 +233,12 @@ class Logins:
             self._throttle.succeeded(user, peer.host)
             self._attempts.add(AMQP, peer.host, found.name, succeeded=True)
             LOG.info("connection %s: user '%s' authenticated with %s", peer, found.name, mechanism)
+            self._tell(found.name, peer.host, mechanism)
             decided(_login(found))
             return
         LOG.warning("connection %s: %s login refused: %s", peer, mechanism, reason)
         self._attempts.add(AMQP, peer.host, user, succeeded=False)
+        self._tell(user, peer.host, mechanism, reason)
         delay_s = self._failed(user, peer.host)
         if delay_s:
             self._loop.call_later(delay_s, decided, None)
@@ -248,6 +257,10 @@ class Logins:
         """How long the refusal is to take."""
         self.refused += 1
         return self._throttle.failed(user, host, self._loop.time())
+
+    def _tell(self, user: str, host: str, mechanism: str, reason: str = "") -> None:
+        if self._audit is not None:
+            self._audit.login(user, host, mechanism, reason)
 
     def _kept_out(self, user: str, host: str) -> str:
         if user in self._loopback_users and not is_loopback(host):

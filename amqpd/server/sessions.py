@@ -7,13 +7,14 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
-from amqpd.amqp.connection import Authenticate, Connection, Environment
+from amqpd.amqp.connection import NOBODY, Authenticate, Connection, Environment
 from amqpd.amqp.direct_reply import ReplyConsumers
 from amqpd.amqp.sasl import Peer
 from amqpd.amqp.settings import AmqpSettings
 from amqpd.auth.certificate import LoginFrom, user_name
 
 if TYPE_CHECKING:
+    from amqpd.amqp.witness import Witness
     from amqpd.broker.broker import Broker
     from amqpd.clock import Clock
     from amqpd.config import Settings
@@ -27,7 +28,12 @@ class Sessions:
     """Gives each transport its AMQP session."""
 
     def __init__(
-        self, broker: Broker, settings: Settings, authenticate: Authenticate, clock: Clock
+        self,
+        broker: Broker,
+        settings: Settings,
+        authenticate: Authenticate,
+        clock: Clock,
+        witness: Witness = NOBODY,
     ) -> None:
         self._login_from = LoginFrom(settings.tls.login_from)
         self._clock = clock
@@ -37,6 +43,7 @@ class Sessions:
             authenticate=authenticate,
             reply_consumers=ReplyConsumers(),
             new_token=lambda: secrets.token_urlsafe(16),
+            witness=witness,
         )
 
     def use(self, settings: Settings) -> None:

@@ -1,0 +1,44 @@
+"""`amqpd audit`: is the audit log as it was written?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from amqpd.cli.options import fail, load
+
+EX_DATA: Final = 65
+EX_NO_INPUT: Final = 66
+
+
+@click.group()
+def audit() -> None:
+    """The audit log: who did what from where."""
+
+
+@audit.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Settings (TOML); they say where the data directory is.")  # fmt: skip
+@click.option("--data-dir", metavar="DIR", help="Where messages are kept.  [./amqpd-data]")
+def verify(file: Path | None, config_file: Path | None, data_dir: str | None) -> None:
+    """See whether the audit log was changed since it was written.
+
+    FILE is audit.log in the data directory, unless another one is named. Older files beside it
+    are read as well. Compare number and hash with what the broker has said in its own log.
+    """
+    from amqpd.server.audit import FILE as NAME
+    from amqpd.server.auditlog import verify as verified
+
+    if file is None:
+        file = Path(load(config_file, {"data_dir": data_dir}).settings.store.path) / NAME
+    try:
+        found = verified(file)
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", EX_NO_INPUT)
+    if found.error:
+        fail(f"{file.parent}: {found.error}; {found.lines} lines before it are whole", EX_DATA)
+    click.echo(f"{found.lines} lines are whole, up to number {found.head.number}")
+    click.echo(f"hash {found.head.digest}")

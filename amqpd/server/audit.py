@@ -1,0 +1,192 @@
+"""Audit: who did what from where, and whether it was allowed.
+
+    Audit(settings, directory)      as long as the broker runs
+        .record(event, result, …)   from the event loop; never waits
+        .login(…) .denied(…)        the same, and watched for attacks (`detection`)
+        .tick(now_s)                once a second or so
+        .close()
+
+What comes often is told once a minute for the same user, source and thing, and then counted:
+a flood of denials is a few lines. Lines are written by a thread, with one sync for those that
+came together. Passwords, tokens and message bodies never come here.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from amqpd.server.auditlog import AuditLog, now
+from amqpd.server.detection import Detection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from amqpd.config import Audit as AuditSettings
+    from amqpd.server.auditlog import Entry
+    from amqpd.server.detection import Alert
+
+LOG = logging.getLogger("amqpd.audit")
+
+FILE: Final = "audit.log"
+#: The same thing is told once in this time, and then how often it came.
+REPEAT_S: Final = 60.0
+#: More often it is not looked at the time.
+TICK_S: Final = 1.0
+#: Different things within that time; beyond it they are counted as one.
+MOST_DIFFERENT: Final = 1000
+#: Lines that wait for the disk; beyond it they are lost, and counted.
+MOST_WAITING: Final = 10_000
+#: Longer values are cut.
+VALUE_LENGTH: Final = 512
+
+
+@dataclass(slots=True)
+class _Repeated:
+    """Something that came before, and how often since it was told."""
+
+    entry: Entry
+    until_s: float
+    count: int = 0
+
+
+class Audit:
+    """Keeps the audit log of one broker."""
+
+    def __init__(self, settings: AuditSettings, directory: Path) -> None:
+        """Go on with the log of before.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.alerts = 0
+        self.lost = 0
+        self._detection = Detection()
+        self._repeated: dict[tuple[str, ...], _Repeated] = {}
+        self._now_s = 0.0
+        self._records: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if not settings.enabled:
+            return
+        path = directory / FILE
+        log = AuditLog(path, settings.max_file_bytes, settings.files)
+        if log.torn_bytes:
+            LOG.warning("audit: %d octets of a line that a crash cut off are gone", log.torn_bytes)
+        # What anybody who has this line can hold against the file.
+        LOG.info("audit: goes on behind number %d, hash %s", *log.head)
+        self._thread = threading.Thread(target=self._write, args=(log,), name="amqpd-audit")
+        self._thread.start()
+
+    # -- what is told ----------------------------------------------------------------------
+
+    def record(self, event: str, result: str = "ok", **facts: str | int) -> None:
+        """Write down what happened; values are cut to a sensible length."""
+        if self._thread is None:
+            return
+        if self._records.qsize() >= MOST_WAITING:
+            self.lost += 1
+            return
+        entry: Entry = {"time": now(), "event": event, "result": result}
+        entry |= {name: _cut(value) for name, value in facts.items() if value != ""}
+        self._records.put(entry)
+
+    def often(self, event: str, result: str, **facts: str) -> None:
+        """The same for what may come often: told once a minute, then counted."""
+        key = (event, result, *(str(_cut(value)) for value in facts.values()))
+        known = self._repeated.get(key)
+        if known is None and len(self._repeated) >= MOST_DIFFERENT:
+            key, facts = (event, result), {"note": "many different ones"}
+            known = self._repeated.get(key)
+        if known is not None and self._now_s < known.until_s:
+            known.count += 1
+            return
+        if known is not None:
+            self._tell(known)
+        self.record(event, result, **facts)
+        self._repeated[key] = _Repeated(
+            {"event": event, "result": result, **facts}, self._now_s + REPEAT_S
+        )
+
+    def login(self, user: str, source: str, mechanism: str, reason: str = "") -> None:
+        """Somebody got in, or did not (`reason`)."""
+        facts = {"user": user, "source": source, "mechanism": mechanism}
+        if reason:
+            self.often("login", "failed", **facts, reason=reason)
+            self._raise(self._detection.login_failed(user, source, self._now_s))
+        else:
+            self.often("login", "ok", **facts)
+            self._raise(self._detection.login_succeeded(user, source, self._now_s))
+
+    def denied(self, user: str, source: str, vhost: str, text: str) -> None:
+        """Somebody was refused what it asked for."""
+        self.often("denied", "refused", user=user, source=source, vhost=vhost, text=text)
+        self._raise(self._detection.denied(user, self._now_s))
+
+    def _raise(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self.alerts += 1
+            LOG.warning("audit: alert %s: '%s' %s", alert.rule, alert.name, alert.text)
+            self.record("alert", "raised", rule=alert.rule, about=alert.name, text=alert.text)
+
+    # -- time and the disk -----------------------------------------------------------------
+
+    def tick(self, now_s: float) -> None:
+        """Time has passed: tell how often things came that are over."""
+        if now_s - self._now_s < TICK_S:
+            return
+        self._now_s = now_s
+        for key in [key for key, one in self._repeated.items() if now_s >= one.until_s]:
+            self._tell(self._repeated.pop(key))
+
+    def close(self, result: str = "") -> None:
+        """Write what there is, with what result the broker stops, and end."""
+        for one in self._repeated.values():
+            self._tell(one)
+        self._repeated.clear()
+        if result:
+            self.record("stop", result)
+        if self._thread is not None:
+            self._records.put(None)
+            self._thread.join()
+
+    def _tell(self, repeated: _Repeated) -> None:
+        if repeated.count:
+            facts = {name: str(value) for name, value in repeated.entry.items()}
+            event, result = facts.pop("event"), facts.pop("result")
+            self.record(event, result, **facts, repeated=repeated.count)
+
+    def _write(self, log: AuditLog) -> None:
+        """The thread: all that waits, one sync, and again."""
+        is_fine = True
+        while True:
+            first = self._records.get()
+            entries = [] if first is None else [first]
+            while first is not None and not self._records.empty():
+                more = self._records.get()
+                if more is None:
+                    first = None
+                else:
+                    entries.append(more)
+            try:
+                if entries:
+                    log.append(entries)
+                is_fine = True
+            except OSError as error:
+                self.lost += len(entries)
+                if is_fine:
+                    LOG.error("audit: cannot be written: %s", error)
+                is_fine = False
+            if first is None:
+                log.close()
+                return
+
+
+def _cut(value: str | int) -> str | int:
+    if isinstance(value, int):
+        return value
+    text = value.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"

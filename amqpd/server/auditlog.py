@@ -1,0 +1,193 @@
+"""The audit log as files: JSON lines, each with the hash of the one before.
+
+    AuditLog(path, max_bytes, files)
+        .append(entries)    one write and one sync; called by one thread
+        .head               number and hash of the last line
+    verify(path) -> Verified        reads all files of a log, the oldest first
+
+A line is a JSON object with `seq`, `time`, what happened, and at its end `hash`: SHA-256 over
+the hash of the line before and the line without its own. So nothing can be changed, left out or
+put in without changing all that follows. Whoever can write the whole file can also do that;
+that is why every start says number and hash in the log, which is kept elsewhere.
+
+A full file becomes `audit.1.log`, the one before `audit.2.log`; the chain goes on across them.
+What a crash has cut off in the middle of a line is taken away at the next start, and said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+#: What the first line follows.
+GENESIS: Final = "0" * 64
+_HASH: Final = ',"hash":"'
+_END: Final = '"}'
+#: How far from the end the last line begins, at most.
+LINE_BYTES: Final = 65_536
+
+Entry = dict[str, object]
+
+
+class Head(NamedTuple):
+    """The last line of a log."""
+
+    number: int = 0
+    digest: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found; `error` is empty if the chain is whole."""
+
+    lines: int
+    head: Head
+    error: str = ""
+
+
+class AuditLog:
+    """Writes one log."""
+
+    def __init__(self, path: Path, max_bytes: int, files: int) -> None:
+        """Go on behind the last line.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        self._path = path
+        self._max_bytes = max_bytes
+        self._files = files
+        self._file, self.head, self.torn_bytes = _opened(path)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write lines; they are on disk when this returns.
+
+        Raises:
+            OSError: they are not, or not all.
+        """
+        head, lines = self.head, []
+        for entry in entries:
+            line, head = chained(entry, head)
+            lines.append(line)
+        octets = "".join(lines).encode()
+        while octets:
+            octets = octets[os.write(self._file, octets) :]
+        os.fdatasync(self._file)
+        self.head = head
+        if self._max_bytes and os.fstat(self._file).st_size >= self._max_bytes:
+            self._rotate()
+
+    def close(self) -> None:
+        """No more lines."""
+        os.close(self._file)
+
+    def _rotate(self) -> None:
+        names = [self._path, *(numbered(self._path, n) for n in range(1, self._files))]
+        names[-1].unlink(missing_ok=True)
+        for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
+            if newer.exists():
+                newer.rename(older)
+        os.close(self._file)
+        self._file = _open(self._path)
+
+
+def numbered(path: Path, number: int) -> Path:
+    """The name of an older file."""
+    return path.with_name(f"{path.stem}.{number}{path.suffix}")
+
+
+def chained(entry: Mapping[str, object], head: Head) -> tuple[str, Head]:
+    """An entry as a line behind another one."""
+    number = head.number + 1
+    text = json.dumps({"seq": number, **entry}, separators=(",", ":"))
+    digest = _digest(head.digest, text[:-1])
+    return f"{text[:-1]}{_HASH}{digest}{_END}\n", Head(number, digest)
+
+
+def _digest(before: str, text: str) -> str:
+    return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _opened(path: Path) -> tuple[int, Head, int]:
+    """The file, its last whole line, and how many octets behind it were taken away."""
+    file = _open(path)
+    size = os.fstat(file).st_size
+    tail = os.pread(file, LINE_BYTES, max(0, size - LINE_BYTES))
+    torn = len(tail) - (tail.rfind(b"\n") + 1)
+    if torn:
+        os.ftruncate(file, size - torn)
+    lines = tail[: len(tail) - torn].splitlines()
+    if not lines and numbered(path, 1).exists():
+        lines = numbered(path, 1).read_bytes().splitlines()
+    head = Head()
+    if lines:
+        found = _parts(lines[-1].decode(errors="replace"))
+        if found is not None:
+            head = Head(found[0], found[2])
+    return file, head, torn
+
+
+def _parts(line: str) -> tuple[int, str, str] | None:
+    """Number, text before the hash, and hash of a line; None if it is none of ours."""
+    text, found, digest = line.rpartition(_HASH)
+    if not found or not digest.endswith(_END) or len(digest) != 64 + len(_END):
+        return None
+    try:
+        entry = json.loads(text + "}")
+        return int(entry["seq"]), text, digest.removesuffix(_END)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+# -- verify ----------------------------------------------------------------------------------
+
+
+def verify(path: Path) -> Verified:
+    """Read a log with its older files and see whether the chain is whole.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    count, head = 0, Head(-1)
+    for file, line_number, line in _lines(path):
+        parts = _parts(line)
+        where = f"{file.name}, line {line_number}"
+        if parts is None:
+            return Verified(count, head, f"{where}: not a line of this log")
+        number, text, digest = parts
+        if head.number < 0:
+            # Older files may be gone: then the first line has to be believed.
+            head = Head(number - 1, GENESIS if number == 1 else "")
+        if number != head.number + 1:
+            return Verified(count, head, f"{where}: number {number} follows {head.number}")
+        if head.digest and digest != _digest(head.digest, text):
+            return Verified(count, head, f"{where}: was changed, or a line before it")
+        count, head = count + 1, Head(number, digest)
+    return Verified(count, Head(max(0, head.number), head.digest))
+
+
+def _lines(path: Path) -> Iterator[tuple[Path, int, str]]:
+    older: list[Path] = []
+    while (file := numbered(path, len(older) + 1)).exists():
+        older.append(file)
+    for file in (*reversed(older), path):
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            for number, line in enumerate(lines, 1):
+                yield file, number, line.rstrip("\n")
+
+
+def now() -> str:
+    """The time, as lines have it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

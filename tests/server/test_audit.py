@@ -1,0 +1,212 @@
+"""Audit: what is written down, how often, and what never is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from amqpd.broker.definitions import PutPermission, PutUser
+from amqpd.config import Audit as Settings
+from amqpd.server import audit as module
+from amqpd.server.audit import FILE, MOST_DIFFERENT, REPEAT_S, Audit
+from amqpd.server.auditlog import verify
+from amqpd.server.login import new_password_hash
+from tests.client import ChannelClosed, Client, ConnectionClosed
+from tests.management.served import served
+from tests.server.running import Program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """What is in the log; its chain is whole."""
+    assert verify(folder / FILE).error == ""
+    found = [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
+    for one in found:
+        del one["time"], one["seq"], one["hash"]
+    return found
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Audit:
+    return Audit(Settings(), tmp_path)
+
+
+def test_what_is_recorded_is_on_disk_in_order(tmp_path: Path, audit: Audit) -> None:
+    for number in range(100):
+        audit.record("queue.delete", user="u", source="192.0.2.1:1", object=f"q{number}")
+    audit.close()
+
+    assert lines(tmp_path)[7] == {
+        "event": "queue.delete", "result": "ok", "user": "u", "source": "192.0.2.1:1",
+        "object": "q7",
+    }  # fmt: skip
+    assert len(lines(tmp_path)) == 100
+
+
+def test_a_name_cannot_forge_a_line(tmp_path: Path, audit: Audit) -> None:
+    audit.record("queue.delete", object='q"}\n{"seq":99,"event":"x"}\n\udc80' + "x" * 10_000)
+    audit.close()
+
+    (line,) = lines(tmp_path)
+    assert "\n" in line["object"]
+    assert len((tmp_path / FILE).read_text().splitlines()) == 1
+    assert len(line["object"]) <= module.VALUE_LENGTH + 1
+
+
+def test_what_comes_again_within_a_minute_is_counted(tmp_path: Path, audit: Audit) -> None:
+    audit.tick(1_000.0)
+    for _ in range(5):
+        audit.denied("u", "192.0.2.1", "/", "no access")
+    audit.denied("u", "192.0.2.1", "/", "something else")
+
+    audit.tick(1_000.0 + REPEAT_S)
+    audit.denied("u", "192.0.2.1", "/", "no access")
+    audit.close()
+
+    found = [(one["text"], one.get("repeated")) for one in lines(tmp_path)]
+    assert found == [
+        ("no access", None), ("something else", None), ("no access", 4), ("no access", None),
+    ]  # fmt: skip
+
+
+def test_a_flood_of_denials_is_a_few_lines(tmp_path: Path, audit: Audit) -> None:
+    for number in range(100_000):
+        audit.denied("u", "192.0.2.1", "/", f"read access to queue 'q{number}' refused")
+    audit.close()
+
+    assert (tmp_path / FILE).stat().st_size < 1 << 20
+    found = lines(tmp_path)
+    assert sum(one.get("repeated", 0) + ("repeated" not in one) for one in found
+               if one["event"] == "denied") == 100_000  # fmt: skip
+    assert len(found) <= MOST_DIFFERENT + 10
+
+
+def test_an_attack_raises_an_alert(
+    tmp_path: Path, audit: Audit, caplog: pytest.LogCaptureFixture
+) -> None:
+    audit.tick(1_000.0)
+    for _ in range(30):
+        audit.login("admin", "192.0.2.1", "PLAIN", "wrong password")
+    audit.login("admin", "192.0.2.1", "PLAIN")
+    audit.close()
+
+    alerts = [one for one in lines(tmp_path) if one["event"] == "alert"]
+    assert [one["rule"] for one in alerts] == ["login-burst", "guessed"]
+    assert audit.alerts == 2
+    assert "audit: alert login-burst: '192.0.2.1'" in caplog.text
+
+
+def test_it_can_be_turned_off(tmp_path: Path) -> None:
+    audit = Audit(Settings(enabled=False), tmp_path)
+    audit.record("start")
+    audit.close()
+
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_disk_that_takes_nothing_is_said_once_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = Audit(Settings(), tmp_path)
+
+    def full(file: int, octets: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(5):
+        audit.record("start")
+    audit.close()
+
+    assert audit.lost == 5
+    assert caplog.text.count("audit: cannot be written") == 1
+
+
+def test_more_than_can_wait_is_lost_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 0)
+    audit = Audit(Settings(), tmp_path)
+
+    audit.record("start")
+    audit.close()
+
+    assert audit.lost == 1
+
+
+# -- a broker --------------------------------------------------------------------------------
+
+
+def pick(found: list[dict[str, Any]], event: str) -> dict[str, Any]:
+    return next(one for one in found if one["event"] == event)
+
+
+async def test_a_broker_tells_who_did_what_from_where(tmp_path: Path) -> None:
+    async with served(tmp_path) as api:
+        broker = api.broker.server.broker
+        broker.change(PutUser("weak", *new_password_hash("weak"), ("management",)))
+        broker.change(PutPermission("weak", "/", "", "", ""))
+
+        def talk() -> None:
+            with Client(api.broker.port) as client:
+                channel = client.channel()
+                channel.declare_queue("q")
+                channel.delete_queue("q")
+            weak = Client(api.broker.port, user="weak", password="weak")
+            with weak, pytest.raises(ChannelClosed):
+                weak.channel().declare_queue("secret")
+            with pytest.raises(ConnectionClosed), Client(api.broker.port, password="w r o n g"):
+                pass
+
+        await asyncio.to_thread(talk)
+        await api.put("/vhosts/v", {"description": "x"})
+        await api.as_user("weak", "weak").put("/vhosts/w", status=401)
+        await api.get("/auth/hash_password/opensesame")
+        await api.as_user("weak", "weak").get("/auth/hash_password/opensesame", 401)
+
+    found = lines(tmp_path / "data")
+    assert found[0]["event"] == "start"
+    assert found[-1] == {"event": "stop", "result": "ok"}
+    deleted = pick(found, "queue.delete")
+    assert (deleted["user"], deleted["vhost"], deleted["object"]) == ("guest", "/", "q")
+    assert deleted["source"].startswith("127.0.0.1:")
+    denied = pick(found, "denied")
+    assert denied["user"] == "weak"
+    assert "configure access to queue 'secret'" in denied["text"]
+    failed = next(one for one in found if one["result"] == "failed")
+    assert (failed["event"], failed["user"], failed["mechanism"]) == ("login", "guest", "PLAIN")
+    changed = pick(found, "http put")
+    assert (changed["user"], changed["object"]) == ("guest", "/vhosts/v")
+    text = (tmp_path / "data" / FILE).read_text()
+    assert "opensesame" not in text
+    assert "w r o n g" not in text
+    assert "/vhosts/w: 401" in text
+
+
+def test_a_log_that_was_changed_is_found_by_the_command_line(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from amqpd.cli.audit import audit as command
+
+    with Program(tmp_path / "data").wait_ready() as broker:
+        assert broker.stop() == 0
+        assert "audit: goes on behind number 0" in broker.log
+    run = CliRunner().invoke
+
+    whole = run(command, ["verify", "--data-dir", str(tmp_path / "data")])
+    assert whole.exit_code == 0
+    assert "lines are whole, up to number 2" in whole.output
+
+    log = tmp_path / "data" / FILE
+    log.write_text(log.read_text().replace('"start"', '"smart"'))
+    changed = run(command, ["verify", str(log)])
+    assert changed.exit_code == 65
+    assert "audit.log, line 1: was changed" in changed.output
+
+    missing = run(command, ["verify", str(tmp_path / "nothing")])
+    assert missing.exit_code == 66
