@@ -100,7 +100,11 @@ def make_store(directory: Path, settings: Settings, post: Post) -> Store:
 
 def screen(started: Started, loop_name: str, source: str) -> Iterator[str]:
     """The start screen, but for its last line: one fact a line, addresses to click on."""
-    parts = [f"Python {platform.python_version()}", f"SQLite {_sqlite_version()}"]
+    parts = [
+        f"Python {platform.python_version()}",
+        f"SQLite {_sqlite_version()}",
+        _openssl_version(),
+    ]
     if loop_name:
         parts.append(loop_name)
     yield f"amqpd {__version__}   {', '.join(parts)}"
@@ -159,6 +163,13 @@ def _event_loop(settings: Settings) -> tuple[str, Callable[[], asyncio.AbstractE
             fail("setting 'node.uvloop': uvloop is not installed; pip install 'amqpd[speed]'", 78)
         return "", asyncio.new_event_loop
     return "uvloop", uvloop.new_event_loop
+
+
+def _openssl_version() -> str:
+    """`OpenSSL 3.0.19`, without the date."""
+    import ssl
+
+    return " ".join(ssl.OPENSSL_VERSION.split()[:2])
 
 
 def _sqlite_version() -> str:

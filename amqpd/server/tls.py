@@ -1,6 +1,7 @@
 """TLS with the standard library: the context of a listener, and when its certificates end.
 
     context(settings) -> SSLContext
+    weakness(version) -> str            what is known against a version of OpenSSL
     ends_s(settings) -> float           when the first of its certificates ends
     ends_soon(ends_s, now_s) -> str     what to say about that, if anything
 
@@ -41,12 +42,26 @@ _SEQUENCE: Final = 0x30
 _UTC_TIME: Final = 0x17
 
 
+def weakness(version: tuple[int, ...] = ssl.OPENSSL_VERSION_INFO) -> str:
+    """What is known against this version of OpenSSL, if anything."""
+    if version < (1, 1, 1):
+        return "has no TLS 1.3 and is not maintained"
+    if version < (3, 0):
+        return "is not maintained any more"
+    if version < (3, 0, 0, 7):
+        return "overflows its stack on names in certificates (CVE-2022-3602)"
+    return ""
+
+
 def context(settings: Tls) -> ssl.SSLContext:
     """A server's context: TLS 1.2 or newer, forward secrecy, no renegotiation.
 
     Raises:
         StartError: a file cannot be read or does not fit the other.
     """
+    known = weakness()
+    if known:
+        LOG.warning("TLS: %s %s", ssl.OPENSSL_VERSION, known)
     made = _context(settings, settings.certificate, settings.key)
     others = {name.lower(): _context(settings, file, file) for name, file in settings.sni.items()}
     if others:

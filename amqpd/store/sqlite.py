@@ -43,6 +43,7 @@ from amqpd.store.reader import (
 from amqpd.store.schema import VERSION, migrate, newer
 from amqpd.store.settings import StoreSettings
 from amqpd.store.tables import Tables
+from amqpd.store.versions import has_wal_reset_bug
 from amqpd.store.writer import BUSY_MS, Write, Writer
 
 if TYPE_CHECKING:
@@ -111,6 +112,13 @@ class SqliteStore:
         migrate(self.path, self._settings.page_size_bytes)
         driver = select(self._settings.driver)
         log.info("store %s: SQLite %s (%s)", self.path, driver.version, driver.name)
+        if has_wal_reset_bug(driver.version):
+            log.warning(
+                "store %s: SQLite %s loses pages when two programs write to a file: this broker "
+                "is the only one that does; keep others from it, or install apsw",
+                self.path,
+                driver.version,
+            )
         opened: list[Connection] = []
         try:
             return self._start(driver, opened)

@@ -274,3 +274,20 @@ def test_the_end_of_a_certificate_is_known(tmp_path: Path) -> None:
 )
 def test_the_end_is_told_in_time(left_days: float, text: str) -> None:
     assert tls.ends_soon(left_days * 86_400, 0) == text
+
+
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        ((1, 0, 2, 21, 15), "not maintained"),
+        ((1, 1, 1, 23, 15), "not maintained"),
+        ((3, 0, 0, 6, 0), "CVE-2022-3602"),
+        ((3, 0, 0, 7, 0), ""),
+        ((3, 5, 0, 1, 0), ""),
+    ],
+)
+def test_what_is_known_against_a_version_of_openssl_is_told(
+    version: tuple[int, ...], text: str
+) -> None:
+    assert text in tls.weakness(version)
+    assert bool(tls.weakness(version)) is bool(text)

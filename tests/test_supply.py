@@ -1,0 +1,59 @@
+"""What the container image is built of: locked, hashed, and listed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKED = (ROOT / "conf" / "requirements.txt").read_text()
+PACKAGES = dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+) \\$", LOCKED, re.MULTILINE))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_is_locked_with_its_hashes() -> None:
+    blocks = re.split(r"\n(?=[a-z])", LOCKED)[1:]
+
+    assert len(blocks) == len(PACKAGES) > 20
+    for block in blocks:
+        assert "--hash=sha256:" in block, block.splitlines()[0]
+
+
+def test_what_the_project_asks_for_is_what_is_locked() -> None:
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(one for name in ("ldap", "oauth", "speed") for one in extras[name]),
+        *PROJECT["build-system"]["requires"],
+    ]
+    for text in wanted:
+        requirement = Requirement(text)
+        version = PACKAGES.get(requirement.name.lower())
+        assert version is not None, f"{text}: run conf/lock"
+        assert requirement.specifier.contains(version), f"{text}: run conf/lock"
+
+
+def test_the_bill_of_materials_lists_what_is_locked() -> None:
+    bill = json.loads((ROOT / "conf" / "sbom.json").read_text())
+
+    assert {one["name"]: one["version"] for one in bill["components"]} == {
+        name.lower(): version for name, version in PACKAGES.items()
+    }
+    made = subprocess.check_output(
+        [sys.executable, "conf/sbom.py", "conf/requirements.txt", "pyproject.toml"], cwd=ROOT
+    )
+    assert json.loads(made) == bill
+
+
+def test_the_image_takes_nothing_else() -> None:
+    container = (ROOT / "conf" / "Containerfile").read_text()
+
+    assert "--require-hashes -r /source/conf/requirements.txt" in container
+    assert "--no-deps --no-build-isolation /source" in container
