@@ -44,13 +44,15 @@ _EXPECTED_BODY: Final = "expected content body, got non content body frame inste
 
 
 class Publishing(Protocol):
-    """What a parser tells about messages. `resolve` only answers; all others act.
+    """What a parser tells about messages. `resolve` and `level` only answer, all others act.
 
-    Messages gathered before are handed over before anything else is called, `resolve`
-    excepted: an error found there belongs into `content`, which follows when it gave None.
+    Messages gathered before are handed over before anything else is called, `resolve` and
+    `level` excepted: an error found in the former belongs into `content`, which follows when
+    it gave None.
     """
 
     def resolve(self, method_frame: bytes, channel: int) -> Route | None: ...
+    def level(self, group: Group, priority: int) -> Group: ...
     def publish(self, group: Group) -> None: ...
     def special(self, route: Route, content: bytes) -> None: ...
     def content(self, channel: int, method_payload: bytes, content: bytes) -> None: ...

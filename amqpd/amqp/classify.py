@@ -17,6 +17,13 @@ PERSISTENT: Final[i64] = 1
 PRIORITY: Final[i64] = 2
 #: Only the session can tell: see `Events.special`.
 CLOSER_LOOK: Final[i64] = 4
+EXPIRATION: Final[i64] = 8
+#: With PRIORITY there is the priority in 8 bits from here, with EXPIRATION the place of its
+#: text, counted from the flags.
+PRIORITY_BITS: Final[i64] = 8
+PLACE_BITS: Final[i64] = 16
+#: An expiration of more digits needs a closer look.
+MOST_DIGITS: Final[i64] = 11
 
 #: Further than any octet: what is added to it stays so.
 BEYOND: Final[i64] = 1 << 40
@@ -28,15 +35,17 @@ DIRECT_REPLY: Final = b"amq.rabbitmq.reply-to"
 def classify(data: bytes, at: i64, end: i64) -> i64:  # noqa: C901 - one line for each property
     """What the properties at `at` (their flags) to `end` mean for the hot path.
 
-    CLOSER_LOOK for expiration, user-id, CC or BCC, a direct reply-to address, and for
-    everything that `properties.decode_header` would refuse: it then finds the error.
+    CLOSER_LOOK for user-id, CC or BCC, a direct reply-to address, an expiration that is not
+    simply a number, and for everything that `properties.decode_header` would refuse: it then
+    finds the error.
     """
     if at + 2 > end:
         return CLOSER_LOOK
     flags: i64 = i64(read_i16_be(data, at)) & 0xFFFF
-    # Expiration 0x0100, user-id 0x0010, reserved 0x0003.
-    if flags & 0x0113:
+    # User-id 0x0010, reserved 0x0003.
+    if flags & 0x0013:
         return CLOSER_LOOK
+    start: i64 = at
     at += 2
     found: i64 = 0
     if flags & 0x8000:
@@ -52,13 +61,20 @@ def classify(data: bytes, at: i64, end: i64) -> i64:  # noqa: C901 - one line fo
             found |= PERSISTENT
         at += 1
     if flags & 0x0800:
-        found |= PRIORITY
+        if at >= end:
+            return CLOSER_LOOK
+        found |= PRIORITY | i64(data[at]) << PRIORITY_BITS
         at += 1
     if flags & 0x0400:
         at = skip_text(data, at, end)
     if flags & 0x0200:
         if at < end and data[at] >= 21 and data[at + 1 : at + 22] == DIRECT_REPLY:
             return CLOSER_LOOK
+        at = skip_text(data, at, end)
+    if flags & 0x0100:
+        if not is_number(data, at, end):
+            return CLOSER_LOOK
+        found |= EXPIRATION | (at - start) << PLACE_BITS
         at = skip_text(data, at, end)
     if flags & 0x0080:
         at = skip_text(data, at, end)
@@ -73,6 +89,33 @@ def classify(data: bytes, at: i64, end: i64) -> i64:  # noqa: C901 - one line fo
     if at != end:
         return CLOSER_LOOK
     return found
+
+
+def is_number(data: bytes, at: i64, end: i64) -> bool:
+    """Whether the short string at `at` is a number of few digits."""
+    if at >= end:
+        return False
+    after: i64 = at + 1 + i64(data[at])
+    if after > end or not 1 < after - at <= MOST_DIGITS + 1:
+        return False
+    at += 1
+    while at < after:
+        digit: i64 = i64(data[at])
+        if not 48 <= digit <= 57:
+            return False
+        at += 1
+    return True
+
+
+def number(data: bytes, at: i64) -> i64:
+    """The number in the short string at `at`, which is one."""
+    value: i64 = 0
+    after: i64 = at + 1 + i64(data[at])
+    at += 1
+    while at < after:
+        value = value * 10 + i64(data[at]) - 48
+        at += 1
+    return value
 
 
 def skip_text(data: bytes, at: i64, end: i64) -> i64:

@@ -20,9 +20,13 @@ from amqpd.amqp.classify import (
     BEYOND,
     CLOSER_LOOK,
     DIRECT_REPLY,
+    EXPIRATION,
     PERSISTENT,
+    PLACE_BITS,
     PRIORITY,
+    PRIORITY_BITS,
     is_copy,
+    is_number,
     skip_value,
 )
 from amqpd.amqp.gathering import ChannelCount, Group, Route, Slot
@@ -58,6 +62,7 @@ class Parser:
         self._reader.set_frame_max(frame_max)
         # The last message: its route, its octets up to the body, and where they divide.
         self._route: Route | None = None
+        self._group: Group | None = None
         self._repeat = b""
         self._content_at = 0
         self._length = 0
@@ -192,7 +197,7 @@ class Parser:
             return end
         found = _classify(data, h + 21, b - 1, flags) if flags or header_size != 14 else 0
         reader.gathering.take(route, data[h:end], found)
-        group = route.group
+        group = self._group = reader.gathering.last
         # Not if it went to the session by itself, or the session has dropped all routes.
         self._route = route if group is not None and group.gathering and reader.routes else None
         self._content_at = h - pos
@@ -223,7 +228,7 @@ class Parser:
         repeated = data[before : before + min(self._length + 7, length)]
         if not data.startswith(repeated, at):
             return at
-        group = route.group
+        group = self._group
         assert group is not None
         contents = group.contents
         n = len(data)
@@ -267,9 +272,10 @@ _TEXTS: Final = b"Sx"
 
 def _classify(data: bytes, at: int, end: int, flags: int) -> int:  # noqa: C901 - see `classify`
     """`classify.classify` in steps that are cheap here; `at` is behind the flags."""
-    if flags & 0x0113:
+    if flags & 0x0013:
         return CLOSER_LOOK
     found = 0
+    start = at - 2
     try:
         if flags & 0x8000:
             at += 1 + data[at]
@@ -281,13 +287,18 @@ def _classify(data: bytes, at: int, end: int, flags: int) -> int:  # noqa: C901 
             found = PERSISTENT if data[at] == 2 else 0
             at += 1
         if flags & 0x0800:
-            found |= PRIORITY
+            found |= PRIORITY | data[at] << PRIORITY_BITS
             at += 1
         if flags & 0x0400:
             at += 1 + data[at]
         if flags & 0x0200:
             if data[at] >= len(DIRECT_REPLY) and data.startswith(DIRECT_REPLY, at + 1):
                 return CLOSER_LOOK
+            at += 1 + data[at]
+        if flags & 0x0100:
+            if not is_number(data, at, end):
+                return CLOSER_LOOK
+            found |= EXPIRATION | (at - start) << PLACE_BITS
             at += 1 + data[at]
         if flags & 0x0080:
             at += 1 + data[at]

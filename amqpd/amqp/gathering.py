@@ -12,7 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from amqpd.amqp.classify import CLOSER_LOOK, PERSISTENT, PRIORITY
+from amqpd.amqp.classify import (
+    CLOSER_LOOK,
+    EXPIRATION,
+    PERSISTENT,
+    PLACE_BITS,
+    PRIORITY,
+    PRIORITY_BITS,
+    number,
+)
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -21,6 +29,10 @@ if TYPE_CHECKING:
 
 #: Routes remembered for one connection; keys may be chosen by the client without end.
 MAX_ROUTES: Final = 20_000
+#: A message without expiration, or without priority.
+NONE: Final[i64] = -1
+#: Where the flags of the properties are in a content.
+FLAGS_AT: Final[i64] = 19
 
 
 class ChannelCount:
@@ -50,10 +62,18 @@ class Group:
     `names_each` exists only if another message has other names. The lists are handed over
     with `Events.publish` and never touched again. `numbers`, where they are wanted, says of
     each message the how manieth of its channel it is.
+
+    All have the same expiration, -1 for none. A group is for one priority (-1: for whatever
+    does not matter); `levels` are those for others, by priority, once there were any.
     """
 
     def __init__(
-        self, channel: ChannelCount, target: object, slots: list[Slot], numbered: bool = False
+        self,
+        channel: ChannelCount,
+        target: object,
+        slots: list[Slot],
+        numbered: bool = False,
+        priority: int = -1,
     ) -> None:
         self.channel = channel
         self.target = target
@@ -62,6 +82,9 @@ class Group:
         self.names = b""
         self.names_each: list[bytes] | None = None
         self.persistent = False
+        self.expiration_ms: i64 = NONE
+        self.priority: i64 = priority
+        self.levels: list[Group | None] = []
         self.size_bytes: i64 = 0
         self.numbers: list[int] | None = [] if numbered else None
         self.gathering = False
@@ -107,6 +130,8 @@ class Gathering:
         self.routes: dict[bytes, Route] = {}
         self.touched_channels: list[ChannelCount] = []
         self.pending: list[Group] = []
+        #: The group that got the last message; none if the session got it by itself.
+        self.last: Group | None = None
         self.ack_channel: i64 = -1
         self.ack_first: i64 = 0
         self.ack_last: i64 = 0
@@ -123,15 +148,23 @@ class Gathering:
     def take(self, route: Route, content: bytes, found: i64) -> None:
         """Gather a message, or give it to the session by itself."""  # hot: tests/bench/codec.py
         group = route.group
-        if group is None or (
-            found > PERSISTENT
-            and (found & CLOSER_LOOK != 0 or (found & PRIORITY != 0 and route.wants_priority))
-        ):
+        if group is None or found & CLOSER_LOOK != 0:
             self.special(route, content)
             return
+        expiration_ms: i64 = NONE
+        if found > PERSISTENT:
+            if found & PRIORITY != 0 and route.wants_priority:
+                group = self.level(group, found >> PRIORITY_BITS & 0xFF)
+            if found & EXPIRATION != 0:
+                expiration_ms = number(content, FLAGS_AT + (found >> PLACE_BITS))
+        self.last = group
         persistent = found & PERSISTENT != 0
-        if not group.gathering or group.persistent != persistent:
-            self.begin(group, route.names, persistent)
+        if (
+            not group.gathering
+            or group.persistent != persistent
+            or group.expiration_ms != expiration_ms
+        ):
+            self.begin(group, route.names, persistent, expiration_ms)
         elif group.names_each is not None:
             group.names_each.append(route.names)
         elif route.names is not group.names and route.names != group.names:
@@ -146,7 +179,17 @@ class Gathering:
         if not channel.touched:
             self.touch(channel)
 
-    def begin(self, group: Group, names: bytes, persistent: bool) -> None:
+    def level(self, group: Group, priority: i64) -> Group:
+        """The group of the same messages with a priority."""
+        levels = group.levels
+        if not levels:
+            levels = group.levels = [None] * 256
+        found = levels[priority]
+        if found is None:
+            found = levels[priority] = self.events.level(group, priority)
+        return found
+
+    def begin(self, group: Group, names: bytes, persistent: bool, expiration_ms: i64) -> None:
         """Start to gather for a group; what its queues must get before that goes first."""
         if group.gathering:
             self.hand_over(group)
@@ -159,10 +202,12 @@ class Gathering:
         group.gathering = True
         group.names = names
         group.persistent = persistent
+        group.expiration_ms = expiration_ms
         self.pending.append(group)
 
     def special(self, route: Route, content: bytes) -> None:
         """Give a message to the session by itself, after those that came before it."""
+        self.last = None
         self.flush()
         route.channel.published += 1
         if not route.channel.touched:

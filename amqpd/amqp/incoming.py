@@ -223,6 +223,11 @@ class Incoming:
         except (AmqpError, Undecided):
             return None
 
+    def level(self, group: Group, priority: int) -> Group:
+        """The group for the same messages with a priority that was not there yet."""
+        channel = self._channels.get(group.channel.number)
+        return group if channel is None else channel.publisher.level(group, priority)
+
     def publish(self, group: Group) -> None:  # hot: S1b, S2
         """Messages of one channel for one set of queues."""
         channel = self._channels.get(group.channel.number)
@@ -241,7 +246,9 @@ class Incoming:
                 channel.number,
                 group.size_bytes,
             )
-            channel.publisher.publish(target, run, group.numbers)
+            channel.publisher.publish(
+                target, run, group.numbers, group.expiration_ms, group.priority
+            )
         except Exception as error:
             self._connection.refuse(error, channel.number, _PUBLISH)
 

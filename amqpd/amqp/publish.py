@@ -114,43 +114,66 @@ class Publisher:
         # The tally stands for the exchange and the queues.
         group = self._groups.get((path.tally, target.mandatory))
         if group is None:
-            group = self._group(path, target)
+            group = self._groups[path.tally, target.mandatory] = self._group(path, target)
         return Route(names, group, count, path.wants_priority, target)
 
-    def _group(self, path: Path, target: Target) -> Group:
+    def _group(self, path: Path, target: Target, priority: int = NONE) -> Group:
         slots = []
         for queue in path.queues:
-            slot = self._slots.get(queue)
+            place: object = queue
+            if len(queue.lanes) > 1:
+                # Each level of a queue has an order of its own.
+                place = queue, queue.level(priority).priority
+            slot = self._slots.get(place)
             if slot is None:
-                slot = self._slots[queue] = Slot()
+                slot = self._slots[place] = Slot()
             slots.append(slot)
-        group = Group(self._channel.count, target, slots, path.refuses)
-        self._groups[path.tally, target.mandatory] = group
-        return group
+        return Group(self._channel.count, target, slots, path.refuses, priority)
+
+    def level(self, group: Group, priority: int) -> Group:
+        """A group for the same messages with another priority."""
+        target = group.target
+        assert isinstance(target, Target)
+        assert target.path is not None
+        return self._group(target.path, target, priority)
 
     # -- messages --------------------------------------------------------------------------
 
     def publish(  # hot: S1b, S2
-        self, target: Target, run: Run, numbers: list[int] | None
+        self,
+        target: Target,
+        run: Run,
+        numbers: list[int] | None,
+        expiration_ms: int = NONE,
+        priority: int = NONE,
     ) -> None:
-        """A run of messages that need no closer look; see `Group` for the numbers."""
+        """A run of messages that need no closer look; see `Group` for the rest."""
         channel = self._channel
         path = target.path
         assert path is not None
         if channel.tx is not None:
-            channel.tx.publish(Publication(run, target.exchange, target.mandatory, path))
+            channel.tx.publish(
+                Publication(run, target.exchange, target.mandatory, path, expiration_ms, priority)
+            )
             return
         if numbers is not None and not channel.vhost.publishing.is_one(path, run):
             for index, number in enumerate(numbers):
-                self._publish(target, path, run.single(index), [number])
+                one = run.single(index)
+                self._publish(target, path, one, [number], expiration_ms, priority)
             return
-        self._publish(target, path, run, numbers)
+        self._publish(target, path, run, numbers, expiration_ms, priority)
 
     def _publish(  # hot: S1b, S2
-        self, target: Target, path: Path, run: Run, numbers: list[int] | None
+        self,
+        target: Target,
+        path: Path,
+        run: Run,
+        numbers: list[int] | None,
+        expiration_ms: int,
+        priority: int,
     ) -> None:
         channel = self._channel
-        published = channel.vhost.publish(path, run)
+        published = channel.vhost.publish(path, run, expiration_ms=expiration_ms, priority=priority)
         self._look_at(published, run, target.exchange, target.mandatory)
         confirms = channel.confirms
         if confirms is None:

@@ -74,6 +74,7 @@ class Codec(Protocol):
         target: object,
         slots: list[gathering.Slot],
         numbered: bool = False,
+        priority: int = -1,
     ) -> gathering.Group: ...
     def Route(
         self,

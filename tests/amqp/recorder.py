@@ -28,6 +28,7 @@ class Message(NamedTuple):
     names: bytes
     content: bytes
     persistent: bool | None  # None: the session had to look
+    expiration_ms: int = -1
 
 
 class Recorder:
@@ -68,6 +69,13 @@ class Recorder:
         names = methods.names(command.exchange, key)
         return Route(names, group, count, "^" in key, queues)
 
+    def level(self, group: Group, priority: int) -> Group:
+        """Each priority is a group of its own, with its own order."""
+        channel, queues = group.channel.number, str(group.target)
+        slots = [self._slots[channel, f"{queue}{priority}"] for queue in queues]
+        self.resolved.append(b"level %d" % priority)
+        return Group(group.channel, queues, slots, group.numbers is not None, priority)
+
     def publish(self, group: Group) -> None:
         contents, names_each = group.contents, group.names_each
         assert contents
@@ -79,9 +87,11 @@ class Recorder:
             assert len(group.numbers) == len(contents)
             self.numbers[channel, str(group.target)] += group.numbers
         self.log.append(("publish", channel, group.target, tuple(names), tuple(contents)))
+        level = "" if group.priority < 0 else str(group.priority)
+        kind = group.persistent, int(group.expiration_ms)
         for queue in str(group.target):
-            self.queues[channel, queue] += (
-                Message(*message, group.persistent) for message in zip(names, contents, strict=True)
+            self.queues[channel, queue + level] += (
+                Message(*message, *kind) for message in zip(names, contents, strict=True)
             )
 
     def special(self, route: Route, content: bytes) -> None:

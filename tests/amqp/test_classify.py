@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 SPECIAL = {
-    "expiration": Properties(expiration="60000"),
+    "expiration without a number": Properties(expiration=""),
+    "expiration with a sign": Properties(expiration="+1"),
+    "expiration with letters": Properties(expiration="10s", message_id="m"),
+    "long expiration": Properties(expiration="1" * 12),
     "user-id": Properties(user_id="guest", app_id="a"),
     "CC": Properties(headers=fields.table(CC=["b"])),
     "BCC": Properties(headers=fields.table(x=1, BCC=["b"]), delivery_mode=2),
@@ -85,6 +88,7 @@ ORDINARY = {
         priority=5,
         correlation_id="c",
         reply_to="amq.rabbitmq.reply-t",
+        expiration="00000060000",
         message_id="m",
         timestamp=1,
         type="t",
@@ -116,12 +120,67 @@ def test_a_priority_matters_only_to_routes_that_want_it(codec: Codec) -> None:
     properties = Properties(priority=1)
 
     parser.feed(
-        a_publish("a^")
-        + a_publish("a^", properties=properties) * 2
-        + a_publish("a", properties=properties)
+        a_publish("a^", b"0")
+        + a_publish("a^", b"1", properties=properties)
+        + a_publish("a^", b"2", properties=properties)
+        + a_publish("a", b"3", properties=properties)
     )
 
-    assert session.kinds() == ["publish", "special", "special", "publish"]
+    assert session.kinds() == ["publish", "publish"]
+    assert session.bodies(1, "a") == [b"0", b"3"]
+    assert session.bodies(1, "a1") == [b"1", b"2"]
+
+
+def test_each_priority_is_gathered_apart(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+    levels = [0, 255, 7, 7, 0, 255]
+
+    parser.feed(
+        b"".join(
+            a_publish("a^", b"%d" % at, properties=Properties(priority=level, message_id="m"))
+            for at, level in enumerate(levels)
+        )
+    )
+
+    assert session.kinds() == ["publish"] * 3
+    assert session.bodies(1, "a0") == [b"0", b"4"]
+    assert session.bodies(1, "a255") == [b"1", b"5"]
+    assert session.bodies(1, "a7") == [b"2", b"3"]
+    assert [asked for asked in session.resolved if asked.startswith(b"level")] == [
+        b"level 0",
+        b"level 255",
+        b"level 7",
+    ]
+
+
+def test_messages_with_the_same_expiration_are_gathered(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+    times = [None, "5", "5", "0", "60000", "60000", None, None]
+
+    parser.feed(
+        b"".join(
+            a_publish("a", b"%d" % at, properties=Properties(expiration=time, delivery_mode=1))
+            for at, time in enumerate(times)
+        )
+    )
+
+    assert session.kinds() == ["publish"] * 5
+    assert session.bodies(1, "a") == [b"%d" % at for at in range(8)]
+    expirations = [message.expiration_ms for message in session.queues[1, "a"]]
+    assert expirations == [-1, 5, 5, 0, 60_000, 60_000, -1, -1]
+
+
+def test_expiration_and_priority_go_together(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+    properties = Properties(
+        headers=fields.table(x=1), delivery_mode=2, priority=3, reply_to="r", expiration="77"
+    )
+
+    parser.feed(a_publish("a^", properties=properties) * 3)
+
+    (first, *_) = session.queues[1, "a3"]
+    assert (first.persistent, first.expiration_ms) == (True, 77)
+    assert session.kinds() == ["publish"]
 
 
 def test_a_route_without_group_gets_every_message_by_itself(codec: Codec) -> None:
@@ -142,6 +201,10 @@ MALFORMED = {
     "no text": b"\x80\x00",
     "text too long": b"\x80\x00\x05abc",
     "no octet": b"\x10\x00",
+    "no priority": b"\x08\x00",
+    "no expiration": b"\x01\x00",
+    "expiration too long": b"\x01\x00\x0512",
+    "octets behind the expiration": b"\x01\x00\x0212x",
     "short timestamp": b"\x00\x40\x00\x00",
     "no table": b"\x20\x00\x00\x00",
     "table too long": b"\x20\x00\x00\x00\x00\x10\x01a",

@@ -46,6 +46,9 @@ class Counting:
         payload = method_frame[7:-1]
         return self._route(payload[6:-1], self.group, self.channel)
 
+    def level(self, group: Group, priority: int) -> Group:
+        return group
+
     def publish(self, group: Group) -> None:
         self.calls += 1
         self.messages += len(group.contents)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from pamqp.commands import Basic, Exchange, Queue
+from pamqp.commands import Basic, Exchange, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
 
 from amqpd.broker.expiration import parse_expiration
@@ -310,3 +310,39 @@ def test_anything_else_is_refused_in_rabbitmqs_words(text: str, reason: str) -> 
         parse_expiration(text)
 
     assert caught.value.explanation == f"invalid expiration '{text}': {reason}"
+
+
+def test_a_run_of_messages_of_all_priorities_is_ordered_by_them(client: Client) -> None:
+    client.declare("p", arguments={"x-max-priority": 3})
+    levels = [1, None, 9, 3, 0, 2, 1, 3]
+
+    client.say(
+        b"".join(
+            published(b"%d" % at, "p", properties=Basic.Properties(priority=level))
+            for at, level in enumerate(levels)
+        )
+    )
+    client.consume("p", no_ack=True)
+
+    assert bodies(client.hear()) == [b"2", b"3", b"7", b"5", b"0", b"6", b"1", b"4"]
+
+
+def test_priorities_and_expirations_are_kept_by_transactions(world: World, client: Client) -> None:
+    client.declare("p", arguments={"x-max-priority": 3})
+    client.open(2)
+    client.tx(2)
+    low, high = Basic.Properties(priority=1), Basic.Properties(priority=2)
+    soon = Basic.Properties(priority=3, expiration="10")
+    client.say(
+        b"".join(
+            published(octets, "p", channel=2, properties=properties)
+            for octets, properties in ((b"low", low), (b"gone", soon), (b"high", high))
+        )
+    )
+    client.ask(Tx.Commit(), Tx.CommitOk, 2)
+
+    world.broker.tick(world.broker.around.now_ms + 11)
+    world.turn()
+    client.consume("p", no_ack=True)
+
+    assert bodies(client.hear()) == [b"high", b"low"]
