@@ -379,7 +379,7 @@ async def quorum(channel):
     async with queue.iterator(timeout=10) as messages:
         async for message in messages:
             counts.append(message.headers.get("x-delivery-count", 0))
-            await message.nack(requeue=True)
+            await message.reject(requeue=True)
             if len(counts) == 3:
                 break
     assert counts == [0, 1, 2], counts

@@ -292,7 +292,7 @@ scenarios.quorum = async (channel) => {
   const counts = [];
   await channel.basicConsume('js.quorum', { noAck: false }, async (message) => {
     counts.push(message.properties.headers?.['x-delivery-count'] ?? 0);
-    await message.nack(true);
+    await message.reject(true);
   });
   const { properties } = await letter(channel, dead);
   assert.deepEqual(counts, [0, 1, 2]);

@@ -429,7 +429,7 @@ var scenarios = []scenario{
 		for range [3]int{} {
 			delivery := next(deliveries)
 			counts = append(counts, fmt.Sprint(delivery.Headers["x-delivery-count"]))
-			must(delivery.Nack(false, true))
+			must(delivery.Reject(true))
 		}
 		equal([]string{"1", "2"}, counts[1:])
 		equal("delivery_limit", death(letter(channel, queues[0]))["reason"])

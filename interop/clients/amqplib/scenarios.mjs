@@ -317,7 +317,7 @@ scenarios.quorum = async (channel) => {
   const counts = [];
   await channel.consume('amqplib.quorum', (message) => {
     counts.push(message.properties.headers['x-delivery-count'] ?? 0);
-    channel.nack(message, false, true);
+    channel.reject(message, true);
   });
   const { properties } = await letter(channel, dead);
   assert.deepEqual(counts, [0, 1, 2]);

@@ -310,7 +310,7 @@ scenario "quorum" do |channel|
   counts = []
   queue.subscribe(manual_ack: true) do |delivery, properties, _|
     counts << (properties.headers || {}).fetch("x-delivery-count", 0)
-    channel.nack(delivery.delivery_tag, false, true)
+    channel.reject(delivery.delivery_tag, true)
   end
   death = eventually { dead.pop[1] }.headers["x-death"].first
   equal [[0, 1, 2], "delivery_limit"], [counts, death["reason"]]

@@ -393,7 +393,7 @@ $scenarios['quorum'] = function (AMQPChannel $channel) {
     $counts = [];
     $channel->basic_consume('php.quorum', callback: function (AMQPMessage $message) use (&$counts) {
         $counts[] = headers($message)['x-delivery-count'] ?? 0;
-        $message->nack(true);
+        $message->reject(true);
     });
     eventually($channel, function () use (&$counts) { return count($counts) === 3; });
     equal([0, 1, 2], $counts);

@@ -392,7 +392,7 @@ def quorum(channel):
     for method, sent, _ in channel.consume(queue, inactivity_timeout=5):
         assert method, f"after {counts} nothing more came"
         counts.append((sent.headers or {}).get("x-delivery-count"))
-        channel.basic_nack(method.delivery_tag, requeue=True)
+        channel.basic_reject(method.delivery_tag, requeue=True)
         if len(counts) == 3:
             break
     assert counts == [None, 1, 2], counts

@@ -584,7 +584,7 @@ static void quorum(connection c) {
         field(envelope.message.properties.headers, "x-delivery-count");
     bool has = envelope.message.properties._flags & AMQP_BASIC_HEADERS_FLAG && count;
     if (number) equal_numbers(number, has ? (long)count->value.i64 : 0);
-    amqp_basic_nack(c, 1, envelope.delivery_tag, 0, 1);
+    amqp_basic_reject(c, 1, envelope.delivery_tag, 1);
     amqp_destroy_envelope(&envelope);
   }
   equal_field("delivery_limit", death(c, "c.dead"), "reason");

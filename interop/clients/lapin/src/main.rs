@@ -518,7 +518,7 @@ async fn quorum(_: &Connection, channel: &Channel) -> Outcome {
     for _ in 0..3 {
         let delivery = next(&mut consumer).await?;
         counts.push(header(&delivery, "x-delivery-count").and_then(|count| count.as_long_long_int()));
-        delivery.nack(BasicNackOptions { requeue: true, ..Default::default() }).await?;
+        delivery.reject(BasicRejectOptions { requeue: true }).await?;
     }
     equal(vec![Some(1), Some(2)], counts[1..].to_vec())?;
     equal(text("delivery_limit"), death(&letter(channel, &queues[0]).await?, "reason")?)?;

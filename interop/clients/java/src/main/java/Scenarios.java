@@ -463,7 +463,7 @@ public final class Scenarios {
                 Map<String, Object> headers = delivery.getProperties().getHeaders();
                 counts.add(headers == null ? 0L
                     : ((Number) headers.getOrDefault("x-delivery-count", 0L)).longValue());
-                channel.basicNack(delivery.getEnvelope().getDeliveryTag(), false, true);
+                channel.basicReject(delivery.getEnvelope().getDeliveryTag(), true);
             }
             equal(List.of(0L, 1L, 2L), counts);
             Map<?, ?> death = (Map<?, ?>)

@@ -1,0 +1,5 @@
+package shop;
+
+/** What a customer wants. */
+public record Order(int number, String item) {
+}
