@@ -6,6 +6,7 @@ The server creates a `Connection` per socket and drives it:
     data_to_send()          what is to be written; to be asked after receive_data, after tick,
                             and once per turn of the loop after `notify(connection)`
     closing                 write what is left, then close the socket
+    peer_closes             the peer has asked for it and closes first
     tick(now_ms)            time, at least twice a second: heartbeats and deadlines
     writable(flag)          the transport is below or above its high-water mark
     wants_reading           False: do not read; to be asked after receive_data, after a change
@@ -110,6 +111,7 @@ class Connection:
         self.peer = peer
         self.phase = Phase.HEADER
         self.closing = False
+        self.peer_closes = False
         self.reading_paused = False
         #: A queue it published to is too long for its consumers to keep up; see `Queue.hold`.
         self.crowding: Queue | None = None
@@ -530,6 +532,7 @@ class Connection:
             self._farewell = None
             self.output.raw(octets)
             if is_end:
+                self.peer_closes = True
                 self._end()
 
     def _release(self) -> None:

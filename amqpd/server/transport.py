@@ -28,6 +28,8 @@ LOG = logging.getLogger("amqpd.connection")
 
 HIGH_WATER_BYTES: Final = 262_144
 LOW_WATER_BYTES: Final = 65_536
+#: How long a peer that asked us to close has for closing its side first.
+GRACE_S: Final = 0.1
 #: How long a peer may take to read our last words, and to close its side after them.
 LINGER_S: Final = 2.0
 #: The same when there is more to send than the socket takes at once.
@@ -42,6 +44,9 @@ class Session(Protocol):
 
     #: Nothing more will be sent or understood: write what there is, then close the socket.
     closing: bool
+    #: The peer asked for it, so it closes first; not all bear that the end of the connection
+    #: comes with the answer.
+    peer_closes: bool
     #: Somebody has logged in.
     logged_in: bool
     #: We do not read for reasons of our own: silence is not the peer's fault.
@@ -259,6 +264,16 @@ class Transport(asyncio.BufferedProtocol):
         self._is_ending = True
         if self.socket.is_closing():
             return
+        if self._is_paused:
+            self.socket.resume_reading()
+        if self.session.peer_closes:
+            # RabbitMQ's Go client takes an end that overtakes its own for an error, and may
+            # wait for ever for somebody to hear of it (found with Watermill).
+            self._deadline = self._loop.call_later(GRACE_S, self._close_our_side)
+        else:
+            self._close_our_side()
+
+    def _close_our_side(self) -> None:
         if self.socket.can_write_eof():
             try:
                 self.socket.write_eof()
@@ -266,8 +281,6 @@ class Transport(asyncio.BufferedProtocol):
                 # The peer has reset the connection; asyncio has yet to find out.
                 self.socket.abort()
                 return
-            if self._is_paused:
-                self.socket.resume_reading()
             wait_s = DRAIN_S if self.socket.get_write_buffer_size() else LINGER_S
         else:
             self.socket.close()

@@ -182,7 +182,15 @@ def test_the_java_client_does_what_applications_do(broker: Program, tmp_path: Pa
     tree = tmp_path / "java"
     shutil.copytree(ROOT / "interop" / "java", tree)
     libraries = "-DoutputDirectory=target/libs"
-    build = ["mvn", "-q", "-B", "package", "dependency:copy-dependencies", libraries]
+    build = [
+        "mvn",
+        "-q",
+        "-B",
+        "-Dmaven.test.skip=true",
+        "package",
+        "dependency:copy-dependencies",
+        libraries,
+    ]
     subprocess.run(build, cwd=tree, check=True)
 
     url = f"amqp://guest:guest@127.0.0.1:{broker.port}/%2F"

@@ -7,15 +7,15 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
 from amqpd.server.room import Place, Room
-from amqpd.server.transport import HIGH_WATER_BYTES, Transport
+from amqpd.server.transport import GRACE_S, HIGH_WATER_BYTES, Transport
 from amqpd.server.turn import READ_BYTES, Turn
 from tests.server.waiting import turns, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sized
-
-    import pytest
 
     from amqpd.broker.queue import Queue
 
@@ -26,6 +26,7 @@ class Echo:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.closing = False
+        self.peer_closes = False
         self.logged_in = False
         self.reading_paused = False
         self.wants_reading = True
@@ -237,6 +238,27 @@ async def test_last_words_reach_a_peer_that_is_still_sending() -> None:
             await asyncio.sleep(0)
 
         assert (await it.reader.read(-1)).startswith(b"bye")
+
+
+async def test_a_peer_that_asked_to_close_is_the_first_to_do_so() -> None:
+    async with joined() as it:
+        it.session.peer_closes = True
+        it.writer.write(b"bye")
+        assert await it.reader.readexactly(3) == b"bye"
+
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(it.reader.read(1), GRACE_S / 4)
+
+        it.writer.close()
+        await until(lambda: it.gone == 1)
+
+
+async def test_a_peer_that_asked_to_close_and_does_not_is_closed() -> None:
+    async with joined() as it:
+        it.session.peer_closes = True
+        it.writer.write(b"bye")
+
+        assert await it.reader.read() == b"bye"
 
 
 async def test_after_last_words_nothing_reaches_the_session() -> None:
