@@ -78,7 +78,7 @@ def _tree(suite: Suite, source: Path | None, home: Path, log: Path) -> None:
     if suite.registry == "maven":
         shutil.copytree(HERE.parent / "java", tree)
         goals = ["package", "dependency:copy-dependencies", "-DoutputDirectory=target/libs"]
-        call(["mvn", "-q", "-B", *goals], tree, log)
+        call(["mvn", "-q", "-B", "-DskipTests", *goals], tree, log)
         return
     brought = {"pypi": _from_pypi, "npm": _from_npm, "debian": _from_debian}.get(suite.registry)
     if brought is None:
