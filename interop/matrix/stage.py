@@ -33,7 +33,7 @@ class Stage:
         self._environment = {**os.environ, **task["environment"]}  # type: ignore[dict-item]
         self._work = work
         self._filler = work / "data" / "filler"
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self.ends: list[int] = []
         self.broker: subprocess.Popen[bytes]
 
@@ -68,7 +68,7 @@ class Stage:
 
     def obey(self, word: str) -> str:
         """What a program may ask for."""
-        with self._lock:
+        with self.lock:
             if word == "restart":
                 self.stop()
                 self.start()
@@ -150,7 +150,9 @@ def main(order: str) -> None:
         took_s = time.monotonic() - begin
         alive = stage.broker.poll() is None
     finally:
-        stage.stop()
+        # A program that ended in the middle of a restart leaves that to be finished first.
+        with stage.lock:
+            stage.stop()
     outcome = {"program": code, "took_s": round(took_s, 1), "alive": alive, "ends": stage.ends}
     (work / "stage.json").write_text(json.dumps(outcome), encoding="utf-8")
 

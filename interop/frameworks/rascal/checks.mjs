@@ -86,6 +86,9 @@ letters.on('message', (message, content, ackOrNack) => {
   ackOrNack();
 });
 
+// A session that is cut off says so, and subscribes again.
+for (const session of [orders, letters]) session.on('error', () => {});
+
 const checks = {
   async confirmed() {
     assert.ok(await publish({ item: 'tea' }));
