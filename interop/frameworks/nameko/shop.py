@@ -3,7 +3,6 @@
 from nameko.events import EventDispatcher, event_handler
 from nameko.rpc import RpcProxy, rpc
 
-
 SOLD = []
 
 
