@@ -44,6 +44,7 @@ from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, STATE_NAMES, Phase
 from amqpd.amqp.replies import Replies
 from amqpd.amqp.sasl import Credentials, Login, Mechanism, Peer
 from amqpd.amqp.witness import Nobody
+from amqpd.broker.presence import Carried
 from amqpd.errors import (
     AmqpError,
     ChannelError,
@@ -542,7 +543,10 @@ class Connection:
         self.channels.clear()
         vhost, self.vhost = self.vhost, None
         if vhost is not None:
-            self.broker.presence.leave(self)
+            carried = Carried(
+                self.received_bytes, self.received_reads, self.output.sent, self.output.writes
+            )
+            self.broker.presence.leave(self, carried)
             self.broker.unwatch_alarms(self.blocking.alarmed)
             self.blocking.release()
             vhost.release(self)

@@ -232,14 +232,13 @@ class Publisher:
         if published.full:
             self._channel.connection.blocking.filled(published.full, count)
         if not published.routed:
-            stats = self._channel.vhost.stats
+            vhost = self._channel.vhost
+            vhost.unroutable(exchange, count, mandatory=mandatory)
             if mandatory:
                 self.returned += count
-                stats.returned += count
                 self.give_back(run)
             else:
                 self.dropped += count
-                stats.dropped += count
 
     def give_back(self, run: Run) -> None:
         """Return messages that no queue has taken."""

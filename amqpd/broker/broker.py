@@ -53,6 +53,7 @@ from amqpd.broker.queue import (
     Surroundings,
     first_of,
 )
+from amqpd.broker.stats import VhostStats
 from amqpd.broker.stream import Stream
 from amqpd.broker.timers import Timers
 from amqpd.broker.types import all_types
@@ -153,6 +154,8 @@ class Broker:
         self.parameters = Parameters()
         self.presence = Presence(limits, node)
         self.logins = LoginAttempts()
+        #: Of vhosts that are gone: what is counted for the whole broker only grows.
+        self.departed = VhostStats()
         self.capacity = Capacity(limits, self.presence, self.vhosts)
         self.alarms = Alarms()
         self._lanes_in_use: set[int] = set()
@@ -304,6 +307,7 @@ class Broker:
         self.definitions.pop(name, None)
         self.permissions.delete_vhost(name)
         if vhost is not None:
+            self.departed.vhost_gone(vhost)
             vhost.close()
 
     def recover(

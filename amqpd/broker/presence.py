@@ -14,7 +14,7 @@ that is lowered sends nobody away, as in RabbitMQ.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from amqpd.broker.limits import UserLimits, VhostLimits, allows
 from amqpd.errors import NotAllowed
@@ -42,6 +42,15 @@ class Guest(Protocol):
         """Tell the client why, and close."""
 
 
+class Carried(NamedTuple):
+    """What went over connections."""
+
+    received_bytes: int = 0
+    received_reads: int = 0
+    sent_bytes: int = 0
+    sent_writes: int = 0
+
+
 @dataclass(slots=True)
 class _Stay:
     vhost: str
@@ -61,6 +70,8 @@ class Presence:
         #: Since the broker started.
         self.channels_opened = 0
         self.connections_opened = 0
+        #: What went over connections that are gone.
+        self.carried = Carried()
         self._stays: dict[Guest, _Stay] = {}
         self._in_vhost: dict[str, dict[Guest, None]] = {}
         self._of_user: dict[str, dict[Guest, None]] = {}
@@ -122,11 +133,13 @@ class Presence:
         self._in_vhost.setdefault(vhost, {})[guest] = None
         self._of_user.setdefault(user, {})[guest] = None
 
-    def leave(self, guest: Guest) -> None:
+    def leave(self, guest: Guest, carried: Carried | None = None) -> None:
         """The connection is gone, with all its channels; one that never came is fine."""
         stay = self._stays.pop(guest, None)
         if stay is None:
             return
+        if carried is not None:
+            self.carried = Carried(*map(sum, zip(self.carried, carried, strict=True)))
         self._count_channels(stay, -stay.channels)
         for guests, name in ((self._in_vhost, stay.vhost), (self._of_user, stay.user)):
             del guests[name][guest]

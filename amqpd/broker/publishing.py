@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from amqpd.broker.queue import Queue, Surroundings
     from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept
+    from amqpd.broker.stats import VhostStats
     from amqpd.broker.stretch import Stretch
     from amqpd.broker.tally import Tallies, Tally
     from amqpd.properties import Properties
@@ -105,6 +106,7 @@ class Publishing:
     around: Surroundings
     #: Gives a queue the policies of now.
     refresh: Callable[[Queue], None]
+    stats: VhostStats
     #: Every message has to be looked at by itself.
     traced: bool = False
     #: Dead letters by reason, and those that went nowhere; counted, never silent.
@@ -182,7 +184,11 @@ class Publishing:
         A queue that has no room for all of it refuses it as a whole: see `is_one`.
         """
         if path.tally is not None:
-            path.tally.add(len(run.contents), len(path.queues))
+            count = len(run.contents)
+            path.tally.add(count, len(path.queues))
+            self.stats.published(count, run.body_bytes)
+            if path.queues:
+                self.stats.routed += count
         if not path.queues or path.keeping is not None:
             return self._publish_and_keep(path, run, expiration_ms, priority)
         queues: Sequence[Queue] = path.queues

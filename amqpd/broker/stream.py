@@ -96,6 +96,12 @@ class Stream(Queue):
         """All messages: those with a client are in the stream as before."""
         return self.ready
 
+    @property
+    def max_lag(self) -> int:
+        """How far the last of the consumers is behind."""
+        offsets = [one.offset for one in self._cursors.values() if one.offset >= 0]
+        return self.lane.next_position - max(min(offsets), self.first) if offsets else 0
+
     def deadline(self, expiration_ms: int) -> int:
         """Messages of a stream do not expire one by one."""
         return NEVER

@@ -34,9 +34,12 @@ class Tally:
 class Tallies:
     """All tallies of an exchange."""
 
-    __slots__ = ("_by_queues", "_others")
+    __slots__ = ("_by_queues", "_others", "dropped", "returned")
 
     def __init__(self) -> None:
+        #: Messages that no queue got: sent back, or lost.
+        self.returned = 0
+        self.dropped = 0
         self._by_queues: dict[tuple[str, ...], Tally] = {}
         self._others = Tally()
 

@@ -112,12 +112,12 @@ class VHost:
         self.enforcement = Enforcement(
             self.exchanges, self.queues, around.timers, self.routes_changed
         )
+        self.stats = VhostStats()
         self.publishing = Publishing(
-            name, self.exchanges, self.queues, around, self.enforcement.refresh
+            name, self.exchanges, self.queues, around, self.enforcement.refresh, self.stats
         )
         self.firehose = Firehose(self.publishing, name, capacity.presence.node)
         self.shelves = Shelves(name, self.exchanges, self.publishing, around)
-        self.stats = VhostStats()
         self._exclusive: dict[object, dict[str, None]] = {}
         self._advice = Advice()
 
@@ -658,6 +658,15 @@ class VHost:
     ) -> Published:
         """See `Publishing.publish`."""
         return self.publishing.publish(path, run, expiration_ms=expiration_ms, priority=priority)
+
+    def unroutable(self, exchange: str, count: int, *, mandatory: bool) -> None:
+        """Count messages that no queue got; they go back to the publisher or are lost."""
+        source = self.exchanges.get(exchange)
+        for counted in (self.stats, source.tallies) if source is not None else (self.stats,):
+            if mandatory:
+                counted.returned += count
+            else:
+                counted.dropped += count
 
     def settle(self, taken: Iterable[Taken]) -> None:  # hot: S2
         """Deliveries were acknowledged."""

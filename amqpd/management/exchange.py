@@ -57,8 +57,11 @@ def facts(call: Call, exchange: Exchange, shown: Shown) -> Facts | None:
         return None
     policy, operator = vhost.enforcement.policies.for_exchange(exchange.name)
     found = named(exchange)
-    found["policy"] = policy.name if policy is not None else None
-    found["operator_policy"] = operator.name if operator is not None else None
+    # Without one the keys are not there: rabbitmqadmin's tables cannot show a null.
+    if policy is not None:
+        found["policy"] = policy.name
+    if operator is not None:
+        found["operator_policy"] = operator.name
     found["user_who_performed_action"] = ""
     tallies = exchange.tallies
     if tallies.messages:

@@ -132,7 +132,7 @@ def _publish(
     if published.refused:
         raise bad_request("rejected Unable to publish message. Check queue limits.")
     if not published.routed:
-        vhost.stats.returned += 1
+        vhost.unroutable(exchange, 1, mandatory=True)
     return published
 
 

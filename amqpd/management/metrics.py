@@ -1,117 +1,182 @@
 """Metrics as Prometheus reads them, under RabbitMQ's names so that its dashboards light up.
 
-What RabbitMQ has no name for begins with `amqpd_`.
+    aggregated(host)            `/metrics`: sums over all queues, channels and connections
+    per_object(host)            `/metrics/per-object`: one sample for each of them
+    detailed(host, query)       `/metrics/detailed?family=…&vhost=…&queue=…`: what is asked for
+
+What RabbitMQ has no name for begins with `amqpd_`. All of it is written in slices. Counters of
+the whole broker never go back when a connection, a queue or a vhost goes.
 """
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, Final
 
+from amqpd.broker.pattern import compile_pattern
+from amqpd.broker.stats import total
+from amqpd.errors import PreconditionFailed
+from amqpd.management.errors import bad_request
+from amqpd.management.exposition import Metric, head, labels, summed, write
+from amqpd.management.families import FAMILIES, QUEUE_TYPES, SIZES_OF_QUEUES, Filter, queues_of
+from amqpd.management.listing import Slices
+from amqpd.management.whole import PREFIX, counted, exposition, identity, section, since_start
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
-    from amqpd.management.figures import Figures
+    from amqpd.broker.broker import Broker
+    from amqpd.broker.pattern import Pattern
+    from amqpd.management.exposition import Row
+    from amqpd.management.families import Family
+    from amqpd.management.host import Host
 
-#: Name, type, help, and the figure it shows.
-SIMPLE: Final = (
-    ("rabbitmq_connections", "gauge", "Connections currently open", "connections"),
-    ("rabbitmq_connections_opened_total", "counter", "Connections opened", "connections_opened"),
-    ("rabbitmq_connections_closed_total", "counter", "Connections closed", "connections_closed"),
-    ("amqpd_connections_refused_total", "counter", "Above a limit", "connections_refused"),
-    ("amqpd_connections_unauthenticated", "gauge", "Not logged in yet", "connections_unknown"),
-    ("amqpd_logins_refused_total", "counter", "Logins refused", "logins_refused"),
-    ("amqpd_logins_throttled_total", "counter", "Guesses not looked at", "logins_throttled"),
-    ("amqpd_audit_alerts_total", "counter", "What looked like an attack", "audit_alerts"),
-    ("amqpd_audit_lost_total", "counter", "Audit lines that were not written", "audit_lost"),
-    (
-        "amqpd_tls_certificate_expires_timestamp_seconds",
-        "gauge",
-        "End of the first certificate; 0 without any",
-        "certificate_ends_s",
-    ),
-    ("rabbitmq_channels", "gauge", "Channels currently open", "channels"),
-    ("rabbitmq_queues", "gauge", "Queues available", "queues"),
-    ("rabbitmq_consumers", "gauge", "Consumers currently connected", "consumers"),
-    ("rabbitmq_queue_messages_ready", "gauge", "Messages ready to be delivered", "ready"),
-    ("rabbitmq_queue_messages_unacked", "gauge", "Messages not acknowledged yet", "unacked"),
-    ("rabbitmq_process_open_fds", "gauge", "Open file descriptors", "open_files"),
-    ("rabbitmq_process_max_fds", "gauge", "Open file descriptors limit", "open_files_limit"),
-    ("rabbitmq_process_resident_memory_bytes", "gauge", "Memory used", "resident_bytes"),
-    (
-        "rabbitmq_resident_memory_limit_bytes",
-        "gauge",
-        "Memory high watermark",
-        "resident_limit_bytes",
-    ),
-    ("rabbitmq_disk_space_available_bytes", "gauge", "Disk space available", "disk_free_bytes"),
-    (
-        "rabbitmq_disk_space_available_limit_bytes",
-        "gauge",
-        "Free disk space low watermark",
-        "disk_limit_bytes",
-    ),
-    ("rabbitmq_alarms_memory_used_watermark", "gauge", "1 while memory is short", "memory_alarm"),
-    ("rabbitmq_alarms_free_disk_space_watermark", "gauge", "1 while disk is short", "disk_alarm"),
-    ("rabbitmq_erlang_uptime_seconds", "gauge", "Node uptime", "uptime_s"),
-    ("amqpd_store_commits_total", "counter", "Groups committed and synced", "store_batches"),
-    ("amqpd_store_messages_total", "counter", "Messages written to disk", "store_messages"),
-    ("amqpd_store_pending_bytes", "gauge", "Waiting to be written", "store_pending_bytes"),
+DETAILED: Final = "rabbitmq_detailed_"
+CLUSTER: Final = "rabbitmq_cluster_"
+#: Samples between two looks at the clock.
+BATCH: Final = 256
+
+#: Families of which the sums are shown where nobody asks for single objects.
+SUMMED: Final = (
+    "queue_coarse_metrics",
+    "queue_metrics",
+    "queue_delivery_metrics",
+    "exchange_metrics",
+    "connection_coarse_metrics",
+    "connection_metrics",
+    "channel_metrics",
+    "channel_exchange_metrics",
+    "channel_queue_metrics",
+    "auth_attempt_metrics",
 )
-#: Name, help, and the figure that has a number for each vhost and reason.
-BY_REASON: Final = (
-    (
-        "amqpd_messages_dead_lettered_total",
-        "Messages moved to a dead letter exchange",
-        "dead_lettered",
-    ),
-    (
-        "amqpd_messages_dropped_total",
-        "Messages removed for good without an acknowledgement",
-        "dropped",
-    ),
+#: Those that are not summed up but kept for the whole broker, as they must never go back.
+COUNTED: Final = frozenset(
+    {
+        "queue_delivery_metrics",
+        "exchange_metrics",
+        "channel_exchange_metrics",
+        "channel_queue_metrics",
+    }
 )
 
 
-def exposition(figures: Figures) -> str:
+# -- the endpoints -----------------------------------------------------------------------
+
+
+async def aggregated(host: Host) -> AsyncGenerator[bytes, None]:
     """The text of `/metrics`."""
-    return "".join(f"{line}\n" for line in _lines(figures))
+    slices, broker = Slices(), host.broker
+    found = total(broker.departed, broker.vhosts.values())
+    yield _encoded([*exposition(host.figures(), "aggregated"), *counted(broker, found)])
+    counters = since_start(broker, found)
+    for name in SUMMED:
+        family = SIZES_OF_QUEUES if name == "queue_metrics" else FAMILIES[name]
+        rows = [counters[name]] if name in counters else []
+        if name not in COUNTED:
+            rows += await _rows(broker, family, Filter(), slices)
+        yield _encoded(write(PREFIX, family.metrics, [summed(rows, len(family.metrics))]))
 
 
-def _lines(figures: Figures) -> Iterator[str]:
-    identity = {
-        "rabbitmq_node": figures.node,
-        "rabbitmq_cluster": figures.cluster_name,
-        "rabbitmq_cluster_permanent_id": figures.cluster_name,
-        "rabbitmq_endpoint": "aggregated",
-    }
-    build = {
-        "rabbitmq_version": figures.product_version,
-        "erlang_version": "",
-        "prometheus_plugin_version": figures.product_version,
-        "prometheus_client_version": "",
-        "amqpd_version": figures.version,
-        "python_version": platform.python_version(),
-    }
-    yield from _labelled("rabbitmq_identity_info", "Node and cluster identity", identity)
-    yield from _labelled("rabbitmq_build_info", "Broker and Python version", build)
-    for name, kind, text, attribute in SIMPLE:
-        yield f"# TYPE {name} {kind}"
-        yield f"# HELP {name} {text}"
-        yield f"{name} {float(getattr(figures, attribute)):.15g}"
-    for name, text, attribute in BY_REASON:
-        yield f"# TYPE {name} counter"
-        yield f"# HELP {name} {text}"
-        for (vhost, reason), count in sorted(getattr(figures, attribute).items()):
-            yield f'{name}{{vhost="{_escape(vhost)}",reason="{_escape(reason)}"}} {count}'
+async def per_object(host: Host) -> AsyncGenerator[bytes, None]:
+    """The text of `/metrics/per-object`."""
+    slices, broker = Slices(), host.broker
+    found = total(broker.departed, broker.vhosts.values())
+    yield _encoded([*exposition(host.figures(), "per-object"), *counted(broker, found)])
+    for name, family in FAMILIES.items():
+        # The smaller family is part of the larger.
+        if not family.of_cluster and name != "queue_consumer_count":
+            rows = await _rows(broker, family, Filter(), slices)
+            async for piece in _pieces(write(PREFIX, family.metrics, rows), slices):
+                yield piece
+    async for piece in _pieces(_queue_info(broker, PREFIX, Filter()), slices):
+        yield piece
 
 
-def _labelled(name: str, text: str, labels: dict[str, str]) -> Iterator[str]:
-    inside = ",".join(f'{key}="{_escape(value)}"' for key, value in labels.items())
-    yield f"# TYPE {name} gauge"
-    yield f"# HELP {name} {text}"
-    yield f"{name}{{{inside}}} 1"
+async def detailed(
+    host: Host, families: Sequence[str], vhosts: Sequence[str], queue: str
+) -> AsyncGenerator[bytes, None]:
+    """The text of `/metrics/detailed`, which has what is asked for and no more."""
+    broker, slices = host.broker, Slices()
+    wanted = Filter(frozenset(vhosts) if vhosts else None, _pattern(queue))
+    figures, found = host.figures(), total(broker.departed, broker.vhosts.values())
+    yield _encoded(identity(figures, "detailed"))
+    for name in dict.fromkeys(families):
+        for metric, value in section(name, figures, found):
+            yield _encoded(write(DETAILED, (metric,), [("", (value,))]))
+        family = FAMILIES.get(name)
+        if family is None or (name == "queue_consumer_count" and "queue_metrics" in families):
+            continue
+        rows = await _rows(broker, family, wanted, slices)
+        prefix = CLUSTER if family.of_cluster else DETAILED
+        async for piece in _pieces(write(prefix, family.metrics, rows), slices):
+            yield piece
+    if any(name.startswith("queue_") for name in families):
+        async for piece in _pieces(_queue_info(broker, DETAILED, wanted), slices):
+            yield piece
 
 
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+def check_detailed(queue: str) -> None:
+    """See whether the filter of `/metrics/detailed` is one.
+
+    Raises:
+        HttpError: it is not.
+    """
+    try:
+        _pattern(queue)
+    except PreconditionFailed as error:
+        raise bad_request(f"Invalid 'queue' regex: {error.explanation}") from error
+
+
+def _pattern(queue: str) -> Pattern | None:
+    return compile_pattern(queue) if queue else None
+
+
+async def memory_breakdown(host: Host) -> AsyncGenerator[bytes, None]:
+    """The text of `/metrics/memory-breakdown`."""
+    now = host.figures()
+    other = max(0, now.resident_bytes - now.store_pending_bytes)
+    metrics = (
+        Metric("memory_message_index_bytes", "gauge", "Messages that wait for the disk"),
+        Metric("memory_other_system_bytes", "gauge", "Everything else"),
+    )
+    row: Row = ("", (now.store_pending_bytes, other))
+    yield _encoded([*identity(now, "memory-breakdown"), *write(PREFIX, metrics, [row])])
+
+
+# -- pieces ------------------------------------------------------------------------------
+
+
+def _encoded(lines: Iterable[str]) -> bytes:
+    return "".join(lines).encode(errors="replace")
+
+
+async def _rows(broker: Broker, family: Family, wanted: Filter, slices: Slices) -> list[Row]:
+    rows = []
+    for place, row in enumerate(family.rows(broker, wanted)):
+        rows.append(row)
+        if place % 32 == 0:
+            await slices.pause()
+    return rows
+
+
+async def _pieces(lines: Iterator[str], slices: Slices) -> AsyncGenerator[bytes, None]:
+    batch: list[str] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) >= BATCH:
+            yield _encoded(batch)
+            batch = []
+            await slices.pause()
+    yield _encoded(batch)
+
+
+def _queue_info(broker: Broker, prefix: str, wanted: Filter) -> Iterator[str]:
+    name = f"{prefix}queue_info"
+    yield head(prefix, Metric("queue_info", "gauge", "What kind of queue it is"))
+    for queue in queues_of(broker, wanted):
+        label = labels(
+            vhost=queue.vhost,
+            queue=queue.name,
+            queue_type=QUEUE_TYPES[queue.own.queue_type],
+            membership="leader",
+        )
+        yield f"{name}{label} 1\n"

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from amqpd.broker import advice
-from amqpd.broker.content import header_payload
 from amqpd.broker.policy import effective_definition, effective_queue
 from amqpd.management import consumer as consumers
 from amqpd.management import diagnosis
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
+from amqpd.management.families import head_timestamp
 from amqpd.management.listing import PARAMETERS, listing
 from amqpd.management.payload import Truth, truth
 from amqpd.management.rates import LENGTHS, QUERY, TRAFFIC
@@ -22,7 +22,6 @@ from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import queue_values
 from amqpd.management.table import from_json, to_json
-from amqpd.properties import decode_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +139,7 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
         "effective_origins": {key: str(origin) for key, origin in effective.origins.items()},
         "warnings": [str(one) for one in advice.unknown_arguments(queue.declared, advice.QUEUE)],
         "why_waiting": diagnosis.reason(queue),
-        "head_message_timestamp": _head_timestamp(queue),
+        "head_message_timestamp": head_timestamp(queue),
         "idle_since": _moment(queue.used_ms),
         "consumer_details": [
             consumers.facts(call, queue, subscription) for subscription in queue.ring
@@ -163,16 +162,6 @@ def _owner(owner: object) -> Facts:
 
 def _moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def _head_timestamp(queue: Queue) -> int | None:
-    """The property of the first message, if it is in memory and has one."""
-    for lane in reversed(queue.lanes):
-        head = lane.head()
-        if head is not None:
-            content = head.run.contents[head.lo]
-            return decode_header(header_payload(content))[2].timestamp
-    return None
 
 
 def _incoming(call: Call, queue: Queue) -> list[Facts]:

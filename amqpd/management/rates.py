@@ -100,12 +100,13 @@ def added(rows: Sequence[Sequence[int]], width: int) -> tuple[int, ...]:
 
 def vhost_lengths(vhost: VHost) -> tuple[int, int, int]:
     """`LENGTHS` of a vhost; costs a look at each queue."""
-    ready = unacked = 0
+    messages = ready = unacked = 0
     for queue in vhost.queues.values():
+        messages += queue.messages
         for lane in queue.lanes:
             ready += lane.ready
             unacked += lane.unacked
-    return ready + unacked, ready, unacked
+    return messages, ready, unacked
 
 
 def vhost_traffic(vhost: VHost) -> tuple[int, ...]:

@@ -34,10 +34,9 @@ def queue_values(queue: Queue) -> tuple[int, ...]:
     lanes = queue.lanes
     if len(lanes) == 1:
         lane = lanes[0]
-        return (lane.ready + lane.unacked, lane.ready, lane.unacked, *traffic(lane.counts))
-    ready, unacked = queue.ready, queue.unacked
+        return (queue.messages, lane.ready, lane.unacked, *traffic(lane.counts))
     moved = added([traffic(lane.counts) for lane in lanes], 0)
-    return (ready + unacked, ready, unacked, *moved)
+    return (queue.messages, queue.ready, queue.unacked, *moved)
 
 
 def channel_values(facts: ChannelFacts) -> tuple[int, ...]:

@@ -44,7 +44,7 @@ class Body(Struct):
 
     password: str | UnsetType = UNSET
     password_hash: str | UnsetType = UNSET
-    hashing_algorithm: str = SHA256
+    hashing_algorithm: str | None = None
     tags: Tags | UnsetType = UNSET
     administrator: bool | UnsetType = UNSET
     permissions: dict[str, Pattern] | UnsetType = UNSET
@@ -128,7 +128,7 @@ async def put(call: Call) -> Answer:
 async def _user(call: Call, name: str, body: Body) -> PutUser:
     if body.password is not UNSET and body.password_hash is not UNSET:
         raise bad_request("both_password_and_password_hash_are_provided")
-    hashed, algorithm = "", body.hashing_algorithm
+    hashed, algorithm = "", body.hashing_algorithm or SHA256
     if isinstance(body.password, str):
         if not body.password:
             raise bad_request("credential_validation_failed")

@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from amqpd.management import metrics as exposition
 from amqpd.management.api import Api
 from amqpd.management.errors import HttpError, bad_request
-from amqpd.management.metrics import exposition
+from amqpd.management.exposition import CONTENT_TYPE
 from amqpd.management.page import Page
-from amqpd.management.request import Request
+from amqpd.management.request import Answer, Request
 from amqpd.server.guard import Guarded
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import AsyncGenerator
 
     from amqpd.management.host import Host
-    from amqpd.management.request import Answer
     from amqpd.server.room import Room
 
 LOG = logging.getLogger("amqpd.http")
@@ -48,7 +49,6 @@ PROTECTION: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-EXPOSITION_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 API: Final = "/api"
 
 
@@ -76,7 +76,12 @@ class HttpServer:
                 api, [*common, *pages, web.route("*", f"{API}/{{tail:.*}}", self._answer)]
             )
         if metrics:
-            await self._serve(metrics, common)
+            more = [
+                web.get("/metrics/per-object", self._metrics_per_object),
+                web.get("/metrics/detailed", self._metrics_detailed),
+                web.get("/metrics/memory-breakdown", self._metrics_memory),
+            ]
+            await self._serve(metrics, [*common, *more])
 
     async def sample(self) -> None:
         """Count what happens, for rates and charts, until cancelled."""
@@ -131,9 +136,24 @@ class HttpServer:
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "failed", "reason": "not serving"}, status=503)
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        text = exposition(self._host.figures())
-        return web.Response(body=text.encode(), headers={"Content-Type": EXPOSITION_TYPE})
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        return await _text(request, exposition.aggregated(self._host))
+
+    async def _metrics_per_object(self, request: web.Request) -> web.StreamResponse:
+        return await _text(request, exposition.per_object(self._host))
+
+    async def _metrics_detailed(self, request: web.Request) -> web.StreamResponse:
+        query = request.query
+        families, vhosts = query.getall("family", []), query.getall("vhost", [])
+        queue = query.get("queue", "")
+        try:
+            exposition.check_detailed(queue)
+        except HttpError as error:
+            raise web.HTTPBadRequest(text=error.reason) from error
+        return await _text(request, exposition.detailed(self._host, families, vhosts, queue))
+
+    async def _metrics_memory(self, request: web.Request) -> web.StreamResponse:
+        return await _text(request, exposition.memory_breakdown(self._host))
 
     async def _page(self, request: web.Request) -> web.Response:
         """The web page."""
@@ -186,6 +206,11 @@ def _request(request: web.Request) -> Request:
         secure=request.secure,
         read=read,
     )
+
+
+async def _text(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> web.StreamResponse:
+    answer = Answer(body=pieces, content_type=CONTENT_TYPE)
+    return await _stream(request, answer, {"Content-Type": CONTENT_TYPE})
 
 
 async def _stream(

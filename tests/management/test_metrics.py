@@ -1,100 +1,325 @@
-"""Metrics as Prometheus reads them."""
+"""Metrics as Prometheus reads them, of a broker that works, through the official parser."""
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING, NamedTuple
 
-from amqpd.management.figures import Figures
-from amqpd.management.metrics import SIMPLE, exposition
+import aio_pika
+from prometheus_client.parser import text_string_to_metric_families
 
-FIGURES = Figures(
-    product="RabbitMQ",
-    product_version="4.2.0",
-    version="0.1.0",
-    node='amqpd@"here"\\',
-    cluster_name="line\nbreak",
-    sync=True,
-    listeners=(),
-    uptime_s=1.5,
-    process_id=1,
-    processors=2,
-    connections=1,
-    connections_opened=2,
-    connections_closed=3,
-    connections_unknown=1,
-    logins_refused=2,
-    logins_throttled=1,
-    audit_alerts=0,
-    audit_lost=0,
-    certificate_ends_s=0,
-    connections_refused=4,
-    connections_limit=99,
-    channels=5,
-    channels_opened=5,
-    exchanges=6,
-    queues=7,
-    consumers=8,
-    ready=9,
-    unacked=10,
-    dead_lettered={("/", "expired"): 21},
-    dropped={("/", "maxlen"): 22, ('"v"', "purged"): 23},
-    store_batches=11,
-    store_messages=12,
-    store_pending_bytes=13,
-    open_files=14,
-    open_files_limit=15,
-    resident_bytes=16,
-    resident_limit_bytes=17,
-    disk_free_bytes=123_456_789_012_345,
-    disk_limit_bytes=18,
-    memory_alarm=True,
-    disk_alarm=False,
+from amqpd.management.exposition import CONTENT_TYPE
+from tests.management.served import ignore, name, publish
+from tests.server.waiting import until
+
+if TYPE_CHECKING:
+    from tests.management.served import Api
+
+#: What the dashboards RabbitMQ-Overview, RabbitMQ-Queue and RabbitMQ-Stream ask for of what there
+#: is here (Erlang's and Raft's own figures are not).
+DASHBOARD = (
+    "rabbitmq_build_info",
+    "rabbitmq_identity_info",
+    "rabbitmq_queue_messages_ready",
+    "rabbitmq_queue_messages_unacked",
+    "rabbitmq_queue_messages",
+    "rabbitmq_connections",
+    "rabbitmq_channels",
+    "rabbitmq_consumers",
+    "rabbitmq_queues",
+    "rabbitmq_global_publishers",
+    "rabbitmq_global_messages_received_total",
+    "rabbitmq_global_messages_confirmed_total",
+    "rabbitmq_global_messages_routed_total",
+    "rabbitmq_global_messages_received_confirm_total",
+    "rabbitmq_global_messages_unroutable_dropped_total",
+    "rabbitmq_global_messages_unroutable_returned_total",
+    "rabbitmq_global_messages_redelivered_total",
+    "rabbitmq_global_messages_delivered_consume_auto_ack_total",
+    "rabbitmq_global_messages_delivered_consume_manual_ack_total",
+    "rabbitmq_global_messages_delivered_get_auto_ack_total",
+    "rabbitmq_global_messages_delivered_get_manual_ack_total",
+    "rabbitmq_global_messages_get_empty_total",
+    "rabbitmq_global_messages_acknowledged_total",
+    "rabbitmq_global_messages_delivered_total",
+    "rabbitmq_global_consumers",
+    "rabbitmq_queues_created_total",
+    "rabbitmq_queues_declared_total",
+    "rabbitmq_queues_deleted_total",
+    "rabbitmq_channels_opened_total",
+    "rabbitmq_channels_closed_total",
+    "rabbitmq_connections_opened_total",
+    "rabbitmq_connections_closed_total",
+    "rabbitmq_resident_memory_limit_bytes",
+    "rabbitmq_process_resident_memory_bytes",
+    "rabbitmq_disk_space_available_bytes",
+    "rabbitmq_process_max_fds",
+    "rabbitmq_process_open_fds",
+    "rabbitmq_message_size_bytes_bucket",
+    "rabbitmq_queue_messages_bytes",
+    "rabbitmq_queue_consumers",
+    "rabbitmq_channel_messages_published_total",
+    "rabbitmq_alarms_memory_used_watermark",
+    "rabbitmq_alarms_free_disk_space_watermark",
+    "rabbitmq_alarms_file_descriptor_limit",
+    "rabbitmq_global_messages_dead_lettered_expired_total",
+    "rabbitmq_global_messages_dead_lettered_maxlen_total",
+    "rabbitmq_global_messages_dead_lettered_rejected_total",
+    "rabbitmq_auth_attempts_total",
+    "rabbitmq_connection_incoming_bytes_total",
+    "rabbitmq_connection_outgoing_packets_total",
 )
-SAMPLE = re.compile(r'([a-z_]+)(\{([a-z_]+="([^"\\]|\\["\\n])*",?)*\})? ([0-9.]+)')
 
 
-def samples() -> dict[str, str]:
-    """Name to value, each line checked for its form."""
-    found = {}
-    for line in exposition(FIGURES).splitlines():
-        if not line.startswith("#"):
-            match = SAMPLE.fullmatch(line)
-            assert match, line
-            found[match[1]] = match[5]
-    return found
+class Sample(NamedTuple):
+    """One line."""
+
+    labels: dict[str, str]
+    value: float
 
 
-def test_every_sample_is_well_formed_and_has_type_and_help() -> None:
-    text = exposition(FIGURES)
+class Scrape:
+    """What one look brought."""
 
-    for name in samples():
-        assert f"# TYPE {name} " in text
-        assert f"# HELP {name} " in text
-    assert text.endswith("\n")
+    def __init__(self, text: str) -> None:
+        self.counters: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self.samples: dict[str, list[Sample]] = {}
+        for family in text_string_to_metric_families(text):
+            assert family.documentation
+            for one in family.samples:
+                self.samples.setdefault(one.name, []).append(Sample(one.labels, one.value))
+                if family.type == "counter":
+                    key = one.name, tuple(sorted(one.labels.items()))
+                    assert key not in self.counters, f"twice: {key}"
+                    self.counters[key] = one.value
 
-
-def test_the_dashboards_of_rabbitmq_find_their_names() -> None:
-    found = samples()
-
-    # Without these two every panel is empty.
-    assert found["rabbitmq_identity_info"] == "1"
-    assert found["rabbitmq_build_info"] == "1"
-    assert found["rabbitmq_queue_messages_ready"] == "9"
-    assert found["rabbitmq_queue_messages_unacked"] == "10"
-    assert found["rabbitmq_erlang_uptime_seconds"] == "1.5"
-
-
-def test_removals_are_counted_by_vhost_and_reason() -> None:
-    lines = exposition(FIGURES).splitlines()
-
-    assert 'amqpd_messages_dead_lettered_total{vhost="/",reason="expired"} 21' in lines
-    assert 'amqpd_messages_dropped_total{vhost="/",reason="maxlen"} 22' in lines
-    assert 'amqpd_messages_dropped_total{vhost="\\"v\\"",reason="purged"} 23' in lines
+    def one(self, name: str, **labels: str) -> float:
+        """The one value with this name and these labels, whatever others it has."""
+        found = [
+            one.value for one in self.samples.get(name, ()) if labels.items() <= one.labels.items()
+        ]
+        assert len(found) == 1, (name, labels, self.samples.get(name))
+        return found[0]
 
 
-def test_large_numbers_are_written_out() -> None:
-    assert samples()["rabbitmq_disk_space_available_bytes"] == "123456789012345"
+async def scrape(api: Api, path: str = "", status: int = 200) -> Scrape:
+    """Look at the metrics once, as Prometheus does."""
+    async with api.client.get(f"{api.metrics}/metrics{path}") as answer:
+        text = await answer.text()
+        assert answer.status == status, text
+        if status == 200:
+            assert answer.headers["Content-Type"] == CONTENT_TYPE
+        return Scrape(text if status == 200 else "")
 
 
-def test_counters_are_called_total() -> None:
-    assert all(name.endswith("_total") == (kind == "counter") for name, kind, _, _ in SIMPLE)
+async def use(api: Api, queue_name: str) -> None:
+    """Publish three messages, one of them to nowhere, and get all but one back."""
+    async with api.channel() as channel:
+        await channel.declare_queue(queue_name, durable=True)
+        await publish(channel, b"x" * 50, queue_name, delivery_mode=2)
+        await publish(channel, b"x" * 5000, queue_name, timestamp=1_700_000_000)
+        await publish(channel, b"", "nowhere")
+        queue = await channel.get_queue(queue_name)
+        message = await queue.get()
+        await message.ack()
+
+
+async def test_the_dashboards_of_rabbitmq_find_what_they_ask_for(api: Api) -> None:
+    await use(api, "q")
+
+    found = await scrape(api)
+
+    assert [name for name in DASHBOARD if name not in found.samples] == []
+
+
+async def test_the_aggregate_sums_up_all_queues(api: Api) -> None:
+    await use(api, "q1")
+    await use(api, "q2")
+
+    found = await scrape(api)
+
+    assert found.one("rabbitmq_queue_messages_ready") == 2
+    assert found.one("rabbitmq_queue_messages_ready_bytes") == 10_000
+    assert found.one("rabbitmq_queue_get_ack_total") == 2
+    assert found.one("rabbitmq_queue_messages_published_total") == 4
+    assert found.one("rabbitmq_channel_messages_unroutable_dropped_total") == 2
+    assert found.one("rabbitmq_identity_info", rabbitmq_endpoint="aggregated") == 1
+    assert "rabbitmq_queue_head_message_timestamp" not in found.samples
+
+
+async def test_messages_are_counted_by_what_became_of_them(api: Api) -> None:
+    await use(api, "q")
+
+    found = await scrape(api)
+
+    def count(name: str, **labels: str) -> float:
+        return found.one(f"rabbitmq_global_messages_{name}_total", protocol="amqp091", **labels)
+
+    assert count("received") == count("received_confirm") == count("confirmed") == 3
+    assert count("routed") == 2
+    assert count("unroutable_dropped") == 1
+    classic = {"queue_type": "rabbit_classic_queue"}
+    assert count("delivered_get_manual_ack", **classic) == count("acknowledged", **classic) == 1
+    assert count("delivered_get_manual_ack", queue_type="rabbit_stream_queue") == 0
+
+
+async def test_sizes_of_messages_are_a_histogram(api: Api) -> None:
+    await use(api, "q")
+
+    found = await scrape(api)
+
+    buckets = {
+        one.labels["le"]: one.value for one in found.samples["rabbitmq_message_size_bytes_bucket"]
+    }
+    assert buckets["100"] == 2
+    assert buckets["1000"] == 2
+    assert buckets["10000"] == buckets["+Inf"] == 3
+    assert found.one("rabbitmq_message_size_bytes_sum") == 5050
+    assert found.one("rabbitmq_message_size_bytes_count") == 3
+
+
+async def test_no_counter_goes_back_when_things_go(api: Api) -> None:
+    await api.put("/vhosts/v")
+    await use(api, "q")
+    async with api.channel(vhost="v") as channel:
+        exchange = await channel.declare_exchange("e", aio_pika.ExchangeType.FANOUT)
+        queue = await channel.declare_queue("q")
+        await queue.bind(exchange)
+        await publish(channel, b"x", "", "e")
+        await (await queue.get()).ack()
+        before = await scrape(api)
+        await exchange.delete()
+        await queue.delete()
+    await api.delete("/queues/%2F/q")
+    await api.delete("/vhosts/v")
+    await until(lambda: not api.broker.server.broker.presence.guests())
+    after = await scrape(api)
+
+    gone_back = {
+        key: (value, after.counters.get(key, -1))
+        for key, value in before.counters.items()
+        if after.counters.get(key, -1) < value
+    }
+    # Those of a vhost are gone with it.
+    assert {name for name, labels in gone_back} <= {"amqpd_messages_dropped_total"}
+
+
+async def test_each_object_has_its_own_samples(api: Api) -> None:
+    await use(api, "q1")
+    # Through HTTP: the client does not take such a name.
+    await api.put("/queues/%2F/" + name('a "q"\\2'))
+    async with api.channel() as channel:
+        queue = await channel.declare_queue("q3")
+        await queue.consume(ignore)
+        await publish(channel, b"x", "q3")
+
+        found = await scrape(api, "/per-object")
+
+        [guest] = [guest.name for guest in api.broker.server.broker.presence.guests()]
+        q1 = {"vhost": "/", "queue": "q1"}
+        assert found.one("rabbitmq_queue_messages_ready", **q1) == 1
+        assert found.one("rabbitmq_queue_messages_ready", vhost="/", queue='a "q"\\2') == 0
+        assert found.one("rabbitmq_queue_get_ack_total", **q1) == 1
+        assert found.one("rabbitmq_queue_head_message_timestamp", **q1) == 1_700_000_000
+        assert found.one("rabbitmq_queue_info", queue_type="rabbit_classic_queue", **q1) == 1
+        assert found.one("rabbitmq_connection_channels", connection=guest) == 1
+        one = f"{guest} (1)"
+        assert found.one("rabbitmq_channel_consumers", channel=one) == 1
+        assert found.one("rabbitmq_channel_messages_unacked", channel=one) == 1
+        assert found.one("rabbitmq_channel_messages_published_total", channel=one) == 1
+        moved = "rabbitmq_queue_exchange_messages_published_total"
+        assert found.one(moved, queue="q3", exchange="", exchange_vhost="/") == 1
+        exchange = "rabbitmq_exchange_messages_unroutable_dropped_total"
+        assert found.one(exchange, vhost="/", exchange="") == 1
+        assert (
+            found.one("rabbitmq_auth_attempts_detailed_total", username="guest", protocol="amqp091")
+            > 0
+        )
+        # The whole broker's are there, too.
+        assert found.one("rabbitmq_queues") == 3
+
+
+async def test_of_a_stream_the_last_consumer_shows_how_far_it_is_behind(api: Api) -> None:
+    async with api.channel() as channel:
+        await channel.set_qos(prefetch_count=1)
+        stream = await channel.declare_queue(
+            "s", durable=True, arguments={"x-queue-type": "stream"}
+        )
+        for _ in range(3):
+            await publish(channel, b"x", "s")
+        await stream.consume(ignore, arguments={"x-stream-offset": "first"})
+        stored = api.broker.server.broker.vhosts["/"].queues["s"]
+        await until(lambda: stored.unacked == 1)
+
+        found = await scrape(api, "/per-object")
+
+        assert found.one("rabbitmq_stream_consumer_max_offset_lag", queue="s") == 2
+        assert found.one("rabbitmq_queue_messages", queue="s") == 3
+        assert found.one("rabbitmq_queue_info", queue_type="rabbit_stream_queue") == 1
+
+
+async def test_in_detail_there_is_what_is_asked_for_and_no_more(api: Api) -> None:
+    await api.put("/vhosts/v")
+    for vhost, queue in (("v", "a1"), ("v", "b1"), ("%2F", "a2")):
+        await api.put(f"/queues/{vhost}/{queue}")
+
+    found = await scrape(api, "/detailed?family=queue_coarse_metrics&vhost=v&queue=%5Ea")
+    everywhere = await scrape(api, "/detailed?family=queue_consumer_count&vhost=v&vhost=/")
+    nothing = await scrape(api, "/detailed")
+
+    ready = found.samples["rabbitmq_detailed_queue_messages_ready"]
+    assert [one.labels for one in ready] == [{"vhost": "v", "queue": "a1"}]
+    assert len(found.samples["rabbitmq_detailed_queue_info"]) == 1
+    assert set(found.samples) == {
+        "rabbitmq_identity_info",
+        "rabbitmq_build_info",
+        "rabbitmq_detailed_queue_info",
+        "rabbitmq_detailed_queue_messages",
+        "rabbitmq_detailed_queue_messages_ready",
+        "rabbitmq_detailed_queue_messages_unacked",
+    }
+    assert len(everywhere.samples["rabbitmq_detailed_queue_consumers"]) == 3
+    assert set(nothing.samples) == {"rabbitmq_identity_info", "rabbitmq_build_info"}
+
+
+async def test_families_of_the_node_and_the_cluster_are_there_in_detail(api: Api) -> None:
+    families = [
+        "connection_churn_metrics",
+        "node_coarse_metrics",
+        "node_metrics",
+        "node_persister_metrics",
+        "vhost_status",
+        "exchange_bindings",
+        "exchange_names",
+        "queue_metrics",
+        "queue_consumer_count",
+        "channel_process_metrics",
+    ]
+    await api.put("/queues/%2F/q")
+
+    found = await scrape(api, "/detailed?" + "&".join(f"family={one}" for one in families))
+
+    assert found.one("rabbitmq_detailed_queues_created_total") == 1
+    assert found.one("rabbitmq_detailed_process_open_fds") > 0
+    assert found.one("rabbitmq_detailed_erlang_uptime_seconds") > 0
+    assert found.one("rabbitmq_detailed_io_sync_ops_total") > 0
+    assert found.one("rabbitmq_cluster_vhost_status", vhost="/") == 1
+    assert found.one("rabbitmq_cluster_exchange_bindings", exchange="amq.topic", type="topic") == 0
+    assert found.one("rabbitmq_cluster_exchange_name", exchange="amq.topic", type="topic") == 1
+    assert found.one("rabbitmq_detailed_queue_consumers", queue="q") == 0
+
+
+async def test_a_filter_that_is_no_pattern_is_refused(api: Api) -> None:
+    await scrape(api, "/detailed?family=queue_metrics&queue=%28", status=400)
+
+
+async def test_memory_is_broken_down(api: Api) -> None:
+    found = await scrape(api, "/memory-breakdown")
+
+    assert found.one("rabbitmq_memory_other_system_bytes") > 0
+
+
+async def test_the_sums_are_on_the_port_of_the_api_and_names_are_not(api: Api) -> None:
+    async with api.client.get(f"{api.uri}/metrics") as answer:
+        assert answer.status == 200
+    async with api.client.get(f"{api.uri}/metrics/per-object") as answer:
+        assert answer.status == 404

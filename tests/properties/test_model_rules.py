@@ -28,6 +28,7 @@ from amqpd.errors import NotAllowed, PreconditionFailed
 from amqpd.properties import Properties
 from amqpd.store.memory import MemoryStore
 from tests.broker.model import a_table
+from tests.broker.visitor import Visitor
 from tests.properties.governance import (
     DEFINITIONS,
     EXCHANGES,
@@ -47,9 +48,7 @@ if TYPE_CHECKING:
     from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Queue
     from amqpd.broker.run import Run
-    from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.broker.stretch import Stretch
-    from amqpd.errors import AmqpError
     from amqpd.store import Post, Snapshot, WriteDone
 
 exchanges = st.sampled_from(sorted(EXCHANGES))
@@ -87,21 +86,6 @@ class RecordingStore(StrictStore):
         }
         assert mine._lanes == theirs._lanes
         assert mine._definitions == theirs._definitions
-
-
-class Visitor:
-    """A connection that limits count."""
-
-    name = "visitor"
-
-    def facts(self) -> ConnectionFacts:
-        raise AssertionError("nobody asks")
-
-    def channel_facts(self) -> list[ChannelFacts]:
-        raise AssertionError("nobody asks")
-
-    def close(self, error: AmqpError) -> None:
-        raise AssertionError(f"nobody was deleted: {error}")
 
 
 class GovernedWorld(World):

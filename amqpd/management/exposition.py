@@ -1,0 +1,71 @@
+"""Prometheus' text format: metrics, their rows, and how they are written.
+
+Metric(name, kind, help)
+Rows            what one look at everything of a kind gave: labels and a value per metric
+write(prefix, metrics, rows)        lines, metric by metric, as the format wants them
+labels(**names) -> str              '{vhost="/",queue="q"}'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+Kind: TypeAlias = Literal["gauge", "counter"]
+#: Labels as they are written, and a value for each metric; None: it has none.
+Row: TypeAlias = tuple[str, Sequence[int | float | None]]
+
+
+class Metric(NamedTuple):
+    """One metric, without the prefix of its name."""
+
+    name: str
+    kind: Kind
+    help: str
+
+
+def labels(**named: str) -> str:
+    """Labels as they are written."""
+    return "{" + ",".join(f'{name}="{escape(value)}"' for name, value in named.items()) + "}"
+
+
+def escape(value: str) -> str:
+    """The value of a label."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def number(value: float) -> str:
+    """A number as it is written: whole ones without a point."""
+    return str(value) if isinstance(value, int) else f"{value:.15g}"
+
+
+def head(prefix: str, metric: Metric) -> str:
+    """What comes before the samples of a metric."""
+    name = prefix + metric.name
+    return f"# TYPE {name} {metric.kind}\n# HELP {name} {metric.help}\n"
+
+
+def write(prefix: str, metrics: Sequence[Metric], rows: Sequence[Row]) -> Iterator[str]:
+    """The samples of some metrics, one piece of text for each sample."""
+    for place, metric in enumerate(metrics):
+        yield head(prefix, metric)
+        name = prefix + metric.name
+        for label, values in rows:
+            value = values[place]
+            if value is not None:
+                yield f"{name}{label} {number(value)}\n"
+
+
+def summed(rows: Iterable[Row], width: int) -> Row:
+    """All rows as one, without labels."""
+    totals: list[float] = [0] * width
+    for _, values in rows:
+        for place, value in enumerate(values):
+            if value is not None:
+                totals[place] += value
+    return "", totals

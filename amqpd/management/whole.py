@@ -1,0 +1,282 @@
+"""Metrics of the whole broker, which cost no look at single objects.
+
+    exposition(figures, endpoint)   what the figures say
+    identity(figures, endpoint)     who says so
+    counted(broker, stats)          what happened to messages since the start
+    since_start(broker, stats)      the same in the columns of `families`, also of what is gone
+    section(name, figures, stats)   the same in RabbitMQ's families of the whole node
+
+What RabbitMQ has no name for begins with `amqpd_`. Counters never go back when a connection, a
+queue or a vhost goes.
+"""
+
+from __future__ import annotations
+
+import platform
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.stats import SIZES
+from amqpd.management.exposition import Metric, escape, labels, number, write
+from amqpd.management.families import QUEUE_TYPES, columns
+from amqpd.management.rates import TRAFFIC, added, traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from amqpd.broker.broker import Broker
+    from amqpd.broker.stats import VhostStats
+    from amqpd.management.exposition import Kind, Row
+    from amqpd.management.figures import Figures
+
+PREFIX: Final = "rabbitmq_"
+PROTOCOL: Final = "amqp091"
+
+#: Name, type, help, and the figure it shows.
+SIMPLE: Final[tuple[tuple[str, Kind, str, str], ...]] = (
+    ("rabbitmq_connections", "gauge", "Connections currently open", "connections"),
+    ("rabbitmq_connections_opened_total", "counter", "Connections opened", "connections_opened"),
+    ("rabbitmq_connections_closed_total", "counter", "Connections closed", "connections_closed"),
+    ("amqpd_connections_refused_total", "counter", "Above a limit", "connections_refused"),
+    ("amqpd_connections_unauthenticated", "gauge", "Not logged in yet", "connections_unknown"),
+    ("amqpd_logins_refused_total", "counter", "Logins refused", "logins_refused"),
+    ("amqpd_logins_throttled_total", "counter", "Guesses not looked at", "logins_throttled"),
+    ("amqpd_audit_alerts_total", "counter", "What looked like an attack", "audit_alerts"),
+    ("amqpd_audit_lost_total", "counter", "Audit lines that were not written", "audit_lost"),
+    (
+        "amqpd_tls_certificate_expires_timestamp_seconds",
+        "gauge",
+        "End of the first certificate; 0 without any",
+        "certificate_ends_s",
+    ),
+    ("rabbitmq_channels", "gauge", "Channels currently open", "channels"),
+    ("rabbitmq_channels_opened_total", "counter", "Channels opened", "channels_opened"),
+    ("rabbitmq_queues", "gauge", "Queues available", "queues"),
+    ("rabbitmq_consumers", "gauge", "Consumers currently connected", "consumers"),
+    ("rabbitmq_process_open_fds", "gauge", "Open file descriptors", "open_files"),
+    ("rabbitmq_process_max_fds", "gauge", "Open file descriptors limit", "open_files_limit"),
+    ("rabbitmq_process_open_tcp_sockets", "gauge", "Open sockets", "connections"),
+    ("rabbitmq_process_resident_memory_bytes", "gauge", "Memory used", "resident_bytes"),
+    (
+        "rabbitmq_resident_memory_limit_bytes",
+        "gauge",
+        "Memory high watermark",
+        "resident_limit_bytes",
+    ),
+    ("rabbitmq_disk_space_available_bytes", "gauge", "Disk space available", "disk_free_bytes"),
+    (
+        "rabbitmq_disk_space_available_limit_bytes",
+        "gauge",
+        "Free disk space low watermark",
+        "disk_limit_bytes",
+    ),
+    ("rabbitmq_alarms_memory_used_watermark", "gauge", "1 while memory is short", "memory_alarm"),
+    ("rabbitmq_alarms_free_disk_space_watermark", "gauge", "1 while disk is short", "disk_alarm"),
+    ("rabbitmq_erlang_uptime_seconds", "gauge", "Node uptime", "uptime_s"),
+    ("rabbitmq_io_sync_ops_total", "counter", "Syncs of the store", "store_batches"),
+    ("rabbitmq_msg_store_write_total", "counter", "Messages written to disk", "store_messages"),
+    ("amqpd_store_commits_total", "counter", "Groups committed and synced", "store_batches"),
+    ("amqpd_store_messages_total", "counter", "Messages written to disk", "store_messages"),
+    ("amqpd_store_pending_bytes", "gauge", "Waiting to be written", "store_pending_bytes"),
+)
+#: Name, help, and the figure that has a number for each vhost and reason.
+BY_REASON: Final = (
+    (
+        "amqpd_messages_dead_lettered_total",
+        "Messages moved to a dead letter exchange",
+        "dead_lettered",
+    ),
+    (
+        "amqpd_messages_dropped_total",
+        "Messages removed for good without an acknowledgement",
+        "dropped",
+    ),
+)
+#: What happened to messages, without regard to a queue: name, help, and the number.
+BY_PROTOCOL: Final = (
+    ("received", "Messages received from publishers", "departed_messages"),
+    ("received_confirm", "Those that want a confirm", "wanting_confirms"),
+    ("routed", "Messages routed to a queue", "routed"),
+    ("unroutable_dropped", "Messages lost for want of a queue", "dropped"),
+    ("unroutable_returned", "Messages sent back for want of a queue", "returned"),
+    ("confirmed", "Messages confirmed to publishers", "confirmed"),
+)
+#: What happened to messages in queues: name, help, and what is added up.
+BY_QUEUE_TYPE: Final = (
+    ("delivered", "Delivered or got", ("delivered", "delivered_no_ack", "got", "got_no_ack")),
+    ("delivered_consume_manual_ack", "Delivered, to be acknowledged", ("delivered",)),
+    ("delivered_consume_auto_ack", "Delivered without", ("delivered_no_ack",)),
+    ("delivered_get_manual_ack", "Got, to be acknowledged", ("got",)),
+    ("delivered_get_auto_ack", "Got without", ("got_no_ack",)),
+    ("get_empty", "Gets from an empty queue", ("got_nothing",)),
+    ("redelivered", "Delivered or got again", ("redelivered",)),
+    ("acknowledged", "Acknowledged", ("acked",)),
+)
+#: Reasons for which messages become dead letters, as RabbitMQ's metrics have them.
+DEAD: Final = ("expired", "maxlen", "rejected", "delivery_limit")
+#: RabbitMQ's families of the node: which of the above are in them.
+SECTIONS: Final[Mapping[str, Sequence[str]]] = {
+    "connection_churn_metrics": (
+        "connections_opened_total",
+        "connections_closed_total",
+        "channels_opened_total",
+    ),
+    "node_coarse_metrics": (
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "disk_space_available_bytes",
+    ),
+    "node_metrics": (
+        "process_max_fds",
+        "resident_memory_limit_bytes",
+        "disk_space_available_limit_bytes",
+        "erlang_uptime_seconds",
+    ),
+    "node_persister_metrics": ("io_sync_ops_total", "msg_store_write_total"),
+}
+
+
+# -- the whole broker --------------------------------------------------------------------
+
+
+def exposition(figures: Figures, endpoint: str = "aggregated") -> Iterator[str]:
+    """What is known of the whole broker, and costs nothing."""
+    yield from identity(figures, endpoint)
+    for name, kind, text, attribute in SIMPLE:
+        yield f"# TYPE {name} {kind}\n# HELP {name} {text}\n"
+        yield f"{name} {float(getattr(figures, attribute)):.15g}\n"
+    closed = figures.channels_opened - figures.channels
+    yield from write(
+        PREFIX, (Metric("channels_closed_total", "counter", "Channels closed"),), [("", (closed,))]
+    )
+    limit = Metric("alarms_file_descriptor_limit", "gauge", "1 while files are short")
+    yield from write(PREFIX, (limit,), [("", (0,))])
+    for name, text, attribute in BY_REASON:
+        yield f"# TYPE {name} counter\n# HELP {name} {text}\n"
+        for (vhost, reason), count in sorted(getattr(figures, attribute).items()):
+            yield f'{name}{{vhost="{escape(vhost)}",reason="{escape(reason)}"}} {count}\n'
+    yield from _dead(figures)
+
+
+def identity(figures: Figures, endpoint: str) -> Iterator[str]:
+    """Which node says it, and what it runs."""
+    who = labels(
+        rabbitmq_node=figures.node,
+        rabbitmq_cluster=figures.cluster_name,
+        rabbitmq_cluster_permanent_id=figures.cluster_name,
+        rabbitmq_endpoint=endpoint,
+    )
+    build = labels(
+        rabbitmq_version=figures.product_version,
+        erlang_version="",
+        prometheus_plugin_version=figures.product_version,
+        prometheus_client_version="",
+        product_name=figures.product,
+        product_version=figures.product_version,
+        amqpd_version=figures.version,
+        python_version=platform.python_version(),
+    )
+    about = Metric("identity_info", "gauge", "Node and cluster identity")
+    yield from write(PREFIX, (about,), [(who, (1,))])
+    about = Metric("build_info", "gauge", "Broker and Python version")
+    yield from write(PREFIX, (about,), [(build, (1,))])
+
+
+def _dead(figures: Figures) -> Iterator[str]:
+    """Dead letters by reason; what has no exchange to go to counts as strategy `disabled`."""
+    for reason in DEAD:
+        counts = {
+            "at_least_once": figures.dead_lettered,
+            "disabled": figures.dropped,
+        }
+        rows: list[Row] = [
+            (
+                labels(dead_letter_strategy=strategy),
+                (sum(n for (_, why), n in by_vhost.items() if why == reason),),
+            )
+            for strategy, by_vhost in counts.items()
+        ]
+        name = f"global_messages_dead_lettered_{reason}_total"
+        yield from write(PREFIX, (Metric(name, "counter", f"Dead letters: {reason}"),), rows)
+
+
+def counted(broker: Broker, found: VhostStats) -> Iterator[str]:
+    """What happened to messages since the start."""
+    protocol = labels(protocol=PROTOCOL)
+    for name, text, attribute in BY_PROTOCOL:
+        metric = Metric(f"global_messages_{name}_total", "counter", text)
+        yield from write(PREFIX, (metric,), [(protocol, (getattr(found, attribute),))])
+    publishers = consumers = 0
+    for guest in broker.presence.guests():
+        for channel in guest.channel_facts():
+            publishers += bool(channel.published)
+            consumers += channel.consumers
+    for name, count in (("publishers", publishers), ("consumers", consumers)):
+        metric = Metric(f"global_{name}", "gauge", f"{name.capitalize()} currently connected")
+        yield from write(PREFIX, (metric,), [(protocol, (count,))])
+    yield from _by_queue_type(found)
+    yield from _sizes(found)
+    for metric, value in _churn(found):
+        yield from write(PREFIX, (metric,), [("", (value,))])
+
+
+def _churn(found: VhostStats) -> Iterator[tuple[Metric, int]]:
+    for name in ("declared", "created", "deleted"):
+        metric = Metric(f"queues_{name}_total", "counter", f"Queues {name}")
+        yield metric, getattr(found, f"queues_{name}")
+
+
+def _by_queue_type(found: VhostStats) -> Iterator[str]:
+    for name, text, attributes in BY_QUEUE_TYPE:
+        rows: list[Row] = [
+            (
+                labels(protocol=PROTOCOL, queue_type=QUEUE_TYPES[kind]),
+                (sum(getattr(counts, one) for one in attributes),),
+            )
+            for kind, counts in found.totals.items()
+        ]
+        metric = Metric(f"global_messages_{name}_total", "counter", text)
+        yield from write(PREFIX, (metric,), rows)
+
+
+def _sizes(found: VhostStats) -> Iterator[str]:
+    """How large messages are; those that came together count by their average."""
+    name = f"{PREFIX}message_size_bytes"
+    yield f"# TYPE {name} histogram\n# HELP {name} Size of messages received from publishers\n"
+    bounds = [*map(number, SIZES), "+Inf"]
+    for bound, count in zip(bounds, accumulate(found.sizes), strict=True):
+        yield f"{name}_bucket{labels(protocol=PROTOCOL, le=bound)} {count}\n"
+    yield f"{name}_sum{labels(protocol=PROTOCOL)} {found.size_bytes}\n"
+    yield f"{name}_count{labels(protocol=PROTOCOL)} {sum(found.sizes)}\n"
+
+
+def since_start(broker: Broker, found: VhostStats) -> Mapping[str, Row]:
+    """What families count, as one row for what is there and what is gone.
+
+    For families that are not in it as a whole, what is gone, to be added.
+    """
+    moved = added([traffic(counts) for counts in found.totals.values()], len(TRAFFIC))
+    delivered = columns(moved)
+    received, gone = found.departed_messages, broker.presence.carried
+    published = (received, found.confirmed, found.returned, found.dropped)
+    return {
+        "queue_delivery_metrics": ("", delivered),
+        "channel_queue_metrics": ("", delivered[:-1]),
+        "exchange_metrics": ("", (received, found.returned, found.dropped)),
+        "channel_exchange_metrics": ("", published),
+        "connection_coarse_metrics": ("", (gone.received_bytes, gone.sent_bytes)),
+        "connection_metrics": ("", (gone.received_reads, gone.sent_writes, 0, 0)),
+    }
+
+
+def section(name: str, figures: Figures, found: VhostStats) -> Iterator[tuple[Metric, float]]:
+    """The metrics of one of RabbitMQ's families that are of the node."""
+    wanted = SECTIONS.get(name, ())
+    for full_name, kind, text, attribute in SIMPLE:
+        short = full_name.removeprefix(PREFIX)
+        if short in wanted:
+            yield Metric(short, kind, text), float(getattr(figures, attribute))
+    if name == "connection_churn_metrics":
+        closed = figures.channels_opened - figures.channels
+        yield Metric("channels_closed_total", "counter", "Channels closed"), closed
+        yield from _churn(found)
