@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,13 +12,14 @@ import click
 
 from amqpd import __version__
 from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_UNAVAILABLE, RemoteError, run_file
+from amqpd.cli.options import fail, printable
+from amqpd.cli.remote import EX_SOFTWARE, EX_UNAVAILABLE, RemoteError, run_file, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl
 
 GROUP: Final = "node"
+HEALTH: Final = "health"
 #: Between two looks whether a broker has started or ended.
 LOOK_S: Final = 0.1
 
@@ -212,3 +214,93 @@ def enable_feature_flag(ctl: Ctl, name: str) -> None:
 def evaluate(ctl: Ctl, expression: str) -> None:
     """Refused: there is no Erlang here to run it."""
     fail(f"eval: amqpd runs no Erlang; there is no equivalent of {expression!r}", 64)
+
+
+# -- health ------------------------------------------------------------------------------
+
+
+def _check(ctl: Ctl, what: str, path: str) -> None:
+    """A health check of the broker; 70 with its reason when it fails."""
+    try:
+        ctl.remote.get(f"/health/checks/{path}")
+    except RemoteError as error:
+        if error.status in (0, 401, 404):
+            raise
+        fail(f"{what}: {error.reason}", EX_SOFTWARE)
+    ctl.say(f"{what}: passed")
+
+
+@verb("check_running", HEALTH)
+def check_running(ctl: Ctl) -> None:
+    """The broker runs and serves clients."""
+    _check(ctl, "check_running", "is-in-service")
+
+
+@verb("is_running", HEALTH)
+def is_running(ctl: Ctl) -> None:
+    """The same."""
+    _check(ctl, "is_running", "is-in-service")
+
+
+@verb("check_alarms", HEALTH)
+def check_alarms(ctl: Ctl) -> None:
+    """No alarm is on."""
+    _check(ctl, "check_alarms", "alarms")
+
+
+@verb("check_local_alarms", HEALTH)
+def check_local_alarms(ctl: Ctl) -> None:
+    """No alarm of this node is on."""
+    _check(ctl, "check_local_alarms", "local-alarms")
+
+
+@verb("check_virtual_hosts", HEALTH)
+def check_virtual_hosts(ctl: Ctl) -> None:
+    """All vhosts are served."""
+    _check(ctl, "check_virtual_hosts", "virtual-hosts")
+
+
+@verb("check_port_listener", HEALTH, argument("port"))
+def check_port_listener(ctl: Ctl, port: str) -> None:
+    """Somebody listens on this port."""
+    _check(ctl, "check_port_listener", f"port-listener/{segment(port)}")
+
+
+@verb("check_protocol_listener", HEALTH, argument("protocol"))
+def check_protocol_listener(ctl: Ctl, protocol: str) -> None:
+    """This protocol is served."""
+    _check(ctl, "check_protocol_listener", f"protocol-listener/{segment(protocol)}")
+
+
+@verb("alarms", HEALTH)
+def alarms(ctl: Ctl) -> None:
+    """The alarms that are on."""
+    nodes = ctl.remote.get("/nodes")
+    found = [
+        {"node": one["name"], "alarm": name}
+        for one in nodes
+        for key, name in (("mem_alarm", "memory"), ("disk_free_alarm", "disk"))
+        if one.get(key)
+    ]
+    if not found and ctl.format_name != "json":
+        ctl.say("no alarms")
+        return
+    ctl.show(("node", "alarm"), found)
+
+
+@verb("environment", GROUP)
+def environment(ctl: Ctl) -> None:
+    """The settings in force."""
+    settings = ctl.remote.get("/config/effective")
+    if ctl.format_name == "json":
+        click.echo(json.dumps(settings))
+        return
+    for name, value in settings.items():
+        click.echo(printable(f"{name} = {json.dumps(value)}"))
+
+
+@verb("list_deprecated_features", GROUP, argument("columns", required=False, many=True))
+def list_deprecated_features(ctl: Ctl, columns: tuple[str, ...]) -> None:
+    """What RabbitMQ gives up and this broker keeps."""
+    ctl.say("Listing deprecated features ...")
+    ctl.show(columns or ("name", "state"), ctl.remote.get("/deprecated-features"))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 
 from amqpd import __version__
@@ -76,3 +77,44 @@ def test_a_broker_is_found_and_stopped_from_the_directory_it_was_started_in(
 
         assert result.exit_code == 0, result.output
         assert broker.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check_running"],
+        ["is_running"],
+        ["check_alarms"],
+        ["check_local_alarms"],
+        ["check_virtual_hosts"],
+        ["check_protocol_listener", "amqp"],
+    ],
+)
+async def test_a_healthy_broker_passes_its_checks(ctl: Ctl, arguments: list[str]) -> None:
+    assert await ctl.run(*arguments) == f"{arguments[0]}: passed\n"
+
+
+async def test_a_check_that_fails_says_why(ctl: Ctl) -> None:
+    port = str(ctl.api.broker.port)
+    await ctl.run("check_port_listener", port)
+
+    await ctl.run("check_port_listener", "1", code=70)
+    await ctl.run("check_protocol_listener", "mqtt", code=70)
+
+
+async def test_alarms_are_listed(ctl: Ctl) -> None:
+    assert await ctl.run("alarms") == "no alarms\n"
+    assert json.loads(await ctl.run("alarms", "--formatter", "json")) == []
+
+
+async def test_the_settings_in_force_are_shown_without_secrets(ctl: Ctl) -> None:
+    shown = await ctl.run("environment")
+
+    assert "amqp.heartbeat_s = 60" in shown
+    assert 'auth.default_password = "guest"' not in shown
+
+
+async def test_features_are_listed(ctl: Ctl) -> None:
+    assert ["quorum_queue", "enabled"] in await ctl.quiet("list_feature_flags")
+    assert all(len(row) == 2 for row in await ctl.quiet("list_deprecated_features"))
+    await ctl.run("enable_feature_flag", "all")
