@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import Struct
 
 from amqpd.broker import browse
+from amqpd.broker.arguments import QueueType
 from amqpd.broker.browse import Place
 from amqpd.broker.content import body as body_of
 from amqpd.broker.content import header_payload
@@ -124,6 +125,11 @@ def _queue(call: Call) -> Queue:
     """The queue of the path, which the caller may read."""
     queue = queues.find(call)
     call.access.read("queue", queue.name)
+    if queue.arguments.queue_type is QueueType.STREAM:
+        raise bad_request(
+            f"'{queue.name}' is a stream: a consumer reads it from any offset, and nothing is "
+            "taken out of it"
+        )
     return queue
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amqpd.broker.arguments import QueueType
+
 if TYPE_CHECKING:
     from amqpd.broker.queue import Queue
     from amqpd.broker.ring import Subscription
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 def reason(queue: Queue) -> str:
     """In a sentence why messages wait; empty: none waits, or they are on their way out."""
+    if queue.arguments.queue_type is QueueType.STREAM:
+        return ""  # what is in it is there to stay
     if not queue.ready:
         return _in_hands(queue)
     if not queue.ring:

@@ -152,3 +152,12 @@ async def test_what_was_deleted_stays_deleted_after_a_restart(api: Api) -> None:
 
     lane = api.broker.server.broker.vhosts["/"].queues["orders"].lanes[0]
     assert lane.stored == lane.ready == 1
+
+
+async def test_a_stream_is_read_by_consumers(api: Api) -> None:
+    await api.put("/queues/%2F/s", {"durable": True, "arguments": {"x-queue-type": "stream"}})
+
+    refused, _ = await api.call("POST", "/queues/%2F/s/peek", 400, {})
+
+    assert "'s' is a stream" in refused["reason"]
+    assert (await api.get("/queues/%2F/s"))["why_waiting"] == ""
