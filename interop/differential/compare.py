@@ -144,8 +144,10 @@ def hunks(reference: list[str], tested: list[str]) -> list[Hunk]:
     ]
 
 
-def compare(reference: Transcripts, tested: Transcripts, known: Known) -> Verdict:
-    """Judge the scenarios that amqpd was asked."""
+def compare(
+    reference: Transcripts, tested: Transcripts, known: Known, *, whole: bool = True
+) -> Verdict:
+    """Judge the scenarios that amqpd was asked; `whole`: these are all there are."""
     verdict = Verdict(missing=[name for name in tested if name not in reference])
     names = [name for name in tested if name in reference]
     for name in names:
@@ -170,7 +172,7 @@ def compare(reference: Transcripts, tested: Transcripts, known: Known) -> Verdic
         for entry in known.differences
         if not entry.seen and any(fnmatchcase(name, entry.scenario) for name in names)
     ]
-    if len(names) == len(reference):
+    if whole:
         verdict.stale += [
             f"{entry.pattern}: {entry.reason}" for entry in known.wordings if not entry.seen
         ]

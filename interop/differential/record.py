@@ -105,8 +105,8 @@ def reliably(places: list[script.Place], wanted: list[str]) -> Transcripts:
 def main() -> None:
     """Record what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address", help="HOST:PORT")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--address", required=True, help="HOST:PORT")
     parser.add_argument("--only", default="")
     parser.add_argument("--workers", type=int, default=0, help="0: one, in vhost /")
     parser.add_argument("--reference", type=Path, help="what is expected")

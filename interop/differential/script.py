@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 8.0
 #: A broker that has said nothing for so long has said everything.
-QUIET_S = 0.2
+QUIET_S = 0.1
 LOCKED = 405
 ANSWERS = {"basic.get": ("basic.get-ok", "basic.get-empty")}
 SCENARIOS: dict[str, Scenario] = {}
@@ -147,6 +147,7 @@ class Connection:
         self.silent = False
         self.over = False
         self.closing = False
+        self.is_open = False
         self.channels: dict[int, Channel] = {}
         #: Of the message that came last.
         self.properties: dict[str, object] = {}
@@ -259,6 +260,8 @@ class Connection:
         line = f"< {name} {shown(values)}".rstrip()
         if name in _CONTENT:
             line += self._content()
+        if name in ("basic.deliver", "basic.get-ok"):
+            self.channel(frame.channel).delivered.append(int(str(values["delivery_tag"])))
         if name in ("basic.ack", "basic.nack"):
             self._note_confirms(frame.channel, name, values)
         else:
@@ -300,6 +303,8 @@ class Connection:
         if name == "channel.close":
             self.send_octets(wire.frame(1, channel, wire.method_payload("channel.close-ok", {})))
             self.channel(channel).open = False
+        elif name == "connection.open-ok":
+            self.is_open = True
         elif name == "connection.close-ok":
             # Who closes the socket now is all the same, and when.
             self.abort()
@@ -349,7 +354,7 @@ class Connection:
 
     def leave(self) -> None:
         """Close the connection in good order if it is open, the socket in any case."""
-        if not (self.over or self.closing):
+        if self.is_open and not (self.over or self.closing):
             self.call("connection.close", code=200)
         self.abort()
 
@@ -368,6 +373,8 @@ class Channel:
         self.open = False
         self.published: int | None = None
         self.unconfirmed: set[int] = set()
+        #: The delivery tags of what came, since it was opened.
+        self.delivered: list[int] = []
 
     def _ready(self) -> None:
         connection = self.connection
@@ -377,6 +384,7 @@ class Channel:
             self.open = True
             self.published = None
             self.unconfirmed.clear()
+            self.delivered.clear()
             was, connection.silent = connection.silent, True
             connection.send(self.number, "channel.open")
             connection.wait_for("channel.open-ok", channel=self.number)

@@ -105,6 +105,18 @@ LOGINS: Mapping[str, Mapping[str, Value]] = {
         "response": wire.table({"LOGIN": "guest", "PASSWORD": "wrong"})[4:],
     },
     "other_locale": {"locale": "de_DE"},
+    "mechanism_unknown": {"mechanism": "KERBEROS"},
+    "mechanism_empty": {"mechanism": ""},
+    "mechanism_lower_case": {"mechanism": "plain"},
+    "external": {"mechanism": "EXTERNAL", "response": ""},
+    "response_empty": {"response": ""},
+    "three_parts": {"response": "\0guest\0guest\0more"},
+    "amqplain_without_password": {
+        "mechanism": "AMQPLAIN",
+        "response": wire.table({"LOGIN": "guest"})[4:],
+    },
+    "amqplain_garbage": {"mechanism": "AMQPLAIN", "response": "garbage"},
+    "capabilities_text": {"client_properties": {"capabilities": "all"}},
     "many_properties": {"client_properties": {"a": {"b": [1, None]}, "c": "d" * 3000}},
 }
 

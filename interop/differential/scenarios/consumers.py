@@ -238,6 +238,20 @@ def cancel_keeps_unacked(s: Script) -> None:
 
 
 @scenario
+def recover_credit(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    c.call("basic.qos", prefetch_count=1)
+    c.consume()
+    fill(c, "ab")
+    c.read()
+    c.call("basic.recover", requeue=True)
+    c.read()
+    c.send("basic.ack", delivery_tag=2)
+    c.read()
+
+
+@scenario
 def redelivery_order(s: Script) -> None:
     c = s.channel()
     c.queue()
@@ -311,4 +325,206 @@ def consumer_cancel_notify_unwanted(s: Script) -> None:
     c.queue()
     c.consume()
     c.call("queue.delete", queue="q")
+    c.read()
+
+
+@scenario
+def qos_changed_for_later_consumers(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    fill(c, "abcdef")
+    c.call("basic.qos", prefetch_count=1)
+    c.consume(tag="one")
+    c.read()
+    c.call("basic.qos", prefetch_count=3)
+    c.send("basic.ack", delivery_tag=1)
+    c.read()
+    c.call("basic.qos")
+    c.consume(tag="all")
+    c.read()
+
+
+@scenario
+def qos_shared_after_consume(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    c.consume()
+    c.call("basic.qos", prefetch_count=1, **{"global": True})
+    fill(c, "abc")
+    c.read()
+    c.send("basic.ack", delivery_tag=1)
+    c.read()
+
+
+@scenario
+def qos_shared_counts_gets(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    fill(c, "abc")
+    c.call("basic.qos", prefetch_count=1, **{"global": True})
+    c.get(no_ack=False)
+    c.consume()
+    c.read()
+
+
+@scenario
+def qos_lowered(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    fill(c, "abcdef")
+    c.call("basic.qos", prefetch_count=3, **{"global": True})
+    c.consume()
+    c.read()
+    c.call("basic.qos", prefetch_count=1, **{"global": True})
+    c.send("basic.ack", delivery_tag=1)
+    c.read()
+    c.send("basic.ack", delivery_tag=3, multiple=True)
+    c.read()
+
+
+@scenario
+def acks_of_several(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    fill(c, "abcdefgh")
+    c.call("basic.qos", prefetch_count=4)
+    c.consume()
+    c.read()
+    c.send("basic.ack", delivery_tag=4)
+    c.send("basic.ack", delivery_tag=2)
+    c.read()
+    c.send("basic.ack", delivery_tag=3, multiple=True)
+    c.read()
+    c.send("basic.nack", delivery_tag=0, multiple=True, requeue=True)
+    c.read()
+    c.send("basic.ack", delivery_tag=2, multiple=True)
+    c.read()
+
+
+@scenario
+def consumer_priorities_take_over(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    c.call("basic.qos", prefetch_count=1)
+    c.consume(tag="low")
+    fill(c, "a")
+    c.read()
+    c.consume(tag="high", arguments={"x-priority": 1})
+    fill(c, "bc")
+    c.read()
+    c.send("basic.ack", delivery_tag=1)
+    c.read()
+    c.send("basic.ack", delivery_tag=2)
+    c.read()
+    c.call("basic.cancel", consumer_tag="high")
+    fill(c, "d")
+    c.read()
+
+
+@scenario
+def single_active_consumer_unacked(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-single-active-consumer": True})
+    c.call("basic.qos", prefetch_count=1)
+    c.consume(tag="a")
+    c.consume(tag="b")
+    fill(c, "12")
+    c.read()
+    c.call("basic.cancel", consumer_tag="a")
+    c.read()
+    c.send("basic.reject", delivery_tag=1, requeue=True)
+    c.read()
+    c.send("basic.ack", delivery_tag=2)
+    c.read()
+
+
+@scenario
+def single_active_consumer_deleted(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-single-active-consumer": True})
+    c.consume(tag="a")
+    c.consume(tag="b")
+    c.call("queue.delete", queue="q", if_unused=True)
+    c.call("queue.delete", queue="q")
+    c.read()
+
+
+@scenario
+def consumer_of_exclusive_queue_ends(s: Script) -> None:
+    c, other = s.channel(), s.channel()
+    c.queue("q", exclusive=False, auto_delete=True)
+    other.consume("q", no_ack=True)
+    c.connection.close()
+    other.queue("q", passive=True, exclusive=False)
+    other.call("basic.cancel", consumer_tag="t")
+    other.queue("q", passive=True, exclusive=False)
+
+
+@scenario
+def direct_reply_on_other_channels(s: Script) -> None:
+    connection = s.connect()
+    c, other = connection.channel(), connection.channel()
+    c.queue()
+    c.consume("amq.rabbitmq.reply-to", "r", no_ack=True)
+    other.publish("q", reply_to="amq.rabbitmq.reply-to")
+    other.read()
+    c.publish("q", reply_to="amq.rabbitmq.reply-to", headers={"h": 1}, user_id="guest")
+    c.read()
+    c.get()
+    address = str(connection.properties["reply_to"])
+    c.publish(address, "to myself")
+    c.read()
+    c.publish(address, "in a transaction", exchange="amq.direct", mandatory=True)
+    c.read()
+    c.call("basic.cancel", consumer_tag="r")
+    c.consume("amq.rabbitmq.reply-to", "r", no_ack=True)
+    c.publish(address, "to who I was", mandatory=True)
+    c.read()
+
+
+@scenario
+def direct_reply_nowait(s: Script) -> None:
+    c = s.channel()
+    c.send(
+        "basic.consume",
+        queue="amq.rabbitmq.reply-to",
+        consumer_tag="r",
+        no_ack=True,
+        nowait=True,
+    )
+    c.read()
+    c.consume("amq.rabbitmq.reply-to", "r", no_ack=True)
+
+
+@scenario
+def direct_reply_confirmed(s: Script) -> None:
+    client, server = s.channel(), s.channel()
+    client.consume("amq.rabbitmq.reply-to", "r", no_ack=True)
+    server.queue("q")
+    client.publish("q", reply_to="amq.rabbitmq.reply-to")
+    client.read()
+    server.get()
+    address = str(server.connection.properties["reply_to"])
+    server.call("confirm.select")
+    for body in "ab":
+        server.publish(address, body, delivery_mode=2)
+        server.read()
+    client.read()
+    client.close()
+    server.publish(address, "late")
+    server.read()
+
+
+@scenario
+def get_with_consumer(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    c.call("basic.qos", prefetch_count=1)
+    c.consume()
+    fill(c, "abc")
+    c.read()
+    c.get(no_ack=False)
+    c.get()
+    c.get()
+    c.send("basic.nack", delivery_tag=2, multiple=True, requeue=True)
     c.read()

@@ -252,3 +252,125 @@ def alternate_exchange_behind_dead_end(s: Script) -> None:
     c.publish("k", exchange="x", mandatory=True)
     c.read()
     c.drain()
+
+
+@scenario
+def alternate_exchange_cycle(s: Script) -> None:
+    c = s.channel()
+    c.exchange("x", arguments={"alternate-exchange": "y"})
+    c.exchange("y", arguments={"alternate-exchange": "x"})
+    c.publish("k", exchange="x", mandatory=True)
+    c.read()
+    c.queue()
+    c.bind("q", "x", "other")
+    c.publish("k", exchange="y", mandatory=True, headers={"CC": ["other"]})
+    c.read()
+    c.drain()
+
+
+@scenario
+def alternate_exchange_internal(s: Script) -> None:
+    c = s.channel()
+    c.exchange("inner", "fanout", internal=True)
+    c.exchange("x", arguments={"alternate-exchange": "inner"})
+    c.queue()
+    c.bind("q", "inner")
+    c.publish("k", exchange="x", mandatory=True)
+    c.read()
+    c.drain()
+
+
+@scenario
+def alternate_exchange_default(s: Script) -> None:
+    c = s.channel()
+    c.exchange("x", arguments={"alternate-exchange": ""})
+    c.queue()
+    c.publish("q", exchange="x", mandatory=True)
+    c.publish("nowhere", exchange="x", mandatory=True)
+    c.read()
+    c.drain()
+
+
+@scenario
+def exchange_graph_of_types(s: Script) -> None:
+    c = s.channel()
+    c.exchange("topics", "topic")
+    c.exchange("headers", "headers")
+    c.exchange("keys", "direct")
+    c.call("exchange.bind", source="topics", destination="headers", routing_key="a.#")
+    c.call("exchange.bind", source="headers", destination="keys", arguments={"h": 1})
+    c.queue("q")
+    c.queue("r")
+    c.bind("q", "keys", "a.b")
+    c.bind("r", "headers", "", {"x-match": "any", "h": 1, "g": 1})
+    for key in ("a.b", "a.c", "b"):
+        for headers in ({}, {"h": 1}, {"g": 1}):
+            c.publish(key, f"{key} {headers}", "topics", headers=headers)
+    c.read()
+    c.drain("q", "r")
+
+
+@scenario
+def exchange_graph_diamond(s: Script) -> None:
+    c = s.channel()
+    for name in ("top", "left", "right", "bottom"):
+        c.exchange(name, "fanout")
+    for source, destination in (
+        ("top", "left"),
+        ("top", "right"),
+        ("left", "bottom"),
+        ("right", "bottom"),
+    ):
+        c.call("exchange.bind", source=source, destination=destination)
+    c.queue()
+    c.bind("q", "bottom")
+    c.publish("k", exchange="top")
+    c.read()
+    c.drain()
+    c.call("exchange.delete", exchange="bottom")
+    c.publish("k", exchange="top", mandatory=True)
+    c.read()
+
+
+@scenario
+def topic_words(s: Script) -> None:
+    c = s.channel()
+    patterns = ("#", "*", "*.*", "a.#", "#.b", "a.*.b", "#.a.#", "*.#", "#.*", "", ".", "a..b")
+    for number, pattern in enumerate(patterns):
+        c.queue(f"q{number}")
+        c.bind(f"q{number}", "amq.topic", pattern)
+    for key in ("a", "b", "a.b", "a.x.b", "a..b", "", ".", "a.", ".a", "#", "*", "x.a.y"):
+        c.publish(key, key, "amq.topic")
+    c.read()
+    c.drain(*(f"q{number}" for number in range(len(patterns))))
+
+
+@scenario
+def binding_arguments_matter(s: Script) -> None:
+    c = s.channel()
+    c.queue()
+    for arguments in ({}, {"a": 1}, {"a": 2}, {"b": 1, "a": 1}, {"a": 1, "b": 1}):
+        c.bind("q", "amq.direct", "k", arguments)
+    for arguments in ({"a": 1}, {"a": 1}, {"a": 3}):
+        c.call(
+            "queue.unbind",
+            queue="q",
+            exchange="amq.direct",
+            routing_key="k",
+            arguments=arguments,
+        )
+    c.publish("k", exchange="amq.direct")
+    c.read()
+    c.drain()
+
+
+@scenario
+def exchange_durable_and_queue(s: Script) -> None:
+    c = s.channel()
+    c.exchange("x", "fanout", durable=True, auto_delete=True)
+    c.exchange("x", "fanout", durable=True)
+    c.queue("q", exclusive=False, auto_delete=True)
+    c.bind("q", "x")
+    c.consume("q")
+    c.call("basic.cancel", consumer_tag="t")
+    c.exchange("x", passive=True)

@@ -373,3 +373,243 @@ def priorities_and_consumer(s: Script) -> None:
     for tag in (1, 2, 3):
         c.send("basic.ack", delivery_tag=tag)
         c.read()
+
+
+@scenario
+def ttl_of_returned_message(s: Script) -> None:
+    c = s.channel()
+    with_dead_letters(c, message_ttl=300)
+    c.publish(body="a")
+    c.read()
+    tag = c.get(no_ack=False)
+    c.send("basic.reject", delivery_tag=tag, requeue=True)
+    c.read()
+    s.wait(EXPIRED_S)
+    c.get()
+    c.drain("dead")
+
+
+@scenario
+def ttl_and_consumer(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-message-ttl": 200})
+    c.call("basic.qos", prefetch_count=1)
+    c.consume()
+    for body in "ab":
+        c.publish(body=body)
+    c.read()
+    s.wait(EXPIRED_S)
+    c.send("basic.ack", delivery_tag=1)
+    c.read()
+    c.publish(body="c")
+    c.read()
+
+
+@scenario
+def ttl_zero_of_several_consumers(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-message-ttl": 0})
+    c.call("basic.qos", prefetch_count=1)
+    c.consume(tag="a")
+    c.consume(tag="b")
+    for body in "123":
+        c.publish(body=body)
+        c.read()
+    c.send("basic.ack", delivery_tag=2, multiple=True)
+    c.read()
+
+
+@scenario
+def ttl_counts_down_in_each_queue(s: Script) -> None:
+    c = s.channel()
+    c.queue("q", arguments={"x-message-ttl": 200})
+    c.queue("r", arguments={"x-message-ttl": 60_000})
+    for queue in "qr":
+        c.bind(queue, "amq.fanout")
+    c.publish("", "a", "amq.fanout")
+    s.wait(EXPIRED_S)
+    c.drain("q", "r")
+
+
+@scenario
+def expires_renewed(s: Script) -> None:
+    c = s.channel()
+    c.queue("q", arguments={"x-expires": 600})
+    c.queue("r", arguments={"x-expires": 600})
+    c.queue("s", arguments={"x-expires": 600})
+    for _ in range(3):
+        s.wait(0.3)
+        c.get("q")
+        c.queue("r", arguments={"x-expires": 600})
+    c.queue("s", passive=True)
+    s.wait(1.5)
+    c.queue("q", passive=True)
+    c.queue("r", passive=True)
+
+
+@scenario
+def expires_after_consumer(s: Script) -> None:
+    c = s.channel()
+    c.queue("q", arguments={"x-expires": 300})
+    c.consume("q")
+    s.wait(0.6)
+    c.call("basic.cancel", consumer_tag="t")
+    s.wait(1.0)
+    c.queue("q", passive=True)
+
+
+@scenario
+def length_counts_ready_only(s: Script) -> None:
+    c = s.channel()
+    with_dead_letters(c, max_length=2)
+    for body in "ab":
+        c.publish(body=body)
+    c.read()
+    c.get(no_ack=False)
+    c.get(no_ack=False)
+    for body in "cde":
+        c.publish(body=body)
+    c.read()
+    c.drain("dead")
+    c.send("basic.nack", delivery_tag=2, multiple=True, requeue=True)
+    c.read()
+    c.drain("dead", "q")
+
+
+@scenario
+def length_of_returned_with_consumer(s: Script) -> None:
+    c = s.channel()
+    with_dead_letters(c, max_length=1)
+    c.call("basic.qos", prefetch_count=1)
+    c.consume()
+    for body in "ab":
+        c.publish(body=body)
+        c.read()
+    c.send("basic.nack", delivery_tag=1, requeue=True)
+    c.read()
+    c.drain("dead")
+
+
+@scenario
+def length_of_both_kinds(s: Script) -> None:
+    c = s.channel()
+    with_dead_letters(c, max_length=3, max_length_bytes=6)
+    for body in ("a", "b", "c", "d", "eeee", "ffffffff", "g"):
+        c.publish(body=body)
+        c.read()
+    c.drain("dead", "q")
+
+
+@scenario
+def length_refuses_bytes(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-max-length-bytes": 5, "x-overflow": "reject-publish"})
+    c.call("confirm.select")
+    for body in ("aaa", "bb", "c", "", "dddddd"):
+        c.publish(body=body)
+        c.read()
+    c.drain()
+    c.publish(body="eeeeee")
+    c.read()
+
+
+@scenario
+def length_refuses_mandatory(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    c.call("confirm.select")
+    for body in "ab":
+        c.publish(body=body, mandatory=True)
+        c.read()
+    c.publish("nowhere", mandatory=True)
+    c.read()
+
+
+@scenario
+def length_refuses_beside_consumer(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    c.call("basic.qos", prefetch_count=1)
+    c.call("confirm.select")
+    c.consume()
+    for body in "abc":
+        c.publish(body=body)
+        c.read()
+    c.send("basic.ack", delivery_tag=1)
+    c.read()
+    c.publish(body="d")
+    c.read()
+
+
+@scenario
+def length_zero_with_dead_letters(s: Script) -> None:
+    c = s.channel()
+    with_dead_letters(c, max_length=0)
+    c.call("confirm.select")
+    c.publish(body="a")
+    c.read()
+    c.drain("dead")
+    c.consume()
+    c.publish(body="b")
+    c.read()
+    c.drain("dead")
+
+
+@scenario
+def length_and_priorities_refuse(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-max-length": 1, "x-max-priority": 5, "x-overflow": "reject-publish"})
+    c.call("confirm.select")
+    for priority in (1, 5):
+        c.publish(priority=priority)
+        c.read()
+    c.drain()
+
+
+@scenario
+def priorities_returned(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-max-priority": 3})
+    for body, priority in (("a", 1), ("b", 2), ("c", 1), ("d", 3)):
+        c.publish(body=body, priority=priority)
+    c.read()
+    for _ in range(4):
+        c.get(no_ack=False)
+    c.publish(body="e", priority=2)
+    c.send("basic.nack", delivery_tag=4, multiple=True, requeue=True)
+    c.read()
+    c.drain()
+
+
+@scenario
+def priorities_of_255(s: Script) -> None:
+    c = s.channel()
+    c.queue(arguments={"x-max-priority": 255})
+    for priority in (0, 254, 255, 1):
+        c.publish(body=str(priority), priority=priority)
+    c.read()
+    c.drain()
+
+
+@scenario
+def priorities_and_expiry(s: Script) -> None:
+    c = s.channel()
+    with_dead_letters(c, max_priority=2)
+    c.publish(body="low", priority=0, expiration="100")
+    c.publish(body="high", priority=2)
+    s.wait(EXPIRED_S)
+    c.drain("dead", "q")
+
+
+@scenario
+def purge_leaves_unacked(s: Script) -> None:
+    c = s.channel()
+    with_dead_letters(c)
+    for body in "abc":
+        c.publish(body=body)
+    c.read()
+    c.get(no_ack=False)
+    c.call("queue.purge", queue="q")
+    c.send("basic.reject", delivery_tag=1, requeue=True)
+    c.read()
+    c.drain("q", "dead")
