@@ -210,7 +210,11 @@ class Channel:
             self.vhost.settle(taken)
             self.counts.acked += sum([one.hi - one.lo for one in taken])
         elif how is Settlement.DISCARD:
+            # First the credit: where a dead letter returns to a queue that has no room, this
+            # consumer may make some.
+            self._give_credit(taken)
             self.vhost.discard(taken)
+            return
         else:
             self.vhost.requeue(taken, failed=how is Settlement.REQUEUE_FAILED)
         self._give_credit(taken)

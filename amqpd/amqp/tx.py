@@ -95,7 +95,7 @@ class Tx:
                 messages, size_bytes = coming.get(queue, (0, 0))
                 coming[queue] = (messages + len(run.contents), size_bytes + run.body_bytes)
         return any(
-            queue.length.refuses and not queue.deleted and not queue.length.fits(*more)
+            queue.length.refuses and not queue.deleted and not queue.length.admits(*more)
             for queue, more in coming.items()
         )
 

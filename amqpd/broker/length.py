@@ -57,6 +57,13 @@ class Length:
             self._size_bytes is None or queue.ready_bytes + body_bytes <= self._size_bytes
         )
 
+    def admits(self, messages: int, body_bytes: int) -> bool:
+        """Whether they fit, once consumers with credit have taken what they can."""
+        if self.fits(messages, body_bytes):
+            return True
+        self._queue.act()
+        return self.fits(messages, body_bytes)
+
     @property
     def is_full(self) -> bool:
         """Nothing more fits, unless the queue is empty: then a consumer may be waiting."""

@@ -192,9 +192,10 @@ class Publishing:
         if not path.queues or path.keeping is not None:
             return self._publish_and_keep(path, run, expiration_ms, priority)
         queues: Sequence[Queue] = path.queues
+        refusing: Sequence[Queue] = ()
         if path.refuses:
-            queues = self._admitting(queues, run)
-        refused = len(queues) < len(path.queues)
+            refusing = self._refusing(queues, run)
+            queues = [queue for queue in queues if queue not in refusing]
         stored: list[tuple[Queue, Lane]] = []
         loose: list[tuple[Queue, Lane]] = []
         for queue in queues:
@@ -210,7 +211,10 @@ class Publishing:
         result = TRANSIENT
         if stored:
             result = self._store(stored, run, expiration_ms)
-        return self._heeding(path.queues, result, refused)
+        # The message itself is everywhere before anything that it brings about.
+        for queue in refusing:
+            self._refuse(queue, run)
+        return self._heeding(path.queues, result, bool(refusing))
 
     def _heeding(  # hot: S2
         self, queues: Sequence[Queue], result: Published, refused: bool
@@ -240,7 +244,7 @@ class Publishing:
         if messages == 1:
             return True
         refusing = [one for one in path.queues if one.length.refuses and not one.deleted]
-        if len(path.queues) == 1 and refusing and not refusing[0].length.fits(1, 0):
+        if len(path.queues) == 1 and refusing and not refusing[0].length.admits(1, 0):
             return True
         return all(one.length.fits(messages, run.body_bytes) for one in refusing)
 
@@ -311,22 +315,16 @@ class Publishing:
         if not result.routed:
             self._count(self.dropped, UNROUTABLE, 1)
 
-    def _admitting(self, queues: Sequence[Queue], run: Run) -> Sequence[Queue]:
-        """The queues that have room; what becomes of the run in the others is seen to.
-
-        Before it goes anywhere: as a dead letter it may go into one of these queues, too.
-        """
+    def _refusing(self, queues: Sequence[Queue], run: Run) -> Sequence[Queue]:
+        """The queues that have no room."""
         messages, body_bytes = len(run.contents), run.body_bytes
-        refusing = [
+        return [
             queue
             for queue in queues
             if queue.length.refuses
             and not queue.deleted
-            and not queue.length.fits(messages, body_bytes)
+            and not queue.length.admits(messages, body_bytes)
         ]
-        for queue in refusing:
-            self._refuse(queue, run)
-        return [queue for queue in queues if queue not in refusing]
 
     def _refuse(self, queue: Queue, run: Run) -> None:
         if queue.arguments.overflow is Overflow.REJECT_PUBLISH_DLX:

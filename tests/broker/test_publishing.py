@@ -260,6 +260,34 @@ def test_a_refused_message_that_dies_into_a_queue_of_the_same_path_is_in_it_twic
     assert queue.ready == 0
 
 
+def test_a_copy_is_in_its_queue_before_the_dead_letter_of_another_copy(model: Model) -> None:
+    model.queue("dead")
+    full = {"x-max-length": 0, "x-overflow": "reject-publish-dlx", **DEAD}
+    model.queue("full", arguments=full)
+    for name in ("full", "dead"):
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+
+    model.publish(b"a", exchange="amq.fanout")
+
+    lane = model.vhost.queues["dead"].lanes[0]
+    first, second = [piece.run.names for piece in lane.stretches()]
+    assert (first[1:11], second[1:2]) == (b"amq.fanout", b"\x04")
+
+
+def test_a_full_queue_looks_at_its_consumers_before_it_refuses(model: Model) -> None:
+    model.queue(arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    consumer = FakeConsumer(credit=1)
+    model.consume(consumer)
+    model.publish(b"a")
+    model.publish(b"b")
+    assert model.publish(b"c").refused
+
+    model.vhost.settle(consumer.take())
+
+    assert not model.publish(b"d").refused
+    assert consumer.bodies == [b"a", b"b"]
+
+
 # -- the dead ----------------------------------------------------------------------------
 
 
