@@ -263,6 +263,16 @@ class Channel:
             self.confirms = None
         requeue_all(self, Settlement.REQUEUE_FAILED)
 
+    def let_go(self) -> None:
+        """Nobody knows it any more; without circles its memory is free at once.
+
+        The collector of garbage comes seldom: 150,000 channels that were closed took 290 MiB
+        until it did.
+        """
+        self.reply_consumer = None
+        self.tx = None
+        del self.publisher
+
 
 def _flow(channel: Channel, method: ChannelClass.Flow) -> None:
     """channel.flow: RabbitMQ refuses to pause; here it does what the specification says."""

@@ -407,7 +407,7 @@ class Connection:
 
     def forget_channel(self, number: int) -> None:
         """The channel is closed on both sides; its number may be used again."""
-        del self.channels[number]
+        self.channels.pop(number).let_go()
         self.broker.presence.close_channel(self)
         if not self._replies[number].held:
             del self._replies[number]
@@ -540,6 +540,7 @@ class Connection:
         """Give everything back that the broker holds for this connection."""
         for channel in self.channels.values():
             channel.release()
+            channel.let_go()
         self.channels.clear()
         vhost, self.vhost = self.vhost, None
         if vhost is not None:
