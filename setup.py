@@ -31,6 +31,7 @@ COMPILED = (
     "amqpd/broker/counts.py",
     "amqpd/broker/delivery.py",
     "amqpd/broker/lane.py",
+    "amqpd/broker/levels.py",
     "amqpd/broker/rows.py",
     "amqpd/broker/run.py",
     "amqpd/broker/stretch.py",

@@ -195,7 +195,7 @@ class Expiry:
     def run(self) -> None:
         """Remove what is due now; what is due just now has had its chance (time to live 0)."""
         now_ms = self._around.now_ms
-        for lane in self._queue.lanes:
+        for lane in self._queue.paging.occupied:
             while (head := lane.head()) is not None and head.deadline_ms:
                 if head.deadline_ms > now_ms:
                     self._look_at(head.deadline_ms)

@@ -73,6 +73,8 @@ class Lane:
         self.id: i64 = lane_id
         self.priority: i64 = priority
         self.durable = durable
+        #: It stands among the levels of its queue that have something.
+        self.occupied = True
         self.next_position: i64 = 0
         self.loaded_upto: i64 = 0
         self.committed_upto: i64 = 0

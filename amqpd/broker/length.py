@@ -117,8 +117,8 @@ class Length:
         """Where the next victim is: the head, or the oldest of the lowest priority."""
         queue = self._queue
         if self._victim is Victim.HEAD:
-            return queue.head_lane()
-        for lane in queue.lanes:
+            return queue.paging.head()
+        for lane in reversed(queue.paging.occupied):
             if lane.ready:
                 return lane if lane.loaded else None
         return None

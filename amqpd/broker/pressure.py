@@ -139,7 +139,8 @@ class Pressure:
         """
         queue = self._queue
         return (
-            queue.loaded >= CROWD_MESSAGES
+            len(queue.ring) > 0
+            and queue.loaded >= CROWD_MESSAGES
             and queue.around.now_ms >= self._stuck_until_ms
             and any(one.consumer.is_slow for one in queue.ring)
         )

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from amqpd.broker.archive import Archive, NoArchive
 from amqpd.broker.arguments import DelayedRetry, QueueType
-from amqpd.broker.attempts import Counted, ReadReturned, assemble_counted, none_returned, show
+from amqpd.broker.attempts import ReadReturned, none_returned, show
 from amqpd.broker.cursor import ReadAhead
 from amqpd.broker.deadletter import DELIVERY_LIMIT, REJECTED
 from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
@@ -24,18 +24,18 @@ from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane
 from amqpd.broker.lease import Lease
 from amqpd.broker.length import Length
+from amqpd.broker.levels import loaded_of, ready_bytes_of, ready_of
+from amqpd.broker.paging import Paging
 from amqpd.broker.policy import Match
 from amqpd.broker.pressure import Pressure
 from amqpd.broker.ring import Ring, Subscription
-from amqpd.broker.rows import assemble
 from amqpd.broker.stretch import Stretch
 from amqpd.errors import AccessRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from amqpd.broker.arguments import QueueArguments
-    from amqpd.broker.attempts import Attempts
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.counts import Counts
     from amqpd.broker.delivery import Taken
@@ -45,13 +45,8 @@ if TYPE_CHECKING:
     from amqpd.broker.timers import Timers
     from amqpd.fields import Table
 
-#: One refill brings at most this much.
-REFILL_MESSAGES = 2048
-REFILL_BYTES = 4 << 20
 #: A message without TTL.
 NEVER = 0
-#: Of lanes where nothing ever came back.
-FRESH: Final[Mapping[int, Attempts]] = {}
 #: What may be done in one turn, so that nobody waits long for the next one: in microseconds,
 #: more or less, beside handing out; and handing out, in bytes.
 EFFORT = 5_000
@@ -162,6 +157,7 @@ class Queue:
         self.policy_revision = 0
         self.around = around
         self.lanes = self._new_lanes(lanes, total)
+        self.paging = Paging(self)
         self.ring = Ring(arguments.single_active_consumer)
         self.exclusive_consumer: Subscription | None = None
         self.deleted = False
@@ -185,6 +181,7 @@ class Queue:
         """The lanes are as the store had them at start."""
         for lane in self.lanes:
             if lane.paged:
+                self.paging.enter(lane)
                 self.expiry.recovered(lane)
         self.wake()
 
@@ -197,7 +194,7 @@ class Queue:
     @property
     def ready(self) -> int:
         """Messages that wait for a consumer."""
-        return sum(lane.ready for lane in self.lanes)
+        return ready_of(self.paging.occupied)
 
     @property
     def unacked(self) -> int:
@@ -212,12 +209,12 @@ class Queue:
     @property
     def ready_bytes(self) -> int:
         """Body bytes of the ready messages."""
-        return sum(lane.ready_bytes for lane in self.lanes)
+        return ready_bytes_of(self.paging.occupied)
 
     @property
     def loaded(self) -> int:
         """Ready messages that are in memory."""
-        return sum(lane.loaded for lane in self.lanes)
+        return loaded_of(self.paging.occupied)
 
     @property
     def shows_counts(self) -> bool:
@@ -261,6 +258,8 @@ class Queue:
         """Take a run in; its base position. The caller journals it if `stores` said so."""
         if lane.id == 0 and lane.is_full:
             lane.id = self.around.new_lane_id()
+        if not lane.occupied:
+            self.paging.enter(lane)
         in_memory = not lane.is_full
         base = lane.push(run, deadline_ms, in_memory)
         if deadline_ms:
@@ -304,9 +303,7 @@ class Queue:
         if self.expiry.active:
             self.expiry.run()
         self.length.trim()
-        for lane in self.lanes:
-            if lane.paged:
-                self._look_at_disk(lane)
+        self.paging.look()
 
     def catch_up(self) -> None:
         """Do what is to be done before somebody is told how things are here."""
@@ -314,25 +311,16 @@ class Queue:
             self.around.hurry()
         self.act()
 
-    def head_lane(self) -> Lane | None:
-        """The highest level that has something in memory; none while a higher one loads."""
-        for lane in reversed(self.lanes):
-            if lane.loaded:
-                return lane
-            if lane.ready:
-                return None
-        return None
-
     def _next_lane(self) -> Lane | None:
         """The lane of the next message to go out, which has not expired."""
-        lane = self.head_lane()
+        lane = self.paging.head()
         while self.expiry.active and lane is not None:
             head = lane.head()
             if head is None or not 0 < head.deadline_ms < self.around.now_ms:
                 break
             if not self.expiry.remove(lane, head):
                 return None
-            lane = self.head_lane()
+            lane = self.paging.head()
         return lane
 
     def _hand_out(self, bounded: bool) -> None:
@@ -351,8 +339,8 @@ class Queue:
             piece = lane.take(credit, subscription.consumer.no_ack)
             if piece is None:
                 # It waits for its mark; with it comes what lower levels have for the rest.
-                for lower in self.lanes:
-                    lower.ask(credit)
+                for level in self.paging.occupied:
+                    level.ask(credit)
                 return
             self.pressure.moved()
             if piece.acquired and self.shows_counts:
@@ -400,51 +388,6 @@ class Queue:
         lane.counts.got_nothing += 1
         lane.total.got_nothing += 1
 
-    # -- the window ----------------------------------------------------------------------
-
-    def _look_at_disk(self, lane: Lane) -> None:
-        """Refills and sweeps of a lane take turns."""
-        if self.expiry.active:
-            self.expiry.sweep(lane)
-            self._keep_window(lane)
-            self.expiry.sweep(lane)
-        else:
-            self._keep_window(lane)
-
-    def _keep_window(self, lane: Lane) -> None:
-        if lane.refilling or not lane.paged or lane.loaded > lane.window // 2:
-            return
-        upto = min(lane.next_position, lane.committed_upto)
-        if upto <= lane.loaded_upto:
-            return  # still on its way to the store; the commit wakes the queue
-        lane.refilling = True
-
-        def arrived(rows: list[Row], seen: int, counts: Mapping[int, Attempts] = FRESH) -> None:
-            lane.refilling = False
-            self.wake()
-            if lane.dead or lane.loaded_upto >= seen:
-                return  # a purge was faster
-            rows = self.expiry.unswept(lane, rows)
-            if counts:
-                stretches = assemble_counted(rows, lane.redelivered_below, counts)
-            else:
-                stretches = assemble(rows, lane.redelivered_below)
-            lane.load(stretches, seen)
-            self.expiry.came_back(lane, stretches)
-
-        def arrived_counted(rows: list[Row], counts: Mapping[int, Attempts]) -> None:
-            arrived(rows, rows[-1][0] + 1 if rows else upto, counts)
-
-        self.expiry.begin_read(lane)
-        low, around = lane.loaded_upto, self.around
-        if not lane.counted:
-            around.refill(lane.id, low, upto, REFILL_MESSAGES, REFILL_BYTES, arrived)
-            return
-        ripe = (0, 0)
-        around.read_returned(
-            Counted(lane.id, low, upto, ripe, REFILL_MESSAGES, REFILL_BYTES), arrived_counted
-        )
-
     # -- done ----------------------------------------------------------------------------
 
     def requeue(self, lane: Lane, pieces: list[Stretch]) -> None:
@@ -459,6 +402,7 @@ class Queue:
                     self._die(lane, piece, DELIVERY_LIMIT)
             pieces = [piece for piece in pieces if piece.failed <= limit]
         if pieces:
+            self.paging.enter(lane)
             lane.requeue(pieces)
             if self.expiry.active:
                 self.expiry.came_back(lane, pieces)
@@ -555,7 +499,7 @@ class Queue:
 
     def _resume(self, subscription: Subscription) -> None:
         self.ring.resume(subscription)
-        if not self._awake and (self.lanes[-1].ready or self.ready):
+        if not self._awake and self.ready:
             self.wake()
 
     # -- unused queues -------------------------------------------------------------------

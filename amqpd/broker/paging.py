@@ -1,0 +1,145 @@
+"""Paging: which levels of a queue have messages, and what of them is in memory.
+
+At the head of each lane a window is in memory; what is behind it is in the store and comes
+back a stretch at a time. A queue with many levels has one window for all of them, more or
+less: each level a small part of it, and more while it is being handed out.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.attempts import Attempts, Counted, assemble_counted
+from amqpd.broker.levels import empty_of, head_of, wanting_of
+from amqpd.broker.rows import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from amqpd.broker.lane import Lane
+    from amqpd.broker.queue import Queue
+    from amqpd.broker.rows import Row
+
+#: The window of a queue, and the least that each of many levels has of it.
+WINDOW_MESSAGES: Final = 4096
+WINDOW_BYTES: Final = 8 << 20
+LEAST_MESSAGES: Final = 32
+LEAST_BYTES: Final = 64 << 10
+#: Levels that are kept at hand, counted from the highest that has something.
+AHEAD: Final = 3
+#: One refill brings at most this much.
+REFILL_MESSAGES: Final = 2048
+REFILL_BYTES: Final = 4 << 20
+#: Of lanes where nothing ever came back.
+FRESH: Final[Mapping[int, Attempts]] = {}
+
+
+class Paging:
+    """The windows of one queue's lanes."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        lanes = queue.lanes
+        self._is_layered = len(lanes) > 1
+        #: The levels that have something waiting, the highest first, and some that had.
+        self.occupied: list[Lane] = [] if self._is_layered else lanes
+        self._least = (
+            max(LEAST_MESSAGES, WINDOW_MESSAGES // len(lanes)),
+            max(LEAST_BYTES, WINDOW_BYTES // len(lanes)),
+        )
+        for lane in lanes:
+            lane.occupied = not self._is_layered
+            lane.window, lane.window_bytes = self._least
+
+    def enter(self, lane: Lane) -> None:
+        """Something waits in the lane now."""
+        if not lane.occupied:
+            lane.occupied = True
+            insort(self.occupied, lane, key=_from_the_top)
+
+    def head(self) -> Lane | None:
+        """The highest level that has something in memory; none while a higher one loads."""
+        return head_of(self.occupied)
+
+    def look(self) -> None:
+        """Have brought what will be wanted next, and forget levels that are empty."""
+        if self._queue.expiry.active:
+            # Whatever waits on disk may expire, on each level.
+            for lane in self.occupied:
+                if lane.paged:
+                    self._look_at(lane)
+        else:
+            for lane in wanting_of(self.occupied, AHEAD):
+                self._keep_window(lane)
+        if self._is_layered and empty_of(self.occupied):
+            self._forget_empty()
+
+    def _forget_empty(self) -> None:
+        left = []
+        for lane in self.occupied:
+            if lane.ready or lane.paged:
+                left.append(lane)
+            else:
+                lane.occupied = False
+                lane.window, lane.window_bytes = self._least
+        self.occupied = left
+
+    # -- from the store ------------------------------------------------------------------
+
+    def _look_at(self, lane: Lane) -> None:
+        """Refills and sweeps of a lane take turns."""
+        expiry = self._queue.expiry
+        expiry.sweep(lane)
+        self._keep_window(lane)
+        expiry.sweep(lane)
+
+    def _keep_window(self, lane: Lane) -> None:
+        if lane.refilling or not lane.paged or lane.loaded > lane.window // 2:
+            return
+        upto = min(lane.next_position, lane.committed_upto)
+        if upto <= lane.loaded_upto:
+            return  # still on its way to the store; the commit wakes the queue
+        if self._is_layered and self._queue.ring and lane is self._next():
+            lane.window = min(WINDOW_MESSAGES, 2 * lane.window)
+            lane.window_bytes = min(WINDOW_BYTES, 2 * lane.window_bytes)
+        self._refill(lane, upto)
+
+    def _next(self) -> Lane | None:
+        """The level that is handed out by now."""
+        return next((lane for lane in self.occupied if lane.ready), None)
+
+    def _refill(self, lane: Lane, upto: int) -> None:
+        queue, around = self._queue, self._queue.around
+        lane.refilling = True
+
+        def arrived(rows: list[Row], seen: int, counts: Mapping[int, Attempts] = FRESH) -> None:
+            lane.refilling = False
+            queue.wake()
+            if lane.dead or lane.loaded_upto >= seen:
+                return  # a purge was faster
+            rows = queue.expiry.unswept(lane, rows)
+            if counts:
+                stretches = assemble_counted(rows, lane.redelivered_below, counts)
+            else:
+                stretches = assemble(rows, lane.redelivered_below)
+            lane.load(stretches, seen)
+            queue.expiry.came_back(lane, stretches)
+
+        def arrived_counted(rows: list[Row], counts: Mapping[int, Attempts]) -> None:
+            arrived(rows, rows[-1][0] + 1 if rows else upto, counts)
+
+        queue.expiry.begin_read(lane)
+        low, messages, size_bytes = lane.loaded_upto, REFILL_MESSAGES, REFILL_BYTES
+        if self._is_layered:
+            messages, size_bytes = max(1, lane.window // 2), lane.window_bytes // 2
+        if not lane.counted:
+            around.refill(lane.id, low, upto, messages, size_bytes, arrived)
+            return
+        ripe = (0, 0)
+        question = Counted(lane.id, low, upto, ripe, messages, size_bytes)
+        around.read_returned(question, arrived_counted)
+
+
+def _from_the_top(lane: Lane) -> int:
+    return -lane.priority
