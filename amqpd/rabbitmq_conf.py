@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from amqpd import rabbitmq_conf_auth as auth
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-Value: TypeAlias = "str | int | float | bool | list[str]"
+Value: TypeAlias = "str | int | float | bool | list[str] | dict[str, str | list[str]]"
 
 _UNITS: Final = {
     "": 1, "k": 1024, "kb": 1000, "kib": 1024, "m": 1024**2, "mb": 1000**2, "mib": 1024**2,
@@ -26,12 +28,6 @@ _LEVELS: Final = {
     "debug": "debug", "info": "info", "notice": "info", "warning": "warning", "error": "error",
     "critical": "error", "alert": "error", "emergency": "error", "none": "error",
 }  # fmt: skip
-_BACKENDS: Final = {
-    "rabbit_auth_backend_internal": "internal",
-    "rabbit_auth_backend_ldap": "ldap",
-    "rabbit_auth_backend_http": "http",
-    "rabbit_auth_backend_oauth2": "oauth2",
-}
 #: What is right as it is here, or has no meaning outside Erlang: told in other words.
 _NEEDLESS: Final = (
     "num_acceptors", "tcp_listen_options", "collect_statistics", "mirroring", "cluster_formation",
@@ -40,6 +36,9 @@ _NEEDLESS: Final = (
     "vm_memory_calculation_strategy", "vm_memory_high_watermark_paging_ratio", "memory_monitor",
     "max_number_of_connections", "reverse_dns_lookups",
 )  # fmt: skip
+
+
+_QUOTES: Final = "'''"
 
 
 class Wrong(ValueError):
@@ -116,6 +115,7 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "management.listener.ip": ("http.host", str),
     "prometheus.tcp.port": ("metrics.port", number),
     "prometheus.tcp.ip": ("metrics.host", str),
+    **auth.KEYS,
 }
 
 
@@ -128,29 +128,42 @@ def entries(text: str) -> tuple[dict[str, Value], list[str]]:
     """
     found: dict[str, Value] = {}
     warnings: list[str] = []
-    several = _Several()
+    several, backends = _Several(), auth.Several()
     for at, key, value in _lines(text):
         try:
             if key in KEYS:
                 setting, read = KEYS[key]
                 found[setting] = read(value)
-            elif not several.take(key, value):
+            elif not (several.take(key, value) or backends.take(key, value)):
                 warnings.append(_unused(at, key))
-        except Wrong as error:
+        except ValueError as error:
             raise ValueError(f"line {at}: {key} = {value}: {error}") from error
     found.update(several.settings(warnings))
+    found.update(backends.settings())
     return found, warnings
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str]]:
-    for at, raw in enumerate(text.splitlines(), 1):
+    """Line by line; a value in three quotes may go over several."""
+    lines = iter(enumerate(text.splitlines(), 1))
+    for at, raw in lines:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
             raise ValueError(f"line {at}: must be key = value: {line}")
-        yield at, key.strip(), _unquoted(value.strip())
+        value = value.strip()
+        if value.startswith(_QUOTES):
+            value = value.removeprefix(_QUOTES)
+            while not value.rstrip().endswith(_QUOTES):
+                _, more = next(lines, (0, None))
+                if more is None:
+                    raise ValueError(f"line {at}: {key.strip()}: a value without its end")
+                value += f"\n{more}"
+            yield at, key.strip(), value.rstrip().removesuffix(_QUOTES).strip()
+        else:
+            yield at, key.strip(), _unquoted(value)
 
 
 def _unquoted(value: str) -> str:
@@ -176,7 +189,7 @@ class _Several:
     def take(self, key: str, value: str) -> bool:
         """Whether the key is one of these."""
         for prefix in (
-            "listeners.tcp", "listeners.ssl", "loopback_users", "auth_mechanisms", "auth_backends",
+            "listeners.tcp", "listeners.ssl", "loopback_users", "auth_mechanisms",
             "ssl_options.versions",
         ):  # fmt: skip
             if key == prefix or key.startswith(f"{prefix}."):
@@ -200,8 +213,6 @@ class _Several:
             yield "auth.loopback_users", [name for name, on in users.items() if name and truth(on)]
         if "auth_mechanisms" in lists:
             yield "amqp.mechanisms", list(lists["auth_mechanisms"].values())
-        if "auth_backends" in lists:
-            yield "auth.backends", _backends(lists["auth_backends"])
         if "ssl_options.versions" in lists:
             versions = lists["ssl_options.versions"].values()
             oldest = min((one.removeprefix("tlsv") for one in versions), default="1.2")
@@ -232,20 +243,3 @@ def _listener(
     elif not host and setting == "amqp.port":
         # RabbitMQ listens on all addresses where only a port is given.
         yield "amqp.host", "::"
-
-
-def _backends(given: Mapping[str, str]) -> list[str]:
-    """`auth_backends.1 = ldap`, or `.1.authn` and `.1.authz`."""
-    whole: dict[str, str] = {}
-    rights: dict[str, list[str]] = {}
-    for name, value in given.items():
-        place, _, part = name.partition(".")
-        backend = _BACKENDS.get(value, value)
-        if part.startswith("authz"):
-            rights.setdefault(place, []).append(backend)
-        else:
-            whole[place] = backend
-    return [
-        f"{backend}/{'+'.join(rights[place])}" if place in rights else backend
-        for place, backend in sorted(whole.items())
-    ]

@@ -184,3 +184,74 @@ def test_watermarks_may_be_bytes_or_shares() -> None:
         "resources.disk_free_share": 1.5,
     }
     assert warnings == []
+
+
+BACKENDS = """
+auth_backends.1 = cache
+auth_backends.2.authn = rabbit_auth_backend_ldap
+auth_backends.2.authz = internal
+auth_backends.10 = oauth
+auth_cache.cached_backend = http
+auth_cache.cache_ttl = 5000
+auth_http.http_method = post
+auth_http.user_path = https://auth.example.com/user
+auth_http.request_timeout = 20000
+auth_ldap.servers.1 = ldap1
+auth_ldap.servers.2 = ldap2
+auth_ldap.port = 636
+auth_ldap.use_ssl = true
+auth_ldap.timeout = infinity
+auth_ldap.dn_lookup_attribute = none
+auth_ldap.other_bind.user_dn = cn=broker,dc=example
+auth_ldap.other_bind.password = secret
+auth_ldap.queries.vhost_access = {in_group, "cn=${vhost},ou=groups"}
+auth_ldap.queries.tags = \'\'\'
+[{administrator, {in_group, "cn=adm}ins"}},
+ {management, {'or', [{constant, true}, {constant, false}]}}]
+\'\'\'
+auth_oauth2.resource_server_id = rabbitmq
+auth_oauth2.jwks_url = https://id.example.com/keys
+auth_oauth2.preferred_username_claims.1 = user_name
+auth_oauth2.preferred_username_claims.2 = sub
+auth_oauth2.signing_keys.id1 = /etc/key.pem
+auth_oauth2.scope_aliases.admin = rabbitmq.tag:administrator rabbitmq.read:*/*
+auth_oauth2.scope_aliases.1.alias = api://read
+auth_oauth2.scope_aliases.1.scope = rabbitmq.read:*/*
+auth_oauth2.verify_aud = false
+"""
+
+
+def test_authentication_backends_are_set(tmp_path: Path) -> None:
+    found, warnings = entries(BACKENDS)
+
+    assert warnings == []
+    assert found["auth.backends"] == ["http", "ldap/internal", "oauth2"]
+    assert found["auth.cache_ttl_s"] == 5.0
+    assert found["auth_ldap.servers"] == ["ldap1", "ldap2"]
+    assert found["auth_ldap.tag_queries"] == {
+        "administrator": '{in_group, "cn=adm}ins"}',
+        "management": "{'or', [{constant, true}, {constant, false}]}",
+    }
+    assert found["auth_oauth2.scope_aliases"] == {
+        "admin": ["rabbitmq.tag:administrator", "rabbitmq.read:*/*"],
+        "api://read": ["rabbitmq.read:*/*"],
+    }
+    file = tmp_path / "rabbitmq.conf"
+    file.write_text(BACKENDS)
+    settings = config.load(file, {}, {}).settings
+    assert settings.auth_ldap.other_bind == "cn=broker,dc=example"
+    assert settings.auth_ldap.other_bind_password == "secret"
+    assert settings.auth_ldap.dn_lookup_attribute == ""
+    assert settings.auth_http.request_timeout_s == 20
+    assert settings.auth_oauth2.signing_keys == {"id1": "/etc/key.pem"}
+    assert not settings.auth_oauth2.verify_aud
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["auth_ldap.port = many", "auth_http.request_timeout = soon", "auth_ldap.use_ssl = maybe",
+     "auth_ldap.queries.tags = \'\'\'[{a, b}"],
+)  # fmt: skip
+def test_wrong_values_of_backends_are_told(line: str) -> None:
+    with pytest.raises(ValueError, match="line 1"):
+        entries(line)

@@ -16,6 +16,7 @@ from amqpd.server.process import StartError
 from tests.auth.directory import a_directory
 from tests.auth.issuer import AUDIENCE, an_issuer
 from tests.auth.service import a_service
+from tests.management.served import Api, served
 from tests.server.running import running
 from tests.server.waiting import until
 
@@ -214,3 +215,39 @@ async def test_a_backend_that_cannot_be_made_is_told_at_the_start(
     with pytest.raises(StartError, match=text):
         async with running(tmp_path, None, **settings):
             pass
+
+
+# -- the same users over HTTP ------------------------------------------------------------------
+
+
+async def test_a_token_opens_the_http_api_as_far_as_its_scopes_go(tmp_path: Path) -> None:
+    async with an_issuer() as issuer, served(tmp_path, None, **by(issuer)) as api:
+        token = issuer.token(
+            "rabbitmq.tag:management", "rabbitmq.configure:%2F/q*", "rabbitmq.read:%2F/q*"
+        )
+        bearer = Api(api.broker, api.client, {"Authorization": f"Bearer {token}"})
+        basic_token = api.as_user("whatever", token)
+
+        assert (await bearer.get("/whoami"))["name"] == "alice"
+        assert (await basic_token.get("/whoami"))["tags"] == ["management"]
+        await bearer.put("/queues/%2F/q1")
+        await bearer.put("/queues/%2F/other", status=401)
+        await bearer.get("/users", 401)
+        expired = issuer.token("rabbitmq.tag:management", exp=int(time.time()) - 1)
+        await Api(api.broker, api.client, {"Authorization": f"Bearer {expired}"}).get(
+            "/whoami", 401
+        )
+
+
+async def test_an_http_service_decides_for_the_http_api_too(tmp_path: Path) -> None:
+    async with a_service() as service, served(tmp_path, None, **of(service)) as api:
+        service.answers["user"] = "allow management"
+        service.denied.add("secret")
+        alice = api.as_user("alice", "pw")
+
+        await alice.put("/queues/%2F/q")
+        await alice.put("/queues/%2F/secret", status=401)
+        assert [one["name"] for one in await alice.get("/queues")] == ["q"]
+        service.answers["vhost"] = "deny"
+        bob = api.as_user("bob", "pw")
+        assert await bob.get("/queues") == []
