@@ -9,6 +9,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
 
+from msgspec import Struct
+
 from amqpd.broker.access import Undecided
 from amqpd.errors import AmqpError
 from amqpd.management import access, logins
@@ -22,10 +24,11 @@ from amqpd.management.errors import (
     not_found,
     translated,
 )
-from amqpd.management.live import live
+from amqpd.management.live import STREAM, live
+from amqpd.management.openapi import describe
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.resources import ROUTES
-from amqpd.management.routing import Operation, Router
+from amqpd.management.routing import Operation, Route, Router
 from amqpd.management.survey import Survey
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
     from amqpd.management.host import Host
     from amqpd.management.request import Request
-    from amqpd.management.routing import Route
 
 LOG = logging.getLogger("amqpd.http")
 
@@ -47,11 +49,19 @@ REFUSED: Final = frozenset({401, 403})
 SECRET: Final = frozenset({"{password}"})
 
 
+class Login(Struct):
+    """What somebody logs in with."""
+
+    username: str
+    password: str
+
+
 class Api:
     """Everything under `/api`."""
 
     def __init__(self, host: Host) -> None:
-        self.router = Router(ROUTES)
+        self.router = Router((*ROUTES, *self._own_routes()))
+        self._description = b""
         #: What is sampled for rates and charts; somebody has to run it.
         self.survey = Survey(host)
         self._host = host
@@ -73,11 +83,6 @@ class Api:
             return _refusal(HttpError(500, "internal_server_error", "see the broker's log"))
 
     async def _answer(self, request: Request) -> Answer:
-        if request.path == "/login":
-            return await self._login(request)
-        if request.path == "/live" and request.method == "GET":
-            await self._caller(request)
-            return live(request, self.answer)
         found = self.router.find(request.path)
         if found is None:
             raise not_found()
@@ -94,10 +99,10 @@ class Api:
             answer = await self._decided(operation, call)
         except (HttpError, AmqpError) as error:
             refusal = error if isinstance(error, HttpError) else translated(error)
-            if refusal.status in REFUSED:
+            if operation.audited and refusal.status in REFUSED:
                 self._witnessed(call, about, refusal.status)
             raise
-        if request.method not in SAFE_METHODS:
+        if operation.audited and request.method not in SAFE_METHODS:
             self._witnessed(call, about, answer.status)
         answer.headers.setdefault("Cache-Control", "no-cache")
         return answer
@@ -156,16 +161,26 @@ class Api:
             raise not_authenticated()
         return caller
 
-    async def _login(self, request: Request) -> Answer:
-        """POST /login with a form: a cookie; DELETE /login: none any more."""
-        if request.method == "OPTIONS":
-            return Answer(headers={"Allow": "POST, DELETE, OPTIONS"})
-        if request.method == "DELETE":
-            self._sessions.close(logins.token_of(request.headers))
-            gone = logins.cookie("", secure=request.secure, life_s=0)
-            return Answer(204, headers={"Set-Cookie": gone})
-        if request.method != "POST":
-            raise _wrong_method("POST, DELETE, OPTIONS")
+    # -- what is not of the broker ---------------------------------------------------------
+
+    def _own_routes(self) -> tuple[Route, ...]:
+        nothing = Needs.NOTHING
+        return (
+            Route(
+                "/login",
+                POST=Operation(self._login, nothing, Login, is_form=True, audited=False),
+                DELETE=Operation(self._logout, nothing, audited=False),
+            ),
+            Route(
+                "/live",
+                GET=Operation(self._live, nothing, query=("path", "interval"), gives=STREAM),
+            ),
+            Route("/openapi.json", GET=Operation(self._describe, nothing)),
+        )
+
+    async def _login(self, call: Call) -> Answer:
+        """Log in with a form; the answer sets a cookie."""
+        request = call.request
         if not logins.is_from_own_page(request.headers):
             raise HttpError(403, "forbidden", "a request of another site's page")
         form = _form(await request.read())
@@ -176,6 +191,24 @@ class Api:
         answer = json({"name": caller.name, "tags": sorted(caller.tags)})
         answer.headers["Set-Cookie"] = logins.cookie(token, secure=request.secure)
         return answer
+
+    async def _logout(self, call: Call) -> Answer:
+        """Forget the cookie."""
+        self._sessions.close(logins.token_of(call.request.headers))
+        gone = logins.cookie("", secure=call.request.secure, life_s=0)
+        return Answer(204, headers={"Set-Cookie": gone})
+
+    async def _live(self, call: Call) -> Answer:
+        """What a path answers, again whenever it changes, as server-sent events."""
+        await self._caller(call.request)
+        return live(call.request, self.answer)
+
+    async def _describe(self, call: Call) -> Answer:
+        """This description of the API, in OpenAPI 3.1."""
+        if not self._description:
+            version = self._host.figures().version
+            self._description = encode(describe(self.router.routes, version))
+        return Answer(body=self._description)
 
 
 async def _found_out(undecided: Undecided) -> None:

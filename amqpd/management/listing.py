@@ -41,7 +41,16 @@ BATCH: Final = 32
 PART: Final = 2048
 
 #: What a list can be told by its query.
-PARAMETERS: Final = ("page", "page_size", "name", "use_regex", "sort", "sort_reverse", "columns")
+PARAMETERS: Final = (
+    "page",
+    "page_size",
+    "name",
+    "use_regex",
+    "sort",
+    "sort_reverse",
+    "columns",
+    "vhost",
+)
 
 
 class Page(NamedTuple):

@@ -342,13 +342,14 @@ async def list_of_user(call: Call) -> Answer:
 
 
 VHOST: Final = Needs.VHOST
+_LIST: Final = (*PARAMETERS, *QUERY, "disable_stats", "enable_queue_totals")
 ROUTES: Final = (
-    Route("/queues", GET=Operation(list_queues, VHOST, query=(*PARAMETERS, *QUERY))),
+    Route("/queues", GET=Operation(list_queues, VHOST, query=_LIST)),
     Route("/queues/detailed", GET=Operation(list_in_full, VHOST, query=(*PARAMETERS, *QUERY))),
-    Route("/queues/{vhost}", GET=Operation(list_queues, VHOST, query=(*PARAMETERS, *QUERY))),
+    Route("/queues/{vhost}", GET=Operation(list_queues, VHOST, query=_LIST)),
     Route(
         "/queues/{vhost}/{queue}",
-        GET=Operation(show, VHOST, query=QUERY),
+        GET=Operation(show, VHOST, query=(*QUERY, "disable_stats", "enable_queue_totals")),
         PUT=Operation(put, VHOST, Body),
         DELETE=Operation(delete, VHOST, query=("if-unused", "if-empty")),
     ),

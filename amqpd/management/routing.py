@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
 
+from amqpd.management.request import JSON
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
@@ -24,13 +26,17 @@ Answering: TypeAlias = "Callable[[Call], Awaitable[Answer]]"
 class Operation:
     """One method of a route.
 
-    `takes` is the type of its JSON body, `query` what it reads beside what every list does.
+    `takes` is the type of its body, in JSON or as a form; `query` what it reads of the query.
+    What is not `audited` sees to that itself, or shows nothing of the broker's own.
     """
 
     answer: Answering
     needs: Needs
     takes: object | None = None
     query: tuple[str, ...] = ()
+    is_form: bool = False
+    gives: str = JSON
+    audited: bool = True
 
     @property
     def summary(self) -> str:

@@ -73,7 +73,7 @@ class HttpServer:
         if api:
             pages = [web.get("/", self._page), web.get("/ui/{tail:.*}", self._page)]
             await self._serve(
-                api, [*common, *pages, web.route("*", f"{API}/{{tail:.*}}", self._answer)]
+                api, [*common, *pages, web.route("*", f"{API}/{{tail:(?s:.*)}}", self._answer)]
             )
         if metrics:
             more = [

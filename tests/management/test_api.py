@@ -95,6 +95,12 @@ async def test_a_trailing_slash_changes_nothing(api: Api) -> None:
     assert await api.get("/vhosts/") == await api.get("/vhosts")
 
 
+async def test_a_name_may_have_a_line_break_in_it(api: Api) -> None:
+    await api.put("/vhosts/a%0Ab")
+
+    assert (await api.get("/vhosts/a%0Ab"))["name"] == "a\nb"
+
+
 async def test_a_body_that_is_no_json_is_400(api: Api) -> None:
     headers = {**api.headers, "Content-Type": "application/json"}
     uri = f"{api.uri}/api/vhosts/a"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import aio_pika
 from prometheus_client.parser import text_string_to_metric_families
 
+import amqpd
 from amqpd.management.exposition import CONTENT_TYPE
+from amqpd.management.families import FAMILIES
 from tests.management.served import ignore, name, publish
 from tests.server.waiting import until
 
@@ -323,3 +327,20 @@ async def test_the_sums_are_on_the_port_of_the_api_and_names_are_not(api: Api) -
         assert answer.status == 200
     async with api.client.get(f"{api.uri}/metrics/per-object") as answer:
         assert answer.status == 404
+
+
+async def test_the_manual_has_every_metric(api: Api) -> None:
+    manual = (Path(amqpd.__file__).parent / "docs" / "metrics.md").read_text()
+    rows = {tuple(cell.strip() for cell in row.split("|")[1:5]) for row in manual.splitlines()}
+    families = {
+        ("rabbitmq_cluster_" if family.of_cluster else "rabbitmq_") + metric.name: name
+        for name, family in FAMILIES.items()
+        for metric in family.metrics
+    }
+    cluster = "&".join(f"family={name}" for name, one in FAMILIES.items() if one.of_cluster)
+
+    for path in ("", "/per-object", f"/detailed?{cluster}", "/memory-breakdown"):
+        async with api.client.get(f"{api.metrics}/metrics{path}") as answer:
+            text = await answer.text()
+        for metric, kind, about in re.findall(r"# TYPE (\S+) (\S+)\n# HELP \S+ (.*)\n", text):
+            assert (f"`{metric}`", kind, families.get(metric, ""), about) in rows
