@@ -535,6 +535,7 @@ class BrokerServer:
             text = tls.ends_soon(self.certificate_ends_s, time.time())
             if text and text != warned:
                 LOG.warning("%s", text)
+                self.audit.record("certificate", "ends", text=text)
             warned = text
             pause_s = self.settings.resources.check_interval_s
             if self.look is not None and self.look.is_close:

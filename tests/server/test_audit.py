@@ -166,6 +166,7 @@ async def test_a_broker_tells_who_did_what_from_where(tmp_path: Path) -> None:
         await asyncio.to_thread(talk)
         await api.put("/vhosts/v", {"description": "x"})
         await api.as_user("weak", "weak").put("/vhosts/w", status=401)
+        await api.get("/definitions")
         await api.get("/auth/hash_password/opensesame")
         await api.as_user("weak", "weak").get("/auth/hash_password/opensesame", 401)
 
@@ -182,6 +183,7 @@ async def test_a_broker_tells_who_did_what_from_where(tmp_path: Path) -> None:
     assert (failed["event"], failed["user"], failed["mechanism"]) == ("login", "guest", "PLAIN")
     changed = pick(found, "http put")
     assert (changed["user"], changed["object"]) == ("guest", "/vhosts/v")
+    assert pick(found, "http get")["object"] == "/definitions"
     text = (tmp_path / "data" / FILE).read_text()
     assert "opensesame" not in text
     assert "w r o n g" not in text
