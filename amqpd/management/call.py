@@ -161,9 +161,8 @@ class Call:
         await done
 
 
-def _missing(octets: bytes, kind: type[object]) -> str:
+def _missing(given: object, kind: type[object]) -> str:
     """Which fields are not there, in RabbitMQ's words; empty if they all are."""
-    given = msgspec.json.decode(octets)
     if not isinstance(given, dict) or not issubclass(kind, Struct):
         return ""
     absent = [
@@ -183,6 +182,15 @@ def decoded(octets: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(octets, type=kind)
     except msgspec.ValidationError as error:
-        raise bad_request(_missing(octets, kind) or f"invalid payload: {error}") from error
+        # It was looked at as far as it had the right form: what follows may be no JSON at all.
+        given = _parsed(octets)
+        raise bad_request(_missing(given, kind) or f"invalid payload: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_request(f"not_json: {error}") from error
+
+
+def _parsed(octets: bytes) -> object:
+    try:
+        return msgspec.json.decode(octets)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"not_json: {error}") from error

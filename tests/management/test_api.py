@@ -109,6 +109,15 @@ async def test_a_body_that_is_no_json_is_400(api: Api) -> None:
         assert (await answer.json())["error"] == "bad_request"
 
 
+@pytest.mark.parametrize("octets", [b"[", b'["', b"{", b'"', b"1x"])
+async def test_a_body_that_breaks_off_is_400_whatever_it_began_as(api: Api, octets: bytes) -> None:
+    uri = f"{api.uri}/api/vhosts/v"
+
+    async with api.client.put(uri, data=octets, headers=api.headers) as answer:
+        assert answer.status == 400
+        assert "not_json" in (await answer.json())["reason"]
+
+
 async def test_a_body_above_the_limit_is_400(api: Api) -> None:
     uri = f"{api.uri}/api/vhosts/a"
     async with api.client.put(
