@@ -83,6 +83,7 @@ class Retention:
         max_age = stream.arguments.max_age_ms
         if cut.stored_ms and max_age is not None:
             self._set_timer(cut.stored_ms + max_age + 1)
+        self.committed()  # a segment may have become full while the store was looking
 
     def _set_timer(self, when_ms: int) -> None:
         if self._timer_ms and self._timer_ms <= when_ms:

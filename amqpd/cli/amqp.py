@@ -470,7 +470,15 @@ class Channel:
         self.verdicts.clear()
         return verdicts
 
-    def consume(self, queue: str, *, prefetch: int = 0, no_ack: bool = False, tag: str = "") -> str:
+    def consume(
+        self,
+        queue: str,
+        *,
+        prefetch: int = 0,
+        no_ack: bool = False,
+        tag: str = "",
+        arguments: Mapping[str, FieldValue] | None = None,
+    ) -> str:
         """Start a consumer; its tag. Deliveries gather in `deliveries`."""
         if prefetch:
             self.call(Basic.Qos(0, prefetch), Basic.QosOk)
@@ -483,7 +491,7 @@ class Channel:
             no_ack=no_ack,
             exclusive=False,
             nowait=False,
-            arguments={},
+            arguments=dict(arguments or {}),
         )
         return self.call(command, Basic.ConsumeOk).consumer_tag or ""
 

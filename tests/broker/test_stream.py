@@ -928,6 +928,23 @@ def test_a_cut_that_is_answered_late_or_never_needed_does_nothing(world: World) 
     assert stream.deleted
 
 
+def test_a_segment_that_fills_up_while_the_store_looks_counts(world: World) -> None:
+    world.stream(x_stream_max_segment_size_bytes=1, x_max_length_bytes=150)
+    world.fill("ab")
+    for body in b"cdef":
+        world.publish(bytes([body]), key="s")
+        world.broker.dispatch()
+        batch = world.broker.journal.take()
+        assert batch is not None
+        world.disk.write(batch, partial(world._written, batch))
+        world._posted.pop()()  # the writer; what the reader was asked for waits
+        world.broker.dispatch()
+
+    world.commit()
+
+    assert world.s.ready_bytes <= 150
+
+
 def test_a_timer_of_a_deleted_stream_rings_for_nobody(world: World) -> None:
     world.stream(x_stream_max_segment_size_bytes=1, x_max_age="10s")
     world.fill("abc")
