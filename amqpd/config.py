@@ -131,6 +131,13 @@ class Store(Struct, frozen=True):
     sync: Annotated[
         bool, Meta(description="false: a power cut loses confirmed messages; for tests only")
     ] = True
+    reserve_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="disk space kept back, so that consuming goes on when the disk is full",
+        ),
+    ] = 67_108_864
 
 
 class Definitions(Struct, frozen=True):

@@ -178,6 +178,8 @@ class Connection:
 
         Nor while it is decided on a login or a right: what follows waits in the socket.
         """
+        if self.phase in ENDING:
+            return True  # for close-ok, or the end of the stream
         if self.blocking.holds or self._waits_for_answers:
             return False
         return not self._holding or not self._is_far_ahead()

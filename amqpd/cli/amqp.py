@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
 FRAME_MAX: Final = 131_072
+HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 #: A frame without its payload.
 OVERHEAD: Final = 8
 #: Whatever says that a message is larger is no broker.
@@ -117,9 +118,11 @@ class Client:
         vhost: str = "/",
         frame_max: int = FRAME_MAX,
         timeout_s: float = 10.0,
+        heartbeat_s: int = 0,
         name: str = "",
     ) -> None:
         self.timeout_s = timeout_s
+        self.heartbeat_s = heartbeat_s
         self.name = name
         self.frame_max = FRAME_MAX
         self.channels: dict[int, Channel] = {}
@@ -146,6 +149,7 @@ class Client:
         self.server_properties = start.server_properties or {}
         capabilities: FieldTable = {
             "consumer_cancel_notify": True,
+            "connection.blocked": True,
             "authentication_failure_close": True,
         }
         self.send(
@@ -162,7 +166,7 @@ class Client:
         )
         tune = self.wait(Connection.Tune)
         self.frame_max = min(frame_max, tune.frame_max or frame_max)
-        self.send(Connection.TuneOk(tune.channel_max, self.frame_max, 0))
+        self.send(Connection.TuneOk(tune.channel_max, self.frame_max, self.heartbeat_s))
         self.send(Connection.Open(vhost))
         self.wait(Connection.OpenOk)
 
@@ -179,6 +183,10 @@ class Client:
         self.send(Connection.Close(200, "done", 0, 0))
         self.wait(Connection.CloseOk)
         self._socket.close()
+
+    def beat(self) -> None:
+        """Send a heartbeat; who asked for them has to, and to read now and then."""
+        self.send_octets(HEARTBEAT)
 
     def abort(self) -> None:
         """Drop the socket."""

@@ -95,7 +95,9 @@ def make_store(directory: Path, settings: Settings, post: Post) -> Store:
     from amqpd.store.settings import StoreSettings
     from amqpd.store.sqlite import SqliteStore
 
-    return SqliteStore(directory, post, StoreSettings(sync=settings.store.sync))
+    found = settings.store
+    made = StoreSettings(sync=found.sync, reserve_bytes=found.reserve_bytes)
+    return SqliteStore(directory, post, made)
 
 
 def screen(started: Started, loop_name: str, source: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def testing(file: Path | None, given: tuple[str, ...], **options: object) -> None:
     """Start a broker for tests: free ports, nothing kept, ends with standard input."""
     temporary = "" if options["data_dir"] else tempfile.mkdtemp(prefix="amqpd-")
-    extra = {**QUIET, "store.path": temporary, "log.level": "warning"}
+    extra = {**QUIET, "store.path": temporary, "log.level": "warning", "store.reserve_bytes": "0"}
     for item in given:
         key, equals, value = item.partition("=")
         if not equals:

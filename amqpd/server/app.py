@@ -44,7 +44,7 @@ from amqpd.server.sessions import Sessions
 from amqpd.server.transport import Transport
 from amqpd.server.turn import Turn
 from amqpd.server.witness import AmqpWitness
-from amqpd.store import StoreDamaged, StoreError, StoreLocked, StoreNewer
+from amqpd.store import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreNewer
 
 if TYPE_CHECKING:
     import socket
@@ -223,7 +223,12 @@ class BrokerServer:
                 f"data directory '{self.directory}': {error.strerror}", Exit.CONFIG
             ) from error
         store = self._make_store(self.directory, self.settings, loop.call_soon_threadsafe)
-        codes = {StoreLocked: Exit.TRY_AGAIN, StoreNewer: Exit.CONFIG, StoreDamaged: Exit.CONFIG}
+        codes = {
+            StoreLocked: Exit.TRY_AGAIN,
+            StoreFull: Exit.TRY_AGAIN,
+            StoreNewer: Exit.CONFIG,
+            StoreDamaged: Exit.CONFIG,
+        }
         try:
             return store, store.open()
         except StoreError as error:
@@ -365,11 +370,12 @@ class BrokerServer:
             *(one._replace(protocol="http/prometheus") for one in scraped),
             *http,
         ]
-        RunFile(self.directory).write(
-            __version__,
-            config.node_name(self.settings),
-            [*self.listening, *self.http_listening],
-        )
+        listening = [*self.listening, *self.http_listening]
+        try:
+            RunFile(self.directory).write(__version__, config.node_name(self.settings), listening)
+        except OSError as error:
+            # A full disk: consumers must be able to come all the same.
+            LOG.warning("run.json cannot be written: %s", error.strerror)
         self.ready = True
         counted = totals(self.broker)
         added = len(self.broker.types) - len(all_types())

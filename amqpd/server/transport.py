@@ -234,6 +234,8 @@ class Transport(asyncio.BufferedProtocol):
     def shut_down(self) -> None:
         """The broker stops."""
         if not self._is_ending:
+            # A publisher that is held has to be heard once more: it may have gone long ago.
+            self.session.reading_paused = False
             self.session.shut_down()
             self.touch()
 

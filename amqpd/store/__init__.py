@@ -211,6 +211,7 @@ class Store(StreamStore, Protocol):
             StoreLocked: another process has it.
             StoreNewer: a newer version has written it.
             StoreDamaged: it cannot be read.
+            StoreFailed, StoreFull: the disk has failed, or has no room at all.
         """
         ...
 

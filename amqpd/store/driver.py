@@ -23,6 +23,7 @@ Value = int | str | bytes | float | None
 #: SQLite's primary result codes that the store tells apart.
 BUSY: Final = 5
 CORRUPT: Final = 11
+IO_ERROR: Final = 10
 FULL: Final = 13
 NOT_A_DATABASE: Final = 26
 

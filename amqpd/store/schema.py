@@ -15,7 +15,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from amqpd.store import StoreDamaged, StoreNewer
+from amqpd.store import StoreDamaged, StoreFailed, StoreFull, StoreNewer
 from amqpd.store.views import STREAM_VIEWS, VIEWS
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def migrate(path: Path, page_size: int = 16384) -> None:
     Raises:
         StoreNewer: a newer version has written it.
         StoreDamaged: it is not a file of ours, or cannot be migrated.
+        StoreFailed, StoreFull: the disk has failed, or has no room at all.
     """
     found = version_of(path)
     if found > VERSION:
@@ -73,7 +74,10 @@ def migrate(path: Path, page_size: int = 16384) -> None:
     try:
         _migrate(path, page_size)
     except sqlite3.Error as error:
-        raise StoreDamaged(path, f"store {path}: cannot be migrated: {error}") from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        made = {sqlite3.SQLITE_IOERR: StoreFailed, sqlite3.SQLITE_FULL: StoreFull}
+        text = f"store {path}: cannot be migrated: {error}"
+        raise made.get(code, StoreDamaged)(path, text) from error
     _sync_directory(path)
 
 

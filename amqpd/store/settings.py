@@ -29,3 +29,5 @@ class StoreSettings:
     sweep_rows: int = 2000
     #: Free space is given back to the file system above this much and half of the file.
     vacuum_above_bytes: int = 16 * MIB
+    #: Kept back for the moment when the disk is full; 0 for none.
+    reserve_bytes: int = 0

@@ -23,12 +23,13 @@ from amqpd.store import (
     Snapshot,
     StoreDamaged,
     StoreFailed,
+    StoreFull,
     StoreLocked,
     StoreNewer,
     StreamDone,
     WriteDone,
 )
-from amqpd.store.driver import SqlError, select
+from amqpd.store.driver import FULL, IO_ERROR, SqlError, select
 from amqpd.store.packing import STEP, Packing
 from amqpd.store.reader import (
     Expired,
@@ -40,11 +41,12 @@ from amqpd.store.reader import (
     ReadSome,
     ReadStream,
 )
+from amqpd.store.reserve import Reserve
 from amqpd.store.schema import VERSION, migrate, newer
 from amqpd.store.settings import StoreSettings
 from amqpd.store.tables import Tables
 from amqpd.store.versions import has_wal_reset_bug
-from amqpd.store.writer import BUSY_MS, Write, Writer
+from amqpd.store.writer import BUSY_MS, FAILED_FILE, Write, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +75,7 @@ class SqliteStore:
         self._directory = directory
         self._post = post
         self._settings = settings or StoreSettings()
+        self._reserve = Reserve(directory, self._settings.reserve_bytes)
         self._lock: int | None = None
         #: A batch that is not packed yet, and who waits for it.
         self._packing: tuple[Packing, WriteDone] | None = None
@@ -97,6 +100,7 @@ class SqliteStore:
             StoreLocked: another process has it.
             StoreNewer: a newer version has written it.
             StoreDamaged: it cannot be read.
+            StoreFailed, StoreFull: the disk has failed, or has no room at all.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock(self._directory / LOCK)
@@ -119,6 +123,16 @@ class SqliteStore:
                 self.path,
                 driver.version,
             )
+        self._reserve.keep()
+        try:
+            return self._try(driver)
+        except (StoreFull, StoreFailed):
+            # Even to open it takes a few pages; SQLite calls some of them an I/O error.
+            if not self._reserve.give_up():
+                raise
+        return self._try(driver)
+
+    def _try(self, driver: Driver) -> Snapshot:
         opened: list[Connection] = []
         try:
             return self._start(driver, opened)
@@ -127,6 +141,10 @@ class SqliteStore:
                 connection.close()
             if isinstance(error, StoreNewer):
                 raise
+            if isinstance(error, SqlError) and error.code in (FULL, IO_ERROR):
+                # Not its fault: what is on disk may be as it should.
+                made = StoreFull if error.code == FULL else StoreFailed
+                raise made(self.path, f"store {self.path}: cannot be opened: {error}") from error
             # A page that is whole may still hold values that are not (no sync, bit rot).
             text = f"store {self.path}: cannot be opened: {error}"
             raise StoreDamaged(self.path, text) from error
@@ -135,21 +153,37 @@ class SqliteStore:
         connection = driver.open(self.path, read_only=False)
         opened.append(connection)
         self._prepare(connection)
+        self._write_again(connection)
         tables = Tables(driver, connection)
         connection.run("BEGIN IMMEDIATE")
         snapshot = tables.snapshot()
-        tables.begin_life()
+        if snapshot.clean:
+            tables.begin_life()
         connection.run("COMMIT")
         reading = driver.open(self.path, read_only=True)
         opened.append(reading)
         for pragma in ("query_only = 1", f"cache_size = -{_READER_CACHE_KIB}", "mmap_size = 0"):
             reading.run(f"PRAGMA {pragma}")
         life = snapshot.next_message_id
-        self._writer = Writer(self.path, connection, tables, self._settings, life, self._post)
+        self._writer = Writer(
+            self.path, connection, tables, self._settings, life, self._post, self._reserve
+        )
         self._reader = Reader(self.path, driver, reading, life, self._post, self._writer.put)
         self._writer.start()
         self._reader.start()
         return snapshot
+
+    def _write_again(self, connection: Connection) -> None:
+        """After a failed sync, write what is in the WAL once more, to the database.
+
+        The system may count the WAL's pages as written although they are not: the next sync
+        would cover what comes behind them and not them, and a loss of power then lose it all.
+        """
+        mark = self.path.with_name(FAILED_FILE)
+        if mark.exists():
+            log.warning("store %s: a write had failed; writing the WAL once more", self.path)
+            connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+            mark.unlink()
 
     def _prepare(self, connection: Connection) -> None:
         settings = self._settings

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from amqpd.store.driver import Connection
     from amqpd.store.packing import Packed
+    from amqpd.store.reserve import Reserve
     from amqpd.store.settings import StoreSettings
     from amqpd.store.tables import Tables
 
@@ -46,6 +48,8 @@ VACUUM_PAGES: Final = 32
 FULL_PAUSE_S: Final = 5.0
 #: The WAL grows past its limit only while a reader holds on to it.
 WAL_ALARM: Final = 4
+#: Is there if a write or sync has failed since the file was opened the last time.
+FAILED_FILE: Final = "failed"
 #: Of SQLite's own wait for a foreign process that writes into our file.
 BUSY_MS: Final = 10_000
 
@@ -70,6 +74,16 @@ class Damaged:
 Job = Write | Damaged | None
 
 
+def leave_mark(path: Path) -> None:
+    """Say that a write or sync has failed: what the system shows may not be on the disk.
+
+    The file need not be on the disk itself: after a restart of the machine nothing is shown
+    that is not.
+    """
+    with suppress(OSError):
+        path.with_name(FAILED_FILE).touch(0o600)
+
+
 class Writer:
     """Writes batches in the order in which they are handed in, each as a whole."""
 
@@ -81,6 +95,7 @@ class Writer:
         settings: StoreSettings,
         life: int,
         post: Post,
+        reserve: Reserve,
     ) -> None:
         self._path = path
         self._connection = connection
@@ -88,6 +103,7 @@ class Writer:
         self._settings = settings
         self._life = life
         self._post = post
+        self._reserve = reserve
         self._inbox: SimpleQueue[Job] = SimpleQueue()
         self._failure: StoreFailed | None = None
         self._wal_alarm = False
@@ -150,7 +166,7 @@ class Writer:
 
     def _commit(self, packed: Packed) -> int | StoreFull | StoreFailed:
         try:
-            self._transact(lambda: self._tables.apply(packed))
+            self._apply(packed)
         except SqlError as error:
             if error.code == FULL:
                 text = f"store {self._path}: the disk is full; free some space ({error})"
@@ -161,6 +177,25 @@ class Writer:
             log.exception("store %s: batch %d cannot be written", self._path, packed.number)
             return self._fail(f"batch {packed.number} cannot be written: {error!r}")
         return packed.number
+
+    def _apply(self, packed: Packed) -> None:
+        """Write a batch; a full disk is given what can be found."""
+        rooms = (self._move_wal, self._reserve.give_up)
+        for make_room in rooms:
+            try:
+                self._transact(lambda: self._tables.apply(packed))
+            except SqlError as error:
+                if error.code != FULL or not make_room():
+                    raise
+            else:
+                return
+        self._transact(lambda: self._tables.apply(packed))
+
+    def _move_wal(self) -> bool:
+        """Begin the WAL anew: it has its space already."""
+        with suppress(SqlError):
+            self._connection.run("PRAGMA wal_checkpoint(PASSIVE)")
+        return True
 
     def _transact(self, work: Callable[[], object]) -> None:
         """Do it in one transaction; on an error nothing of it stays, except after the sync."""
@@ -188,6 +223,7 @@ class Writer:
         if self._failure is None:
             self._failure = StoreFailed(self._path, f"store {self._path}: {text}")
             self._chores.clear()
+            leave_mark(self._path)
             log.critical("%s; nothing is written any more", self._failure)
         return self._failure
 
@@ -213,6 +249,7 @@ class Writer:
             return None
         if not self._chores:
             # Quiet for a while, and nothing else to do.
+            self._reserve.keep()
             self._chores.append(self._vacuum)
         chore = self._chores[0]
         finished = self._step(chore)

@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.client import ChannelClosed, Client
+from tests.client import ChannelClosed, Client, Closed, Gone
 from tests.faults import history
 from tests.faults.events import Crashed, Drained, Kind, Linked, Missing, Removed, Stopped, read
 from tests.faults.policies import Administrator, Policies, removed
-from tests.faults.subject import Amqpd, RabbitMQ
+from tests.faults.subject import Amqpd, RabbitMQ, injected
 from tests.faults.worker import Consumer, Definer, Log, Publisher, Transactor, Worker
 from tests.faults.workloads import MIXED, WORKLOADS, Workload
 
@@ -34,9 +34,51 @@ if TYPE_CHECKING:
     from tests.faults.subject import Subject
 
 PUBLISHERS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a life ends; `come` waits for it or brings it about, and tells the exit code.
+
+    `wrapper` makes calls of the broker fail, so that it ends by itself.
+    """
+
+    wrapper: tuple[str, ...] = ()
+    codes: frozenset[int] = frozenset((0,))
+    endings: frozenset[int] = frozenset()
+    how: str = "fault"
+
+    @property
+    def is_fault(self) -> bool:
+        """Nobody ends it: it does so by itself."""
+        return self.how == "fault"
+
+    def come(self, subject: Subject) -> int:
+        """End it, or see it end."""
+        if self.is_fault:
+            return subject.wait(FAULT_S)
+        if self.how == "stop":
+            return subject.stop()
+        subject.kill()
+        return 0
+
+
+KILL: Final = End(how="kill")
+STOP: Final = End(how="stop")
+
+
+def fault(*faults: str, code: int) -> End:
+    """It ends with this code because of faults (`subject.injected`)."""
+    return End(injected(*faults), frozenset((code,)), frozenset((INTERNAL_ERROR,)))
+
+
 #: How long a broker lives in a round.
 LIFE_S: Final = (0.1, 1.2)
 JOIN_S: Final = 20.0
+#: For a broker that ends by itself.
+FAULT_S: Final = 30.0
+#: The reply code of a broker whose store has failed.
+INTERNAL_ERROR: Final = 541
 #: For queues that empty themselves.
 PASSING_S: Final = 20.0
 
@@ -57,17 +99,28 @@ class Campaign:
     def run(self, rounds: int) -> Report:
         """End it `rounds` times, let it live once more in peace, drain, judge."""
         chance = random.Random(self.seed)  # noqa: S311 - repeatable, not secret
+        return self.run_under(
+            *(STOP if chance.random() < self.stops else KILL for _ in range(rounds))
+        )
+
+    def _open(self) -> Log:
+        """Begin the history; everything that is durable is declared."""
         log = Log(self.path)
         self._note_queues(log)
+        with Client(self.subject.start()) as client:
+            self.workload.declare(client.channel())
+            client.close()
+        self.subject.stop()
+        return log
+
+    def run_under(self, *ends: End) -> Report:
+        """One life for each end, then one in peace, drain, judge."""
+        chance = random.Random(self.seed)  # noqa: S311 - repeatable, not secret
+        log = self._open()
         try:
-            with Client(self.subject.start()) as client:
-                self.workload.declare(client.channel())
-                client.close()
-            self.subject.stop()
-            for life in range(rounds):
-                port = self._begin(log)
-                self._live(port, life, log, chance)
-            self._live_in_peace(rounds, log, chance)
+            for life, end in enumerate(ends):
+                self._live(life, log, chance, end)
+            self._live_in_peace(len(ends), log, chance)
         finally:
             log.close()
         return history.check(read(self.path))
@@ -83,32 +136,44 @@ class Campaign:
                 kind = (queue, levels, limit, refuses, loose)
                 log.add(lambda at, kind=kind: Kind(at, *kind))  # type: ignore[misc]
 
-    def _begin(self, log: Log) -> int:
-        port = self.subject.start()
+    def _begin(self, log: Log, wrapper: tuple[str, ...] = ()) -> int | None:
+        """Start it; None if a fault kept it from becoming ready."""
+        self.subject.wrapper = wrapper
+        try:
+            port = self.subject.start()
+        except AssertionError:
+            if not wrapper:
+                raise
+            return None
         try:
             self._check_definitions(port, log)
+        except (Closed, Gone, OSError):
+            if not wrapper:
+                raise
+            return None
         except BaseException:
             self.subject.kill()
             raise
         return port
 
-    def _live(self, port: int, life: int, log: Log, chance: random.Random) -> None:
-        stops = chance.random() < self.stops
+    def _live(self, life: int, log: Log, chance: random.Random, end: End) -> None:
+        port = self._begin(log, end.wrapper)
         code = 0
+        workers: list[Worker | Administrator] = []
         try:
-            workers = self._start_workers(port, life, log, chance)
-            threading.Event().wait(chance.uniform(*LIFE_S))
-            if stops:
-                code = self.subject.stop()
+            if port is not None:
+                workers = self._start_workers(port, life, log, chance, end.endings)
+                threading.Event().wait(0 if end.is_fault else chance.uniform(*LIFE_S))
+            code = end.come(self.subject)
         finally:
-            if not stops:
-                self.subject.kill()
+            self.subject.kill()
         _end(workers)
-        log.add(Stopped if stops else Crashed)
-        assert code == 0, f"ended with {code}"
+        log.add(Stopped if end is STOP else Crashed)
+        assert code in end.codes, f"ended with {code}, not one of {sorted(end.codes)}"
 
     def _live_in_peace(self, life: int, log: Log, chance: random.Random) -> None:
         port = self._begin(log)
+        assert port is not None
         try:
             workers = self._start_workers(port, life, log, chance)
             threading.Event().wait(chance.uniform(*LIFE_S))
@@ -120,13 +185,25 @@ class Campaign:
             self.subject.kill()
 
     def _start_workers(
-        self, port: int, life: int, log: Log, chance: random.Random
+        self,
+        port: int,
+        life: int,
+        log: Log,
+        chance: random.Random,
+        endings: frozenset[int] = frozenset(),
     ) -> list[Worker | Administrator]:
-        workers: list[Worker | Administrator] = list(self._workers(port, life, log, chance))
-        workers += self._administrators(chance)
-        for worker in workers:
-            worker.thread.start()
-        return workers
+        started: list[Worker | Administrator] = []
+        try:
+            for worker in self._workers(port, life, log, chance):
+                worker.endings |= endings
+                started.append(worker)
+        except (Closed, Gone, OSError):
+            if not endings:
+                raise
+        started += self._administrators(chance)
+        for one in started:
+            one.thread.start()
+        return started
 
     def _workers(self, port: int, life: int, log: Log, chance: random.Random) -> Iterator[Worker]:
         def own() -> random.Random:

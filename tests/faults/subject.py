@@ -22,6 +22,9 @@ RABBITMQ: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 class Subject(Protocol):
     """A broker with a data directory that outlives its process."""
 
+    #: A command in front of the next start: one that makes calls fail (`injected`).
+    wrapper: tuple[str, ...]
+
     @property
     def http_port(self) -> int:
         """Where its HTTP API is."""
@@ -35,6 +38,9 @@ class Subject(Protocol):
     def stop(self) -> int:
         """Ask it to end (SIGTERM); its exit code."""
 
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it has ended by itself; its exit code."""
+
 
 class Amqpd:
     """The broker of this project, from the source tree, on any free port.
@@ -46,6 +52,8 @@ class Amqpd:
         self.data = data
         self.options = options
         self.module = ("tests.faults.mutants", mutant, "start") if mutant else ("amqpd",)
+        #: A command in front of the next start: one that makes calls fail (`injected`).
+        self.wrapper: tuple[str, ...] = ()
         self._program: Program | None = None
 
     @property
@@ -56,7 +64,7 @@ class Amqpd:
 
     def start(self) -> int:
         """Start it and wait until it is ready."""
-        self._program = Program(self.data, *self.options, module=self.module)
+        self._program = Program(self.data, *self.options, module=self.module, wrapper=self.wrapper)
         return self.program.wait_ready().port
 
     @property
@@ -74,6 +82,26 @@ class Amqpd:
         self.program.__exit__()
         return code
 
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        code = self.program.process.wait(timeout_s)
+        self.program.__exit__()
+        return code
+
+
+def injected(*faults: str) -> tuple[str, ...]:
+    """The command that makes system calls of what follows it fail (`strace --inject`).
+
+    As in `fdatasync:error=EIO:when=8+`; calls count for each thread. The tracer is a
+    grandchild, so that the process is the broker's, with its id and exit code.
+    """
+    calls = ",".join(sorted({fault.split(":")[0] for fault in faults}))
+    options = [option for fault in faults for option in ("-e", f"inject={fault}")]
+    # With it only these calls are slow, but strace 6.1 then sends no signals.
+    quick = [] if any("signal=" in fault for fault in faults) else ["--seccomp-bpf"]
+    command = ("strace", "-D", "-f", "-qq", "-o", "/dev/null", *quick)
+    return (*command, "-e", f"trace={calls}", *options)
+
 
 class RabbitMQ:
     """The reference, on its default port: for a network namespace of its own."""
@@ -85,6 +113,7 @@ class RabbitMQ:
         self.data = data
         data.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
+        self.wrapper: tuple[str, ...] = ()
 
     def start(self) -> int:
         """Start it and wait for the port."""
@@ -99,7 +128,10 @@ class RabbitMQ:
         }
         # In its own session, so that the virtual machine below the script can be reached.
         self._process = subprocess.Popen(
-            [RABBITMQ], env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+            [*self.wrapper, RABBITMQ],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
@@ -119,6 +151,11 @@ class RabbitMQ:
     def stop(self) -> int:
         """Ask the whole session of processes to end."""
         return self._end(signal.SIGTERM)
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it has ended by itself; its exit code."""
+        assert self._process is not None, "not started"
+        return self._process.wait(timeout_s)
 
     def _end(self, how: signal.Signals) -> int:
         assert self._process is not None, "not started"

@@ -104,6 +104,8 @@ class Worker:
         self.chance = chance
         self.channel = client.channel()
         self.stopping = threading.Event()
+        #: Reply codes that the broker may close the connection with.
+        self.endings: frozenset[int] = frozenset((CONNECTION_FORCED,))
         #: What went wrong, other than that the broker ended.
         self.problem: str | None = None
         self.thread = threading.Thread(target=self._run, name=name)
@@ -118,7 +120,7 @@ class Worker:
         except Gone:
             return
         except Closed as error:
-            if error.code != CONNECTION_FORCED:
+            if error.code not in self.endings:
                 self.problem = f"refused: {error}"
         except TimeoutError:
             self.problem = "no answer"

@@ -3,7 +3,8 @@
 Of each file there is what a finished sync made safe, and what was written since. After a loss
 of power of the latter there is nothing, everything, any 512-octet sector or none of it, or any
 of the writes in any order: the policies. A new file is there for certain only once its
-directory was synced. The file `events` is not part of the disk: it says what was handed in and
+directory was synced. What a failed sync should have made safe never is, unless it is written
+again. The file `events` is not part of the disk: it says what was handed in and
 what was confirmed, in the order of everything else.
 """
 
@@ -132,6 +133,9 @@ class Disk:
             self._syncing[file] = sequence
         elif kind == b"E":
             self._synced(name, self._syncing.pop(file))
+        elif kind == b"F" and name in self.files:
+            # The system tells once, and counts what was not written as written.
+            self.files[name].pending.clear()
         elif name in self.files:
             change = Change(sequence, offset, octets if kind == b"W" else None)
             self.files[name].pending.append(change)

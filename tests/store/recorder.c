@@ -6,7 +6,7 @@
  *
  * A record: kind (1 octet), file (4), offset (8), length (8), then `length` octets.
  *   O open or create (the file's path)    W write    T truncate (offset = new size)
- *   S sync begins    E sync ended         U unlink (path)
+ *   S sync begins    E sync ended         F sync failed     U unlink (path)
  *
  * $FAULT = "<call>:<errno>:<n>" makes the n-th call of fdatasync, pwrite64 or ftruncate below the
  * directory fail, and with a '+' behind it all that follow. With errno -9 the process is killed
@@ -210,6 +210,7 @@ TRUNCATE(ftruncate64, off64_t)
             return call(descriptor);                 \
         pthread_mutex_lock(&lock);                   \
         if (fails("fdatasync")) {                    \
+            record('F', file, 0, NULL, 0);           \
             pthread_mutex_unlock(&lock);             \
             return -1;                               \
         }                                            \

@@ -10,6 +10,7 @@ blind.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -123,6 +124,38 @@ def test_nothing_confirmed_is_lost_with_the_power(
 
     assert images == 100
     assert lost == 0
+
+
+def test_what_a_failed_sync_left_unwritten_is_not_relied_on(recorder: Path, tmp_path: Path) -> None:
+    directory, log = tmp_path / "data", tmp_path / "log"
+    directory.mkdir(mode=0o700)
+    environment = {
+        "LD_PRELOAD": str(recorder),
+        "RECORD_DIRECTORY": str(directory),
+        "RECORD_LOG": str(log),
+    }
+    fault = {"FAULT": f"fdatasync:{errno.EIO}:25"}
+    assert subject(directory, 3, 1, 100, environment | fault) == 3
+    octets = log.read_bytes()
+    failed = Disk(octets, directory)
+    for _ in failed.play():
+        pass
+
+    # All of it is there as far as the system shows; only the disk knows better.
+    assert subject(directory, 3, failed.handed + 1, failed.handed + 40, environment) == 0
+
+    images, lost = losses(Recording(directory, log.read_bytes(), 3), 25, tmp_path)
+    assert images == 100
+    assert lost == 0
+
+
+def subject(directory: Path, seed: int, first: int, last: int, environment: dict[str, str]) -> int:
+    """Write batches under the recorder; the exit code."""
+    arguments = [str(directory), str(directory / "events"), str(seed), str(first), str(last)]
+    command = [sys.executable, "-m", "tests.store.subject", *arguments]
+    return subprocess.run(
+        command, check=False, cwd=ROOT, env=os.environ | environment, stderr=subprocess.DEVNULL
+    ).returncode
 
 
 def test_without_syncs_the_same_test_finds_losses(recorder: Path, tmp_path: Path) -> None:

@@ -416,3 +416,16 @@ def test_a_consumer_with_credit_will_make_room(world: World) -> None:
     worker.session.receive_data(published(b"x", "full"))
 
     assert is_held(worker)
+
+
+def test_a_blocked_publisher_is_heard_when_the_connection_ends(world: World) -> None:
+    client = world.client("connection.blocked")
+    client.declare("q")
+    client.publish(b"a", "q")
+    world.broker.resources(Alarms(disk=True))
+    client.publish(b"b", "q")
+    assert not client.session.wants_reading
+
+    client.session.shut_down()
+
+    assert client.session.wants_reading
