@@ -9,7 +9,7 @@
  *   S sync begins    E sync ended         F sync failed     U unlink (path)
  *
  * $FAULT = "<call>:<errno>:<n>" makes the n-th call of fdatasync, pwrite64 or ftruncate below the
- * directory fail, and with a '+' behind it all that follow. With errno -9 the process is killed
+ * directory fail, with a '+' behind it all that follow, with "-<m>" those up to the m-th. With errno -9 the process is killed
  * instead of making that call.
  */
 #define _GNU_SOURCE
@@ -36,7 +36,7 @@ static int out = -1;
 static const char *directory = NULL;
 static size_t directory_length = 0;
 static char fault_call[32];
-static int fault_errno = 0, fault_at = 0, fault_for_ever = 0, fault_seen = 0;
+static int fault_errno = 0, fault_at = 0, fault_last = 0, fault_seen = 0;
 
 static void *real(const char *name) {
     return dlsym(RTLD_NEXT, name);
@@ -45,7 +45,7 @@ static void *real(const char *name) {
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("RECORD_LOG");
     const char *fault = getenv("FAULT");
-    char plus = 0;
+    char more = 0;
     directory = getenv("RECORD_DIRECTORY");
     if (directory == NULL)
         return;
@@ -55,8 +55,9 @@ __attribute__((constructor)) static void begin(void) {
         out = call(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     }
     if (fault != NULL &&
-        sscanf(fault, "%31[^:]:%d:%d%c", fault_call, &fault_errno, &fault_at, &plus) >= 3)
-        fault_for_ever = plus == '+';
+        sscanf(fault, "%31[^:]:%d:%d%c%d", fault_call, &fault_errno, &fault_at, &more,
+               &fault_last) >= 3 && more != '-')
+        fault_last = more == '+' ? INT32_MAX : fault_at;
 }
 
 static void record(char kind, uint32_t file, uint64_t offset, const void *octets, uint64_t length) {
@@ -79,7 +80,7 @@ static int fails(const char *call) {
     if (fault_at == 0 || strcmp(call, fault_call) != 0)
         return 0;
     fault_seen++;
-    if (fault_seen == fault_at || (fault_for_ever && fault_seen > fault_at)) {
+    if (fault_seen >= fault_at && fault_seen <= fault_last) {
         if (fault_errno == -SIGKILL)
             raise(SIGKILL);
         errno = fault_errno;
