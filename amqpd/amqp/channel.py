@@ -22,7 +22,7 @@ from amqpd.amqp.gathering import ChannelCount
 from amqpd.amqp.publish import Publisher
 from amqpd.amqp.settlement import MAX_TAG, Settlement, is_much, requeue_all, settle_much
 from amqpd.broker.counts import Counts
-from amqpd.broker.delivery import Unacked, UnknownTag
+from amqpd.broker.delivery import Unacked, UnknownTag, by_consumer
 from amqpd.broker.firehose import Who
 from amqpd.errors import ChannelError, CommandInvalid, NotFound, PreconditionFailed
 
@@ -206,27 +206,27 @@ class Channel:
 
     def settle(self, how: Settlement, taken: list[Taken]) -> None:  # hot: S2
         """Tell the queues what became of deliveries, and give credit back."""
+        settled = by_consumer(taken)
         if how is Settlement.ACK:
             self.vhost.settle(taken)
-            self.counts.acked += sum([one.hi - one.lo for one in taken])
+            self.counts.acked += sum(settled.values())
         elif how is Settlement.DISCARD:
             # First the credit: where a dead letter returns to a queue that has no room, this
             # consumer may make some.
-            self._give_credit(taken)
+            self._give_credit(settled)
             self.vhost.discard(taken)
             return
         else:
             self.vhost.requeue(taken, failed=how is Settlement.REQUEUE_FAILED)
-        self._give_credit(taken)
+        self._give_credit(settled)
 
-    def _give_credit(self, taken: list[Taken]) -> None:
+    def _give_credit(self, settled: Mapping[object, int]) -> None:
         blocking = self.connection.blocking
         if blocking.full:
-            blocking.settled(sum(one.hi - one.lo for one in taken))
-        for one in taken:
-            consumer = one.consumer
+            blocking.settled(sum(settled.values()))
+        for consumer, count in settled.items():
             if isinstance(consumer, Consumer):
-                consumer.settled(one.hi - one.lo)
+                consumer.settled(count)
         if self.prefetch_shared:
             self.wake_consumers()
 

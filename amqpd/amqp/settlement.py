@@ -36,7 +36,7 @@ def is_much(channel: Channel, how: Settlement, last_tag: int) -> bool:
     if how is Settlement.DISCARD or ranges > AT_ONCE:
         return True
     return how is not Settlement.ACK and any(
-        queue.looks_at_returns for queue in queues_of(channel.unacked.lanes(last_tag))
+        queue.looks_at_returns for queue in queues_of(channel.unacked.lanes)
     )
 
 

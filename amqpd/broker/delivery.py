@@ -11,7 +11,7 @@ Compiled; plain Python otherwise.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mypy_extensions import i64
 
     from amqpd.broker.lane import Lane
+
+
+#: So many ranges that were worked off are freed at a time.
+FREE_AT: Final = 8192
 
 
 class Taken:
@@ -124,6 +128,9 @@ class Unacked:
         self._empty: i64 = 0
         #: How often something was settled out of the middle since all was settled.
         self._cuts: i64 = 0
+        # The lanes of all that was delivered since then.
+        self._lanes: dict[Lane, None] = {}
+        self._last_lane: Lane | None = None
 
     def __len__(self) -> int:
         return self.outstanding
@@ -132,6 +139,9 @@ class Unacked:
         """Remember a stretch under tag, tag + 1, …, which are the highest so far."""
         self._held.append(Held(tag, lane, piece, consumer))
         self.outstanding += piece.hi - piece.lo
+        if lane is not self._last_lane:
+            self._last_lane = lane
+            self._lanes[lane] = None
 
     def take(self, first_tag: int, last_tag: int, multiple: bool) -> list[Taken]:
         """Settle tags: first to last one by one, or with `multiple` all up to last (0 = all).
@@ -205,11 +215,17 @@ class Unacked:
             self._take_rest(held, held.hi, taken)
             at += 1
         self._held = []
+        self.outstanding = 0
+        self._begin_anew()
+        return taken
+
+    def _begin_anew(self) -> None:
+        """Nothing is outstanding."""
         self._first = 0
         self._empty = 0
         self._cuts = 0
-        self.outstanding = 0
-        return taken
+        self._lanes = {}
+        self._last_lane = None
 
     def reach(self, last_tag: int) -> tuple[int, int]:
         """About how many ranges and messages are outstanding up to a tag (0 = all), or less."""
@@ -221,10 +237,10 @@ class Unacked:
         tags: i64 = last_tag - held[first].tag + 1
         return max(0, end - first) + self._cuts, max(0, min(tags, self.outstanding))
 
-    def lanes(self, last_tag: int) -> list[Lane]:
-        """The lanes of what is outstanding up to a tag (0 = all)."""
-        end: i64 = len(self._held) if last_tag == 0 else self._find(last_tag) + 1
-        return lanes_of(self._held, self._first, end)
+    @property
+    def lanes(self) -> list[Lane]:
+        """The lanes of what is outstanding, and some of what was a while ago."""
+        return list(self._lanes)
 
     def detach(self, last_tag: int) -> Leaving:
         """Settle all up to a tag (0 = all) without looking at each.
@@ -232,24 +248,31 @@ class Unacked:
         Raises:
             UnknownTag: it is not outstanding; nothing was done.
         """
+        lanes = self.lanes
         held = self._held
-        end: i64 = len(held)
-        if last_tag != 0:
-            if not self._is_outstanding(last_tag):
-                raise UnknownTag(last_tag, [])
-            end = self._find(last_tag)
+        if last_tag == 0:
+            self._held = []
+            self.outstanding = 0
+            leaving = Leaving(held, self._first, lanes)
+            self._begin_anew()
+            return leaving
+        if not self._is_outstanding(last_tag):
+            raise UnknownTag(last_tag, [])
+        end = self._find(last_tag)
+        part = held[end]
         going = held[self._first : end]
-        if last_tag != 0:
-            part = held[end]
-            going.append(lower_part(part, part.lo + (last_tag - part.tag) + 1))
-            if part.left == 0:
-                self._empty += 1
-        leaving = Leaving(going)
-        self.outstanding -= leaving.left
-        self._empty -= leaving.empty
+        for one in going:
+            self.outstanding -= one.left
+            if one.left == 0:
+                self._empty -= 1
+        lower = lower_part(part, part.lo + (last_tag - part.tag) + 1)
+        self.outstanding -= lower.left
+        if part.left == 0:
+            self._empty += 1
+        going.append(lower)
         self._first = end
         self._sweep()
-        return leaving
+        return Leaving(going, 0, lanes)
 
     def _find(self, tag: i64) -> i64:
         """The index of the last range that begins at or below the tag; may be before first."""
@@ -344,9 +367,7 @@ class Unacked:
         self._first = first
         if first == len(held):
             held.clear()
-            self._first = 0
-            self._empty = 0
-            self._cuts = 0
+            self._begin_anew()
         elif first + self._empty > 64 and (first + self._empty) * 2 > len(held):
             self._held = [one for one in held[first:] if one.left]
             self._first = 0
@@ -370,20 +391,6 @@ def take_from(held: Held, high: i64, taken: list[Taken]) -> None:
         held.left -= end - low
     held.tag += end - held.lo
     held.lo = end
-
-
-def lanes_of(held: list[Held], first: i64, end: i64) -> list[Lane]:
-    """The lanes of ranges, by index."""
-    found: dict[Lane, None] = {}
-    last: Lane | None = None
-    at: i64 = first
-    while at < end:
-        lane = held[at].lane
-        if lane is not last:
-            last = lane
-            found[lane] = None
-        at += 1
-    return list(found)
 
 
 def lower_part(held: Held, high: i64) -> Held:
@@ -410,36 +417,40 @@ def lower_part(held: Held, high: i64) -> Held:
 
 
 class Leaving:
-    """Deliveries that a channel has let go of, in the order of their tags.
+    """Deliveries that a channel has let go of, in the order of their tags; see `Unacked.lanes`.
 
-    What was taken is freed at once: a million of them are not all let go of in one moment.
+    What was taken is freed in steps: a million of them are not all let go of in one moment.
     """
 
-    def __init__(self, held: list[Held]) -> None:
+    def __init__(self, held: list[Held], first: int, lanes: list[Lane]) -> None:
+        self.lanes = lanes
         self._held = held
-        self.left: i64 = 0
-        self.empty: i64 = 0
-        for one in held:
-            self.left += one.left
-            if one.left == 0:
-                self.empty += 1
-
-    def lanes(self) -> list[Lane]:
-        """The lanes that they come from."""
-        return lanes_of(self._held, 0, len(self._held))
+        self._first: i64 = first
 
     def take_some(self, ranges: int, messages: int) -> list[Taken]:
         """The next of them, so many ranges or messages at most; none: that was all."""
         taken: list[Taken] = []
+        held = self._held
         left: i64 = messages
-        at: i64 = 0
-        while at < len(self._held) and len(taken) < ranges and left > 0:
-            held = self._held[at]
-            had: i64 = held.left
+        at: i64 = self._first
+        while at < len(held) and len(taken) < ranges and left > 0:
+            one = held[at]
+            had: i64 = one.left
             if had > 0:
-                take_from(held, min(held.hi, held.lo + left), taken)
-                left -= had - held.left
-            if held.left == 0:
+                take_from(one, min(one.hi, one.lo + left), taken)
+                left -= had - one.left
+            if one.left == 0:
                 at += 1
-        del self._held[:at]
+        if at >= FREE_AT or at == len(held):
+            del held[:at]
+            at = 0
+        self._first = at
         return taken
+
+
+def by_consumer(taken: list[Taken]) -> dict[object, int]:
+    """How many messages were settled of each consumer; None: of those that got none."""
+    found: dict[object, int] = {}
+    for one in taken:
+        found[one.consumer] = found.get(one.consumer, 0) + int(one.hi - one.lo)
+    return found

@@ -51,7 +51,7 @@ class Returning:
         self._leaving = leaving
         self._settle = settle
         self._around = around
-        self._queues = queues_of(leaving.lanes()) if holds else set()
+        self._queues = queues_of(leaving.lanes) if holds else set()
         each = each or any(queue.looks_at_returns for queue in self._queues)
         self._messages = AT_ONCE_EACH if each else 1 << 40
         for queue in self._queues:
