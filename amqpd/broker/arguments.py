@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Protocol
 from amqpd.broker.binding import comparable
 from amqpd.broker.checks import (
     a_boolean,
+    a_decimal,
+    a_list_of_durations,
     a_max_age,
     a_placement_tag,
     a_stream_offset,
@@ -32,6 +34,8 @@ from amqpd.broker.checks import (
     an_integer,
     anything,
     between,
+    decimal,
+    durations_ms,
     interval_ms,
     is_text,
     number_of,
@@ -136,6 +140,9 @@ class QueueArguments:
     delayed_retry: DelayedRetry = DelayedRetry.DISABLED
     delayed_retry_min_ms: int | None = None
     delayed_retry_max_ms: int | None = None
+    delayed_retry_multiplier: float = 1.0
+    delayed_retry_jitter: float = 0.0
+    delayed_retry_levels_ms: tuple[int, ...] = ()
     max_age_ms: int | None = None
     max_segment_bytes: int | None = None
     filter_bytes: int | None = None
@@ -182,9 +189,9 @@ def _a_dead_letter_key(value: Field, arguments: Table) -> str | None:
 
 def _a_retry_type(value: Field, arguments: Table) -> str | None:
     wrong = one_of(DelayedRetry, "invalid_delayed_retry_type")(value, arguments)
-    if wrong is None and value.value != DelayedRetry.DISABLED and RETRY_MIN not in arguments:
-        return "delayed_retry_min_required"
-    return wrong
+    if wrong is not None or value.value == DelayedRetry.DISABLED or RETRY_LEVELS in arguments:
+        return wrong
+    return None if RETRY_MIN in arguments else "delayed_retry_min_required"
 
 
 def _a_retry_max(value: Field, arguments: Table) -> str | None:
@@ -203,13 +210,16 @@ class Argument(NamedTuple):
 
 
 RETRY_MIN: Final = "x-delayed-retry-min"
+RETRY_LEVELS: Final = "x-delayed-retry-levels"
+MAX_MULTIPLIER: Final = 1000.0
 _LOCATORS: Final = frozenset({"client-local", "balanced", "random", "least-leaders", "min-masters"})
 _size = between(0, None)
 _time = between(0, MAX_TTL_MS)
 
 #: In the order in which they are checked. Classic queues take more than RabbitMQ's: delivery
 #: limit, timeouts, delayed retry and dead letter strategy work on every queue with messages.
-#: What RabbitMQ does not know is `x-overflow-victim` and `x-flow-resume`.
+#: What RabbitMQ does not know is `x-overflow-victim`, `x-flow-resume` and, of delayed retry,
+#: multiplier, jitter and levels.
 QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-expires": Argument("CQ", between(1, MAX_TTL_MS)),
     "x-message-ttl": Argument("CQ", _time),
@@ -236,6 +246,9 @@ QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-delayed-retry-type": Argument("CQ", _a_retry_type),
     RETRY_MIN: Argument("CQ", between(1, MAX_TTL_MS)),
     "x-delayed-retry-max": Argument("CQ", _a_retry_max),
+    "x-delayed-retry-multiplier": Argument("CQ", a_decimal(1.0, MAX_MULTIPLIER)),
+    "x-delayed-retry-jitter": Argument("CQ", a_decimal(0.0, 1.0)),
+    RETRY_LEVELS: Argument("CQ", a_list_of_durations),
     "x-quorum-initial-group-size": Argument("Q", between(1, None)),
     "x-member-placement-tag": Argument("Q", a_placement_tag),
     "x-max-age": Argument("S", a_max_age),
@@ -415,6 +428,9 @@ def _read(arguments: Table, queue_type: QueueType) -> QueueArguments:
         delayed_retry=DelayedRetry(text("x-delayed-retry-type") or "disabled"),
         delayed_retry_min_ms=number(RETRY_MIN),
         delayed_retry_max_ms=number("x-delayed-retry-max"),
+        delayed_retry_multiplier=decimal(text("x-delayed-retry-multiplier")) or 1.0,
+        delayed_retry_jitter=decimal(text("x-delayed-retry-jitter")) or 0.0,
+        delayed_retry_levels_ms=durations_ms(text(RETRY_LEVELS)),
         max_age_ms=interval_ms(text("x-max-age")),
         max_segment_bytes=number("x-stream-max-segment-size-bytes"),
         filter_bytes=number("x-stream-filter-size-bytes"),

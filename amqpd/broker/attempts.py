@@ -21,7 +21,7 @@ from amqpd.fields import Field
 from amqpd.properties import decode_header, encode_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from amqpd.broker.rows import Row
     from amqpd.broker.stretch import Stretch
@@ -44,52 +44,65 @@ FRESH: Final = Attempts(0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Asks the store for a stretch of a lane with its counts, in the order of positions.
-
-    Without messages that wait for their time, unless that is not behind `ripe`, a time in ms
-    and a position.
-    """
+    """Asks the store for a stretch of a lane, some of which came back, in order of position."""
 
     lane: int
     from_position: int
     upto_position: int
-    ripe: tuple[int, int]
+    now_ms: int
     max_messages: int
     max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Delayed:
-    """Asks the store for messages that wait for their time: the first ones behind `after`.
+    """Asks the store for messages below a position that wait for their time.
 
-    In the order of their times, then positions; `after` is a time in ms and a position.
+    In the order of their times, then positions; the first ones behind `after`, which is a time
+    in ms and a position.
     """
 
     lane: int
+    upto_position: int
     after: tuple[int, int]
     max_messages: int
     max_bytes: int
 
 
+class Waiting(NamedTuple):
+    """A message that waits for its time in the store."""
+
+    position: int
+    due_ms: int
+    body_bytes: int
+
+
+class Returned(NamedTuple):
+    """What the store has: messages, and what is known of them by position.
+
+    Of a stretch (`Counted`) those whose time is still to come are not among them but in
+    `waiting`, and `upto` is how far it was looked at.
+    """
+
+    rows: list[Row]
+    attempts: Mapping[int, Attempts]
+    waiting: Sequence[Waiting] = ()
+    upto: int = 0
+
+
 class ReadReturned(Protocol):
     """Asks the store for messages that came back."""
 
-    def __call__(
-        self,
-        question: Counted | Delayed,
-        done: Callable[[list[Row], Mapping[int, Attempts]], None],
-    ) -> None:
-        """`done(rows, counts)`: committed messages, and what is known of them by position.
+    def __call__(self, question: Counted | Delayed, done: Callable[[Returned], None]) -> None:
+        """`done(returned)`: what is committed.
 
-        Fewer rows than asked for mean nothing; no rows mean that there are none.
+        Fewer messages than asked for mean nothing; that there are none means the end.
         """
 
 
-def none_returned(
-    question: Counted | Delayed, done: Callable[[list[Row], Mapping[int, Attempts]], None]
-) -> None:
+def none_returned(question: Counted | Delayed, done: Callable[[Returned], None]) -> None:
     """For brokers without a store: nothing is there."""
-    done([], {})
+    done(Returned([], {}, (), question.upto_position))
 
 
 def show(stretch: Stretch) -> None:

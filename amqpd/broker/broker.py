@@ -49,7 +49,6 @@ from amqpd.broker.queue import (
     HAND_OUT_BYTES,
     LOOK_COST,
     Queue,
-    Refill,
     Surroundings,
     first_of,
 )
@@ -70,6 +69,7 @@ if TYPE_CHECKING:
     from amqpd.broker.limits import Limits
     from amqpd.broker.parameters import Parsed
     from amqpd.broker.presence import Guest
+    from amqpd.broker.refill import Refill
     from amqpd.broker.returning import Returning
     from amqpd.broker.stretch import Stretch
 
@@ -111,6 +111,14 @@ class LaneState(Protocol):
     @property
     def counted(self) -> bool:
         """Some of its messages came back."""
+
+    @property
+    def delayed(self) -> int:
+        """Messages that came back and wait for their time, and their body bytes."""
+
+    @property
+    def delayed_bytes(self) -> int:
+        """The bodies of these messages together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +339,8 @@ class Broker:
                         state.body_bytes,
                         state.delivered_upto,
                         state.counted,
+                        state.delayed,
+                        state.delayed_bytes,
                     )
             for queue in vhost.queues.values():
                 if isinstance(queue, Stream):

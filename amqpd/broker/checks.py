@@ -2,8 +2,11 @@
 
     Check = (value, all arguments) -> what is wrong, or None
     anything an_integer a_text a_boolean a_switch a_max_age a_placement_tag a_stream_offset
-    between(lowest, highest, excess) one_of(words, wrong)         make a check
-    unacceptable(value) is_text(value) number_of(value) interval_ms(text)
+    a_list_of_durations
+    between(lowest, highest, excess) one_of(words, wrong) a_decimal(lowest, highest)
+                                                                  make a check
+    unacceptable(value) is_text(value) number_of(value) interval_ms(text) decimal(value)
+    durations_ms(text)
 
 What is wrong is told as an Erlang term, because RabbitMQ's texts end with one:
 `invalid arg 'x-expires' for queue 'q' in vhost '/': {value_zero,0}`.
@@ -34,6 +37,15 @@ _UNITS_MS: Final[Mapping[str, int]] = {
     "m": 60_000,
     "s": 1000,
 }
+_DURATION: Final = re.compile(r"([0-9]{1,12})(ms|s|m|h|d)", re.ASCII)
+_DURATIONS_MS: Final[Mapping[str, int]] = {
+    "ms": 1,
+    "s": 1000,
+    "m": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+}
+MAX_DURATIONS: Final = 64
 
 
 def unacceptable(value: Field) -> str:
@@ -88,6 +100,29 @@ def one_of(words: Iterable[str], wrong: str) -> Check:
     return check
 
 
+def a_decimal(lowest: float, highest: float) -> Check:
+    """A number between two others, fractions included; as text, too."""
+
+    def check(value: Field, arguments: Table) -> str | None:
+        if value.kind not in _INTEGERS and value.kind not in ("S", "f", "d"):
+            return unacceptable(value)
+        number = decimal(value.value)
+        if number is None:
+            return f"{{not_a_number,{term(value.value)}}}"
+        if not lowest <= number <= highest:
+            return f"{{not_between,{lowest:g},{highest:g}}}"
+        return None
+
+    return check
+
+
+def a_list_of_durations(value: Field, arguments: Table) -> str | None:
+    """One after the other, such as `1s 10s 1m`."""
+    if not is_text(value):
+        return unacceptable(value)
+    return None if durations_ms(value.value) else "invalid_durations"
+
+
 def a_text(value: Field, arguments: Table) -> str | None:
     """Text, such as the name of an exchange."""
     return None if is_text(value) else unacceptable(value)
@@ -135,6 +170,25 @@ def interval_ms(text: FieldValue) -> int | None:
     if found is None or len(found[1]) > 15 or int(found[1]) == 0:
         return None
     return int(found[1]) * _UNITS_MS[found[2]]
+
+
+def decimal(value: object) -> float | None:
+    """A number, or text that is one: some clients have no other form for 1.5."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def durations_ms(text: object) -> tuple[int, ...]:
+    """`1s 500ms 2h` in milliseconds; nothing if it is not a list of durations."""
+    words = text.split() if isinstance(text, str) else []
+    found = [_DURATION.fullmatch(word) for word in words]
+    if not 0 < len(found) <= MAX_DURATIONS or not all(found):
+        return ()
+    return tuple(int(one[1]) * _DURATIONS_MS[one[2]] for one in found if one)
 
 
 def number_of(value: Field) -> int:

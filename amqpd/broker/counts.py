@@ -27,3 +27,21 @@ class Counts:
         self.got_nothing: i64 = 0
         self.redelivered: i64 = 0
         self.acked: i64 = 0
+
+    def out(self, messages: int, settle: bool, redelivered: bool) -> None:
+        """Messages go to a consumer; `settle`: they need no ack."""
+        if settle:
+            self.delivered_no_ack += messages
+        else:
+            self.delivered += messages
+        if redelivered:
+            self.redelivered += messages
+
+    def get(self, settle: bool, redelivered: bool) -> None:
+        """One message goes to basic.get."""
+        if settle:
+            self.got_no_ack += 1
+        else:
+            self.got += 1
+        if redelivered:
+            self.redelivered += 1

@@ -49,6 +49,8 @@ class Due(NamedTuple):
     shared: bool
     transient: bool
     body_bytes: int
+    #: It waits for its time since it came back.
+    delayed: bool = False
 
 
 class Expired(Protocol):
@@ -239,6 +241,11 @@ class Expiry:
         if mixed is not None:
             mixed.forget(self._around.journal.safe)
 
+    def is_swept(self, lane: Lane, position: int) -> bool:
+        """Whether a message that the store still shows is gone."""
+        mixed = self._lanes.get(lane.priority)
+        return mixed is not None and mixed.is_swept(position)
+
     def unswept(self, lane: Lane, rows: list[Row]) -> list[Row]:
         """What was read, without that which has expired meanwhile."""
         mixed = self._lanes.get(lane.priority)
@@ -318,7 +325,9 @@ class Expiry:
     def _settle(self, mixed: Mixed, due: list[Due]) -> None:
         lane = mixed.lane
         due.sort(key=itemgetter(1))  # neighbours are settled together
-        for _, position, message_id, shared, transient, body_bytes in due:
+        for _, position, message_id, shared, transient, body_bytes, delayed in due:
+            if delayed:
+                _undelay(lane, body_bytes)
             lane.settle_stored(position, message_id, shared, transient, body_bytes)
         self._around.drop(self._queue, EXPIRED, len(due))
         self._swept(mixed, [one[1] for one in due])
@@ -326,6 +335,7 @@ class Expiry:
     def _read(self, mixed: Mixed, due: list[Due]) -> None:
         """Have the messages read that are to be dead lettered, as many as may be at once."""
         lane, positions, size_bytes = mixed.lane, list[int](), 0
+        delayed = {one.position for one in due if one.delayed}
         for one in due:
             if size_bytes < SWEEP_BYTES:
                 positions.append(one.position)
@@ -337,7 +347,11 @@ class Expiry:
             lane.refilling = False
             self._queue.wake()
             if not lane.dead:
-                self._bury(mixed, [row for row in rows if row[0] >= lane.loaded_upto])
+                rows = [row for row in rows if row[0] >= lane.loaded_upto]
+                for row in rows:
+                    if row[0] in delayed:
+                        _undelay(lane, len(row[7]))
+                self._bury(mixed, rows)
 
         self._around.read_some(lane.id, positions, arrived)
 
@@ -366,3 +380,9 @@ class Expiry:
         if self._look_ms <= now_ms:
             self._look_ms = 0
             self._queue.wake()
+
+
+def _undelay(lane: Lane, body_bytes: int) -> None:
+    """A message on disk does not wait for its time any more: another time has come before."""
+    lane.undelay(1, body_bytes)
+    lane.restore(1, body_bytes)

@@ -34,6 +34,7 @@ __all__ = [
     "Journal",
     "Mark",
     "Purge",
+    "PurgeDelayed",
     "Requeue",
     "Run",
     "Settle",
@@ -61,6 +62,18 @@ class Purge:
     high: int
     messages: int
     body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurgeDelayed:
+    """Messages of a lane below a position that wait for their time are gone.
+
+    Those that are on disk by now, and behind `after`, a time in ms and a position.
+    """
+
+    lane: int
+    upto: int
+    after: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +112,26 @@ class Track:
 class Group:
     """Entries, settles and tracks that become durable together or not at all."""
 
-    entries: list[Append | Purge | Drop | Define] = field(default_factory=list)
+    entries: list[Append | Purge | PurgeDelayed | Drop | Define] = field(default_factory=list)
     settles: list[Settle] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
 
 
-Entry = Append | Purge | Drop | Define | Group
+Entry = Append | Purge | PurgeDelayed | Drop | Define | Group
 
 
 @dataclass(slots=True)
 class Batch:
     """What the store commits in one transaction.
 
-    Applied in this order: defines, appends, requeues, settles, purges and drops, marks, tracks.
+    Applied in this order: defines, appends, purges of what is delayed, requeues, settles, purges
+    and drops, marks, tracks.
     """
 
     number: int
     defines: list[Command] = field(default_factory=list)
     appends: list[Append] = field(default_factory=list)
+    delayed_purges: list[PurgeDelayed] = field(default_factory=list)
     requeues: list[Requeue] = field(default_factory=list)
     settles: list[Settle] = field(default_factory=list)
     purges: list[Purge] = field(default_factory=list)
@@ -125,6 +140,8 @@ class Batch:
     tracks: list[Track] = field(default_factory=list)
     messages: int = 0
     size_bytes: int = 0
+    #: The last requeue that is in this or an earlier batch, with all before it.
+    requeued: int = 0
 
 
 @dataclass(slots=True)
@@ -225,6 +242,12 @@ class Journal:
         self._add(number, purge)
         return number
 
+    def purge_delayed(self, purge: PurgeDelayed) -> int:
+        """Messages that wait for their time, in the store only, were removed."""
+        number = self._next()
+        self._add(number, purge)
+        return number
+
     def drop(self, lanes: tuple[int, ...]) -> int:
         """Lanes went away."""
         number = self._next()
@@ -272,7 +295,7 @@ class Journal:
         self.last += 1
         return self.last
 
-    def _add(self, number: int, entry: Append | Purge | Drop | Define | Group) -> None:
+    def _add(self, number: int, entry: Entry) -> None:
         if self._group is None:
             self._entries.append((number, entry))
         elif not isinstance(entry, Group):
@@ -317,6 +340,8 @@ class Journal:
                 batch.defines.append(entry.command)
             case Purge():
                 batch.purges.append(entry)
+            case PurgeDelayed():
+                batch.delayed_purges.append(entry)
             case Drop():
                 batch.drops.append(entry)
             case _:  # a group
@@ -356,7 +381,8 @@ class Journal:
             requeue.run = None
             batch.requeues.append(requeue)
             messages += requeue.hi - requeue.lo
-        self.log.requeues = early + waiting[taken:]
+        left = self.log.requeues = early + waiting[taken:]
+        batch.requeued = left[0].number - 1 if left else self.log.requeued
 
     def _take_settles(self, batch: Batch) -> None:
         log = self.log
@@ -379,6 +405,8 @@ class Journal:
         """The store has the batch on disk."""
         self.pending_bytes -= batch.size_bytes
         self.safe = max(self.safe, batch.number)
+        if batch.requeued:
+            self._requeued(batch.requeued)
         for entry in batch.appends:
             for target in entry.targets:
                 lane = target.home
@@ -398,6 +426,13 @@ class Journal:
         waiting = self._waiting
         while waiting and waiting[0][0] <= self.safe:
             waiting.popleft()[1]()
+
+    def _requeued(self, upto: int) -> None:
+        log = self.log
+        log.requeued_safe = max(log.requeued_safe, upto)
+        watching, log.watching = log.watching, {}
+        for lane in watching:
+            lane.owner.wake()
 
     def when_safe(self, number: int, call: Callable[[], None]) -> None:
         """Calls back once everything up to `number`, the newest so far, is on disk.

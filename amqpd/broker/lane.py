@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mypy_extensions import i64
 
 from amqpd.broker.counts import Counts
-from amqpd.broker.run import Requeue, Run, Settle, Target
+from amqpd.broker.run import Run, Settle, Target
 from amqpd.broker.stretch import Stretch, in_order, merged, place
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Lane:
     `latest_ms` is the latest deadline of all that came since the lane was last empty. While
     each message's own is at least that, messages expire in their order, so it is enough to
     look at the head; once one is earlier the lane is `mixed`. `counted`: the store has, or may
-    have, counts of messages that were requeued.
+    have, counts of messages that were requeued. `delayed` are those of them that wait for their
+    time (`retry`): they are neither ready nor unacked.
     """
 
     def __init__(
@@ -82,6 +83,8 @@ class Lane:
         self.ready_bytes: i64 = 0
         self.unacked: i64 = 0
         self.unacked_bytes: i64 = 0
+        self.delayed: i64 = 0
+        self.delayed_bytes: i64 = 0
         self.loaded: i64 = 0
         self.loaded_bytes: i64 = 0
         self.paged_out: i64 = 0
@@ -105,8 +108,6 @@ class Lane:
         self._first: i64 = 0
         self._last_settle: Settle | None = None
         self._last_epoch: i64 = 0
-        self._last_requeue: Requeue | None = None
-        self._requeue_epoch: i64 = 0
         #: What clients hold instead of the runs of what they have not settled.
         self.placeholder: Run | None = None
 
@@ -117,15 +118,20 @@ class Lane:
         body_bytes: int,
         delivered_upto: int,
         counted: bool = False,
+        delayed: int = 0,
+        delayed_bytes: int = 0,
     ) -> None:
         """Take over what the store had at start; nothing is in memory yet."""
         self.counted = counted
+        self.delayed = delayed
+        self.delayed_bytes = delayed_bytes
         # Marks run ahead: what arrives now must not count as handed out in a former life.
         self.next_position = max(next_position, delivered_upto)
         self.committed_upto = self.next_position
-        self.loaded_upto = 0 if messages else self.next_position
-        self.ready = self.stored = self.paged_out = messages
-        self.ready_bytes = self.paged_out_bytes = body_bytes
+        self.loaded_upto = 0 if messages > delayed else self.next_position
+        self.stored = messages
+        self.ready = self.paged_out = messages - delayed
+        self.ready_bytes = self.paged_out_bytes = body_bytes - delayed_bytes
         self.granted = self.handed = self.asked = delivered_upto
         self.redelivered_below = delivered_upto
         if messages:
@@ -190,7 +196,7 @@ class Lane:
         return base
 
     def _note_deadline(self, base: i64, upto: i64, deadline_ms: i64) -> None:
-        if self.ready == 0 and self.unacked == 0:
+        if self.ready == 0 and self.unacked == 0 and self.delayed == 0:
             self.mixed = False
             self.latest_ms = 0
         elif self._latest_upto != base:
@@ -227,16 +233,39 @@ class Lane:
     def requeue(self, pieces: list[Stretch]) -> None:
         """Return unacked messages to their old places, marked redelivered."""
         for piece in pieces:
-            self.note_requeue(piece, 0)
+            if piece.run.persistent and self.durable:
+                self.note_requeue(piece, 0)
+            self.forget(piece.run, piece.lo, piece.hi)
+            piece.redelivered = True
+        self.put(pieces)
+
+    def delay(self, piece: Stretch) -> None:
+        """Unacked messages came back and wait for their time, wherever that is."""
+        self.forget(piece.run, piece.lo, piece.hi)
+        self.delayed += piece.hi - piece.lo
+        self.delayed_bytes += piece.run.bytes_of(piece.lo, piece.hi)
+        piece.redelivered = True
+
+    def undelay(self, messages: int, size_bytes: int) -> None:
+        """Delayed messages are that no more; the caller says what they are now."""
+        self.delayed -= messages
+        self.delayed_bytes -= size_bytes
+
+    def restore(self, messages: int, size_bytes: int) -> None:
+        """Persistent messages that are on disk only are ready from now on."""
+        self.ready += messages
+        self.ready_bytes += size_bytes
+        self.paged_out += messages
+        self.paged_out_bytes += size_bytes
+
+    def put(self, pieces: list[Stretch]) -> None:
+        """Stretches that were not ready are so from now on, in their old places."""
+        for piece in pieces:
             count: i64 = piece.hi - piece.lo
-            size: i64 = piece.run.bytes_of(piece.lo, piece.hi)
-            self.unacked -= count
-            self.unacked_bytes -= size
             self.ready += count
-            self.ready_bytes += size
+            self.ready_bytes += piece.run.bytes_of(piece.lo, piece.hi)
             self.loaded += count
             self.loaded_bytes += piece.run.share(piece.lo, piece.hi)
-            piece.redelivered = True
         if len(pieces) == 1:
             self._insert(pieces[0])
         else:
@@ -291,26 +320,9 @@ class Lane:
             if count == 0:
                 return None
         piece = self._take(head, count, settle)
-        self._count_out(self.counts, piece, settle)
-        self._count_out(self.total, piece, settle)
+        self.counts.out(piece.hi - piece.lo, settle, piece.redelivered)
+        self.total.out(piece.hi - piece.lo, settle, piece.redelivered)
         return piece
-
-    def _count_out(self, counts: Counts, piece: Stretch, settle: bool) -> None:
-        count: i64 = piece.hi - piece.lo
-        if settle:
-            counts.delivered_no_ack += count
-        else:
-            counts.delivered += count
-        if piece.redelivered:
-            counts.redelivered += count
-
-    def _count_got(self, counts: Counts, piece: Stretch, settle: bool) -> None:
-        if settle:
-            counts.got_no_ack += 1
-        else:
-            counts.got += 1
-        if piece.redelivered:
-            counts.redelivered += 1
 
     def take_now(self, settle: bool) -> tuple[Stretch, bool] | None:
         """The first message, whatever the mark says, for a reply that can wait for the disk.
@@ -326,8 +338,8 @@ class Lane:
             if wait:
                 self.handed = max(self.handed, head.base + head.lo + 1)
         piece = self._take(head, 1, settle)
-        self._count_got(self.counts, piece, settle)
-        self._count_got(self.total, piece, settle)
+        self.counts.get(settle, piece.redelivered)
+        self.total.get(settle, piece.redelivered)
         return piece, wait
 
     def _take(self, head: Stretch, count: i64, settle: bool) -> Stretch:
@@ -500,29 +512,9 @@ class Lane:
 
     def note_requeue(self, piece: Stretch, due_ms: int) -> None:
         """Have the store remember how often the messages of a stretch came back."""
-        if self.dead or not (piece.run.persistent and self.durable):
-            return
-        self.counted = True
-        low: i64 = piece.base + piece.lo
-        high: i64 = piece.base + piece.hi
-        waits_for = piece.run if piece.run.entry is not None else None
-        last = self._last_requeue
-        if (
-            last is not None
-            and self._requeue_epoch == self.log.epoch
-            and last.run is waits_for
-            and last.hi == low
-            and last.acquired == piece.acquired
-            and last.failed == piece.failed
-            and last.due_ms == due_ms
-        ):
-            last.hi = high
-            return
-        last = Requeue(self.id, low, high, piece.acquired, piece.failed, due_ms)
-        last.run = waits_for
-        self.log.requeues.append(last)
-        self._last_requeue = last
-        self._requeue_epoch = self.log.epoch
+        if not self.dead:
+            self.counted = True
+            self.log.requeue(self.id, piece, due_ms)
 
     def _cut(self, entry: Append, low: int, high: int) -> None:
         left = len(entry.extensions) > 0

@@ -1,6 +1,7 @@
 """Length: how many messages and bytes a queue may hold, counted as RabbitMQ counts.
 
-Ready messages count and their bodies, nothing else. A message fits if the queue is within
+Ready messages count and their bodies, and those that wait for their time since they came back;
+nothing else. A message fits if the queue is within
 its limits with it; where several arrive together they are counted one after the other. What
 does not fit is refused, or takes the place of what is at the head, or is taken all the same
 while its publisher waits (`pressure`).
@@ -53,8 +54,8 @@ class Length:
     def fits(self, messages: int, body_bytes: int) -> bool:
         """Whether all of so many more messages of so many bytes together fit."""
         queue = self._queue
-        return (self._messages is None or queue.ready + messages <= self._messages) and (
-            self._size_bytes is None or queue.ready_bytes + body_bytes <= self._size_bytes
+        return (self._messages is None or queue.waiting + messages <= self._messages) and (
+            self._size_bytes is None or queue.waiting_bytes + body_bytes <= self._size_bytes
         )
 
     def admits(self, messages: int, body_bytes: int) -> bool:
@@ -68,10 +69,10 @@ class Length:
     def is_full(self) -> bool:
         """Nothing more fits, unless the queue is empty: then a consumer may be waiting."""
         queue = self._queue
-        ready = queue.ready
-        return ready > 0 and (
-            (self._messages is not None and ready >= self._messages)
-            or (self._size_bytes is not None and queue.ready_bytes >= self._size_bytes)
+        waiting = queue.waiting
+        return waiting > 0 and (
+            (self._messages is not None and waiting >= self._messages)
+            or (self._size_bytes is not None and queue.waiting_bytes >= self._size_bytes)
         )
 
     @property
@@ -83,8 +84,8 @@ class Length:
     def has_room(self) -> bool:
         """So much has gone that publishers may go on."""
         queue = self._queue
-        return (self._messages is None or queue.ready <= self._resume_messages) and (
-            self._size_bytes is None or queue.ready_bytes <= self._resume_bytes
+        return (self._messages is None or queue.waiting <= self._resume_messages) and (
+            self._size_bytes is None or queue.waiting_bytes <= self._resume_bytes
         )
 
     # -- making room ---------------------------------------------------------------------
@@ -107,8 +108,8 @@ class Length:
     def _over(self) -> tuple[int, int] | None:
         """Messages and bytes above the limits."""
         queue = self._queue
-        messages = 0 if self._messages is None else queue.ready - self._messages
-        size_bytes = 0 if self._size_bytes is None else queue.ready_bytes - self._size_bytes
+        messages = 0 if self._messages is None else queue.waiting - self._messages
+        size_bytes = 0 if self._size_bytes is None else queue.waiting_bytes - self._size_bytes
         if messages <= 0 and size_bytes <= 0:
             return None
         return max(messages, 0), max(size_bytes, 0)

@@ -10,16 +10,12 @@ from __future__ import annotations
 from bisect import insort
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.attempts import Attempts, Counted, assemble_counted
 from amqpd.broker.levels import empty_of, head_of, wanting_of
-from amqpd.broker.rows import assemble
+from amqpd.broker.refill import Refills
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Queue
-    from amqpd.broker.rows import Row
 
 #: The window of a queue, and the least that each of many levels has of it.
 WINDOW_MESSAGES: Final = 4096
@@ -31,8 +27,6 @@ AHEAD: Final = 3
 #: One refill brings at most this much.
 REFILL_MESSAGES: Final = 2048
 REFILL_BYTES: Final = 4 << 20
-#: Of lanes where nothing ever came back.
-FRESH: Final[Mapping[int, Attempts]] = {}
 
 
 class Paging:
@@ -40,6 +34,7 @@ class Paging:
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
+        self._refills = Refills(queue)
         lanes = queue.lanes
         self._is_layered = len(lanes) > 1
         #: The levels that have something waiting, the highest first, and some that had.
@@ -64,8 +59,8 @@ class Paging:
 
     def look(self) -> None:
         """Have brought what will be wanted next, and forget levels that are empty."""
-        if self._queue.expiry.active:
-            # Whatever waits on disk may expire, on each level.
+        if self._queue.expiry.active or self._queue.retry.active:
+            # Whatever waits on disk may expire or become due, on each level.
             for lane in self.occupied:
                 if lane.paged:
                     self._look_at(lane)
@@ -90,6 +85,9 @@ class Paging:
     def _look_at(self, lane: Lane) -> None:
         """Refills and sweeps of a lane take turns."""
         expiry = self._queue.expiry
+        if not expiry.active:
+            self._keep_window(lane)
+            return
         expiry.sweep(lane)
         self._keep_window(lane)
         expiry.sweep(lane)
@@ -110,35 +108,10 @@ class Paging:
         return next((lane for lane in self.occupied if lane.ready), None)
 
     def _refill(self, lane: Lane, upto: int) -> None:
-        queue, around = self._queue, self._queue.around
-        lane.refilling = True
-
-        def arrived(rows: list[Row], seen: int, counts: Mapping[int, Attempts] = FRESH) -> None:
-            lane.refilling = False
-            queue.wake()
-            if lane.dead or lane.loaded_upto >= seen:
-                return  # a purge was faster
-            rows = queue.expiry.unswept(lane, rows)
-            if counts:
-                stretches = assemble_counted(rows, lane.redelivered_below, counts)
-            else:
-                stretches = assemble(rows, lane.redelivered_below)
-            lane.load(stretches, seen)
-            queue.expiry.came_back(lane, stretches)
-
-        def arrived_counted(rows: list[Row], counts: Mapping[int, Attempts]) -> None:
-            arrived(rows, rows[-1][0] + 1 if rows else upto, counts)
-
-        queue.expiry.begin_read(lane)
-        low, messages, size_bytes = lane.loaded_upto, REFILL_MESSAGES, REFILL_BYTES
+        messages, size_bytes = REFILL_MESSAGES, REFILL_BYTES
         if self._is_layered:
             messages, size_bytes = max(1, lane.window // 2), lane.window_bytes // 2
-        if not lane.counted:
-            around.refill(lane.id, low, upto, messages, size_bytes, arrived)
-            return
-        ripe = (0, 0)
-        question = Counted(lane.id, low, upto, ripe, messages, size_bytes)
-        around.read_returned(question, arrived_counted)
+        self._refills.begin(lane, upto, messages, size_bytes)
 
 
 def _from_the_top(lane: Lane) -> int:

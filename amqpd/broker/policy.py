@@ -27,6 +27,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.broker.arguments import (
+    MAX_MULTIPLIER,
     MAX_SEGMENT_BYTES,
     DeadLetterStrategy,
     DelayedRetry,
@@ -35,7 +36,7 @@ from amqpd.broker.arguments import (
     Victim,
     unlimited_if_negative,
 )
-from amqpd.broker.checks import interval_ms
+from amqpd.broker.checks import decimal, durations_ms, interval_ms
 from amqpd.broker.pattern import compile_pattern
 from amqpd.broker.text import erlang
 from amqpd.errors import PreconditionFailed
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from amqpd.broker.arguments import QueueArguments
     from amqpd.fields import Table
 
-PolicyValue = str | int | bool
+PolicyValue = str | int | float | bool
 
 
 class ApplyTo(StrEnum):
@@ -121,6 +122,18 @@ def _interval(value: object) -> bool:
     return isinstance(value, str) and interval_ms(value) is not None
 
 
+def _decimal(lowest: float, highest: float) -> Callable[[object], bool]:
+    def valid(value: object) -> bool:
+        number = decimal(value)
+        return number is not None and lowest <= number <= highest
+
+    return valid
+
+
+def _durations(value: object) -> bool:
+    return bool(durations_ms(value))
+
+
 def _anything(value: object) -> bool:
     return True
 
@@ -169,6 +182,11 @@ POLICY_KEYS: Final[Mapping[str, _Key]] = {
     "delayed-retry-type": _Key("CQ", _word(*DelayedRetry), "delayed_retry", operator=True),
     "delayed-retry-min": _Key("CQ", _number(1), "delayed_retry_min_ms", operator=True),
     "delayed-retry-max": _Key("CQ", _number(1), "delayed_retry_max_ms", operator=True),
+    "delayed-retry-multiplier": _Key(
+        "CQ", _decimal(1.0, MAX_MULTIPLIER), "delayed_retry_multiplier", operator=True
+    ),
+    "delayed-retry-jitter": _Key("CQ", _decimal(0.0, 1.0), "delayed_retry_jitter", operator=True),
+    "delayed-retry-levels": _Key("CQ", _durations, "delayed_retry_levels_ms", operator=True),
     "queue-mode": _Key("C", _word("default", "lazy"), called="queue-mode value"),
     "queue-version": _Key("CQS", _number(1, 2), operator=True, called="queue-version value"),
     "queue-leader-locator": _Key(
@@ -197,6 +215,15 @@ POLICY_KEYS: Final[Mapping[str, _Key]] = {
 
 #: Keys of which two policies' higher value counts; of all other numbers it is the lower.
 _HIGHER_WINS: Final = frozenset({"delayed-retry-min"})
+#: Words and factors of which a policy's count rather than those of the queue itself.
+_POLICY_WINS: Final = frozenset(
+    {
+        "delayed-retry-type",
+        "delayed-retry-multiplier",
+        "delayed-retry-jitter",
+        "delayed-retry-levels",
+    }
+)
 #: Keys whose negative values mean no limit.
 _NEGATIVE_IS_UNLIMITED: Final = frozenset({"delivery-limit"})
 
@@ -281,7 +308,8 @@ def _wrong_retry(definition: Mapping[str, object]) -> str:
     """What is wrong with the delayed retry, of which the keys depend on each other."""
     least, most = definition.get("delayed-retry-min"), definition.get("delayed-retry-max")
     kind = definition.get("delayed-retry-type", DelayedRetry.DISABLED)
-    if least is None and kind != DelayedRetry.DISABLED:
+    needs_least = kind != DelayedRetry.DISABLED and "delayed-retry-levels" not in definition
+    if least is None and needs_least:
         return f"delayed-retry-min is required when delayed-retry-type is {kind}"
     if isinstance(least, int) and isinstance(most, int) and most < least:
         return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
@@ -399,13 +427,23 @@ def effective_queue(parsed: QueueArguments, declared: Table, match: Match) -> Ef
         if not field:
             continue
         argument = declared.get(f"x-{key}")
-        if argument is not None and not (
-            isinstance(argument.value, int) and _lower(key, value, argument.value)
-        ):
+        if argument is not None and not _beats(key, value, argument.value):
             continue
         origins[key] = origin
         values[field] = _value(key, value)
     return Effective(_replaced(parsed, values), origins)
+
+
+def _beats(key: str, value: PolicyValue, argument: object) -> bool:
+    """Whether a policy's value counts where the queue has an argument of its own."""
+    if key in _POLICY_WINS:
+        return True
+    if not isinstance(argument, int):
+        return False
+    if key in _HIGHER_WINS:
+        # That is between policies; a queue's own number never gives way to a higher one.
+        return isinstance(value, int) and value < argument
+    return _lower(key, value, argument)
 
 
 def _value(key: str, value: PolicyValue) -> object:
@@ -414,6 +452,10 @@ def _value(key: str, value: PolicyValue) -> object:
         return unlimited_if_negative(int(value))
     if key == "max-age":
         return interval_ms(str(value))
+    if key in ("delayed-retry-multiplier", "delayed-retry-jitter"):
+        return decimal(value)
+    if key == "delayed-retry-levels":
+        return durations_ms(value)
     words: dict[str, type[StrEnum]] = {
         "overflow": Overflow,
         "overflow-victim": Victim,

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from amqpd.broker.archive import Archive, NoArchive
-from amqpd.broker.arguments import DelayedRetry, QueueType
+from amqpd.broker.arguments import QueueType
 from amqpd.broker.attempts import ReadReturned, none_returned, show
 from amqpd.broker.cursor import ReadAhead
-from amqpd.broker.deadletter import DELIVERY_LIMIT, REJECTED
+from amqpd.broker.deadletter import REJECTED
 from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
 from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane
@@ -28,6 +28,7 @@ from amqpd.broker.levels import loaded_of, ready_bytes_of, ready_of
 from amqpd.broker.paging import Paging
 from amqpd.broker.policy import Match
 from amqpd.broker.pressure import Pressure
+from amqpd.broker.retry import Retry, is_on
 from amqpd.broker.ring import Ring, Subscription
 from amqpd.broker.stretch import Stretch
 from amqpd.errors import AccessRefused
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from amqpd.broker.counts import Counts
     from amqpd.broker.delivery import Taken
     from amqpd.broker.journal import Journal
-    from amqpd.broker.rows import Row
+    from amqpd.broker.refill import Refill
     from amqpd.broker.run import Run
     from amqpd.broker.timers import Timers
     from amqpd.fields import Table
@@ -63,21 +64,6 @@ def first_of(_below: int) -> int:
 
 def at_leisure() -> None:
     """Where nothing is under way."""
-
-
-class Refill(Protocol):
-    """The core's third opening: brings a stretch of a lane back from the store."""
-
-    def __call__(
-        self,
-        lane: int,
-        from_position: int,
-        upto_position: int,
-        max_messages: int,
-        max_bytes: int,
-        done: Callable[[list[Row], int], None],
-    ) -> None:
-        """`done(rows, upto)`: all committed rows below `upto`, in order of position."""
 
 
 @dataclass(slots=True)
@@ -170,6 +156,7 @@ class Queue:
         self._busy = False
         self._getting: deque[tuple[bool, Callable[[Got | None], None]]] = deque()
         self.expiry = Expiry(self)
+        self.retry = Retry(self)
         self.length = Length(self, arguments)
         self.pressure = Pressure(self)
 
@@ -183,6 +170,7 @@ class Queue:
             if lane.paged:
                 self.paging.enter(lane)
                 self.expiry.recovered(lane)
+            self.retry.recovered(lane)
         self.wake()
 
     def go_on_later(self) -> None:
@@ -204,7 +192,24 @@ class Queue:
     @property
     def messages(self) -> int:
         """All messages in the queue."""
-        return self.ready + self.unacked
+        return self.ready + self.unacked + self.delayed
+
+    @property
+    def delayed(self) -> int:
+        """Messages that came back and wait for their time."""
+        return sum(lane.delayed for lane in self.lanes)
+
+    @property
+    def waiting(self) -> int:
+        """All that nobody has, as length limits count."""
+        return self.ready + (self.delayed if self.retry.active else 0)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Body bytes of these."""
+        if not self.retry.active:
+            return self.ready_bytes
+        return self.ready_bytes + sum(lane.delayed_bytes for lane in self.lanes)
 
     @property
     def ready_bytes(self) -> int:
@@ -223,14 +228,15 @@ class Queue:
         return (
             arguments.queue_type is QueueType.QUORUM
             or arguments.delivery_limit is not None
-            or arguments.delayed_retry is not DelayedRetry.DISABLED
+            or is_on(arguments.delayed_retry)
             or self.around.always_counted
         )
 
     @property
     def looks_at_returns(self) -> bool:
         """What becomes of a message that comes back is decided for each."""
-        return self.arguments.delivery_limit is not None
+        arguments = self.arguments
+        return arguments.delivery_limit is not None or is_on(arguments.delayed_retry)
 
     def level(self, priority: int) -> Lane:
         """The lane of a message of this priority; -1 = it has none."""
@@ -296,6 +302,8 @@ class Queue:
             self._busy = False
 
     def _act(self, bounded: bool) -> None:
+        if self.retry.active:
+            self.retry.release()
         if self._getting:
             self._serve_gets()
         if self.ring and not self.returning:
@@ -304,6 +312,8 @@ class Queue:
             self.expiry.run()
         self.length.trim()
         self.paging.look()
+        if self.retry.active:
+            self.retry.load()
 
     def catch_up(self) -> None:
         """Do what is to be done before somebody is told how things are here."""
@@ -390,17 +400,13 @@ class Queue:
 
     # -- done ----------------------------------------------------------------------------
 
-    def requeue(self, lane: Lane, pieces: list[Stretch]) -> None:
+    def requeue(self, lane: Lane, pieces: list[Stretch], *, failed: bool) -> None:
         """Put unacked messages back into their old places; their counts are those of now.
 
-        One that has failed more often than the delivery limit allows is poison, and dies.
+        Those that have failed too often die, and some have to wait (`retry`).
         """
-        limit = self.arguments.delivery_limit
-        if limit is not None:
-            for piece in pieces:
-                if piece.failed > limit:
-                    self._die(lane, piece, DELIVERY_LIMIT)
-            pieces = [piece for piece in pieces if piece.failed <= limit]
+        if self.looks_at_returns:
+            pieces = self.retry.sort_out(lane, pieces, failed=failed)
         if pieces:
             self.paging.enter(lane)
             lane.requeue(pieces)
@@ -413,30 +419,33 @@ class Queue:
         for one in taken:
             if not one.lane.dead:
                 piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
-                self._die(one.lane, piece, REJECTED)
+                self.die(one.lane, piece, REJECTED)
 
-    def _die(self, lane: Lane, piece: Stretch, reason: str) -> None:
+    def die(self, lane: Lane, piece: Stretch, reason: str) -> None:
         """Unacked messages leave for good."""
         lane.forget(piece.run, piece.lo, piece.hi)
         self.around.bury(self, lane, piece, reason)
 
     def purge(self) -> tuple[int, int]:
-        """Drop all ready messages: how many, and the journal's number for it (0 = none)."""
-        count, number, journal = self.ready, 0, self.around.journal
+        """Drop all messages that nobody has: how many, the journal's number for it (0 = none)."""
+        count, number, journal = self.ready + self.delayed, 0, self.around.journal
         for lane in self.lanes:
             for piece in lane.drain():
                 lane.settle(piece.run, piece.base, piece.lo, piece.hi)
                 lane.ready -= piece.hi - piece.lo
                 lane.ready_bytes -= piece.run.bytes_of(piece.lo, piece.hi)
+            ahead, ahead_bytes = self.retry.ahead(lane) if lane.paged else (0, 0)
+            self.retry.purge(lane)
+            lane.delayed = lane.delayed_bytes = 0
             if lane.paged:
                 purge = Purge(
                     lane.id,
                     lane.loaded_upto,
                     lane.next_position,
-                    lane.paged_out,
-                    lane.paged_out_bytes,
+                    lane.paged_out + ahead,
+                    lane.paged_out_bytes + ahead_bytes,
                 )
-                lane.stored -= lane.ready
+                lane.stored -= lane.ready + ahead
                 lane.paged_out = lane.paged_out_bytes = 0
                 lane.ready = lane.ready_bytes = 0
                 lane.loaded_upto = lane.next_position
@@ -457,6 +466,7 @@ class Queue:
         for _, done in self._getting:
             done(None)
         self._getting.clear()
+        self.retry.close()
         self.pressure.let_all_go()
         for subscription in list(self.ring):
             self.ring.remove(subscription)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from amqpd.broker import definitions
 from amqpd.broker.chunk import Extension, StreamLane, stamp
-from amqpd.broker.journal import Batch, Drop, Mark, Purge, Track
+from amqpd.broker.journal import Batch, Drop, Mark, Purge, PurgeDelayed, Track
 from amqpd.broker.lane import Lane
 from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 from amqpd.fields import Field, decode_table, encode_table, wrap
@@ -45,6 +45,7 @@ _REQUEUE: Final = struct.Struct(">QQQQQQ")  # lane, from, to, acquired, failed, 
 #: Lane, from, to, first id, bytes, shared, transient, counted.
 _SETTLE: Final = struct.Struct(">QQQqQ???")
 _PURGE: Final = struct.Struct(">QQQQQ")
+_PURGE_DELAYED: Final = struct.Struct(">QQqq")  # lane, upto, after: due, position
 _PAIR: Final = struct.Struct(">QQ")
 
 #: Commands by name; a record names them, so that their order here means nothing.
@@ -78,6 +79,10 @@ def encode(batch: Batch) -> bytes:
     out = [_HEAD.pack(VERSION, batch.number)]
     _put(out, [_command(command) for command in batch.defines])
     _put(out, [_append(append) for append in batch.appends])
+    _put(
+        out,
+        [_PURGE_DELAYED.pack(one.lane, one.upto, *one.after) for one in batch.delayed_purges],
+    )
     _put(
         out,
         [
@@ -195,6 +200,7 @@ def decode(octets: bytes) -> Batch:
             number,
             defines=reader.pieces(_read_command),
             appends=reader.pieces(lambda piece: _read_append(piece, log, number)),
+            delayed_purges=reader.pieces(_read_purge_delayed),
             requeues=reader.pieces(lambda piece: Requeue(*_REQUEUE.unpack(piece))),
             settles=reader.pieces(_read_settle),
             purges=reader.pieces(lambda piece: Purge(*_PURGE.unpack(piece))),
@@ -276,6 +282,11 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
 def _read_settle(piece: bytes) -> Settle:
     lane, low, high, first_id, size, shared, transient, counted = _SETTLE.unpack(piece)
     return Settle(lane, low, high, first_id, shared, size, transient, counted)
+
+
+def _read_purge_delayed(piece: bytes) -> PurgeDelayed:
+    lane, upto, due_ms, position = _PURGE_DELAYED.unpack(piece)
+    return PurgeDelayed(lane, upto, (due_ms, position))
 
 
 def _read_drop(piece: bytes) -> Drop:

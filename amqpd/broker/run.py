@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.chunk import Extension
     from amqpd.broker.lane import Lane
+    from amqpd.broker.stretch import Stretch
 
 
 #: `Run.first_id` of messages that are in the store under ids that are not consecutive.
@@ -209,6 +210,7 @@ class Requeue:
         self.acquired: i64 = acquired
         self.failed: i64 = failed
         self.due_ms: i64 = due_ms
+        self.number: i64 = 0
         self.run: Run | None = None
 
 
@@ -224,7 +226,35 @@ class SettleLog:
     def __init__(self) -> None:
         self.settles: list[Settle] = []
         self.requeues: list[Requeue] = []
+        #: So many requeues were ever written here; the last number of those that are on disk.
+        self.requeued: i64 = 0
+        self.requeued_safe: i64 = 0
+        #: Who wants to be woken when there are more of them.
+        self.watching: dict[Lane, None] = {}
         self.marking: list[Lane] = []
         self.skipped: list[Callable[[], None]] = []
         self.epoch: i64 = 1
         self.atomic = False
+
+    def requeue(self, lane: i64, piece: Stretch, due_ms: int) -> None:
+        """Messages of a lane came back; what follows the last one is told with it."""
+        low: i64 = piece.base + piece.lo
+        high: i64 = piece.base + piece.hi
+        waits_for = piece.run if piece.run.entry is not None else None
+        if self.requeues:
+            last = self.requeues[-1]
+            if (
+                last.lane == lane
+                and last.hi == low
+                and last.acquired == piece.acquired
+                and last.failed == piece.failed
+                and last.due_ms == due_ms
+                and last.run is waits_for
+            ):
+                last.hi = high
+                return
+        last = Requeue(lane, low, high, piece.acquired, piece.failed, due_ms)
+        last.run = waits_for
+        self.requeued += 1
+        last.number = self.requeued
+        self.requeues.append(last)

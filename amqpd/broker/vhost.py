@@ -192,7 +192,7 @@ class VHost:
         queue = self.queues.pop(command.name)
         if queue.owner is not None:
             self._exclusive.get(queue.owner, {}).pop(command.name, None)
-        count = queue.ready
+        count = queue.waiting
         self.stats.queues_deleted += 1
         queue.delete()
         return count
@@ -531,7 +531,7 @@ class VHost:
     def delete_queue(
         self, access: Access, name: str, *, if_unused: bool, if_empty: bool, owner: object | None
     ) -> Answer[int]:
-        """Remove a queue with its messages; the number of ready ones."""
+        """Remove a queue with its messages; how many nobody had."""
         name = _strip(name)
         access.configure("queue", name)
         queue = self.queues.get(name)
@@ -541,7 +541,7 @@ class VHost:
         queue.catch_up()
         if if_unused and queue.ring:
             raise PreconditionFailed(f"queue '{name}' in vhost '{self.name}' in use")
-        if if_empty and queue.ready:
+        if if_empty and queue.waiting:
             raise PreconditionFailed(f"queue '{name}' in vhost '{self.name}' not empty")
         return self.remove_queue(queue)
 
@@ -553,7 +553,7 @@ class VHost:
             number = max(number, self._remove_binding(binding))
             sources.append(binding.source)
         command = DeleteQueue(self.name, queue.name)
-        if left := queue.ready + queue.unacked:
+        if left := queue.messages:
             self.publishing.drop(DELETED, left)
         if queue.durable:
             self.around.journal.define(command)
@@ -682,7 +682,7 @@ class VHost:
         for lane, pieces in requeued(taken, failed).items():
             owner = lane.owner
             assert isinstance(owner, Queue)
-            owner.requeue(lane, pieces)
+            owner.requeue(lane, pieces, failed=failed)
 
     def discard(self, taken: Sequence[Taken]) -> None:
         """Deliveries were rejected for good: to the dead letter exchange, if there is one."""

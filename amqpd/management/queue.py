@@ -102,6 +102,7 @@ def _numbers(queue: Queue) -> Facts:
         "messages_unacknowledged_ram": unacked,
         "messages_persistent": stored,
         "messages_paged_out": sum(lane.paged_out for lane in lanes),
+        "messages_delayed": queue.delayed,
         "memory": sum(lane.loaded_bytes for lane in lanes) + unacked_bytes,
     }
 

@@ -16,10 +16,10 @@ from amqpd.store import StoreFailed, StoreFull
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from amqpd.broker.archive import Cut
-    from amqpd.broker.attempts import Attempts, Counted, Delayed
+    from amqpd.broker.attempts import Counted, Delayed, Returned
     from amqpd.broker.chunk import StoredChunk
     from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Journal, Mark
@@ -158,16 +158,15 @@ class Commits:
     def read_returned(
         self,
         question: Counted | Delayed,
-        done: Callable[[list[StoredRow], Mapping[int, Attempts]], None],
+        done: Callable[[Returned], None],
     ) -> None:
         """The broker's way to get messages that came back (`broker.attempts.ReadReturned`)."""
 
-        def arrived(outcome: tuple[list[Row], Mapping[int, Attempts]] | StoreFailed) -> None:
+        def arrived(outcome: Returned | StoreFailed) -> None:
             if isinstance(outcome, StoreFailed):
                 self._fail(outcome)
                 return
-            rows, counts = outcome
-            done(list(rows), counts)
+            done(outcome)
             self._committed()
 
         self._store.read_returned(question, arrived)

@@ -34,7 +34,7 @@ never does: decide anything about messages; that is the broker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from amqpd.broker.archive import Cut, StreamState
-    from amqpd.broker.attempts import Attempts, Counted, Delayed
+    from amqpd.broker.attempts import Counted, Delayed, Returned
     from amqpd.broker.chunk import StoredChunk
     from amqpd.broker.definitions import Command
     from amqpd.broker.expiry import Due
@@ -160,8 +160,8 @@ Post = Callable[[Callable[[], None]], object]
 WriteDone = Callable[[int | StoreFull | StoreFailed], None]
 #: Told the rows, or why there are none.
 ReadDone = Callable[[list[Row] | StoreFailed], None]
-#: Told the rows and what is known of them by position, or why there are none.
-ReturnedDone = Callable[["tuple[list[Row], Mapping[int, Attempts]] | StoreFailed"], None]
+#: Told what came back, or why that is not known.
+ReturnedDone = Callable[["Returned | StoreFailed"], None]
 #: Told what has expired and when the next message does (0: never), or why that is not known.
 ExpiredDone = Callable[["tuple[list[Due], int] | StoreFailed"], None]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import definitions as d
-from amqpd.broker.attempts import Attempts, Counted, Delayed
+from amqpd.broker.attempts import FRESH, Attempts, Counted, Delayed, Returned, Waiting
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.expiry import Due
 from amqpd.store import (
@@ -35,7 +35,7 @@ from amqpd.store.memory_streams import MemoryStreams
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from amqpd.broker.journal import Append, Batch, Purge, Requeue, Settle
+    from amqpd.broker.journal import Append, Batch, Purge, PurgeDelayed, Requeue, Settle
 
 #: The order in which definitions can be applied.
 _ORDER: Final = (
@@ -123,6 +123,7 @@ class MemoryStore:
             *(lambda command=command: self._define(command) for command in batch.defines),
             lambda: self._append(batch.appends, rows),
             lambda: self._extend(blocks),
+            *(lambda purge=purge: self._purge_delayed(purge) for purge in batch.delayed_purges),
             *(lambda back=requeue: self._requeue(back) for requeue in batch.requeues),
             *(lambda settle=settle: self._settle(settle) for settle in batch.settles),
             *(lambda purge=purge: self._purge(purge) for purge in batch.purges),
@@ -182,6 +183,7 @@ class MemoryStore:
         early &= held.keys()
         rows = [held[at] for at in early if from_position <= at < upto_position]
         rows.sort(key=lambda row: (row.deadline_ms, row.position))
+        known = self._returns(lane)
         due = [
             Due(
                 row.deadline_ms,
@@ -190,6 +192,7 @@ class MemoryStore:
                 row.shared,
                 row.transient,
                 len(row.body),
+                row.position in known and known[row.position].due_ms > 0,
             )
             for row in self._with_shares(rows)
             if row.deadline_ms <= now_ms and (row.deadline_ms, row.position) > after
@@ -201,15 +204,21 @@ class MemoryStore:
 
     def read_returned(self, question: Counted | Delayed, done: ReturnedDone) -> None:
         """Committed messages some of which came back, with what is known of these."""
-        rows, counts = self._rows.get(question.lane, {}), self._returns(question.lane)
-        found, left = list[Row](), question.max_bytes
-        for position in _wanted(question, sorted(rows), counts)[: question.max_messages]:
-            if left > 0:
-                found.append(rows[position])
-                left -= len(rows[position].header_payload) + len(rows[position].body)
-        outcome = (
-            self._with_shares(found),
-            {row.position: counts[row.position] for row in found if row.position in counts},
+        rows, known = self._rows.get(question.lane, {}), self._returns(question.lane)
+        found, waiting, left, upto = list[Row](), list[Waiting](), question.max_bytes, 0
+        for position in _wanted(question, sorted(rows), known)[: question.max_messages]:
+            row, due_ms = rows[position], known.get(position, FRESH).due_ms
+            if left <= 0:
+                break
+            upto = position + 1
+            if isinstance(question, Counted) and due_ms > question.now_ms:
+                waiting.append(Waiting(position, due_ms, len(row.body)))
+            else:
+                found.append(row)
+                left -= len(row.header_payload) + len(row.body)
+        attempts = {row.position: known[row.position] for row in found if row.position in known}
+        outcome = Returned(
+            [*self._with_shares(found)], attempts, waiting, upto or question.upto_position
         )
         life = self._life
         self._post(lambda: done(outcome) if life == self._life else None)
@@ -323,6 +332,14 @@ class MemoryStore:
         self._streams.cut(purge.lane, purge.high)
         self._change(purge.lane, 0, -purge.messages, -purge.body_bytes, 0)
 
+    def _purge_delayed(self, purge: PurgeDelayed) -> None:
+        rows, known = self._rows.get(purge.lane, {}), self._returns(purge.lane)
+        for position, one in known.items():
+            if one.due_ms and position < purge.upto and (one.due_ms, position) > purge.after:
+                row = rows.pop(position)
+                if not row.transient:
+                    self._change(purge.lane, 0, -1, -len(row.body), 0)
+
     def _drop(self, lanes: tuple[int, ...]) -> None:
         for lane in lanes:
             self._rows.pop(lane, None)
@@ -353,21 +370,11 @@ def _wanted(
 ) -> list[int]:
     """The positions that are asked for, in the order asked for."""
 
-    def when(position: int) -> tuple[int, int]:
-        return counts[position].due_ms, position
-
-    def waits(position: int) -> bool:
-        return position in counts and counts[position].due_ms > 0
-
-    if isinstance(question, Delayed):
-        delayed = [at for at in positions if waits(at) and when(at) > question.after]
-        return sorted(delayed, key=when)
-    return [
-        at
-        for at in positions
-        if question.from_position <= at < question.upto_position
-        and not (waits(at) and when(at) > question.ripe)
-    ]
+    below = [at for at in positions if at < question.upto_position]
+    if isinstance(question, Counted):
+        return [at for at in below if at >= question.from_position]
+    delayed = [(counts[at].due_ms, at) for at in below if at in counts and counts[at].due_ms]
+    return [when[1] for when in sorted(delayed) if when > question.after]
 
 
 def _rows_of(append: Append) -> Iterator[tuple[int, Row]]:

@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from amqpd.broker.definitions import Command
-    from amqpd.broker.journal import Append, Batch, Requeue, Run, Settle, Target, Track
+    from amqpd.broker.journal import (
+        Append,
+        Batch,
+        PurgeDelayed,
+        Requeue,
+        Run,
+        Settle,
+        Target,
+        Track,
+    )
     from amqpd.store.chunks import Block
 
 #: `key` of `queue_message`: lane, then position.
@@ -146,6 +155,7 @@ class Packed:
     large: list[Large] = field(default_factory=list)
     stays: list[Stay] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
+    delayed_purges: list[PurgeDelayed] = field(default_factory=list)
     comebacks: list[Comeback] = field(default_factory=list)
     #: Keys that are done with, and the ids of their messages where no other lane has them.
     gone_keys: list[tuple[int, int]] = field(default_factory=list)
@@ -212,6 +222,7 @@ class Packing:
     def _finished(self) -> Packed:
         batch, packed = self._batch, self._packed
         packed.stays = _joined(packed.stays)
+        packed.delayed_purges = batch.delayed_purges
         packed.comebacks = [_comeback(requeue) for requeue in batch.requeues]
         self._streams.finish()
         for block in packed.blocks:

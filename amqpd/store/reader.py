@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, cast
 from zlib import crc32
 
-from amqpd.broker.attempts import Attempts, Counted, Delayed
+from amqpd.broker.attempts import Attempts, Counted, Delayed, Returned, Waiting
 from amqpd.broker.expiry import Due
 from amqpd.store import (
     CutDone,
@@ -81,45 +81,47 @@ _NOT_GARBAGE: Final = """
 NOT EXISTS (SELECT 1 FROM garbage g WHERE g.first_key BETWEEN ?1 AND q.key AND g.last_key >= q.key)
 """
 
-#: A stretch with counts, without what waits for its time behind (?5, ?6).
+#: A stretch with counts. What waits for its time, beyond ?6, comes without its contents, and
+#: so small that it is no reason to stop.
 _COUNTED: Final = f"""
 SELECT q.key, q.message_id, q.flags, q.expires_at, s.message_id IS NOT NULL,
        m.checksum, m.header, m.body, coalesce(length(m.header) + length(m.body), 0),
-       r.acquired, r.failed, r.due_at
+       r.acquired, r.failed, r.due_at, r.due_at > ?6, r.body_bytes
 FROM queue_message q
 LEFT JOIN message_return r ON r.key = q.key
-LEFT JOIN message m ON m.id = q.message_id
+LEFT JOIN message m ON m.id = q.message_id AND (r.due_at IS NULL OR r.due_at <= ?6)
 LEFT JOIN message_share s ON s.message_id = q.message_id
 WHERE q.key >= ?2 AND q.key < ?3
-  AND (r.due_at IS NULL OR (r.due_at, r.key) <= (?5, ?6))
-  AND (q.flags & {TRANSIENT} = 0 OR q.message_id >= ?7) AND {_NOT_GARBAGE}
+  AND (q.flags & {TRANSIENT} = 0 OR q.message_id >= ?5) AND {_NOT_GARBAGE}
 ORDER BY q.key LIMIT ?4
 """
 
-#: What waits for its time behind (?2, ?3).
+#: What waits for its time behind (?2, ?3), below the key ?6.
 _DELAYED: Final = f"""
 SELECT q.key, q.message_id, q.flags, q.expires_at, s.message_id IS NOT NULL,
        m.checksum, m.header, m.body, coalesce(length(m.header) + length(m.body), 0),
-       r.acquired, r.failed, r.due_at
+       r.acquired, r.failed, r.due_at, 0, 0
 FROM message_return r INDEXED BY message_return_due
 CROSS JOIN queue_message q ON q.key = r.key
 LEFT JOIN message m ON m.id = q.message_id
 LEFT JOIN message_share s ON s.message_id = q.message_id
 WHERE r.due_at IS NOT NULL AND r.key >> {POSITION_BITS} = ?1 >> {POSITION_BITS}
-  AND r.due_at >= ?2 AND (r.due_at > ?2 OR r.key > ?3)
+  AND r.due_at >= ?2 AND (r.due_at > ?2 OR r.key > ?3) AND r.key < ?6
   AND (q.flags & {TRANSIENT} = 0 OR q.message_id >= ?5) AND {_NOT_GARBAGE}
 ORDER BY r.due_at, r.key LIMIT ?4
 """
 
 #: One row of JSON, not one per message: each row would hand the interpreter's lock over.
 _EXPIRED: Final = f"""
-SELECT json_group_array(json_array(expires_at, position, message_id, shared, transient, size))
+SELECT json_group_array(
+    json_array(expires_at, position, message_id, shared, transient, size, delayed))
 FROM (
     SELECT q.expires_at, q.key & {_POSITION} AS position, q.message_id,
            s.message_id IS NOT NULL AS shared, q.flags & {TRANSIENT} AS transient,
-           coalesce(length(m.body), 0) AS size
+           coalesce(length(m.body), 0) AS size, r.due_at IS NOT NULL AS delayed
     FROM queue_message q INDEXED BY queue_message_early
     LEFT JOIN message m ON m.id = q.message_id
+    LEFT JOIN message_return r ON r.key = q.key
     LEFT JOIN message_share s ON s.message_id = q.message_id
     WHERE q.flags & {EARLY} AND q.key >> {POSITION_BITS} = ?1
       AND q.expires_at BETWEEN ?4 AND ?6 AND (q.expires_at > ?4 OR q.key > ?5)
@@ -324,37 +326,45 @@ class Reader:
         rows = _whole(page)
         return self._without_damaged(some.lane, page) if rows is None else rows
 
-    def _returned(self, question: Counted | Delayed) -> tuple[list[Row], dict[int, Attempts]]:
-        """The messages; damaged ones alone do not look like their end."""
+    def _returned(self, question: Counted | Delayed) -> Returned:
+        """What came back; damaged messages alone do not look like the end."""
         while page := self._returned_page(question):
-            counts = {
-                to_int(columns[0]) & _POSITION: Attempts(*(to_int(c or 0) for c in columns[9:]))
-                for columns in page
-                if columns[9] is not None
-            }
-            bare = [columns[:9] for columns in page]
-            rows = _whole(bare)
-            if rows is None:
-                rows = self._without_damaged(question.lane, bare)
-            if rows:
-                return rows, counts
-            last = to_int(page[-1][0]) & _POSITION
+            found = self._sorted_out(question, page)
+            if found.rows or found.waiting:
+                return found
             if isinstance(question, Counted):
-                question = replace(question, from_position=last + 1)
+                question = replace(question, from_position=found.upto)
             else:
-                question = replace(question, after=(counts[last].due_ms, last))
-        return [], {}
+                at, last = to_int(page[-1][11]), to_int(page[-1][0]) & _POSITION
+                question = replace(question, after=(at, last))
+        return Returned([], {}, (), question.upto_position)
+
+    def _sorted_out(self, question: Counted | Delayed, page: list[_Columns]) -> Returned:
+        attempts: dict[int, Attempts] = {}
+        waiting: list[Waiting] = []
+        bare: list[_Columns] = []
+        for columns in page:
+            position, due_ms = to_int(columns[0]) & _POSITION, to_int(columns[11] or 0)
+            if columns[12]:
+                waiting.append(Waiting(position, due_ms, to_int(columns[13])))
+                continue
+            bare.append(columns[:9])
+            if columns[9] is not None:
+                attempts[position] = Attempts(to_int(columns[9]), to_int(columns[10]), due_ms)
+        rows = _whole(bare)
+        if rows is None:
+            rows = self._without_damaged(question.lane, bare)
+        return Returned([*rows], attempts, waiting, (to_int(page[-1][0]) & _POSITION) + 1)
 
     def _returned_page(self, question: Counted | Delayed) -> list[_Columns]:
         lane, most = question.lane, question.max_messages
-        base = key_of(lane, 0)
+        base, end = key_of(lane, 0), key_of(lane, question.upto_position)
         match question:
-            case Counted(_, low, high, (due_ms, position)):
-                keys = [key_of(lane, low), key_of(lane, high)]
-                values = [base, *keys, most, due_ms, key_of(lane, position), self._life]
+            case Counted(_, low, _, now_ms):
+                values = [base, key_of(lane, low), end, most, self._life, now_ms]
                 return self._upto(_COUNTED, values, question.max_bytes)
-            case Delayed(_, (due_ms, position)):
-                values = [base, due_ms, key_of(lane, position), most, self._life]
+            case Delayed(_, _, (due_ms, position)):
+                values = [base, due_ms, key_of(lane, position), most, self._life, end]
                 return self._upto(_DELAYED, values, question.max_bytes)
 
     def _expired(self, job: Expired) -> tuple[list[Due], int]:
@@ -370,7 +380,10 @@ class Reader:
             self._life,
         ]
         found = json.loads(str(self._connection.run(_EXPIRED, values)[0][0]))
-        due = [Due(at, where, id_, s == 1, t == 1, size) for at, where, id_, s, t, size in found]
+        due = [
+            Due(at, where, id_, s == 1, t == 1, size, d == 1)
+            for at, where, id_, s, t, size, d in found
+        ]
         if len(due) == job.most:
             return due, 0
         later = self._connection.run(_NEXT, [job.lane, job.now_ms, values[1]])

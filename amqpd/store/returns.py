@@ -13,11 +13,12 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from amqpd.store.driver import to_int
-from amqpd.store.packing import POSITION_BITS, TRANSIENT
+from amqpd.store.packing import POSITION_BITS, TRANSIENT, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from amqpd.broker.journal import PurgeDelayed
     from amqpd.store.driver import Connection, Driver
     from amqpd.store.packing import Comeback
 
@@ -65,9 +66,33 @@ SELECT r.key >> {POSITION_BITS}, count(*), sum(r.body_bytes) FROM message_return
 WHERE r.due_at IS NOT NULL AND {_ALIVE} GROUP BY 1
 """
 
+#: Keys of a lane (?1) that wait for their time, below one key (?2) and behind a time and a key
+#: (?3, ?4), what was purged before left out.
+WAITING: Final = f"""
+SELECT r.key FROM message_return r INDEXED BY message_return_due
+WHERE r.due_at IS NOT NULL AND r.key >> {POSITION_BITS} = ?1 AND r.key < ?2
+  AND r.due_at >= ?3 AND (r.due_at > ?3 OR r.key > ?4) AND NOT EXISTS (
+    SELECT 1 FROM garbage g WHERE r.key BETWEEN g.first_key AND g.last_key)
+"""
+
+#: What the lane's counters lose by that.
+COUNT_WAITING: Final = f"""
+UPDATE lane SET
+    messages = lane.messages - gone.messages, body_bytes = lane.body_bytes - gone.body_bytes
+FROM (SELECT count(*) AS messages, coalesce(sum(body_bytes), 0) AS body_bytes
+      FROM message_return WHERE transient = 0 AND key IN ({WAITING})) AS gone
+WHERE lane.id = ?1
+"""
+
 #: So few ranges are statements of their own, and so are those that are longer.
 _FEW: Final = 4
 _SHORT: Final = 32
+
+
+def waiting_values(purge: PurgeDelayed) -> list[int]:
+    """What is bound to `WAITING`."""
+    lane, (due_ms, position) = purge.lane, purge.after
+    return [lane, key_of(lane, purge.upto), due_ms, key_of(lane, position)]
 
 
 class Returns:

@@ -16,12 +16,13 @@ from amqpd.store import LaneState, Snapshot
 from amqpd.store.catalogue import Catalogue
 from amqpd.store.driver import to_int
 from amqpd.store.packing import POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
-from amqpd.store.returns import Returns
+from amqpd.store.returns import COUNT_WAITING, WAITING, Returns, waiting_values
 from amqpd.store.streams import StreamTables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from amqpd.broker.journal import PurgeDelayed
     from amqpd.store.driver import Connection, Driver
     from amqpd.store.packing import Change, Chunk, Packed
 
@@ -132,6 +133,8 @@ class Tables:
         for command in packed.defines:
             self.catalogue.apply(command)
         self._append(packed)
+        for purge in packed.delayed_purges:
+            self._purge_delayed(purge)
         self._returns.put(packed.comebacks)
         self._returns.forget(packed.gone_returns)
         self._forget(packed.gone_keys, self._forget_keys, "queue_message", "key")
@@ -199,6 +202,17 @@ class Tables:
         for keys in ranges:
             self._run(_RELEASE.format(which=which), keys)
             self._run(f"DELETE FROM queue_message WHERE {which}", keys)
+        for statement in _COUNT_DOWN:
+            self._run(statement)
+
+    def _purge_delayed(self, purge: PurgeDelayed) -> None:
+        """Remove what waits for its time, in one go: it lies among what stays."""
+        values = waiting_values(purge)
+        self._run(COUNT_WAITING, values)
+        which = f"key IN ({WAITING})"
+        self._run(_RELEASE.format(which=which), values)
+        self._run(f"DELETE FROM queue_message WHERE {which}", values)
+        self._run(f"DELETE FROM message_return WHERE {which}", values)
         for statement in _COUNT_DOWN:
             self._run(statement)
 

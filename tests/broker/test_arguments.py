@@ -76,6 +76,9 @@ def test_arguments_of_a_classic_queue() -> None:
             "x-delayed-retry-type": Field("S", "failed"),
             "x-delayed-retry-min": Field("I", 5),
             "x-delayed-retry-max": Field("I", 50),
+            "x-delayed-retry-multiplier": Field("S", "1.5"),
+            "x-delayed-retry-jitter": Field("d", 0.25),
+            "x-delayed-retry-levels": Field("S", "500ms 2s 3m 4h 5d"),
         },
     )
 
@@ -99,6 +102,9 @@ def test_arguments_of_a_classic_queue() -> None:
         delayed_retry=DelayedRetry.FAILED,
         delayed_retry_min_ms=5,
         delayed_retry_max_ms=50,
+        delayed_retry_multiplier=1.5,
+        delayed_retry_jitter=0.25,
+        delayed_retry_levels_ms=(500, 2000, 180_000, 14_400_000, 432_000_000),
     )
 
 
@@ -184,6 +190,15 @@ def test_arguments_without_effect_may_be_anything() -> None:
         ("x-delayed-retry-type", Field("S", "all"), "delayed_retry_min_required"),
         ("x-delayed-retry-min", Field("I", 0), "{value_zero,0}"),
         ("x-delayed-retry-max", Field("S", "1"), '"expected integer, got longstr"'),
+        ("x-delayed-retry-multiplier", Field("S", "0.5"), "{not_between,1,1000}"),
+        ("x-delayed-retry-multiplier", Field("S", "nan"), "{not_between,1,1000}"),
+        ("x-delayed-retry-multiplier", Field("S", "much"), "{not_a_number,much}"),
+        ("x-delayed-retry-multiplier", Field("t", True), "{unacceptable_type,bool}"),
+        ("x-delayed-retry-jitter", Field("I", 2), "{not_between,0,1}"),
+        ("x-delayed-retry-levels", Field("S", ""), "invalid_durations"),
+        ("x-delayed-retry-levels", Field("S", "1s soon"), "invalid_durations"),
+        ("x-delayed-retry-levels", Field("S", "1s " * 65), "invalid_durations"),
+        ("x-delayed-retry-levels", Field("I", 5), "{unacceptable_type,signedint}"),
     ],
 )
 def test_a_wrong_value_is_refused(name: str, value: Field, reason: str) -> None:
@@ -608,3 +623,12 @@ def test_a_dead_letter_routing_key_must_fit_into_a_message(key: str, fits: bool)
     else:
         with pytest.raises(PreconditionFailed, match="max_length_exceeded"):
             parse_queue("/", "q", arguments)
+
+
+def test_levels_are_delays_enough() -> None:
+    arguments = {
+        "x-delayed-retry-type": Field("S", "all"),
+        "x-delayed-retry-levels": Field("S", "1s 2s"),
+    }
+
+    assert parse_queue("/", "q", arguments).delayed_retry_levels_ms == (1000, 2000)

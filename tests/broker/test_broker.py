@@ -41,6 +41,8 @@ class LaneState:
     body_bytes: int
     delivered_upto: int
     counted: bool = False
+    delayed: int = 0
+    delayed_bytes: int = 0
 
 
 def a_broker() -> Broker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import get_type_hints
+from typing import get_origin, get_type_hints
 
 import pytest
 
@@ -99,6 +99,9 @@ VALID: dict[str, PolicyValue] = {
     "delayed-retry-type": "disabled",
     "delayed-retry-min": 1,
     "delayed-retry-max": 1,
+    "delayed-retry-multiplier": "1.5",
+    "delayed-retry-jitter": 0.5,
+    "delayed-retry-levels": "1s 2s",
     "queue-mode": "lazy",
     "queue-version": 2,
     "queue-leader-locator": "balanced",
@@ -222,8 +225,11 @@ def test_operator_policies_have_fewer_keys() -> None:
     allowed = [key for key, known in POLICY_KEYS.items() if known.operator]
 
     assert sorted(allowed) == [
+        "delayed-retry-jitter",
+        "delayed-retry-levels",
         "delayed-retry-max",
         "delayed-retry-min",
+        "delayed-retry-multiplier",
         "delayed-retry-type",
         "delivery-limit",
         "expires",
@@ -420,6 +426,33 @@ def test_the_shortest_delay_of_retries_is_the_longer_one_of_two_policies() -> No
     assert in_force({}, operator, user).delayed_retry_min_ms == 9
 
 
+def test_a_queues_own_least_delay_gives_way_to_a_lower_one_only() -> None:
+    own = {"x-delayed-retry-min": Field("I", 7)}
+
+    assert in_force(own, a_policy(delayed_retry_min=5)).delayed_retry_min_ms == 5
+    assert in_force(own, a_policy(delayed_retry_min=9)).delayed_retry_min_ms == 7
+
+
+def test_a_policy_says_how_retries_are_delayed_whatever_the_queue_says() -> None:
+    own = {
+        "x-delayed-retry-type": Field("S", "failed"),
+        "x-delayed-retry-min": Field("I", 7),
+        "x-delayed-retry-multiplier": Field("S", "3"),
+    }
+    policy = a_policy(
+        delayed_retry_type="disabled",
+        delayed_retry_multiplier=2,
+        delayed_retry_jitter="0.5",
+        delayed_retry_levels="1s",
+    )
+
+    arguments = in_force(own, policy)
+
+    assert arguments.delayed_retry is DelayedRetry.DISABLED
+    assert (arguments.delayed_retry_multiplier, arguments.delayed_retry_jitter) == (2.0, 0.5)
+    assert arguments.delayed_retry_levels_ms == (1000,)
+
+
 def test_keys_are_merged_one_by_one() -> None:
     declared = table({"x-dead-letter-exchange": "own"})
 
@@ -469,7 +502,9 @@ def test_every_key_sets_a_field_of_its_type(key: str) -> None:
     )
 
     assert field in {each.name for each in fields(QueueArguments)}
-    assert isinstance(getattr(effective.arguments, field), hints[field])
+    hint = hints[field]
+    kind = tuple if get_origin(hint) is tuple else hint
+    assert isinstance(getattr(effective.arguments, field), kind)
 
 
 def test_exchanges_get_their_alternate_from_policies() -> None:

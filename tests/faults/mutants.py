@@ -57,7 +57,7 @@ def drop_on_requeue() -> None:
     """What a client gives back is gone."""
     from amqpd.broker.queue import Queue
 
-    def requeue(self: Queue, lane: Lane, pieces: list[Stretch]) -> None:
+    def requeue(self: Queue, lane: Lane, pieces: list[Stretch], *, failed: bool) -> None:
         for one in pieces:
             lane.done(one.run, one.base, one.lo, one.hi)
 

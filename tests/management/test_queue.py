@@ -94,6 +94,20 @@ async def test_messages_are_counted_in_numbers_and_bytes(api: Api) -> None:
     assert shown["incoming"] == [{"exchange": {"name": "", "vhost": "/"}, "stats": {"publish": 3}}]
 
 
+async def test_messages_that_wait_since_they_came_back_are_counted_apart(api: Api) -> None:
+    retry = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 60_000}
+    await api.put("/queues/%2F/q", {"durable": True, "arguments": retry})
+    async with api.channel() as channel:
+        await publish(channel, b"12345", "q", delivery_mode=2)
+        message = await (await channel.get_queue("q")).get()
+        await message.nack()
+        await publish(channel, b"12345", "q", delivery_mode=2)
+
+        shown = await api.get("/queues/%2F/q")
+
+    assert (shown["messages"], shown["messages_ready"], shown["messages_delayed"]) == (2, 1, 1)
+
+
 async def test_policies_are_shown_merged_and_with_the_origin_of_each_key(api: Api) -> None:
     await api.put("/queues/%2F/q", {"arguments": {"x-max-length": 10}})
     user = {"pattern": "q", "definition": {"max-length": 5, "expires": 60_000}}

@@ -23,8 +23,10 @@ from hypothesis.stateful import (
 )
 
 from amqpd.broker import journal as journal_module
+from amqpd.broker import retry as retry_module
 from amqpd.broker import returning as returning_module
-from amqpd.broker.attempts import FRESH, Attempts, Counted, Delayed
+from amqpd.broker.attempts import FRESH, Counted, Delayed, Returned
+from amqpd.broker.backoff import delay_ms, delays
 from amqpd.broker.binding import Destination
 from amqpd.broker.broker import Broker
 from amqpd.broker.content import body, body_size
@@ -43,7 +45,7 @@ from amqpd.store.memory import MemoryStore
 from tests.broker.model import FakeConsumer, a_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from amqpd.broker.expiry import Due, Mixed
     from amqpd.broker.lane import Lane
@@ -58,6 +60,11 @@ WINDOW = 5
 NAMES = ("a", "b", "c")
 #: What queues are declared with; dead letters of all go to queue "c".
 DEAD: dict[str, object] = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "c"}
+RETRY: dict[str, object] = {
+    "x-delayed-retry-type": "all",
+    "x-delayed-retry-min": 30,
+    "x-delayed-retry-max": 70,
+}
 KINDS: dict[str, dict[str, object]] = {
     "plain": {},
     "priority": {"x-max-priority": 2},
@@ -69,6 +76,12 @@ KINDS: dict[str, dict[str, object]] = {
     "small": {"x-max-length-bytes": 30, **DEAD},
     "full": {"x-max-length": 8, "x-overflow": "reject-publish"},
     "limit": {"x-delivery-limit": 1},
+    "retry": RETRY,
+    "retry ttl": {**RETRY, "x-message-ttl": 50},
+    "retry ttl dead": {**RETRY, "x-message-ttl": 50, **DEAD},
+    "retry failed": {**RETRY, "x-delayed-retry-type": "failed", "x-delivery-limit": 2},
+    "retry short": {**RETRY, "x-max-length": 8, **DEAD},
+    "retry priority": {**RETRY, "x-max-priority": 2},
     "limit dead": {"x-delivery-limit": 1, **DEAD},
     "quorum": {"x-queue-type": "quorum", "x-delivery-limit": 2, **DEAD},
     "full dead": {"x-max-length": 8, "x-overflow": "reject-publish-dlx", **DEAD},
@@ -92,12 +105,17 @@ class Message:
     number: int = -1  # of the journal; -1: nobody was told
     taken: bool = False  # it was handed out before in this life
     seen: bool = False  # a client has seen it, in whatever life
-    #: How often it was handed out and how often that failed, now and before.
-    attempts: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
+    #: How often it was handed out, how often that failed, and when it may go out again, now and
+    #: before.
+    attempts: list[tuple[int, int, int]] = field(default_factory=lambda: [(0, 0, 0)])
 
-    def come_back(self, failed: bool) -> None:
-        acquired, failures = self.attempts[-1]
-        self.attempts.append((acquired + 1, failures + failed))
+    def come_back(self, failed: bool, due_ms: int) -> None:
+        acquired, failures, _ = self.attempts[-1]
+        self.attempts.append((acquired + 1, failures + failed, due_ms))
+
+    @property
+    def due_ms(self) -> int:
+        return self.attempts[-1][2]
 
     @property
     def failures(self) -> int:
@@ -119,6 +137,11 @@ class Mirror:
     number: int
     ready: dict[Place, Message] = field(default_factory=dict)
     unacked: dict[Place, Message] = field(default_factory=dict)
+    delayed: dict[Place, Message] = field(default_factory=dict)
+
+    def waiting(self) -> list[Message]:
+        """All that nobody has, as length limits count."""
+        return [*self.ready.values(), *self.delayed.values()]
 
     def head(self) -> Place:
         return min(self.ready, key=lambda place: (-place[0], place[1]))
@@ -166,8 +189,8 @@ class StrictStore(MemoryStore):
             assert state.messages == len(rows)
             assert state.body_bytes == sum(len(row.body) for row in rows)
 
-    def attempts(self, lane: int, position: int) -> tuple[int, int]:
-        return self._returns(lane).get(position, FRESH)[:2]
+    def attempts(self, lane: int, position: int) -> tuple[int, int, int]:
+        return self._returns(lane).get(position, FRESH)
 
     def rows(self) -> dict[tuple[int, int], Row]:
         return {
@@ -225,6 +248,8 @@ class World(RuleBasedStateMachine):
         # Two slices of one range in a turn.
         self.patch.setattr(returning_module, "AT_ONCE", 1)
         self.patch.setattr(returning_module, "RANGE_COST", 6_000)
+        self.patch.setattr(retry_module, "HELD_MESSAGES", 3)
+        self.patch.setattr(retry_module, "READ_MESSAGES", 2)
         self.open()
         for command in (
             PutVhost("/"),
@@ -301,16 +326,13 @@ class World(RuleBasedStateMachine):
 
         self.store.read_some(lane, positions, arrived)
 
-    def read_returned(
-        self,
-        question: Counted | Delayed,
-        done: Callable[[list[StoredRow], Mapping[int, Attempts]], None],
-    ) -> None:
-        def arrived(outcome: tuple[list[Row], Mapping[int, Attempts]] | StoreFailed) -> None:
-            assert isinstance(outcome, tuple)
-            done(list(outcome[0]), outcome[1])
+    def read_returned(self, question: Counted | Delayed, done: Callable[[Returned], None]) -> None:
+        def arrived(outcome: Returned | StoreFailed) -> None:
+            assert isinstance(outcome, Returned)
+            done(outcome)
 
-        self.store.read_returned(replace(question, max_messages=3), arrived)
+        most = min(3, question.max_messages)
+        self.store.read_returned(replace(question, max_messages=most), arrived)
 
     def expired(
         self,
@@ -369,12 +391,13 @@ class World(RuleBasedStateMachine):
             for lane in mirror.queue.lanes:
                 mine = {place[1] for place in rows if place[0] == lane.id}
                 assert lane.stored == len(mine)
-                for held in (mirror.ready, mirror.unacked):
+                for held in (mirror.ready, mirror.unacked, mirror.delayed):
                     for (level, position), message in held.items():
                         if level == lane.priority and message.stays:
                             assert position in mine
                             mine.discard(position)
-                left = {position for level, position in mirror.ready | mirror.unacked} & mine
+                everything = mirror.ready | mirror.unacked | mirror.delayed
+                left = {position for level, position in everything} & mine
                 assert left == mine, "settled, and still on disk"
 
     # -- watching ------------------------------------------------------------------------
@@ -387,7 +410,26 @@ class World(RuleBasedStateMachine):
         queue.put = partial(self.put, mirror, queue.put)  # type: ignore[method-assign]
         sweep = partial(self.sweep, mirror, queue.expiry._settle)
         queue.expiry._settle = sweep  # type: ignore[method-assign]
+        for name in ("ready", "found"):
+            again = partial(self.undelay, mirror, getattr(queue.retry, name))
+            setattr(queue.retry, name, again)
         return mirror
+
+    def undelay(
+        self,
+        mirror: Mirror,
+        undelay: Callable[[Lane, list[Stretch]], None],
+        lane: Lane,
+        pieces: list[Stretch],
+    ) -> None:
+        """The time of some messages has come."""
+        for piece in pieces:
+            for index in range(piece.lo, piece.hi):
+                place = (int(lane.priority), piece.base + index)
+                message = mirror.delayed.pop(place)
+                assert message.due_ms <= self.now_ms
+                mirror.ready[place] = message
+        undelay(lane, pieces)
 
     def put(
         self,
@@ -426,7 +468,7 @@ class World(RuleBasedStateMachine):
             assert not mirror.queue.returning
             if message.life == self.life:
                 assert piece.redelivered == message.taken
-            assert (int(piece.acquired), int(piece.failed)) == message.attempts[-1]
+            assert (int(piece.acquired), int(piece.failed)) == message.attempts[-1][:2]
             message.taken = True
             if settle:
                 self.settled.add(message)
@@ -460,7 +502,8 @@ class World(RuleBasedStateMachine):
         self.burying.pop()
 
     def expire(self, mirror: Mirror, place: Place) -> Message:
-        message = mirror.ready.pop(place)
+        held = mirror.ready if place in mirror.ready else mirror.delayed
+        message = held.pop(place)
         assert 0 < message.deadline_ms <= self.now_ms
         return message
 
@@ -479,8 +522,9 @@ class World(RuleBasedStateMachine):
     def check_is_long(self, mirror: Mirror) -> None:
         arguments = mirror.queue.arguments
         limit, limit_bytes = arguments.max_length, arguments.max_length_bytes
-        size = sum(len(message.body) for message in mirror.ready.values())
-        assert (limit is not None and len(mirror.ready) > limit) or (
+        waiting = mirror.waiting()
+        size = sum(len(message.body) for message in waiting)
+        assert (limit is not None and len(waiting) > limit) or (
             limit_bytes is not None and size > limit_bytes
         )
 
@@ -525,9 +569,10 @@ class World(RuleBasedStateMachine):
         mirror = self.mirrors.get(name)
         if mirror is not None and luck == 0:
             answer = self.vhost.purge_queue(self.access, name, self)
-            assert answer.value == len(mirror.ready)
-            self.settled |= set(mirror.ready.values())
+            assert answer.value == len(mirror.ready) + len(mirror.delayed)
+            self.settled |= set(mirror.ready.values()) | set(mirror.delayed.values())
             mirror.ready.clear()
+            mirror.delayed.clear()
 
     @rule(name=names, luck=rarely)
     def delete(self, name: str, luck: int) -> None:
@@ -536,8 +581,8 @@ class World(RuleBasedStateMachine):
             answer = self.vhost.delete_queue(
                 self.access, name, if_unused=False, if_empty=False, owner=self
             )
-            assert answer.value == len(mirror.ready)
-            self.settled |= set(mirror.ready.values()) | set(mirror.unacked.values())
+            assert answer.value == len(mirror.waiting())
+            self.settled |= set(mirror.waiting()) | set(mirror.unacked.values())
             self.deleted.add(name)
             del self.mirrors[name]
             self.clients = [client for client in self.clients if not client.gone]
@@ -656,11 +701,24 @@ class World(RuleBasedStateMachine):
         for one, place in places(self.alive(taken)):
             mirror = self.mirrors_of(one)
             message = mirror.unacked[place]
-            message.come_back(failed)
+            due_ms = self.due_ms(mirror.queue, message, failed)
+            message.come_back(failed, due_ms)
             limit = mirror.queue.arguments.delivery_limit
             if limit is None or message.failures <= limit:
-                mirror.ready[place] = mirror.unacked.pop(place)
+                held = mirror.delayed if due_ms else mirror.ready
+                held[place] = mirror.unacked.pop(place)
         self.vhost.requeue(taken, failed=failed)
+
+    def due_ms(self, queue: Queue, message: Message, failed: bool) -> int:
+        """When a message that comes back now may go out again; 0: at once."""
+        arguments = queue.arguments
+        if not delays(arguments.delayed_retry, failed=failed):
+            return 0
+        delay = delay_ms(arguments, message.failures + failed, lambda _: 0)
+        due_ms = self.now_ms + delay
+        if message.deadline_ms:
+            due_ms = min(due_ms, max(message.deadline_ms, self.now_ms) + 1)
+        return due_ms
 
     @rule(which=st.integers(0, 3), luck=rarely, failed=st.booleans())
     def give_much_back(self, which: int, luck: int, failed: bool) -> None:
@@ -756,6 +814,9 @@ class World(RuleBasedStateMachine):
         for mirror in self.mirrors.values():
             for message in mirror.ready.values():
                 assert message.deadline_ms == 0 or message.deadline_ms > self.now_ms
+            for (level, _), message in mirror.delayed.items():
+                (lane,) = [one for one in mirror.queue.lanes if one.priority == level]
+                assert message.due_ms > self.now_ms or lane.loaded > WINDOW // 2
             if mirror.ready:
                 assert all(
                     client.credit() <= 0
@@ -763,7 +824,7 @@ class World(RuleBasedStateMachine):
                     if client.queue is not None and client.queue in mirror.queue.ring
                 )
             if mirror.limit is not None:
-                assert len(mirror.ready) <= mirror.limit or mirror.queue.length.refuses
+                assert len(mirror.waiting()) <= mirror.limit or mirror.queue.length.refuses
 
     # -- restarts ------------------------------------------------------------------------
 
@@ -810,7 +871,11 @@ class World(RuleBasedStateMachine):
         for mirror in before.values():
             if mirror.queue.durable and mirror.number <= safe:
                 assert mirror.queue.name in self.vhost.queues
-            for message in [*mirror.ready.values(), *mirror.unacked.values()]:
+            for message in [
+                *mirror.ready.values(),
+                *mirror.unacked.values(),
+                *mirror.delayed.values(),
+            ]:
                 if message.stays and message.is_promised(safe):
                     assert sum(one in kept for one in lineage(message)) == 1
         for published, settled in self.transactions:
@@ -828,7 +893,8 @@ class World(RuleBasedStateMachine):
                     if lane_id == lane.id:
                         message.taken = False
                         message.number = 0
-                        mirror.ready[lane.priority, position] = message
+                        held = mirror.delayed if message.due_ms else mirror.ready
+                        held[lane.priority, position] = message
         assert {place[0] for place in rows} <= {
             lane.id for queue in self.vhost.queues.values() for lane in queue.lanes
         }
@@ -853,6 +919,7 @@ class World(RuleBasedStateMachine):
             queue = mirror.queue
             assert queue.ready == len(mirror.ready)
             assert queue.unacked == len(mirror.unacked)
+            assert queue.delayed == len(mirror.delayed)
             assert queue.ready_bytes == sum(len(one.body) for one in mirror.ready.values())
             for lane in queue.lanes:
                 self.check_lane(lane, mirror)
@@ -868,6 +935,9 @@ class World(RuleBasedStateMachine):
         assert lane.ready == len(ready)
         assert lane.unacked == len(held)
         assert lane.unacked_bytes == sum(len(one.body) for one in held)
+        held = [one for place, one in mirror.delayed.items() if place[0] == lane.priority]
+        assert lane.delayed == len(held)
+        assert lane.delayed_bytes == sum(len(one.body) for one in held)
         assert set(loaded) == {at for at in ready if at < lane.loaded_upto}
         out = [one for at, one in ready.items() if at >= lane.loaded_upto and one.stays]
         assert lane.paged_out == len(out)
@@ -901,6 +971,23 @@ def binding_target(name: str) -> Destination:
     return Destination("queue", name)
 
 
+class RetryWorld(World):
+    """One where messages come back all the time, and have to wait."""
+
+    def declare(self, name: str, durable: bool, kind: str) -> None:
+        retries = [one for one in sorted(KINDS) if "retry" in one]
+        super().declare(name, durable, retries[sorted(KINDS).index(kind) % len(retries)])
+
+    @rule(which=st.integers(0, 3), failed=st.booleans())
+    def give_all_back(self, which: int, failed: bool) -> None:
+        if self.clients:
+            client = self.clients[which % len(self.clients)]
+            self.give_back(client.unacked.take_all(), failed=failed)
+            assert client.queue is not None
+            client.queue.wake()
+            self.broker.dispatch()
+
+
 TestModel = World.TestCase
 TestModel.settings = settings(
     max_examples=500,
@@ -909,3 +996,5 @@ TestModel.settings = settings(
     report_multiple_bugs=False,
     phases=[p for p in Phase if p is not Phase.explain],
 )
+TestRetry = RetryWorld.TestCase
+TestRetry.settings = settings(TestModel.settings, max_examples=300)

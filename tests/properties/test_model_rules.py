@@ -227,18 +227,19 @@ class GovernedWorld(World):
         effective = self.ruling.effective(name)
         if not str(effective.get("overflow", "")).startswith("reject"):
             return False
-        ready = self.mirrors[name].ready.values()
+        waiting = self.mirrors[name].waiting()
         most, bytes_ = effective.get("max-length"), effective.get("max-length-bytes")
-        used = sum(len(message.body) for message in ready)
-        return (most is not None and len(ready) + 1 > int(str(most))) or (
+        used = sum(len(message.body) for message in waiting)
+        return (most is not None and len(waiting) + 1 > int(str(most))) or (
             bytes_ is not None and used + size > int(str(bytes_))
         )
 
     def check_is_long(self, mirror: Mirror) -> None:
         effective = self.ruling.effective(mirror.queue.name)
         most, bytes_ = effective.get("max-length"), effective.get("max-length-bytes")
-        size = sum(len(message.body) for message in mirror.ready.values())
-        assert (most is not None and len(mirror.ready) > int(str(most))) or (
+        waiting = mirror.waiting()
+        size = sum(len(message.body) for message in waiting)
+        assert (most is not None and len(waiting) > int(str(most))) or (
             bytes_ is not None and size > int(str(bytes_))
         )
 
@@ -251,7 +252,7 @@ class GovernedWorld(World):
             effective = self.ruling.effective(name)
             most = effective.get("max-length")
             if most is not None and not mirror.queue.length.refuses:
-                assert len(mirror.ready) <= int(str(most))
+                assert len(mirror.waiting()) <= int(str(most))
 
     # -- rules that change ---------------------------------------------------------------
 
@@ -427,7 +428,7 @@ class GovernedWorld(World):
         assert due == self.mirrors.keys() - self.vhost.queues.keys()
         for name in due:
             mirror = self.mirrors.pop(name)
-            self.settled |= set(mirror.ready.values()) | set(mirror.unacked.values())
+            self.settled |= set(mirror.waiting()) | set(mirror.unacked.values())
             self.deleted.add(name)
             self.ruling.drop_queue(name)
             self.note()

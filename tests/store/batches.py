@@ -7,19 +7,20 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal
 
+from amqpd.broker.attempts import Returned
 from amqpd.broker.chunk import Extension, StreamLane, stamp
-from amqpd.broker.journal import Batch, Drop, Mark, Purge, Track
+from amqpd.broker.journal import Batch, Drop, Mark, Purge, PurgeDelayed, Track
 from amqpd.broker.lane import Lane
 from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 from amqpd.store.settings import MIB, StoreSettings
 from amqpd.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from amqpd.broker.archive import Cut
-    from amqpd.broker.attempts import Attempts, Counted, Delayed
+    from amqpd.broker.attempts import Counted, Delayed
     from amqpd.broker.chunk import StoredChunk
     from amqpd.broker.definitions import Command
     from amqpd.broker.delivery import Taken
@@ -115,7 +116,7 @@ class Writing:
 
     def batch(
         self,
-        *entries: Append | Requeue | Settle | Purge | Drop | Mark | Track,
+        *entries: Append | Requeue | Settle | Purge | PurgeDelayed | Drop | Mark | Track,
         defines: Sequence[Command] = (),
     ) -> Batch:
         """A batch of these."""
@@ -131,6 +132,8 @@ class Writing:
                     batch.settles.append(entry)
                 case Purge():
                     batch.purges.append(entry)
+                case PurgeDelayed():
+                    batch.delayed_purges.append(entry)
                 case Drop():
                     batch.drops.append(entry)
                 case Mark():
@@ -202,13 +205,13 @@ class Driven:
         assert isinstance(answers[0], list), answers[0]
         return answers[0]
 
-    def returned(self, question: Counted | Delayed) -> tuple[list[Row], Mapping[int, Attempts]]:
-        """The rows, and what is known of them."""
-        answers: list[tuple[list[Row], Mapping[int, Attempts]] | StoreFailed] = []
+    def returned(self, question: Counted | Delayed) -> Returned:
+        """What came back."""
+        answers: list[Returned | StoreFailed] = []
         self.store.read_returned(question, answers.append)
         while not answers:
             self._posted.get(timeout=30)()
-        assert isinstance(answers[0], tuple), answers[0]
+        assert isinstance(answers[0], Returned), answers[0]
         return answers[0]
 
     def read_stream(

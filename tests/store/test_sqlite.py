@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from amqpd.broker.attempts import Attempts, Counted, Delayed
+from amqpd.broker.attempts import Attempts, Counted, Delayed, Returned, Waiting
 from amqpd.broker.definitions import PutQueue, PutVhost
-from amqpd.broker.journal import Mark
+from amqpd.broker.journal import Mark, PurgeDelayed
 from amqpd.store import LaneState, StoreDamaged, StoreFailed, StoreLocked
 from tests.store.batches import Driven, Writing, came_back, opened, settle
 from tests.store.inspection import assert_sound, query
@@ -245,11 +245,9 @@ def test_bodies_of_every_size_come_back(tmp_path: Path) -> None:
 
 # -- what came back ----------------------------------------------------------------------
 
-LATER = (1 << 50, 0)
-
 
 def positions(store: Driven, question: Counted | Delayed) -> list[int]:
-    return [row.position for row in store.returned(question)[0]]
+    return [row[0] for row in store.returned(question).rows]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -268,9 +266,10 @@ def test_how_often_messages_came_back_is_there_after_a_restart(
     store = opened(tmp_path, driver)
 
     assert store.snapshot.lanes[4].counted
-    rows, known = store.returned(Counted(4, 0, 100, (0, 0), 100, 1 << 30))
-    assert [row.position for row in rows] == list(range(9))
-    assert known == {
+    found = store.returned(Counted(4, 0, 100, 0, 100, 1 << 30))
+    assert [row[0] for row in found.rows] == list(range(9))
+    assert found.upto == 9
+    assert found.attempts == {
         **dict.fromkeys((1, 3), Attempts(1, 0)),
         **dict.fromkeys((2, 5, 6, 7), Attempts(2, 1)),
         8: Attempts(3, 3),
@@ -291,12 +290,17 @@ def test_what_waits_for_its_time_is_found_by_time_and_left_out_of_stretches(
     returns = [came_back(entry, at, at + 1, 1, 0, due) for at, due in waiting]
     store.write(writing.batch(entry, other, *returns, came_back(other, 0, 1, 1, 0, 5)))
 
-    assert positions(store, Delayed(4, (0, 0), 100, 1 << 30)) == [5, 1, 3, 2]
-    assert positions(store, Delayed(4, (20, 1), 100, 1 << 30)) == [3, 2]
-    assert positions(store, Delayed(4, (0, 0), 2, 1 << 30)) == [5, 1]
-    assert positions(store, Delayed(4, (0, 0), 100, 1)) == [5]
-    assert positions(store, Counted(4, 0, 100, (0, 0), 100, 1 << 30)) == [0, 4]
-    assert positions(store, Counted(4, 0, 100, (20, 1), 100, 1 << 30)) == [0, 1, 4, 5]
+    assert positions(store, Delayed(4, 9, (0, 0), 100, 1 << 30)) == [5, 1, 3, 2]
+    assert positions(store, Delayed(4, 9, (20, 1), 100, 1 << 30)) == [3, 2]
+    assert positions(store, Delayed(4, 9, (0, 0), 2, 1 << 30)) == [5, 1]
+    assert positions(store, Delayed(4, 9, (0, 0), 100, 1)) == [5]
+    assert positions(store, Delayed(4, 3, (0, 0), 100, 1 << 30)) == [1, 2]
+    passed = store.returned(Counted(4, 0, 9, 20, 100, 1 << 30))
+    assert [row[0] for row in passed.rows] == [0, 1, 3, 4, 5]
+    assert passed.waiting == [Waiting(2, 30, 1)]
+    assert (passed.upto, passed.attempts[5].due_ms) == (6, 10)
+    assert store.returned(Counted(4, 2, 9, 0, 1, 1 << 30)).upto == 3
+    assert store.returned(Counted(4, 6, 9, 0, 1, 1 << 30)) == Returned([], {}, (), 9)
     store.close()
     again = opened(tmp_path, driver)
     again.close()
@@ -354,3 +358,24 @@ def test_a_batch_that_cannot_be_packed_is_a_failure(
     assert "cannot be packed" in str(outcome)
     assert "a batch cannot be packed" in caplog.text
     store.close()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_waits_is_purged_and_nothing_else(
+    tmp_path: Path, driver: Literal["apsw", "sqlite3"]
+) -> None:
+    store, writing = opened(tmp_path, driver), Writing()
+    a_queue(store, writing, 4)
+    entry = writing.append([b"%d" % at for at in range(6)], 4)
+    waiting = [(5, 10), (1, 20), (3, 20), (2, 30)]
+    returns = [came_back(entry, at, at + 1, 1, 0, due) for at, due in waiting]
+    store.write(writing.batch(entry, *returns))
+
+    # What comes back in the same batch comes after it.
+    store.write(writing.batch(PurgeDelayed(4, 5, (20, 1)), came_back(entry, 0, 1, 1, 0, 40)))
+
+    assert positions(store, Delayed(4, 9, (0, 0), 100, 1 << 30)) == [5, 1, 0]
+    assert [row.position for row in store.read(4)] == [0, 1, 4, 5]
+    store.close()
+    assert query(tmp_path, "SELECT messages, body_bytes FROM lane") == [(4, 4)]
+    assert_sound(tmp_path)

@@ -287,6 +287,6 @@ def found(store: Driven, snapshot: Snapshot) -> State:
 def attempts_of(store: Driven, lane: int, rows: list[Row]) -> dict[int, Attempts]:
     """What is known of the messages of a lane that came back, those that wait included."""
     ever = 1 << 50
-    _, known = store.returned(Counted(lane, 0, 1 << 39, (ever, 0), 100_000, 1 << 40))
+    known = store.returned(Counted(lane, 0, 1 << 39, ever, 100_000, 1 << 40)).attempts
     there = {row.position for row in rows}
     return {position: one for position, one in known.items() if position in there}

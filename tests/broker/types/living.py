@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from amqpd.broker.attempts import Returned
 from amqpd.broker.broker import Broker
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.limits import Limits
@@ -14,10 +15,11 @@ from tests.archive import StoreArchive
 from tests.broker.model import FakeConsumer, Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
 
-    from amqpd.broker.attempts import Attempts, Counted, Delayed
+    from amqpd.broker.attempts import Counted, Delayed
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.expiry import Due
     from amqpd.broker.journal import Batch
     from amqpd.broker.rows import Row as DeliveryRow
     from amqpd.store import Row, StoreFailed, StoreFull
@@ -50,6 +52,8 @@ class Living(Model):
             now_ms=now_ms,
         )
         self.broker.around.read_returned = self._read_returned
+        self.broker.around.expired = self._expired
+        self.broker.around.read_some = self._read_some
         self.broker.journal.next_message_id = snapshot.next_message_id
         self.archive = self.broker.around.archive = StoreArchive(self.disk)
         self.broker.recover(snapshot.commands, snapshot.lanes, snapshot.streams)
@@ -115,14 +119,35 @@ class Living(Model):
         self.reads += 1
         self.disk.read(lane, from_position, upto_position, max_messages, max_bytes, arrived)
 
-    def _read_returned(
-        self,
-        question: Counted | Delayed,
-        done: Callable[[list[DeliveryRow], Mapping[int, Attempts]], None],
-    ) -> None:
-        def arrived(outcome: tuple[list[Row], Mapping[int, Attempts]] | StoreFailed) -> None:
-            assert isinstance(outcome, tuple)
-            done([*outcome[0]], outcome[1])
+    def _read_returned(self, question: Counted | Delayed, done: Callable[[Returned], None]) -> None:
+        def arrived(outcome: Returned | StoreFailed) -> None:
+            assert isinstance(outcome, Returned)
+            done(outcome)
 
         self.reads += 1
         self.disk.read_returned(question, arrived)
+
+    def _expired(
+        self,
+        lane: int,
+        from_position: int,
+        upto_position: int,
+        after: tuple[int, int],
+        now_ms: int,
+        most: int,
+        done: Callable[[Sequence[Due], int], None],
+    ) -> None:
+        def arrived(outcome: tuple[list[Due], int] | StoreFailed) -> None:
+            assert isinstance(outcome, tuple)
+            done(*outcome)
+
+        self.disk.expired(lane, from_position, upto_position, after, now_ms, most, arrived)
+
+    def _read_some(
+        self, lane: int, positions: Sequence[int], done: Callable[[list[DeliveryRow]], None]
+    ) -> None:
+        def arrived(rows: list[Row] | StoreFailed) -> None:
+            assert isinstance(rows, list)
+            done([*rows])
+
+        self.disk.read_some(lane, positions, arrived)
