@@ -31,7 +31,8 @@ from amqpd.broker.pressure import Pressure
 from amqpd.broker.retry import Retry, is_on
 from amqpd.broker.ring import Ring, Subscription
 from amqpd.broker.stretch import Stretch
-from amqpd.errors import AccessRefused
+from amqpd.broker.text import resource
+from amqpd.errors import AccessRefused, NotImplementedHere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -480,7 +481,11 @@ class Queue:
 
         Raises:
             AccessRefused: it, or another one, wants the queue for itself.
+            NotImplementedHere: a limit for its whole channel counts a quorum queue's, too.
         """
+        if consumer.prefetch_shared and self.arguments.queue_type is QueueType.QUORUM:
+            where = resource("queue", self.name, self.vhost)
+            raise NotImplementedHere(f"{where} does not support global qos")
         alone = not self.ring and not self.arguments.single_active_consumer
         if self.exclusive_consumer is not None or (exclusive and not alone):
             raise AccessRefused(f"queue '{self.name}' in vhost '{self.vhost}' in exclusive use")

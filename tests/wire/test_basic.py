@@ -8,6 +8,7 @@ import pytest
 from pamqp import frame
 from pamqp.commands import Basic, Queue
 from pamqp.commands import Channel as ChannelClass
+from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp.commands import make
 from tests.wire.wire import Client, Message, Received, World, bodies, method_frame, published
@@ -167,6 +168,19 @@ def test_a_shared_prefetch_serves_the_consumers_of_a_channel_by_turns() -> None:
         tags.append(message.method.consumer_tag)
 
     assert tags == ["a", "b", "a", "b"]
+
+
+def test_a_quorum_queue_has_no_consumers_under_a_shared_prefetch() -> None:
+    client = World().client()
+    client.declare("q", durable=True, arguments={"x-queue-type": "quorum"})
+    client.ask(Basic.Qos(prefetch_count=5, global_=True), Basic.QosOk)
+
+    client.send(Basic.Consume(queue="q"))
+
+    (close,) = client.hear()
+    assert isinstance(close, ConnectionClass.Close)
+    assert close.reply_code == 540
+    assert close.reply_text.endswith("queue 'q' in vhost '/' does not support global qos")
 
 
 def test_messages_got_do_not_count_against_the_prefetch() -> None:
