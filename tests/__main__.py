@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Folders whose tests start processes, use the disk or search for counterexamples.
-PATIENT = ("cli", "faults", "fuzz", "properties", "server", "store")
+PATIENT = ("cli", "faults", "fuzz", "interop", "properties", "server", "store")
 
 
 def main() -> int:

@@ -26,7 +26,7 @@ PLUGINS = (
     "rabbitmq_sharding",
 )
 #: Scenarios played side by side; most of their time is waiting for what should not come.
-WORKERS = {"amqpd": 24, "rabbitmq": 12}
+WORKERS = {"amqpd": 48, "rabbitmq": 12}
 LIMIT_S = 1800
 START = (sys.executable, "-m", "amqpd", "start")
 STOP_S = 30

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Silence for which an amqpd must be given when it is played again.
 PATIENCE_S = 0.6
+#: How many are played again side by side, on amqpd and on RabbitMQ.
+SOME = 16
 FEW = 4
 #: RabbitMQ's queues are processes of their own, each says what it has to say when it likes.
 CAREFUL_S = 0.4
@@ -87,7 +89,7 @@ def against(
     """Transcripts to be compared with these; what differs is played again."""
     transcripts = record(places, wanted)
     differing = compare.compare(reference, transcripts, known).unexpected
-    return transcripts | record(places[:FEW], differing, PATIENCE_S)
+    return transcripts | record(places[:SOME], differing, PATIENCE_S)
 
 
 def reliably(places: list[script.Place], wanted: list[str]) -> Transcripts:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from script import Channel, Scenario
     from wire import Value
 
-SEEDS = 32
+SEEDS = 16
 STEPS = 40
 QUEUES = ("a", "b", "c")
 KEYS = ("k", "l", "m.n")

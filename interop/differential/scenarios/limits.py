@@ -527,16 +527,17 @@ def length_refuses_mandatory(s: Script) -> None:
 
 @scenario
 def length_refuses_beside_consumer(s: Script) -> None:
-    c = s.channel()
-    c.queue(arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
-    c.call("basic.qos", prefetch_count=1)
+    c, other = s.channel(), s.channel()
+    c.queue(exclusive=False, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     c.call("confirm.select")
-    c.consume()
+    other.call("basic.qos", prefetch_count=1)
+    other.consume()
     for body in "abc":
         c.publish(body=body)
         c.read()
-    c.send("basic.ack", delivery_tag=1)
-    c.read()
+        other.read()
+    other.send("basic.ack", delivery_tag=1)
+    other.read()
     c.publish(body="d")
     c.read()
 

@@ -1,0 +1,1 @@
+"""Programs of interop/, as far as they need nothing from elsewhere."""
