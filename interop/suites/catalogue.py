@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-Registry = Literal["pypi", "npm", "debian", "maven", "none"]
+Registry = Literal["pypi", "npm", "debian", "maven", "go", "crate", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Suite:
     version: str
     registry: Registry
     command: tuple[str, ...]
-    report: Literal["junit", "tap"]
+    report: Literal["junit", "tap", "go", "cargo"]
     passed: int
     seconds: int
     package: str = ""
@@ -45,6 +45,10 @@ class Suite:
     python: tuple[str, ...] = ()
     node: tuple[str, ...] = ()
     debian: tuple[str, ...] = ()
+    #: What makes the suite runnable once it is there.
+    build: tuple[tuple[str, ...], ...] = ()
+    #: Commands for `rabbitmqctl`, once the broker runs: users, vhosts, permissions.
+    ctl: tuple[tuple[str, ...], ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
 
@@ -63,6 +67,8 @@ def read(path: Path) -> dict[str, Suite]:
     suites: dict[str, Suite] = {}
     for name, entry in tomllib.loads(path.read_text(encoding="utf-8")).items():
         known = tuple(Known(**each) for each in entry.pop("known", ()))
+        for nested in ("build", "ctl"):
+            entry[nested] = tuple(tuple(command) for command in entry.get(nested, ()))
         lists = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
         suites[name] = Suite(name=name, known=known, **{**entry, **lists})
     return suites

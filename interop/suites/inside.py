@@ -82,6 +82,8 @@ def main(order: str) -> None:
         )
         try:
             ready_s = wait_ready(broker)
+            for command in task.get("before", ()):
+                subprocess.run(command, check=True, stdout=log, stderr=log)
             begin = time.monotonic()
             suite = run(
                 task["command"],

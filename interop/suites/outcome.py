@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from catalogue import Suite
 
 TAP_LINE = re.compile(r"^(not )?ok\s+\d+\s*-?\s*([^#]*)(#\s*(skip|todo)\b.*)?", re.IGNORECASE)
+#: `--- PASS: TestName (0.01s)`, subtests indented.
+GO_LINE = re.compile(r"^\s*--- (PASS|FAIL|SKIP): (\S+)")
+#: `test module::name ... ok`, with other output in between when tests print.
+CARGO_LINE = re.compile(r"^test (\S+) \.\.\. .*?(ok|FAILED|ignored)", re.MULTILINE)
 TAP_FILE = re.compile(r"^(\S+\.t) \.+")
 
 
@@ -85,6 +89,29 @@ def read_tap(path: Path, outcome: Outcome) -> None:
                 outcome.failed[name] = "not ok"
             else:
                 outcome.passed.append(name)
+
+
+def read_go(path: Path, outcome: Outcome) -> None:
+    """Add the tests of `go test -v`."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if found := GO_LINE.match(line):
+            _add(outcome, found[2], {"PASS": "ok", "SKIP": "ignored"}.get(found[1], "FAILED"))
+
+
+def read_cargo(path: Path, outcome: Outcome) -> None:
+    """Add the tests of `cargo test`."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for found in CARGO_LINE.finditer(text):
+        _add(outcome, found[1], found[2])
+
+
+def _add(outcome: Outcome, name: str, verdict: str) -> None:
+    if verdict == "ok":
+        outcome.passed.append(name)
+    elif verdict == "ignored":
+        outcome.skipped.append(name)
+    else:
+        outcome.failed[name] = "failed; its output is in suite.log"
 
 
 def _first_line(text: str) -> str:

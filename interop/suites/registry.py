@@ -4,8 +4,10 @@ name and a pinned version. What is brought stays in a cache outside the reposito
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -51,7 +53,7 @@ def prepare(suite: Suite, source: Path | None) -> Path:
         raise NotRunnable(f"{suite.artefact} {suite.version} in {suite.registry} holds no tests")
     home = cache() / f"{suite.name}-{suite.version}{'-source' if source else ''}"
     stamp = home / "complete"
-    wanted = repr((suite.python, suite.node, suite.extras, suite.command, str(source)))
+    wanted = repr((suite.python, suite.node, suite.extras, suite.build, str(source)))
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
         return home
     shutil.rmtree(home, ignore_errors=True)
@@ -66,6 +68,8 @@ def prepare(suite: Suite, source: Path | None) -> Path:
     if suite.node:
         options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(home)]
         call(["npm", "install", "--silent", *options, *suite.node], home, log)
+    for command in suite.build:
+        call(command, home / "tree", log)
     stamp.write_text(wanted, encoding="utf-8")
     return home
 
@@ -79,6 +83,10 @@ def _tree(suite: Suite, source: Path | None, home: Path, log: Path) -> None:
         shutil.copytree(HERE.parent / "java", tree)
         goals = ["package", "dependency:copy-dependencies", "-DoutputDirectory=target/libs"]
         call(["mvn", "-q", "-B", "-DskipTests", *goals], tree, log)
+        return
+    if suite.registry in ("go", "crate"):
+        bring = _from_go if suite.registry == "go" else _from_crates
+        bring(suite, home, log)
         return
     brought = {"pypi": _from_pypi, "npm": _from_npm, "debian": _from_debian}.get(suite.registry)
     if brought is None:
@@ -102,6 +110,40 @@ def _from_pypi(suite: Suite, home: Path, log: Path) -> None:
 
 def _from_npm(suite: Suite, home: Path, log: Path) -> None:
     call(["npm", "pack", "--silent", f"{suite.artefact}@{suite.version}"], home / "download", log)
+
+
+def _from_go(suite: Suite, home: Path, log: Path) -> None:
+    """A module out of Go's cache, where it is read only."""
+    pin = f"{suite.artefact}@v{suite.version}"
+    call(["go", "mod", "download", pin], home / "download", log)
+    cached = subprocess.run(
+        ["go", "mod", "download", "-json", pin],
+        cwd=home / "download",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _copy_writable(Path(json.loads(cached.stdout)["Dir"]), home / "tree")
+
+
+def _from_crates(suite: Suite, home: Path, log: Path) -> None:
+    """A crate out of Cargo's cache; an empty package that depends on it brings it there."""
+    package = home / "download"
+    (package / "src").mkdir()
+    (package / "src/lib.rs").touch()
+    lines = ["[package]", 'name = "brings"', 'version = "0.0.0"', 'edition = "2021"']
+    lines += ["[dependencies]", f'{suite.artefact} = "={suite.version}"', ""]
+    (package / "Cargo.toml").write_text("\n".join(lines), encoding="utf-8")
+    call(["cargo", "fetch", "--quiet"], package, log)
+    cargo = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    name = f"{suite.artefact}-{suite.version}"
+    _copy_writable(next(cargo.glob(f"registry/src/*/{name}")), home / "tree")
+
+
+def _copy_writable(source: Path, tree: Path) -> None:
+    shutil.copytree(source, tree)
+    for path in (tree, *tree.rglob("*")):
+        path.chmod(path.stat().st_mode | stat.S_IWUSR)
 
 
 def _from_debian(suite: Suite, home: Path, log: Path) -> None:
