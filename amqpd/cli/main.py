@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Our own commands; what is not asked for is not imported, so that a broker starts quickly.
 COMMANDS: Final = {
     "audit": "amqpd.cli.audit:audit",
+    "backup": "amqpd.cli.store:backup",
+    "check": "amqpd.cli.store:check",
     "config": "amqpd.cli.config:config",
     "connections": "amqpd.cli.nouns:connections",
     "consume": "amqpd.cli.consume:consume",
@@ -30,6 +32,8 @@ COMMANDS: Final = {
     "publish": "amqpd.cli.publish:publish",
     "queue": "amqpd.cli.queue:queue",
     "queues": "amqpd.cli.nouns:queues",
+    "restore": "amqpd.cli.store:restore",
+    "salvage": "amqpd.cli.store:salvage",
     "testing": "amqpd.cli.testing:testing",
     "users": "amqpd.cli.nouns:users",
     "vhosts": "amqpd.cli.nouns:vhosts",

@@ -146,7 +146,10 @@ class SqliteStore:
                 made = StoreFull if error.code == FULL else StoreFailed
                 raise made(self.path, f"store {self.path}: cannot be opened: {error}") from error
             # A page that is whole may still hold values that are not (no sync, bit rot).
-            text = f"store {self.path}: cannot be opened: {error}"
+            text = (
+                f"store {self.path}: cannot be opened: {error}; "
+                "'amqpd check' tells what is wrong, 'amqpd salvage' saves what can be read"
+            )
             raise StoreDamaged(self.path, text) from error
 
     def _start(self, driver: Driver, opened: list[Connection]) -> Snapshot:

@@ -1,0 +1,115 @@
+"""`amqpd check`, `backup`, `restore`, `salvage`: the store's file, beside the broker or without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from amqpd.cli.options import fail, printable
+
+if TYPE_CHECKING:
+    from amqpd.store import StoreError
+
+#: Wrong data, something that cannot be read or written, try again later (sysexits.h).
+EX_DATA = 65
+EX_IO = 74
+EX_TRY_AGAIN = 75
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_directory = click.option(
+    "--data-dir", "directory", type=_FOLDER, default=Path("amqpd-data"), metavar="DIR",
+    help="The data directory.  [./amqpd-data]",
+)  # fmt: skip
+
+
+@click.command()
+@_directory
+@click.option("--file", "file", type=_FILE, metavar="FILE", help="A copy, instead of a directory.")
+def check(directory: Path, file: Path | None) -> None:
+    """Look through a store: pages, tables, counters, every message; 65 if something is wrong."""
+    from amqpd.store import StoreError
+    from amqpd.store.check import check as look
+    from amqpd.store.sqlite import FILE
+
+    path = file or directory / FILE
+    count = 0
+    try:
+        for finding in look(path):
+            count += 1
+            click.echo(printable(str(finding)), err=True)
+    except StoreError as error:
+        _fail(error)
+    if count:
+        fail(f"store {path}: {count} findings; 'amqpd salvage' saves what can be read", EX_DATA)
+    click.echo(printable(f"store {path}: whole"))
+
+
+@click.command()
+@click.argument("target", type=_FILE)
+@_directory
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+def backup(target: Path, directory: Path, overwrite: bool) -> None:
+    """Copy a store into one file, consistent, while the broker runs."""
+    from amqpd.store import StoreError
+    from amqpd.store.check import check as look
+    from amqpd.store.copy import backup as copy
+    from amqpd.store.sqlite import FILE
+
+    if target.exists() and not overwrite:
+        fail(f"'{target}' is there already: choose another name, or --overwrite", EX_DATA)
+    try:
+        copy(directory / FILE, target)
+        damaged = next(look(target), None)
+    except StoreError as error:
+        _fail(error)
+    if damaged is not None:
+        fail(f"{damaged} (the copy is as the store is: see 'amqpd check')", EX_DATA)
+    click.echo(printable(f"{target}: {target.stat().st_size} bytes, checked"))
+
+
+@click.command()
+@click.argument("source", type=_FILE)
+@_directory
+@click.option("--replace", is_flag=True, help="Keep the store that is there under another name.")
+def restore(source: Path, directory: Path, replace: bool) -> None:
+    """Make a copy the store of a data directory; the broker must not run."""
+    from amqpd.store import StoreError
+    from amqpd.store.copy import restore as put_back
+
+    try:
+        put_back(source, directory, replace=replace)
+    except StoreError as error:
+        _fail(error)
+    click.echo(printable(f"{directory}: restored; start the broker"))
+
+
+@click.command()
+@click.argument("target", type=_FILE)
+@_directory
+def salvage(target: Path, directory: Path) -> None:
+    """Copy what can still be read of a damaged store into a new file, for 'amqpd restore'."""
+    from amqpd.store import StoreError
+    from amqpd.store.copy import salvage as save
+    from amqpd.store.sqlite import FILE, LOCK, lock
+
+    if target.exists():
+        fail(f"'{target}' is there already: choose another name", EX_DATA)
+    try:
+        lock(directory / LOCK)  # until the process ends
+        rows = save(directory / FILE, target)
+    except StoreError as error:
+        _fail(error)
+    for table, count in rows.items():
+        if count:
+            click.echo(f"{count:>12} {table}")
+    click.echo(printable(f"{target}: look at it with 'amqpd check --file', then 'amqpd restore'"))
+
+
+def _fail(error: StoreError) -> NoReturn:
+    from amqpd.store import StoreDamaged, StoreFailed, StoreLocked, StoreNewer
+
+    codes = {StoreDamaged: EX_DATA, StoreFailed: EX_IO, StoreLocked: EX_TRY_AGAIN, StoreNewer: 78}
+    fail(str(error), codes.get(type(error), 70))

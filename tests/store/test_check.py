@@ -1,0 +1,113 @@
+"""A look through a store finds what is wrong, and says in which page and queue."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpd.broker.definitions import PutQueue, PutVhost
+from amqpd.store import StoreDamaged, StoreNewer
+from amqpd.store.check import check
+from tests.store.batches import Writing, opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from amqpd.store.check import Finding
+
+
+def a_store(directory: Path, messages: int = 300) -> Path:
+    """A store with a queue `orders` and so many messages of 2 KB; its file."""
+    store, writing = opened(directory, sync=False), Writing()
+    queue = PutQueue("/", "orders", True, False, False, {}, (1,))
+    store.write(writing.batch(defines=[PutVhost("/"), queue]))
+    bodies = [b"%08d" % number + b"x" * 2000 for number in range(messages)]
+    store.write(writing.batch(writing.append(bodies, 1)))
+    store.close()
+    return directory / "amqpd.db"
+
+
+def findings(path: Path) -> list[Finding]:
+    return list(check(path))
+
+
+def change(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def flip(path: Path, wanted: bytes) -> None:
+    """One bit of the first place where these octets are."""
+    octets = bytearray(path.read_bytes())
+    octets[octets.index(wanted)] ^= 1
+    path.write_bytes(octets)
+
+
+def test_a_whole_store_has_no_findings(tmp_path: Path) -> None:
+    assert findings(a_store(tmp_path)) == []
+
+
+def test_a_store_that_is_in_use_can_be_looked_at(tmp_path: Path) -> None:
+    path = a_store(tmp_path)
+    store = opened(tmp_path, sync=False)
+
+    assert findings(path) == []
+    store.close()
+
+
+def test_a_bit_of_a_message_that_flipped_is_found_with_its_queue(tmp_path: Path) -> None:
+    path = a_store(tmp_path)
+    flip(path, b"00000123xxx")
+
+    (found,) = findings(path)
+
+    assert found.queue == "queue 'orders' in vhost '/'"
+    assert str(found) == (
+        f"store {path}, queue 'orders' in vhost '/': "
+        "position 123: message 124: its checksum does not match"
+    )
+
+
+def test_a_page_that_is_lost_is_named(tmp_path: Path) -> None:
+    path = a_store(tmp_path)
+    octets = bytearray(path.read_bytes())
+    page = octets.index(b"00000200xxx") // 16384
+    octets[page * 16384 : (page + 1) * 16384] = bytes(16384)
+    path.write_bytes(octets)
+
+    found = findings(path)
+
+    assert any(one.page == page + 1 for one in found)
+
+
+@pytest.mark.parametrize(
+    ("sql", "what"),
+    [
+        ("UPDATE lane SET messages = messages + 1", "a wrong counter"),
+        ("DELETE FROM message WHERE id = 5", "a row of a lane without its message"),
+        ("INSERT INTO message_share VALUES (7, 2)", "a wrong number of lanes"),
+        ("UPDATE lane SET next_position = 10", "a position that will be given again"),
+    ],
+)
+def test_tables_that_do_not_agree_are_found(tmp_path: Path, sql: str, what: str) -> None:
+    path = a_store(tmp_path)
+    change(path, sql)
+
+    assert any(what in one.text for one in findings(path))
+
+
+def test_what_is_not_a_store_of_this_version_is_refused(tmp_path: Path) -> None:
+    path = a_store(tmp_path)
+    change(path, "PRAGMA user_version = 99")
+
+    with pytest.raises(StoreNewer):
+        findings(path)
+    with pytest.raises(StoreDamaged, match="there is none"):
+        findings(tmp_path / "other.db")
+    (tmp_path / "text").write_text("x" * 200)
+    with pytest.raises(StoreDamaged, match="not a SQLite database"):
+        findings(tmp_path / "text")

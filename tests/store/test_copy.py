@@ -1,0 +1,116 @@
+"""Copies: consistent while it is written, put back as a whole, saved from what is damaged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpd.broker.definitions import PutQueue, PutVhost
+from amqpd.store import StoreDamaged, StoreFailed, StoreLocked
+from amqpd.store.check import check
+from amqpd.store.copy import backup, restore, salvage
+from tests.store.batches import Writing, opened
+from tests.store.test_check import a_store, flip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def bodies(directory: Path) -> list[bytes]:
+    store = opened(directory, sync=False)
+    found = store.bodies(1)
+    store.close()
+    return found
+
+
+def test_a_copy_of_a_store_in_use_is_whole_and_can_be_put_back(tmp_path: Path) -> None:
+    path = a_store(tmp_path / "data", 50)
+    store = opened(tmp_path / "data", sync=False)
+    before = store.bodies(1)
+    target = tmp_path / "copy.db"
+
+    backup(path, target)
+
+    writing = Writing(next_message_id=1000, number=1 << 20, positions={1: 50})
+    store.write(writing.batch(writing.append([b"later"], 1)))
+    store.close()
+    assert list(check(target)) == []
+    assert target.stat().st_mode & 0o777 == 0o600
+    restore(target, tmp_path / "new")
+    assert bodies(tmp_path / "new") == before
+    assert bodies(tmp_path / "data") == [*before, b"later"]
+
+
+def test_a_store_that_is_there_is_kept_under_another_name(tmp_path: Path) -> None:
+    path = a_store(tmp_path / "data", 5)
+    target = tmp_path / "copy.db"
+    backup(path, target)
+
+    with pytest.raises(StoreDamaged, match="--replace"):
+        restore(target, tmp_path / "data")
+    restore(target, tmp_path / "data", replace=True)
+
+    assert len(bodies(tmp_path / "data")) == 5
+    assert list(check(tmp_path / "data" / "amqpd.db.before-restore")) == []
+
+
+def test_a_data_directory_in_use_is_not_touched(tmp_path: Path) -> None:
+    path = a_store(tmp_path / "data", 5)
+    backup(path, tmp_path / "copy.db")
+    store = opened(tmp_path / "data", sync=False)
+
+    with pytest.raises(StoreLocked):
+        restore(tmp_path / "copy.db", tmp_path / "data", replace=True)
+    store.close()
+
+
+def test_what_cannot_be_copied_is_told(tmp_path: Path) -> None:
+    path = a_store(tmp_path / "data", 5)
+
+    with pytest.raises(StoreDamaged, match="there is none"):
+        backup(tmp_path / "nothing.db", tmp_path / "copy.db")
+    with pytest.raises(StoreDamaged, match="not a store"):
+        restore(tmp_path / "nothing.db", tmp_path / "new")
+    with pytest.raises(StoreFailed):
+        backup(path, tmp_path / "no" / "such" / "folder.db")
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_what_can_be_read_of_a_damaged_store_is_saved(tmp_path: Path) -> None:
+    path = a_store(tmp_path / "data", 300)
+    octets = bytearray(path.read_bytes())
+    page = octets.index(b"00000200xxx") // 16384
+    octets[page * 16384 : (page + 1) * 16384] = b"\xff" * 16384
+    path.write_bytes(octets)
+    flip(path, b"00000100xxx")
+    target = tmp_path / "saved.db"
+
+    rows = salvage(path, target)
+
+    assert rows["queue"] == 1
+    found = list(check(target))
+    assert [one.text for one in found] == ["position 100: message 101: its checksum does not match"]
+    restore(target, tmp_path / "new")
+    kept = bodies(tmp_path / "new")
+    numbers = [int(body[:8]) for body in kept]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) > 250
+    assert 100 not in numbers
+    assert all(body[8:] == b"x" * 2000 for body in kept)
+
+
+def test_a_salvaged_store_can_be_written_again(tmp_path: Path) -> None:
+    path = a_store(tmp_path / "data", 20)
+    salvage(path, tmp_path / "saved.db")
+    restore(tmp_path / "saved.db", tmp_path / "new")
+
+    store = opened(tmp_path / "new", sync=False)
+    writing = Writing(store.snapshot.next_message_id, positions={1: 20})
+    store.write(
+        writing.batch(defines=[PutVhost("/"), PutQueue("/", "p", True, False, False, {}, (2,))])
+    )
+    store.write(writing.batch(writing.append([b"new"], 1, 2)))
+    assert store.bodies(1)[-1] == store.bodies(2)[0] == b"new"
+    store.close()
+    assert list(check(tmp_path / "new" / "amqpd.db")) == []
