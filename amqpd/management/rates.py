@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from amqpd.broker.arguments import QueueType
 from amqpd.management.errors import bad_request
 
 if TYPE_CHECKING:
@@ -100,13 +101,16 @@ def added(rows: Sequence[Sequence[int]], width: int) -> tuple[int, ...]:
 
 def vhost_lengths(vhost: VHost) -> tuple[int, int, int]:
     """`LENGTHS` of a vhost; costs a look at each queue."""
-    messages = ready = unacked = 0
+    ready = unacked = delayed = kept = 0
     for queue in vhost.queues.values():
-        messages += queue.messages
         for lane in queue.lanes:
             ready += lane.ready
             unacked += lane.unacked
-    return messages, ready, unacked
+            delayed += lane.delayed
+        if queue.own.queue_type is QueueType.STREAM:
+            # What is with a client is still in the stream.
+            kept += queue.unacked
+    return ready + unacked + delayed - kept, ready, unacked
 
 
 def vhost_traffic(vhost: VHost) -> tuple[int, ...]:

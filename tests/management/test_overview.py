@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import aio_pika
 
+from tests.management.served import ignore, publish
+from tests.server.waiting import until
+
 if TYPE_CHECKING:
     from tests.management.served import Api
 
@@ -56,3 +59,28 @@ async def test_the_settings_in_force_are_for_administrators_and_without_secrets(
     assert settings["auth.default_password"] == "***"
     monitor = await api.user("m", "monitoring")
     await monitor.get("/config/effective", 401)
+
+
+async def test_what_a_client_has_of_a_stream_is_still_in_it(api: Api) -> None:
+    async with api.channel() as channel:
+        await channel.set_qos(prefetch_count=2)
+        stream = await channel.declare_queue(
+            "s", durable=True, arguments={"x-queue-type": "stream"}
+        )
+        for _ in range(3):
+            await publish(channel, b"x", "s")
+        await stream.consume(ignore, arguments={"x-stream-offset": "first"})
+        stored = api.broker.server.broker.vhosts["/"].queues["s"]
+        await until(lambda: stored.unacked == 2)
+
+        shown = await api.get("/queues/%2F/s")
+        totals = (await api.get("/overview"))["queue_totals"]
+        vhost = await api.get("/vhosts/%2F")
+
+    for found in (shown, totals, vhost):
+        lengths = (
+            found["messages"],
+            found["messages_ready"],
+            found["messages_unacknowledged"],
+        )
+        assert lengths == (3, 3, 2)

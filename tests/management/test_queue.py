@@ -104,8 +104,10 @@ async def test_messages_that_wait_since_they_came_back_are_counted_apart(api: Ap
         await publish(channel, b"12345", "q", delivery_mode=2)
 
         shown = await api.get("/queues/%2F/q")
+        totals = (await api.get("/overview"))["queue_totals"]
 
     assert (shown["messages"], shown["messages_ready"], shown["messages_delayed"]) == (2, 1, 1)
+    assert (totals["messages"], totals["messages_ready"]) == (2, 1)
 
 
 async def test_policies_are_shown_merged_and_with_the_origin_of_each_key(api: Api) -> None:
