@@ -73,6 +73,9 @@ class Amqp(Struct, frozen=True):
     max_message_size_bytes: Annotated[
         int, Meta(ge=0, le=536_870_912, description="larger messages are refused at their header")
     ] = 16_777_216
+    max_transaction_bytes: Annotated[
+        int, Meta(ge=0, description="memory of one transaction (tx); 0: no limit")
+    ] = 268_435_456
     product: Annotated[str, Meta(description="told to clients, which choose behaviour by it")] = (
         "RabbitMQ"
     )

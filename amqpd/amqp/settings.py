@@ -43,6 +43,8 @@ class AmqpSettings:
     frame_error_delay_s: float = 1.0
     # Larger messages are refused at their header with 406.
     max_message_size_bytes: int = 16_777_216
+    # A transaction that takes more in memory is refused with 406; 0 is no limit.
+    max_transaction_bytes: int = 268_435_456
     # In order of preference; EXTERNAL is offered where the peer has shown a certificate.
     mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL")
     # Offer PLAIN and AMQPLAIN over TLS only.

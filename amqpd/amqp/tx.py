@@ -8,7 +8,7 @@ outstanding again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pamqp.commands import Tx as TxClass
 
@@ -22,14 +22,22 @@ if TYPE_CHECKING:
     from amqpd.broker.queue import Queue
 
 
+#: What a publication and an acknowledged range take in memory beside the messages.
+PUBLICATION_BYTES: Final = 512
+TAKEN_BYTES: Final = 256
+
+
 class Tx:
     """The transaction a channel is in; a new one begins with each commit or rollback."""
 
-    __slots__ = ("_publications", "_settlements", "committing")
+    __slots__ = ("_limit_bytes", "_publications", "_settlements", "_size_bytes", "committing")
 
-    def __init__(self) -> None:
+    def __init__(self, limit_bytes: int = 0) -> None:
         self._publications: list[Publication] = []
         self._settlements: list[tuple[Settlement, list[Taken]]] = []
+        #: What it takes in memory, and how much it may take; 0: any.
+        self._size_bytes = 0
+        self._limit_bytes = limit_bytes
         #: The commit is on its way to the disk.
         self.committing = False
 
@@ -49,19 +57,37 @@ class Tx:
         return sum(len(one.run.contents) for one in self._publications), acks
 
     def publish(self, publication: Publication) -> None:
-        """Keep a message until the commit."""
+        """Keep a message until the commit.
+
+        Raises:
+            PreconditionFailed: the transaction is too large by now.
+        """
         self.refuse_while_committing()
         self._publications.append(publication)
+        self._grow(publication.run.size_bytes + PUBLICATION_BYTES)
 
     def settle(self, how: Settlement, taken: list[Taken]) -> None:
-        """Keep an acknowledgement until the commit."""
+        """Keep an acknowledgement until the commit; raises as `publish`."""
         self._settlements.append((how, taken))
+        self._grow(TAKEN_BYTES * len(taken))
+
+    def _grow(self, size_bytes: int) -> None:
+        self._size_bytes += size_bytes
+        if 0 < self._limit_bytes < self._size_bytes:
+            raise PreconditionFailed(
+                f"transaction size {self._size_bytes} is larger than configured max size "
+                f"{self._limit_bytes}"
+            )
+
+    def _clear(self) -> None:
+        self._publications = []
+        self._settlements = []
+        self._size_bytes = 0
 
     def roll_back(self, channel: Channel) -> None:
         """Drop what was published, make outstanding again what was settled."""
         taken = [one for _, some in self._settlements for one in some]
-        self._publications = []
-        self._settlements = []
+        self._clear()
         channel.unacked.put_back(taken)
 
     def apply(self, channel: Channel) -> int:
@@ -73,8 +99,8 @@ class Tx:
         if self._is_refused():
             self.roll_back(channel)
             raise PreconditionFailed("partial tx completion")
-        publications, self._publications = self._publications, []
-        settlements, self._settlements = self._settlements, []
+        publications, settlements = self._publications, self._settlements
+        self._clear()
         journal = channel.broker.journal
         before = journal.last
         with journal.atomic():
@@ -105,7 +131,7 @@ def select(channel: Channel, method: TxClass.Select) -> None:
     if channel.confirms is not None:
         raise PreconditionFailed("cannot switch from confirm to tx mode")
     if channel.tx is None:
-        channel.tx = Tx()
+        channel.tx = Tx(channel.connection.settings.max_transaction_bytes)
     channel.reply(TxClass.SelectOk())
 
 

@@ -180,6 +180,10 @@ class Expiry:
         self.active = True
         self._mixed(lane).want(1)
 
+    def forget(self, lane: Lane) -> None:
+        """The lane is empty, and another one begins in its place."""
+        self._lanes.pop(lane.priority, None)
+
     def _index(self, mixed: Mixed, stretches: Iterable[Stretch]) -> None:
         heap = mixed.heap
         for stretch in stretches:

@@ -27,10 +27,15 @@ AHEAD: Final = 3
 #: One refill brings at most this much.
 REFILL_MESSAGES: Final = 2048
 REFILL_BYTES: Final = 4 << 20
+#: Positions are part of the store's keys and have 40 bits. A lane that has used up half of them
+#: begins again as soon as it is empty, which leaves it days for that at any rate.
+WORN: Final = 1 << 39
 
 
 class Paging:
     """The windows of one queue's lanes."""
+
+    __slots__ = ("_is_layered", "_least", "_queue", "_refills", "occupied")
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -79,6 +84,35 @@ class Paging:
                 lane.occupied = False
                 lane.window, lane.window_bytes = self._least
         self.occupied = left
+
+    # -- positions -----------------------------------------------------------------------
+
+    def renewed(self, lane: Lane) -> Lane:
+        """A lane in the place of one that is worn, if that is empty.
+
+        What it has in the store is on its way out already, and goes with it.
+        """
+        queue, around = self._queue, self._queue.around
+        if lane.ready or lane.unacked or lane.delayed or lane.stored or lane.paged:
+            return lane
+        level = int(lane.priority)
+        fresh = queue.new_lane(around.new_lane_id() if queue.durable else 0, level)
+        fresh.window, fresh.window_bytes = self._least
+        fresh.counts = lane.counts
+        queue.lanes[level] = fresh
+        if self._is_layered:
+            fresh.occupied = False
+            self.occupied = [one for one in self.occupied if one is not lane]
+        queue.expiry.forget(lane)
+        queue.retry.forget(lane)
+        lane.dead = True
+        with around.journal.atomic():
+            if queue.durable:
+                around.journal.define(queue.definition())
+            if lane.id:
+                around.journal.drop((int(lane.id),))
+                around.lane_gone(int(lane.id))
+        return fresh
 
     # -- from the store ------------------------------------------------------------------
 

@@ -19,13 +19,14 @@ from amqpd.broker.arguments import QueueType
 from amqpd.broker.attempts import ReadReturned, none_returned, show
 from amqpd.broker.cursor import ReadAhead
 from amqpd.broker.deadletter import REJECTED
+from amqpd.broker.definitions import PutQueue
 from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
 from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane
 from amqpd.broker.lease import Lease
 from amqpd.broker.length import Length
 from amqpd.broker.levels import loaded_of, ready_bytes_of, ready_of
-from amqpd.broker.paging import Paging
+from amqpd.broker.paging import WORN, Paging
 from amqpd.broker.policy import Match
 from amqpd.broker.pressure import Pressure
 from amqpd.broker.retry import Retry, is_on
@@ -162,8 +163,25 @@ class Queue:
         self.pressure = Pressure(self)
 
     def _new_lanes(self, ids: tuple[int, ...], total: Counts | None) -> list[Lane]:
-        log = self.around.journal.log
-        return [Lane(self, log, one, level, self.durable, total) for level, one in enumerate(ids)]
+        self._total = total
+        return [self.new_lane(one, level) for level, one in enumerate(ids)]
+
+    def new_lane(self, lane_id: int, level: int) -> Lane:
+        """A lane for a level, without messages."""
+        return Lane(self, self.around.journal.log, lane_id, level, self.durable, self._total)
+
+    def definition(self) -> PutQueue:
+        """The command that makes this queue, with its lanes of now."""
+        lanes = tuple(int(lane.id) for lane in self.lanes)
+        return PutQueue(
+            self.vhost,
+            self.name,
+            self.durable,
+            self.owner is not None,
+            self.auto_delete,
+            self.declared,
+            lanes,
+        )
 
     def recovered(self) -> None:
         """The lanes are as the store had them at start."""
@@ -242,7 +260,8 @@ class Queue:
     def level(self, priority: int) -> Lane:
         """The lane of a message of this priority; -1 = it has none."""
         lanes = self.lanes
-        return lanes[0] if len(lanes) == 1 else lanes[min(max(priority, 0), len(lanes) - 1)]
+        lane = lanes[0] if len(lanes) == 1 else lanes[min(max(priority, 0), len(lanes) - 1)]
+        return lane if lane.next_position < WORN else self.paging.renewed(lane)
 
     def deadline(self, expiration_ms: int) -> int:
         """When a message that arrives now expires; `NEVER` if it does not (-1: no expiration)."""

@@ -114,6 +114,10 @@ class Retry:
             delay = self._delays[lane.priority] = Delay(lane)
         return delay
 
+    def forget(self, lane: Lane) -> None:
+        """The lane is empty, and another one begins in its place."""
+        self._delays.pop(lane.priority, None)
+
     # -- what comes back -----------------------------------------------------------------
 
     def sort_out(self, lane: Lane, pieces: Sequence[Stretch], *, failed: bool) -> list[Stretch]:

@@ -35,6 +35,7 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
             "heartbeat_s",
             "max_connections",
             "max_message_size_bytes",
+            "max_transaction_bytes",
             "max_unauthenticated",
             "max_unauthenticated_per_source",
             "mechanisms",

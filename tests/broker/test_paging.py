@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from amqpd.broker import queue as queue_module
+from amqpd.broker.definitions import PutQueue
 from amqpd.broker.paging import LEAST_BYTES, LEAST_MESSAGES, WINDOW_BYTES, WINDOW_MESSAGES
 from tests.broker.model import FakeConsumer, Model
 
@@ -115,3 +117,99 @@ def test_the_only_level_is_always_looked_at(model: Model) -> None:
     model.turn()
 
     assert queue.paging.occupied == queue.lanes
+
+
+# -- positions ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes are worn after ten messages."""
+    monkeypatch.setattr(queue_module, "WORN", 10)
+
+
+@pytest.mark.usefixtures("worn")
+def test_a_worn_lane_begins_again_once_it_is_empty(model: Model) -> None:
+    queue = model.queue()
+    old = queue.lanes[0]
+    consumer = FakeConsumer(credit=100)
+    model.consume(consumer)
+    for number in range(12):
+        model.publish(b"%d" % number)
+    model.commit()
+    assert queue.lanes == [old]  # not settled yet
+
+    model.vhost.settle(consumer.take())
+    model.publish(b"next")
+    model.turn()
+    (fresh,) = queue.lanes
+    assert fresh is not old
+    assert fresh.id != old.id
+    batch = model.broker.journal.take()
+    assert batch is not None
+    (definition,) = batch.defines
+    assert isinstance(definition, PutQueue)
+    assert (definition.name, definition.lanes) == ("q", (fresh.id,))
+    assert [drop.lanes for drop in batch.drops] == [(old.id,)]
+    model.broker.journal.committed(batch)
+
+    assert consumer.bodies[-1] == b"next"
+    assert (fresh.next_position, queue.unacked) == (1, 1)
+    assert queue.lanes[0].counts.published == 13
+
+
+@pytest.mark.usefixtures("worn")
+def test_a_level_begins_again_by_itself(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-priority": 2})
+    before = list(queue.lanes)
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    model.publish(*[b"x"] * 12, priority=1)
+    model.publish(b"y", priority=2)
+    model.turn()
+    model.commit()
+
+    model.publish(b"z", priority=1)
+    model.turn()
+
+    assert queue.lanes[0] is before[0]
+    assert queue.lanes[1] is not before[1]
+    assert queue.lanes[2] is before[2]
+    assert consumer.bodies[-1] == b"z"
+
+
+@pytest.mark.usefixtures("worn")
+def test_a_transient_lane_begins_again_too(model: Model) -> None:
+    queue = model.queue(durable=False)
+    old = queue.lanes[0]
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    model.commit()
+
+    for _ in range(12):
+        model.publish(b"x", mode=1)
+        model.turn()
+
+    assert queue.lanes[0] is not old
+    assert queue.lanes[0].id == 0
+    assert model.broker.journal.take() is None
+
+
+@pytest.mark.usefixtures("worn")
+def test_what_spilled_goes_with_the_old_lane(model: Model) -> None:
+    queue = model.queue(durable=False)
+    old = queue.lanes[0]
+    old.window = 1
+    model.publish(*[b"x"] * 12, mode=1)
+    model.commit()
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    for _ in range(30):
+        model.turn()
+        model.commit()
+
+    assert len(consumer.bodies) == 12
+    model.publish(b"y", mode=1)
+    model.commit()
+    assert queue.lanes[0] is not old
+    assert int(old.id) not in model.store.rows

@@ -6,6 +6,7 @@ import pytest
 from pamqp.commands import Basic, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
 
+from amqpd.amqp.settings import AmqpSettings
 from tests.wire.wire import Client, Message, World, bodies, published
 
 PERSISTENT = Basic.Properties(delivery_mode=2)
@@ -216,3 +217,47 @@ def test_a_routing_error_shows_at_the_publish(client: Client) -> None:
     (close,) = client.hear()
     assert isinstance(close, ChannelClass.Close)
     assert close.reply_code == 404
+
+
+def test_a_transaction_that_is_too_large_closes_the_channel_and_leaves_nothing() -> None:
+    world = World(AmqpSettings(max_transaction_bytes=10_000))
+    client = world.client()
+    client.declare("a")
+    client.tx()
+    for _ in range(3):
+        client.say(published(bytes(1000), "a") * 2)
+        client.ask(Tx.Commit(), Tx.CommitOk)
+    assert count(client, "a") == 6
+    for _ in range(6):
+        client.publish(bytes(1000), "a")
+    assert client.hear() == []
+
+    client.publish(bytes(1000), "a")
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert close.reply_code == 406
+    assert close.reply_text.startswith("PRECONDITION_FAILED - transaction size 10")
+    assert close.reply_text.endswith("is larger than configured max size 10000")
+    client.send(ChannelClass.CloseOk())
+    client.open(1)
+    assert count(client, "a") == 6
+
+
+def test_acknowledgements_count_as_well() -> None:
+    world = World(AmqpSettings(max_transaction_bytes=1_000))
+    client = world.client()
+    client.declare("a")
+    for _ in range(5):
+        client.publish(b"x", "a")
+    client.tx()
+    client.consume("a")
+    client.hear()
+
+    for tag in (1, 3, 5):
+        client.send(Basic.Ack(tag))
+    assert client.hear() == []
+    client.send(Basic.Ack(2))
+
+    assert isinstance(client.hear()[0], ChannelClass.Close)
+    assert count(world.client(), "a") == 5
