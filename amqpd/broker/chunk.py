@@ -230,6 +230,7 @@ class StreamLane(Lane):
         self.coming = coming
         self.next_position += count
         self.ready += count
+        self.stored += count
         self.ready_bytes += coming.run.size_bytes
         self.counts.published += count
         self.total.published += count

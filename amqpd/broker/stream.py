@@ -135,6 +135,7 @@ class Stream(Queue):
         self.around.drop(self, "retention", count)
         self.first = offset
         lane.ready -= count
+        lane.stored -= count
         lane.ready_bytes -= size_bytes
 
     # -- out -----------------------------------------------------------------------------

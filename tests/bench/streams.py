@@ -1,8 +1,8 @@
 """`python -m tests.bench.streams`: what streams cost beside queues, in the model and the store.
 
 Writing: batches of new messages, each committed and synced. Reading: all of them, in order.
-Handing out: to consumers that have seen everything else, and to some with a filter. CPU is the
-thread's (loop) and the process's (in all) clock, per message.
+Opening again. Then what the model does with a message: its offset, a filter. CPU is the thread's
+(loop) and the process's (in all) clock, per message.
 """
 
 # ruff: noqa: T201 - what it prints is what it is for
@@ -16,12 +16,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amqpd.broker.chunk import stamp
+from amqpd.broker.content import build
 from amqpd.broker.definitions import PutQueue, PutVhost
+from amqpd.broker.filtering import Filter
+from amqpd.broker.run import Run
 from amqpd.fields import wrap
+from amqpd.properties import Properties, encode_header
 from amqpd.store.packing import pack
 from tests.store.batches import Writing, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.store.batches import Driven
 
 
@@ -82,26 +89,49 @@ def read(store: Driven, kind: str) -> str:
     return f"read {count / wall / 1000:5.0f} k/s   in all {total / count * 1e6:5.2f} us"
 
 
+def per_message(work: Callable[[], object], messages: int) -> float:
+    """Nanoseconds of work for each of so many messages, the best of some."""
+    best = float("inf")
+    for _ in range(20):
+        begun = time.perf_counter_ns()
+        work()
+        best = min(best, (time.perf_counter_ns() - begun) / messages)
+    return best
+
+
+def model(size: int) -> str:
+    """What a message costs in the model."""
+    headers = {"x-stream-filter-value": wrap("a"), "other": wrap("text")}
+    properties = Properties(delivery_mode=2, headers=headers)
+    content = build(1, encode_header(properties, size), bytes(size))
+    run = Run([content] * 1000, b"\x01x\x01k", None, True, 1, 1000 * len(content))
+    stamped = stamp(run, 5)
+    wanted = Filter(["b"], [])
+    offset = per_message(lambda: stamp(run, 5), 1000)
+    filtered = per_message(lambda: wanted.next_run(stamped.contents, 0, 1000, 1000), 1000)
+    return f"offset {offset:5.0f} ns   filter {filtered:5.0f} ns"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", type=Path, default=None)
     options = parser.parse_args()
-    for size, batch, count in (
-        (1024, 512, 102_400),
-        (1024, 256, 51_200),
-        (128, 2048, 409_600),
-        (1024, 1, 1000),
-    ):
+    cases = ((1024, 512, 102_400), (1024, 256, 51_200), (128, 2048, 409_600), (1024, 1, 1000))
+    for size, batch, count in cases:
         for kind in ("queue", "stream"):
             with tempfile.TemporaryDirectory(dir=options.directory) as scratch:
-                store, writing = opened(Path(scratch) / "data", "apsw"), Writing()
+                directory = Path(scratch) / "data"
+                store, writing = opened(directory, "apsw"), Writing()
                 define(store, writing)
                 figures = write(store, writing, size, batch, count, kind)
-                print(
-                    f"{size:5} B x {batch:4}  {kind:6}  {figures}   {read(store, kind)}", flush=True
-                )
+                print(f"{size:5} B x {batch:4}  {kind:6}  {figures}   {read(store, kind)}")
                 store.close()
+                begun = time.perf_counter()
+                opened(directory, "apsw").close()
+                print(f"{'':20}open and close {(time.perf_counter() - begun) * 1e3:.0f} ms")
+    for size in (16, 128, 1024):
+        print(f"{size:5} B  {model(size)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -377,6 +377,7 @@ class World(RuleBasedStateMachine):
             return
         stream = self.stream
         assert stream.first + stream.ready == stream.lane.next_position == len(self.log)
+        assert stream.lane.stored == stream.ready == stream.messages
         assert stream.ready_bytes >= 0
         assert stream.unacked == sum(len(reader.unacked) for reader in self.readers)
         held = self.broker.around.read_ahead
