@@ -104,6 +104,8 @@ class Cursor:
     ahead_bytes: int = 0
     #: The store was asked, and has not answered.
     reading: bool = False
+    #: It is in line to be served.
+    is_ready: bool = False
 
     def find(self, offset: int) -> Stretch | None:
         """What was read ahead from this offset on, or from the next one there is."""

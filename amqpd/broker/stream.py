@@ -13,6 +13,7 @@ What is old goes by whole segments (`retention`), which changes two numbers here
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from amqpd.broker.checks import interval_ms
@@ -49,8 +50,10 @@ TRACKED: Final = 10_000
 GENERATED: Final = "amq.ctag-"
 #: Messages that are looked at for one consumer before it is another one's turn.
 SCANNED: Final = 1024
-#: The tail is looked through only once it has grown by so much.
+#: The tail is looked through only once it has grown by so much, and with more consumers than
+#: so many nobody looks who has seen what.
 TAIL_BYTES: Final = 128 << 10
+MANY: Final = 64
 
 
 class Stream(Queue):
@@ -63,8 +66,8 @@ class Stream(Queue):
         self.lane = StreamLane(self, self.around.journal.log, ids[0], total)
         self.retention = Retention(self)
         self._cursors: dict[Subscription, Cursor] = {}
-        #: Cursors that may be served, and those that have seen everything.
-        self._ready: dict[Cursor, None] = {}
+        #: Cursors that may be served, in turn, and those that have seen everything.
+        self._ready: deque[Cursor] = deque()
         self._at_end: dict[Cursor, None] = {}
         self._seen = 0
         self._tail = Tail()
@@ -149,7 +152,8 @@ class Stream(Queue):
             return
         if self._seen < self.lane.committed_upto:
             self._seen = self.lane.committed_upto
-            self._ready.update(self._at_end)
+            for cursor in self._at_end:
+                self._let_on(cursor)
             self._at_end.clear()
             self.retention.committed()
         ready, around = self._ready, self.around
@@ -157,12 +161,18 @@ class Stream(Queue):
             if around.spare <= 0 or around.spare_bytes <= 0:
                 self.go_on_later()
                 break
-            cursor = next(iter(ready))
-            del ready[cursor]
-            if self._serve(cursor):
-                ready[cursor] = None
+            cursor = ready.popleft()
+            cursor.is_ready = False
+            if cursor.subscription.active and self._serve(cursor):
+                self._let_on(cursor)
         if self._tail.size_bytes > self._tail_limit:
             self._trim_tail()
+
+    def _let_on(self, cursor: Cursor) -> None:
+        """It may be this cursor's turn again."""
+        if not cursor.is_ready:
+            cursor.is_ready = True
+            self._ready.append(cursor)
 
     def _serve(self, cursor: Cursor) -> bool:  # hot: tests/bench/streams.py
         """Hand one stretch out; False: no more for now, and something will wake the cursor."""
@@ -204,11 +214,12 @@ class Stream(Queue):
 
     def _trim_tail(self) -> None:
         """Drop what all consumers near the end have seen, and what is too much."""
-        tail = self._tail
-        base = tail.base
-        near = [one.offset for one in self._cursors.values() if one.offset >= base]
-        seen = min(near, default=self._seen)
-        tail.drop(min(seen, self._seen), self.around.read_ahead.share_bytes, self._seen)
+        tail, seen = self._tail, self._seen
+        below = tail.base
+        if len(self._cursors) <= MANY:
+            near = [one.offset for one in self._cursors.values() if one.offset >= below]
+            below = min([seen, *near])
+        tail.drop(below, self.around.read_ahead.share_bytes, seen)
         self._tail_limit = tail.size_bytes + TAIL_BYTES
 
     # -- from the store ------------------------------------------------------------------
@@ -234,7 +245,7 @@ class Stream(Queue):
             if offset == cursor.ahead_upto:  # else the memory was needed for others
                 _load(cursor, chunks, upto)
                 read_ahead.hold(cursor)
-            self._ready[cursor] = None
+            self._let_on(cursor)
             self.wake()
 
         read_ahead.ask(read)
@@ -285,7 +296,7 @@ class Stream(Queue):
 
     def _begin_at(self, cursor: Cursor, offset: int) -> None:
         cursor.offset = min(max(offset, self.first), self.lane.next_position)
-        self._ready[cursor] = None
+        self._let_on(cursor)
         self.wake()
 
     def _offset(self, start: Field | None) -> int:
@@ -324,7 +335,6 @@ class Stream(Queue):
         super().detach(subscription)
 
     def _forget(self, cursor: Cursor) -> None:
-        self._ready.pop(cursor, None)
         self._at_end.pop(cursor, None)
         cursor.give_up()
         read_ahead = self.around.read_ahead
@@ -341,7 +351,7 @@ class Stream(Queue):
     def _resume(self, subscription: Subscription) -> None:
         cursor = self._cursors.get(subscription)
         if cursor is not None and cursor not in self._at_end:
-            self._ready[cursor] = None
+            self._let_on(cursor)
             self.wake()
 
     def delete(self) -> int:

@@ -43,11 +43,13 @@ SELECT {", ".join(_VALUE.format(at) for at in range(7))},
 FROM json_each(?1)
 """
 
-#: Of streams that were dropped meanwhile nothing is kept.
+#: Of streams that were dropped meanwhile nothing is kept. Names are cut out of a blob: older
+#: libraries end a text out of JSON at its first NUL.
 _TRACK: Final = f"""
 INSERT INTO stream_offset(lane, name, offset)
-SELECT {", ".join(_VALUE.format(at) for at in range(3))} FROM json_each(?1)
-WHERE {_VALUE.format(0)} IN (SELECT id FROM lane)
+SELECT {_VALUE.format(0)}, CAST(substr(?2, {_VALUE.format(1)} + 1, {_VALUE.format(2)}) AS TEXT),
+       {_VALUE.format(3)}
+FROM json_each(?1) WHERE {_VALUE.format(0)} IN (SELECT id FROM lane)
 ON CONFLICT(lane, name) DO UPDATE SET offset = excluded.offset
 """
 
@@ -125,12 +127,16 @@ class StreamTables:
     def track(self, tracks: Iterable[Track]) -> None:
         """Note how far consumers are; the last word on each counts."""
         last = {(track.lane, track.name): track.offset for track in tracks}
-        kept = [[lane, name, offset] for (lane, name), offset in last.items() if offset >= 0]
-        if kept:
-            self._run(_TRACK, [json.dumps(kept)])
+        names, kept = b"", list[list[int]]()
         for (lane, name), offset in last.items():
             if offset < 0:
                 self._run("DELETE FROM stream_offset WHERE lane = ? AND name = ?", [lane, name])
+                continue
+            octets = name.encode()
+            kept.append([lane, len(names), len(octets), offset])
+            names += octets
+        if kept:
+            self._run(_TRACK, [json.dumps(kept), names])
 
     def sweep(self, first: int, last: int) -> bool:
         """Delete some chunks of a range of keys; True if there are no more."""

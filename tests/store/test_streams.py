@@ -143,6 +143,18 @@ def test_positions_are_forgotten_when_told_so(make: Make) -> None:
     again.close()
 
 
+def test_names_of_consumers_may_be_anything(make: Make) -> None:
+    store, writing = filled(make, "abc")
+    names = ["", "a", "a\0b", "ü" * 127, "\"'\\\n", "😀"]
+
+    store.write(writing.batch(*[Track(1, name, at) for at, name in enumerate(names)]))
+    store.close()
+
+    again = make()
+    assert again.snapshot.streams[1].offsets == {name: at for at, name in enumerate(names)}
+    again.close()
+
+
 def test_a_stream_that_is_gone_leaves_nothing(make: Make) -> None:
     store, writing = filled(make, "abc")
     store.write(writing.batch(Track(1, "me", 1)))
