@@ -197,6 +197,21 @@ class Queues(Struct, frozen=True):
             "on quorum queues and where returns are limited or delayed"
         ),
     ] = "auto"
+    consumer_timeout_ms: Annotated[
+        int,
+        Meta(
+            ge=-1,
+            description="how long a client may keep a message without acknowledging it; "
+            "0: for ever, -1: 30 minutes on quorum queues and for ever on others",
+        ),
+    ] = -1
+    consumer_timeout_mode: Annotated[
+        Literal["cancel", "close_channel"],
+        Meta(
+            description="what it loses then: its consumer, or its channel; always the channel "
+            "where it has no consumer to lose or does not understand it"
+        ),
+    ] = "cancel"
 
 
 class Audit(Struct, frozen=True):

@@ -87,6 +87,7 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "frame_max": ("amqp.frame_max_bytes", number),
     "channel_max": ("amqp.channel_max", number),
     "max_message_size": ("amqp.max_message_size_bytes", size),
+    "consumer_timeout": ("queues.consumer_timeout_ms", number),
     "connection_max": ("amqp.max_connections", number),
     "anonymous_login_user": ("amqp.anonymous_user", str),
     "cluster_name": ("node.cluster_name", str),

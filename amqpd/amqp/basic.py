@@ -16,6 +16,7 @@ from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.commands import make
 from amqpd.amqp.consumer import Consumer
 from amqpd.amqp.settlement import Settlement, requeue_all
+from amqpd.amqp.timeouts import watch
 from amqpd.broker.access import AuthorityFailed, Undecided
 from amqpd.errors import AmqpError, NotAllowed, NotImplementedHere, PreconditionFailed
 
@@ -79,6 +80,7 @@ def _consume_queue(channel: Channel, method: Basic.Consume, tag: str) -> None:
         channel.access, name, consumer, exclusive=method.exclusive, owner=channel.connection
     )
     channel.consumers[tag] = consumer
+    watch(channel.connection, consumer.timeout_ms)
 
 
 def _consume_replies(channel: Channel, method: Basic.Consume, tag: str) -> None:
@@ -161,7 +163,8 @@ class _Get:
         if channel.vhost.firehose.on:
             channel.vhost.firehose.delivered(channel.who(), self._queue, piece)
         if not self._no_ack:
-            channel.unacked.add(tag, got.lane, piece, None)
+            due_ms = watch(channel.connection, got.timeout_ms)
+            channel.unacked.add(tag, got.lane, piece, None, due_ms)
             if not channel.is_open:  # closed while the message was on its way from the disk
                 requeue_all(channel, Settlement.REQUEUE_FAILED)
         payload = (

@@ -43,6 +43,7 @@ from amqpd.amqp.output import Output
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, STATE_NAMES, Phase
 from amqpd.amqp.replies import Replies
 from amqpd.amqp.sasl import Credentials, Login, Mechanism, Peer
+from amqpd.amqp.timeouts import sweep
 from amqpd.amqp.witness import Nobody
 from amqpd.broker.presence import Carried
 from amqpd.errors import (
@@ -139,6 +140,8 @@ class Connection:
         self._farewell: tuple[bytes, bool] | None = None
         self._now_ms = now_ms
         self.connected_at_ms = now_ms
+        #: When unacked messages are worth a look; 0: never.
+        self.look_ms = 0
         self.received_bytes = 0
         self.received_reads = 0
         self._close_at_ms = now_ms + int(self.settings.handshake_timeout_s * 1000)
@@ -201,6 +204,8 @@ class Connection:
             return
         if self._has_expired(now_ms):
             return
+        if self.look_ms and now_ms >= self.look_ms:
+            self.look_ms = sweep(self, now_ms)
         heartbeat = self._heartbeat
         if self.output.sent != self._sent:
             self._sent = self.output.sent
@@ -348,7 +353,7 @@ class Connection:
             return early[len(frames.PROTOCOL_HEADER) :]
         self._early = early
         if is_ours is not None:
-            logger.warning("connection %s: %s", self.peer, _guess(early))
+            logger.warning("connection %s: %s", self.peer, handshake.guess(early))
             self.output.raw(frames.PROTOCOL_HEADER)
             self._end()
         return b""
@@ -562,17 +567,6 @@ class Connection:
         self._close_at_ms = 0
         self._heartbeat.interval_ms = 0
         self.output.touch()
-
-
-def _guess(octets: bytes) -> str:
-    """What a client seems to speak, for the log."""
-    if octets.startswith(b"\x16\x03"):
-        return "not AMQP 0-9-1: looks like TLS on a port without it"
-    if octets.startswith((b"GET ", b"POST", b"HEAD", b"PUT ")):
-        return "not AMQP 0-9-1: looks like HTTP"
-    if octets.startswith(b"AMQP"):
-        return f"protocol version {'-'.join(map(str, octets[4:8]))} is not supported"
-    return "not AMQP 0-9-1"
 
 
 M = TypeVar("M", bound=Command)

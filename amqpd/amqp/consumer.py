@@ -26,7 +26,7 @@ class Consumer:
     __slots__ = (
         "_output", "_starving", "_tag_octets", "arguments", "channel", "delivered", "exclusive",
         "no_ack", "owner", "prefetch", "priority", "queue", "queue_name", "redelivered", "tag",
-        "unacked",
+        "timeout_ms", "unacked",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,8 @@ class Consumer:
         self.queue: Subscription | None = None
         #: Later changes by basic.qos are for later consumers.
         self.prefetch = channel.prefetch
+        #: Set by the vhost.
+        self.timeout_ms = 0
         self.unacked = 0
         self.delivered = 0
         self.redelivered = 0
@@ -109,7 +111,8 @@ class Consumer:
             channel.counts.delivered_no_ack += count
         else:
             channel.counts.delivered += count
-            channel.unacked.add(tag, lane, piece, self)
+            due_ms = self.timeout_ms and channel.broker.around.now_ms + self.timeout_ms
+            channel.unacked.add(tag, lane, piece, self, due_ms)
             self.unacked += count
             channel.unacked_shared += count
         run = piece.run

@@ -177,3 +177,14 @@ def client_name(properties: Table) -> str:
     field = properties.get("connection_name")
     value = None if field is None else fields.plain(field)
     return value if isinstance(value, str) else ""
+
+
+def guess(octets: bytes) -> str:
+    """What a client seems to speak, for the log."""
+    if octets.startswith(b"\x16\x03"):
+        return "not AMQP 0-9-1: looks like TLS on a port without it"
+    if octets.startswith((b"GET ", b"POST", b"HEAD", b"PUT ")):
+        return "not AMQP 0-9-1: looks like HTTP"
+    if octets.startswith(b"AMQP"):
+        return f"protocol version {'-'.join(map(str, octets[4:8]))} is not supported"
+    return "not AMQP 0-9-1"

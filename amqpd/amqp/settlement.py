@@ -14,6 +14,7 @@ from amqpd.broker.returning import AT_ONCE, AT_ONCE_EACH, Returning, queues_of
 
 if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel
+    from amqpd.broker.delivery import Leaving
 
 #: Tags count up from 1; the compiled model keeps them in signed 64 bits.
 MAX_TAG: Final = (1 << 63) - 1
@@ -46,7 +47,11 @@ def settle_much(channel: Channel, how: Settlement, last_tag: int) -> None:
     Raises:
         UnknownTag: it is not outstanding.
     """
-    leaving = channel.unacked.detach(last_tag)
+    give_back(channel, how, channel.unacked.detach(last_tag))
+
+
+def give_back(channel: Channel, how: Settlement, leaving: Leaving) -> None:
+    """Settle what has left the channel already, in the next turns."""
     channel.broker.work_off(
         Returning(
             leaving,

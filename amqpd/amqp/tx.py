@@ -89,6 +89,8 @@ class Tx:
         taken = [one for _, some in self._settlements for one in some]
         self._clear()
         channel.unacked.put_back(taken)
+        if channel.unacked.due_ms:
+            channel.connection.look_ms = channel.broker.around.now_ms
 
     def apply(self, channel: Channel) -> int:
         """Make everything durable together; the journal's number for it (0: nothing to wait for).

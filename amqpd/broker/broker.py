@@ -184,6 +184,7 @@ class Broker:
             chance=chance,
             hurry=self._hurry,
             always_counted=limits.always_counted,
+            consumer_timeout_ms=limits.consumer_timeout_ms,
         )
 
     @property

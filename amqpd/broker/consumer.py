@@ -21,6 +21,8 @@ class Consumer(Protocol):
     exclusive: bool
     arguments: Table
     owner: object
+    #: How long it may keep a message, 0: for ever; set when it begins.
+    timeout_ms: int
     #: Its place in the queue's ring while it consumes.
     queue: Subscription | None
 

@@ -43,6 +43,7 @@ class Taken:
         self.deadline_ms: i64 = held.deadline_ms
         self.acquired: i64 = held.acquired
         self.failed: i64 = held.failed
+        self.due_ms: i64 = held.due_ms
         self.consumer = held.consumer
 
 
@@ -56,9 +57,9 @@ class UnknownTag(Exception):
 
 
 class Held:
-    """A range of delivery tags: tag is that of contents[lo]."""
+    """A range of delivery tags: tag is that of contents[lo]; `due_ms`: overdue then, 0: never."""
 
-    def __init__(self, tag: int, lane: Lane, piece: Stretch, consumer: object) -> None:
+    def __init__(self, tag: int, lane: Lane, piece: Stretch, consumer: object, due_ms: int) -> None:
         self.tag: i64 = tag
         self.lane = lane
         placeholder = lane.placeholder
@@ -70,6 +71,7 @@ class Held:
         # As before this delivery.
         self.acquired: i64 = piece.acquired
         self.failed: i64 = piece.failed
+        self.due_ms: i64 = due_ms
         self.consumer = consumer
         # Set once tags inside were settled out of order: 1 = settled, by index in the run.
         self.gone: bytearray | None = None
@@ -123,6 +125,8 @@ class Unacked:
 
     def __init__(self) -> None:
         self.outstanding: i64 = 0
+        #: Nothing is overdue before; 0: nothing ever is.
+        self.due_ms: i64 = 0
         self._held: list[Held] = []
         self._first: i64 = 0
         self._empty: i64 = 0
@@ -135,10 +139,14 @@ class Unacked:
     def __len__(self) -> int:
         return self.outstanding
 
-    def add(self, tag: int, lane: Lane, piece: Stretch, consumer: object) -> None:
-        """Remember a stretch under tag, tag + 1, …, which are the highest so far."""
-        self._held.append(Held(tag, lane, piece, consumer))
+    def add(self, tag: int, lane: Lane, piece: Stretch, consumer: object, due_ms: int = 0) -> None:
+        """Remember a stretch under tag, tag + 1, …, which are the highest so far.
+
+        It is overdue at `due_ms`, or never (0).
+        """
+        self._held.append(Held(tag, lane, piece, consumer, due_ms))
         self.outstanding += piece.hi - piece.lo
+        self._expect(due_ms)
         if lane is not self._last_lane:
             self._last_lane = lane
             self._lanes[lane] = None
@@ -183,12 +191,38 @@ class Unacked:
                     one.acquired,
                     one.failed,
                 )
-                self._held.append(Held(one.tag, one.lane, piece, one.consumer))
+                self._held.append(Held(one.tag, one.lane, piece, one.consumer, one.due_ms))
+                self._expect(one.due_ms)
         rest = [held for held in self._held[self._first :] if held.left]
         rest.sort(key=tag_of)
         self._held = rest
         self._first = 0
         self._empty = 0
+
+    def _expect(self, due_ms: i64) -> None:
+        if due_ms and (self.due_ms == 0 or due_ms < self.due_ms):
+            self.due_ms = due_ms
+
+    def expire(self, now_ms: int, most: int, grave: Lane) -> list[Held]:
+        """Let go of what is overdue, so many ranges at most.
+
+        Their tags stay, for ranges of the lane `grave`: what a client says of them late is
+        right, and without effect.
+        """
+        now: i64 = now_ms
+        overdue: list[Held] = []
+        self.due_ms = 0
+        at: i64 = self._first
+        while at < len(self._held):
+            one = self._held[at]
+            if one.due_ms and one.left:
+                if one.due_ms < now and len(overdue) < most:
+                    overdue.append(one)
+                    self._held[at] = ghost_of(one, grave)
+                else:
+                    self._expect(one.due_ms)
+            at += 1
+        return overdue
 
     def _refill(self, one: Taken) -> bool:
         """Put tags back into a range with gaps that spans them."""
@@ -221,6 +255,7 @@ class Unacked:
 
     def _begin_anew(self) -> None:
         """Nothing is outstanding."""
+        self.due_ms = 0
         self._first = 0
         self._empty = 0
         self._cuts = 0
@@ -393,6 +428,17 @@ def take_from(held: Held, high: i64, taken: list[Taken]) -> None:
     held.lo = end
 
 
+def ghost_of(held: Held, grave: Lane) -> Held:
+    """The same tags without their messages."""
+    piece = Stretch(held.run, held.base, held.lo, held.hi, 0, False)
+    ghost = Held(held.tag, grave, piece, None, 0)
+    gone = held.gone
+    if gone is not None:
+        ghost.gone = bytearray(gone)
+    ghost.left = held.left
+    return ghost
+
+
 def lower_part(held: Held, high: i64) -> Held:
     """Cut a range in two below the index `high`."""
     piece = Stretch(
@@ -405,7 +451,7 @@ def lower_part(held: Held, high: i64) -> Held:
         held.acquired,
         held.failed,
     )
-    lower = Held(held.tag, held.lane, piece, held.consumer)
+    lower = Held(held.tag, held.lane, piece, held.consumer, held.due_ms)
     gone = held.gone
     if gone is not None:
         lower.gone = gone[:high]

@@ -441,6 +441,8 @@ class Lane:
 
     def acked(self, taken: Taken) -> None:
         """Deliveries were acknowledged."""
+        if self.dead:
+            return
         self.done(taken.run, taken.base, taken.lo, taken.hi)
 
     def hears_of_return(self, taken: Taken) -> bool:

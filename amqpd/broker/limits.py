@@ -56,6 +56,11 @@ class Limits:
     #: Queues of all kinds tell in the headers of a message how often it came back; otherwise
     #: quorum queues do, and those with a delivery limit or delayed retry.
     always_counted: bool = False
+    #: How long a client may keep a message without acknowledging it, where nothing else says;
+    #: None = 30 minutes on quorum queues, and for ever (0) on others.
+    consumer_timeout_ms: int | None = None
+    #: It costs the channel then, even where the client would understand that it costs the consumer.
+    timeout_closes: bool = False
     #: `#` words in one topic binding key. RabbitMQ 4.3 allows 2, because each one
     #: multiplies its matcher's work; ours does not need it.
     max_topic_hash_wildcards: int | None = None

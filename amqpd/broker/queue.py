@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.archive import Archive, NoArchive
 from amqpd.broker.arguments import QueueType
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 
 #: A message without TTL.
 NEVER = 0
+#: How long a message of a quorum queue may be unacked where nobody says.
+QUORUM_TIMEOUT_MS: Final = 1_800_000
 #: What may be done in one turn, so that nobody waits long for the next one: in microseconds,
 #: more or less, beside handing out; and handing out, in bytes.
 EFFORT = 5_000
@@ -96,6 +98,8 @@ class Surroundings:
     hurry: Callable[[], None] = at_leisure
     #: Queues of all kinds tell in the headers how often a message came back.
     always_counted: bool = False
+    #: How long a message may be unacked where nobody says; None: the type of the queue decides.
+    consumer_timeout_ms: int | None = None
     #: Of streams: where they are read, and what is read at a time.
     archive: Archive = field(default_factory=NoArchive)
     read_ahead: ReadAhead = field(default_factory=ReadAhead)
@@ -109,6 +113,8 @@ class Got:
     piece: Stretch
     remaining: int
     number: int
+    #: How long the client may keep it; 0: for ever.
+    timeout_ms: int
 
 
 class Queue:
@@ -270,6 +276,18 @@ class Queue:
             ttl = expiration_ms
         return NEVER if ttl is None else max(1, self.around.now_ms + ttl)
 
+    def ack_timeout_ms(self, asked: int | None = None) -> int:
+        """How long a client may keep a message; 0: for ever. `asked`: what it wants itself."""
+        kind = self.arguments.queue_type
+        if kind is QueueType.STREAM:
+            return 0
+        for timeout_ms in (
+            asked, self.arguments.consumer_timeout_ms, self.around.consumer_timeout_ms
+        ):  # fmt: skip
+            if timeout_ms is not None:
+                return timeout_ms
+        return QUORUM_TIMEOUT_MS if kind is QueueType.QUORUM else 0
+
     # -- in ------------------------------------------------------------------------------
 
     def keeps(self, run: Run) -> bool:
@@ -411,7 +429,7 @@ class Queue:
             if piece.acquired and self.shows_counts:
                 show(piece)
             number = self.around.journal.next_number() if wait else 0
-            done(Got(lane, piece, self.ready, number))
+            done(Got(lane, piece, self.ready, number, self.ack_timeout_ms()))
 
     def _count_nothing(self) -> None:
         lane = self.lanes[0]

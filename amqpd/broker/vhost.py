@@ -608,6 +608,7 @@ class VHost:
         )
         queue.admit(consumer, exclusive=exclusive)
         consumer.priority = parsed.priority or consumer.priority
+        consumer.timeout_ms = queue.ack_timeout_ms(parsed.consumer_timeout_ms)
         self._advice.consumer(self.name, name, consumer.arguments)
         subscription = queue.attach(consumer, exclusive=exclusive)
         consumer.queue = subscription
@@ -739,6 +740,7 @@ def _by_queue(taken: Sequence[Taken]) -> dict[Queue, list[Taken]]:
     queues: dict[Queue, list[Taken]] = {}
     for one in taken:
         owner = one.lane.owner
-        assert isinstance(owner, Queue)
-        queues.setdefault(owner, []).append(one)
+        if not one.lane.dead:
+            assert isinstance(owner, Queue)
+            queues.setdefault(owner, []).append(one)
     return queues

@@ -25,7 +25,6 @@ import msgspec
 from amqpd import __version__, config, plugins
 from amqpd.broker.broker import Alarms, Broker
 from amqpd.broker.exchange import Exchange
-from amqpd.broker.limits import Limits
 from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.management.figures import totals
@@ -40,7 +39,7 @@ from amqpd.server.private import make_private
 from amqpd.server.process import Exit, Listening, RunFile, StartError
 from amqpd.server.resources import Look, Watch
 from amqpd.server.room import Room
-from amqpd.server.sessions import Sessions
+from amqpd.server.sessions import Sessions, limits
 from amqpd.server.transport import Transport
 from amqpd.server.turn import Turn
 from amqpd.server.witness import AmqpWitness
@@ -246,18 +245,11 @@ class BrokerServer:
             ) from error
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
-        amqp = self.settings.amqp
         # HTTP has descriptors of its own: it must be there when AMQP is full.
         self.http_room = Room(min(HTTP_CONNECTIONS, max(16, self.file_limit // 8)))
         self.room = Room(*self._most())
         self.broker = Broker(
-            limits=Limits(
-                channel_max=amqp.channel_max,
-                frame_max_bytes=amqp.frame_max_bytes,
-                heartbeat_s=amqp.heartbeat_s,
-                max_message_bytes=amqp.max_message_size_bytes,
-                always_counted=self.settings.queues.delivery_count_header == "always",
-            ),
+            limits=limits(self.settings),
             refill=self._refill,
             types=exchange_types(),
             chance=secrets.randbelow,

@@ -12,6 +12,7 @@ from amqpd.amqp.direct_reply import ReplyConsumers
 from amqpd.amqp.sasl import Peer
 from amqpd.amqp.settings import AmqpSettings
 from amqpd.auth.certificate import LoginFrom, user_name
+from amqpd.broker.limits import Limits
 
 if TYPE_CHECKING:
     from amqpd.amqp.witness import Witness
@@ -70,6 +71,21 @@ class Sessions:
         tls = ask("ssl_object") is not None
         user = user_name(ask("peercert") or {}, self._login_from) if tls else None
         return Peer(host, port, tls, user, local_host, local_port)
+
+
+def limits(settings: Settings) -> Limits:
+    """The broker's own limits."""
+    amqp, queues = settings.amqp, settings.queues
+    timeout_ms = queues.consumer_timeout_ms
+    return Limits(
+        channel_max=amqp.channel_max,
+        frame_max_bytes=amqp.frame_max_bytes,
+        heartbeat_s=amqp.heartbeat_s,
+        max_message_bytes=amqp.max_message_size_bytes,
+        always_counted=queues.delivery_count_header == "always",
+        consumer_timeout_ms=timeout_ms if timeout_ms >= 0 else None,
+        timeout_closes=queues.consumer_timeout_mode == "close_channel",
+    )
 
 
 def amqp_settings(settings: Settings) -> AmqpSettings:

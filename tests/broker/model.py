@@ -39,6 +39,7 @@ class FakeConsumer:
         self.no_ack = no_ack
         self.priority = priority
         self.exclusive = False
+        self.timeout_ms = 0
         self.arguments: Table = {}
         self.owner: object = self
         self.queue: Subscription | None = None

@@ -557,3 +557,44 @@ def test_what_comes_back_in_pieces_is_in_order(positions: list[int], data: st.Da
         lane.requeue(some)
 
     assert [stretch.position for stretch in lane.stretches()] == sorted(positions)
+
+
+# -- overdue -----------------------------------------------------------------------------
+
+
+def test_what_is_overdue_leaves_its_tags_to_the_grave() -> None:
+    journal = Journal()
+    unacked, lane, grave = Unacked(), a_lane(journal, durable=False), a_lane(journal)
+    for tag, due_ms in ((1, 50), (2, 0), (3, 70), (4, 60)):
+        lane.push(a_run(b"m", persistent=False), 0, True)
+        piece = lane.take(1, False)
+        assert piece
+        unacked.add(tag, lane, piece, "c", due_ms)
+    assert unacked.due_ms == 50
+    assert unacked.expire(50, 10, grave) == []
+    assert unacked.due_ms == 50
+
+    overdue = unacked.expire(61, 1, grave)
+
+    assert [(held.tag, held.lane, held.consumer) for held in overdue] == [(1, lane, "c")]
+    assert unacked.due_ms == 60
+    assert [held.tag for held in unacked.expire(61, 5, grave)] == [4]
+    assert unacked.due_ms == 70
+    assert len(unacked) == 4
+    left = [(one.tag, one.lane) for one in unacked.take_all()]
+    assert left == [(1, grave), (2, lane), (3, lane), (4, grave)]
+    assert unacked.due_ms == 0
+
+
+def test_what_is_put_back_is_due_as_before() -> None:
+    unacked, lane = Unacked(), a_lane(Journal(), durable=False)
+    lane.push(a_run(b"m", persistent=False), 0, True)
+    piece = lane.take(1, False)
+    assert piece
+    unacked.add(1, lane, piece, None, 50)
+    taken = unacked.take(1, 1, False)
+    assert unacked.due_ms == 0
+
+    unacked.put_back(taken)
+
+    assert unacked.due_ms == 50
