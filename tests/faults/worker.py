@@ -154,7 +154,7 @@ class Worker:
         chance = self.chance
         seq = self.channel.published + 1
         name = f"{self.name}.{seq}"
-        size = chance.choice((0, 20, 20, 300, 300, 2000, 20_000, 200_000))
+        size = chance.choice(workload.sizes)
         durable = chance.random() < route.durable
         ttl_ms, priority = chance.choice(route.ttls_ms), chance.choice(route.priorities)
         ttls = tuple(_shorter(ttl_ms, workload.ttl_ms(queue)) for queue in route.queues)

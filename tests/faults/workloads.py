@@ -72,6 +72,8 @@ class Workload:
     tx_rejects: float = 0.0
     #: Durable queues are declared and deleted meanwhile.
     defines: bool = False
+    #: Of the messages, in octets.
+    sizes: tuple[int, ...] = (0, 20, 20, 300, 300, 2000, 20_000, 200_000)
     #: Queues that empty themselves, before the drain begins.
     passing: tuple[str, ...] = ()
     #: Kind, name and pattern of policies, and what they are changed to.
