@@ -107,10 +107,15 @@ class Campaign:
         """Begin the history; everything that is durable is declared."""
         log = Log(self.path)
         self._note_queues(log)
-        with Client(self.subject.start()) as client:
-            self.workload.declare(client.channel())
-            client.close()
-        self.subject.stop()
+        try:
+            with Client(self.subject.start()) as client:
+                self.workload.declare(client.channel())
+                client.close()
+            self.subject.stop()
+        except BaseException:
+            self.subject.kill()
+            log.close()
+            raise
         return log
 
     def run_under(self, *ends: End) -> Report:
