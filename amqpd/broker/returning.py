@@ -24,6 +24,9 @@ AT_ONCE: Final = 1024
 AT_ONCE_EACH: Final = 256
 #: What a range costs, in units of `Surroundings.spare`, and what is left to others of a turn.
 RANGE_COST: Final = 3
+#: What a message costs on top, where each is looked at, and where each may be dead lettered.
+LOOK_COST: Final = 2
+DISCARD_COST: Final = 30
 RESERVE: Final = 2_000
 
 
@@ -52,8 +55,10 @@ class Returning:
         self._settle = settle
         self._around = around
         self._queues = queues_of(leaving.lanes) if holds else set()
-        each = each or any(queue.looks_at_returns for queue in self._queues)
-        self._messages = AT_ONCE_EACH if each else 1 << 40
+        self._cost = DISCARD_COST if each else 0
+        if not each and any(queue.looks_at_returns for queue in self._queues):
+            self._cost = LOOK_COST
+        self._messages = AT_ONCE_EACH if self._cost else 1 << 40
         for queue in self._queues:
             queue.returning += 1
 
@@ -67,6 +72,8 @@ class Returning:
                     self._end()
                     return True
                 around.spare -= RANGE_COST * len(taken)
+                if self._cost:
+                    around.spare -= self._cost * sum(one.hi - one.lo for one in taken)
                 self._settle(taken)
         except BaseException:
             self._end()

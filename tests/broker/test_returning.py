@@ -120,6 +120,25 @@ def test_a_queue_with_a_delivery_limit_looks_at_each(
     assert queue.ready == 4
 
 
+@pytest.mark.parametrize(("arguments", "each"), [({"x-delivery-limit": 5}, False), ({}, True)])
+def test_a_turn_is_measured_in_messages_where_each_costs(
+    model: Model, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, object], each: bool
+) -> None:
+    monkeypatch.setattr(returning, "AT_ONCE_EACH", 2)
+    monkeypatch.setattr(returning, "LOOK_COST", 2_000)
+    monkeypatch.setattr(returning, "DISCARD_COST", 2_000)
+    queue = model.queue(arguments=arguments)
+    holder = FakeConsumer()
+    model.consume(holder)
+    model.publish_run(*[b"m"] * 9)
+    model.broker.dispatch()
+
+    leave(model, holder, each=each)
+    model.broker.dispatch()
+
+    assert queue.ready == 2
+
+
 def test_several_returns_take_turns_and_hold_the_queue_until_the_last_is_done(
     model: Model,
 ) -> None:
