@@ -3,13 +3,18 @@ import { html, render, useEffect, useState } from "./lib.js";
 import { get, onSignedOut, signIn, signOut, useLive } from "./api.js";
 import { link, useRoute } from "./route.js";
 import { Field, Form, Trouble } from "./widgets.js";
+import { plural } from "./format.js";
 import { Overview } from "./pages/overview.js";
 import { Connections, OneConnection } from "./pages/connections.js";
 import { Channels } from "./pages/channels.js";
 import { Exchanges, OneExchange } from "./pages/exchanges.js";
 import { Queues } from "./pages/queues.js";
 import { OneQueue } from "./pages/queue.js";
+import { Streams } from "./pages/streams.js";
 import { Admin } from "./pages/admin.js";
+import { Alarms } from "./pages/alarms.js";
+import { Audit, Log } from "./pages/log.js";
+import { Jump } from "./jump.js";
 
 const PAGES = [
   ["overview", "Overview"],
@@ -17,8 +22,16 @@ const PAGES = [
   ["channels", "Channels"],
   ["exchanges", "Exchanges"],
   ["queues", "Queues"],
+  ["streams", "Streams"],
+  ["alarms", "Alarms", "monitoring"],
+  ["log", "Log", "administrator"],
+  ["audit", "Audit", "administrator"],
   ["admin", "Admin"],
 ];
+/** Alerts that are told of on every page. */
+const RECENT_MS = 3600 * 1000;
+/** Whether somebody may see a page; administrators see all. */
+const may = (me, tag) => !tag || (me.tags || []).some((one) => one === tag || one === "administrator");
 
 function SignIn({ entered }) {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(window.location.hostname);
@@ -39,14 +52,20 @@ function SignIn({ entered }) {
   </main>`;
 }
 
-function Alarms({ overview }) {
-  const [nodes] = useLive("/nodes", 5);
-  const node = nodes?.[0];
+/** What is wrong, on every page. */
+function Banners({ overview, me }) {
+  const [alarms] = useLive(may(me, "monitoring") ? "/alarms" : "", 5);
   const said = [];
-  if (node?.mem_alarm) said.push("Low on memory: publishers are blocked until consumers make room.");
-  if (node?.disk_free_alarm) said.push("Low on disk: publishers are blocked until there is space.");
+  const short = (source) => (alarms?.resources || []).some((one) => one.source === source && one.alarm);
+  if (short("memory")) said.push("Low on memory: publishers are blocked until consumers make room.");
+  if (short("disk")) said.push("Low on disk: publishers are blocked until there is space.");
+  const alerts = (alarms?.alerts || []).filter((one) => one.at_ms > Date.now() - RECENT_MS);
+  if (alerts.length) {
+    said.push(html`<a href=${link("alarms")}>${plural(alerts.length, "alert")} of the audit in the last hour</a>:
+      ${alerts[0].about} ${alerts[0].text}`);
+  }
   if (overview?.sync === false) said.push("Without syncs: a power cut loses confirmed messages.");
-  return said.map((one) => html`<p class="alarm" role="alert" key=${one}>${one}</p>`);
+  return said.map((one, at) => html`<p class="alarm" role="alert" key=${at}>${one}</p>`);
 }
 
 function Page({ words, me }) {
@@ -64,6 +83,10 @@ function Page({ words, me }) {
         ? html`<${OneQueue} vhost=${rest[0]} name=${rest[1]} tab=${rest[2] || "overview"}
             key=${rest.slice(0, 2).join("/")} me=${me} />`
         : html`<${Queues} />`;
+    case "streams": return html`<${Streams} />`;
+    case "alarms": return html`<${Alarms} />`;
+    case "log": return html`<${Log} />`;
+    case "audit": return html`<${Audit} />`;
     case "admin": return html`<${Admin} words=${rest} me=${me} />`;
     default: return html`<${Overview} />`;
   }
@@ -81,12 +104,13 @@ function Shell({ me, leave }) {
     <header class="top">
       <a class="brand" href=${link("overview")}><img src="/ui/icon.svg" alt="" width="24" height="24" />
         <b>amqpd</b> <span>${overview?.cluster_name}</span></a>
-      <nav aria-label="Pages">${PAGES.map(([name, title]) => html`
+      <nav aria-label="Pages">${PAGES.filter(([, , tag]) => may(me, tag)).map(([name, title]) => html`
         <a href=${link(name)} aria-current=${name === chosen ? "page" : undefined}>${title}</a>`)}</nav>
+      <${Jump} />
       <div class="me"><span title=${(me.tags || []).join(", ")}>${me.name}</span>
         <button type="button" onClick=${leave}>Log out</button></div>
     </header>
-    <${Alarms} overview=${overview} />
+    <${Banners} overview=${overview} me=${me} />
     ${trouble?.status === 0 && html`<p class="alarm" role="alert">The broker does not answer. Trying again…</p>`}
     <main><${Page} words=${words} me=${me} /></main>
     <footer>amqpd ${overview?.amqpd_version} · <a href="/metrics">metrics</a></footer>`;

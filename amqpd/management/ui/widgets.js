@@ -65,14 +65,18 @@ export function Form({ action, label, done, kind = "", children }) {
     <${Trouble} error=${state.error} /></form>`;
 }
 
-export const Field = ({ label, hint, children, ...attributes }) => html`
-  <label class="field"><span>${label}</span>
+export const Field = ({ label, hint, inline, children, ...attributes }) => html`
+  <label class=${inline ? "field inline" : "field"}><span>${label}</span>
     ${children || html`<input autocomplete="off" spellcheck=${false} ...${attributes} />`}
     ${hint && html`<small>${hint}</small>`}</label>`;
 
-export const Select = ({ label, name, options, value }) => html`
-  <${Field} label=${label}><select name=${name} value=${value}>
-    ${options.map((one) => html`<option value=${one}>${one}</option>`)}</select><//>`;
+/** Options are texts, or pairs of what is sent and what is shown. */
+export const Select = ({ label, name, options, value, onChange, inline }) => html`
+  <${Field} label=${label} inline=${inline}><select name=${name} value=${value} onChange=${onChange}>
+    ${options.map((one) => {
+    const [sent, shown] = Array.isArray(one) ? one : [one, one];
+    return html`<option value=${sent}>${shown}</option>`;
+  })}</select><//>`;
 
 /** A list with a head that sorts; rows are links where `href` gives one. */
 export function Table({ columns, rows, href, sort, reverse, onSort, label }) {
@@ -121,10 +125,10 @@ export function usePaged(path, { sort = "name", reverse = false, size = 100, ext
   };
 }
 
-/** The line above a list: the search field (key /), what was found, the pages. */
-export function Finder({ paged, found, noun, children }) {
+/** A search field; the key / goes there, Escape empties it. */
+export function Search({ value, noun, onSearch }) {
   const input = useRef(null);
-  const [typed, setTyped] = useState(paged.name);
+  const [typed, setTyped] = useState(value);
   useEffect(() => {
     const focus = (event) => {
       const inField = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
@@ -134,14 +138,19 @@ export function Finder({ paged, found, noun, children }) {
     return () => window.removeEventListener("keydown", focus);
   }, []);
   useEffect(() => {
-    if (typed === paged.name) return undefined;
-    const wait = setTimeout(() => paged.search(typed), 200);
+    if (typed === value) return undefined;
+    const wait = setTimeout(() => onSearch(typed), 200);
     return () => clearTimeout(wait);
   }, [typed]);
+  return html`<input ref=${input} type="search" value=${typed} placeholder=${`Search ${noun}  ( / )`}
+    aria-label=${`Search ${noun}`} onInput=${(event) => setTyped(event.target.value)}
+    onKeyDown=${(event) => { if (event.key === "Escape") setTyped(""); }} />`;
+}
+
+/** The line above a list: the search field, what was found, the pages. */
+export function Finder({ paged, found, noun, children }) {
   return html`<div class="finder">
-    <input ref=${input} type="search" value=${typed} placeholder=${`Search ${noun}s  ( / )`}
-      aria-label=${`Search ${noun}s`} onInput=${(event) => setTyped(event.target.value)}
-      onKeyDown=${(event) => { if (event.key === "Escape") setTyped(""); }} />
+    <${Search} value=${paged.name} noun=${`${noun}s`} onSearch=${paged.search} />
     ${children}
     ${found && html`<span class="found">${count(found.filtered_count)}${found.filtered_count
       !== found.total_count ? ` of ${count(found.total_count)}` : ""} ${noun}${found.filtered_count

@@ -3,7 +3,7 @@ import { html } from "../lib.js";
 import { remove, segment } from "../api.js";
 import { link } from "../route.js";
 import { Do, Empty, Table } from "../widgets.js";
-import { value } from "../format.js";
+import { count, value } from "../format.js";
 
 const place = (kind, vhost, name) => link(kind === "queue" ? "queues" : "exchanges", vhost, name);
 
@@ -24,9 +24,14 @@ export function Bindings({ bindings }) {
   const rows = (bindings || []).filter((row) => row.source);
   if (!bindings) return null;
   if (!rows.length) return html`<${Empty}>Nothing is bound.<//>`;
-  return html`${rows.length <= 24 && html`<${Drawing} rows=${rows} />`}
+  const drawn = rows.slice(0, DRAWN);
+  return html`<${Drawing} rows=${drawn} />
+    ${rows.length > DRAWN && html`<p class="muted">The first ${DRAWN} of ${count(rows.length)} bindings are drawn.</p>`}
     <${Table} label="Bindings" columns=${COLUMNS} rows=${rows} />`;
 }
+
+/** More would be a tangle. */
+const DRAWN = 24;
 
 /** Exchanges on the left, what they lead to on the right, keys on the lines. */
 function Drawing({ rows }) {

@@ -6,7 +6,7 @@ import { Badge, Do, Empty, Facts, Finder, Section, Table, Trouble, usePaged } fr
 import { bytes, count, time, value } from "../format.js";
 import { channelColumns } from "./channels.js";
 
-const STATES = { running: "good", blocked: "bad", blocking: "warn", flow: "warn" };
+const STATES = { running: "good", blocked: "bad", blocking: "warn", flow: "warn", paused: "warn" };
 export const State = ({ state }) => html`<${Badge} kind=${STATES[state] || ""}>${state}<//>`;
 
 const clientOf = (row) => {

@@ -4,6 +4,7 @@ import { useLive } from "../api.js";
 import { link } from "../route.js";
 import { Empty, Facts, Section, Stat, Table, Trouble } from "../widgets.js";
 import { bytes, count, duration, rate } from "../format.js";
+import { Meter } from "../meter.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 
 export const DEPTH = (totals) => [
@@ -19,20 +20,14 @@ export const RATES = (stats) => [
   { label: "redeliver", colour: "--bad", details: stats?.redeliver_details },
 ];
 
-function Gauge({ label, used, limit, text, bad }) {
-  const part = limit ? Math.min(1, used / limit) : 0;
-  return html`<div class=${`gauge ${bad ? "bad" : ""}`}><span>${label}</span>
-    <meter min="0" max="1" value=${part}>${text}</meter><b>${text}</b></div>`;
-}
-
 function Node({ node }) {
   return html`<${Section} title=${node.name}>
     <div class="gauges">
-      <${Gauge} label="Memory" used=${node.mem_used} limit=${node.mem_limit} bad=${node.mem_alarm}
+      <${Meter} label="Memory" part=${node.mem_used / node.mem_limit} bad=${node.mem_alarm}
         text=${`${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`} />
-      <${Gauge} label="Files" used=${node.fd_used} limit=${node.fd_total}
+      <${Meter} label="Files" part=${node.fd_used / node.fd_total}
         text=${`${count(node.fd_used)} of ${count(node.fd_total)}`} />
-      <${Gauge} label="Disk free" used=${node.disk_free_limit} limit=${node.disk_free}
+      <${Meter} label="Disk free" part=${node.disk_free_limit / node.disk_free}
         bad=${node.disk_free_alarm}
         text=${`${bytes(node.disk_free)}, alarm below ${bytes(node.disk_free_limit)}`} />
     </div>

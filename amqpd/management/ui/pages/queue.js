@@ -1,9 +1,9 @@
 // One queue: how it is, its messages, consumers, bindings, what is in force, and the danger zone.
 import { html, useState } from "../lib.js";
-import { post, remove, segment, useLive } from "../api.js";
+import { post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Section, Table, Tabs, Trouble } from "../widgets.js";
-import { bytes, count, pretty, rate, time, value } from "../format.js";
+import { bytes, count, plural, pretty, rate, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { DEPTH, RATES } from "./overview.js";
 import { Bindings } from "./bindings.js";
@@ -16,9 +16,17 @@ const TABS = [
   ["bindings", "Bindings"], ["arguments", "Arguments and policy"], ["danger", "Danger zone"],
 ];
 
-function Glance({ row, range, choose }) {
+function Pause({ path, row }) {
+  return row.paused
+    ? html`<${Do} kind="main" action=${() => put(`${path}/resume`)}>Resume<//>`
+    : html`<${Do} action=${() => put(`${path}/pause`)} confirm=${`Pause '${row.name}'? Its ${plural(row.consumers, "consumer")} `
+      + "get nothing until it is resumed, also after a restart. Publishing goes on."}>Pause consumers<//>`;
+}
+
+function Glance({ path, row, range, choose }) {
   const stats = row.message_stats || {};
-  return html`${row.why_waiting && html`<p class="why" role="note">${row.why_waiting}</p>`}
+  return html`${row.why_waiting && html`<div class="why" role="note">${row.why_waiting}
+      ${row.paused && html`<div class="row"><${Pause} path=${path} row=${row} /></div>`}</div>`}
     ${(row.warnings || []).map((one) => html`<p class="why" role="note">${one}</p>`)}
     <div class="stats">
       <div class="stat"><b>${count(row.messages_ready)}</b><span>ready</span></div>
@@ -129,13 +137,18 @@ function InForce({ row }) {
 function Danger({ path, row }) {
   const purge = () => remove(`${path}/contents`);
   const drop = async () => { await remove(path); go("queues"); };
-  return html`<div class="dangers">
-    <${Do} kind="danger" action=${purge} disabled=${!row.messages_ready}
-      confirm=${`Remove ${count(row.messages_ready)} ready messages from '${row.name}' for good?`}>
-      Purge ${count(row.messages_ready)} ready messages<//>
-    <${Do} kind="danger" action=${drop}
-      confirm=${`Delete queue '${row.name}' with ${count(row.messages)} messages for good?`}>
-      Delete this queue<//></div>`;
+  const isStream = row.type === "stream";
+  return html`<dl class="dangers">
+    <dt><${Pause} path=${path} row=${row} /></dt>
+    <dd>${row.paused ? "The consumers go on where they were." : "Consumers stay connected and get nothing; what is published waits. It can be undone."}</dd>
+    ${!isStream && html`<dt><${Do} kind="danger" action=${purge} disabled=${!row.messages_ready}
+      confirm=${`Remove ${plural(row.messages_ready, "ready message")} from '${row.name}' for good?`}>
+      Purge ${plural(row.messages_ready, "ready message")}<//></dt>
+    <dd>Ready messages go for good, and not to a dead letter exchange. What consumers have is theirs.</dd>`}
+    <dt><${Do} kind="danger" action=${drop}
+      confirm=${`Delete ${isStream ? "stream" : "queue"} '${row.name}' with ${plural(row.messages, "message")} for good?`}>
+      Delete this ${isStream ? "stream" : "queue"}<//></dt>
+    <dd>It goes with ${plural(row.messages, "message")} and its bindings; ${plural(row.consumers, "consumer")} are cancelled.</dd></dl>`;
 }
 
 export function OneQueue({ vhost, name, tab }) {
@@ -153,7 +166,8 @@ export function OneQueue({ vhost, name, tab }) {
     });
     return `Bound to '${form.source}'.`;
   };
-  return html`<h1 class="title">${row.name} <small>${row.vhost === "/" ? "" : row.vhost}</small></h1>
+  return html`<h1 class="title">${row.name} <small>${row.vhost === "/" ? "" : row.vhost}</small>
+      <${State} state=${row.state} /></h1>
     <${Tabs} base=${["queues", vhost, name]} tabs=${TABS} chosen=${tab} />
     <${Trouble} error=${error} />
     ${tab === "messages" ? html`<${Messages} path=${path} row=${row} />`
@@ -164,6 +178,6 @@ export function OneQueue({ vhost, name, tab }) {
           <${Field} label="Arguments (JSON)" name="arguments" /></div><//><//>`
     : tab === "arguments" ? html`<${Section} title="What is in force"><${InForce} row=${row} /><//>`
     : tab === "danger" ? html`<${Section} title="Danger zone"><${Danger} path=${path} row=${row} /><//>`
-    : html`<${Glance} row=${row} range=${range} choose=${choose} />`}`;
+    : html`<${Glance} path=${path} row=${row} range=${range} choose=${choose} />`}`;
 }
 

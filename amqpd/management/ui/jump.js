@@ -1,0 +1,72 @@
+// Go to anything by its name: Ctrl K, some letters, Enter.
+import { html, useEffect, useRef, useState } from "./lib.js";
+import { get } from "./api.js";
+import { link } from "./route.js";
+
+const MOST = 6;
+const KINDS = [
+  ["queues", "queue", (row) => link("queues", row.vhost, row.name)],
+  ["exchanges", "exchange", (row) => link("exchanges", row.vhost, row.name || "amq.default")],
+  ["connections", "connection", (row) => link("connections", row.name)],
+];
+
+async function find(text) {
+  const query = new URLSearchParams({ page: 1, page_size: MOST, name: text, sort: "name", columns: "name,vhost,user_provided_name" });
+  const lists = await Promise.all(KINDS.map(async ([path, kind, place]) => {
+    const { items } = await get(`/${path}?${query}`);
+    return items.map((row) => ({ kind, name: row.name, vhost: row.vhost, place: place(row) }));
+  }));
+  return lists.flat();
+}
+
+export function Jump() {
+  const [open, setOpen] = useState(false);
+  const [text, setText] = useState("");
+  const [found, setFound] = useState([]);
+  const [chosen, choose] = useState(0);
+  const input = useRef(null);
+  useEffect(() => {
+    const key = (event) => {
+      if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        setOpen((now) => !now);
+      }
+    };
+    window.addEventListener("keydown", key);
+    return () => window.removeEventListener("keydown", key);
+  }, []);
+  useEffect(() => {
+    if (open) input.current?.focus();
+    setText("");
+    setFound([]);
+  }, [open]);
+  useEffect(() => {
+    if (!text) { setFound([]); return undefined; }
+    let current = true;
+    const wait = setTimeout(() => {
+      find(text).then((rows) => { if (current) { setFound(rows); choose(0); } }, () => {});
+    }, 120);
+    return () => { current = false; clearTimeout(wait); };
+  }, [text]);
+  const go = (row) => { window.location.hash = row.place; setOpen(false); };
+  const key = (event) => {
+    if (event.key === "Escape") setOpen(false);
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      if (found.length) choose((now) => (now + step + found.length) % found.length);
+    } else if (event.key === "Enter" && found[chosen]) go(found[chosen]);
+  };
+  return html`<button type="button" class="small jump-open" title="Ctrl K" onClick=${() => setOpen(true)}>
+      Go to… <kbd>Ctrl K</kbd></button>
+    ${open && html`<div class="curtain" onClick=${(event) => { if (event.target === event.currentTarget) setOpen(false); }}>
+      <div class="jump" role="dialog" aria-label="Go to" onKeyDown=${key}>
+        <input ref=${input} type="search" value=${text} aria-label="Name of a queue, an exchange or a connection"
+          placeholder="Name of a queue, an exchange or a connection" onInput=${(event) => setText(event.target.value)} />
+        <ul role="listbox" aria-label="Found">${found.map((row, at) => html`<li key=${row.place} role="option"
+          aria-selected=${at === chosen} onClick=${() => go(row)}><span class="name">${row.name || "(default)"}</span>
+          <small>${row.kind}${row.vhost && row.vhost !== "/" ? ` in ${row.vhost}` : ""}</small></li>`)}</ul>
+        ${text && !found.length && html`<p class="empty">Nothing of that name.</p>`}
+        <p class="muted">↑ ↓ choose, Enter goes there, Esc closes. In lists <kbd>/</kbd> searches.</p>
+      </div></div>`}`;
+}
