@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -71,7 +72,15 @@ DASHBOARD = (
     "rabbitmq_auth_attempts_total",
     "rabbitmq_connection_incoming_bytes_total",
     "rabbitmq_connection_outgoing_packets_total",
+    "rabbitmq_disk_space_available_limit_bytes",
+    "rabbitmq_erlang_uptime_seconds",
+    "rabbitmq_message_size_bytes_count",
+    "rabbitmq_message_size_bytes_sum",
 )
+
+
+#: Prometheus' own words in expressions, and labels.
+LANGUAGE = frozenset({"increase", "instance", "max", "min", "rate", "reason", "sum", "time"})
 
 
 class Sample(NamedTuple):
@@ -344,3 +353,19 @@ async def test_the_manual_has_every_metric(api: Api) -> None:
             text = await answer.text()
         for metric, kind, about in re.findall(r"# TYPE (\S+) (\S+)\n# HELP \S+ (.*)\n", text):
             assert (f"`{metric}`", kind, families.get(metric, ""), about) in rows
+
+
+async def test_every_metric_of_our_own_dashboard_is_there(api: Api) -> None:
+    file = Path(amqpd.__file__).parents[1] / "conf" / "grafana" / "amqpd.json"
+    panels = json.loads(file.read_text())["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    words = {
+        word
+        for text in expressions
+        for word in re.findall(r"[a-z_]{3,}", re.sub(r"\[[^]]*\]|\"[^\"]*\"", "", text))
+    }
+    async with api.client.get(f"{api.metrics}/metrics") as answer:
+        exposed = set(re.findall(r"^# TYPE (\S+)", await answer.text(), re.MULTILINE))
+
+    assert len(words - LANGUAGE) > 30
+    assert words - LANGUAGE <= exposed
