@@ -118,6 +118,17 @@ class Http(Struct, frozen=True):
 
     host: Annotated[str, Meta(description="address; empty: the one of [amqp]")] = ""
     port: Annotated[PortOrOff, Meta(description="TCP port; 0: any free one; or 'off'")] = 15672
+    tls_port: Annotated[
+        PortOrOff, Meta(description="TLS port, usually 15671; the certificate is that of [tls]")
+    ] = "off"
+    hsts_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="how long browsers are to use TLS only (Strict-Transport-Security), "
+            "on the TLS port; 0: they are not told",
+        ),
+    ] = 31_536_000
 
 
 class Metrics(Struct, frozen=True):
@@ -125,6 +136,9 @@ class Metrics(Struct, frozen=True):
 
     host: Annotated[str, Meta(description="address; empty: the one of [amqp]")] = ""
     port: Annotated[PortOrOff, Meta(description="TCP port; 0: any free one; or 'off'")] = 15692
+    tls_port: Annotated[
+        PortOrOff, Meta(description="TLS port, usually 15691; the certificate is that of [tls]")
+    ] = "off"
 
 
 class Store(Struct, frozen=True):
@@ -224,6 +238,18 @@ class Audit(Struct, frozen=True):
     files: Annotated[int, Meta(ge=2, le=1000, description="that are kept")] = 10
 
 
+class Events(Struct, frozen=True):
+    """What the broker tells of itself, as messages."""
+
+    vhost: Annotated[
+        str,
+        Meta(
+            description="where amq.rabbitmq.event and amq.rabbitmq.log are; empty: nowhere "
+            "(event_exchange.vhost)"
+        ),
+    ] = "/"
+
+
 class Resources(Struct, frozen=True):
     """When publishers are held back."""
 
@@ -288,6 +314,7 @@ class Settings(Struct, frozen=True):
     auth_ldap: Ldap = Ldap()
     queues: Queues = Queues()
     audit: Audit = Audit()
+    events: Events = Events()
     resources: Resources = Resources()
 
 
@@ -606,14 +633,21 @@ def _wanted(info: object) -> str:
 def _check(settings: Settings) -> None:
     """What one key alone cannot tell."""
     tls = settings.tls
-    if settings.amqp.tls_port != "off" and not (tls.certificate and tls.key):
+    ports = {
+        "amqp": settings.amqp.tls_port,
+        "http": settings.http.tls_port,
+        "metrics": settings.metrics.tls_port,
+    }
+    secure = [name for name, port in ports.items() if port != "off"]
+    if secure and not (tls.certificate and tls.key):
         raise ConfigError(
-            "setting 'amqp.tls_port': needs 'tls.certificate' and 'tls.key' (--tls-cert, --tls-key)"
+            f"setting '{secure[0]}.tls_port': needs 'tls.certificate' and 'tls.key' "
+            "(--tls-cert, --tls-key)"
         )
     if tls.verify == "required" and not tls.ca:
         raise ConfigError("setting 'tls.verify': 'required' needs 'tls.ca' (--tls-ca)")
     files = {key: getattr(tls, key) for key in ("certificate", "key", "ca")}
     files |= {f"sni.{name}": file for name, file in tls.sni.items()}
     for key, path in files.items():
-        if path and settings.amqp.tls_port != "off" and not os.access(path, os.R_OK):
+        if path and secure and not os.access(path, os.R_OK):
             raise ConfigError(f"setting 'tls.{key}': file '{path}' cannot be read")

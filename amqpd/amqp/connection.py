@@ -396,7 +396,7 @@ class Connection:
                 f"negotiated channel_max ({limit})"
             )
         assert self.vhost is not None
-        self.broker.presence.open_channel(self)
+        self.broker.presence.open_channel(self, number)
         replies = self._replies.get(number)
         if replies is None:
             changed = partial(self._replies_held, number)
@@ -415,7 +415,7 @@ class Connection:
     def forget_channel(self, number: int) -> None:
         """The channel is closed on both sides; its number may be used again."""
         self.channels.pop(number).let_go()
-        self.broker.presence.close_channel(self)
+        self.broker.presence.close_channel(self, number)
         if not self._replies[number].held:
             del self._replies[number]
 

@@ -25,6 +25,7 @@ from amqpd.amqp.publish import Target
 from amqpd.amqp.settlement import Settlement
 from amqpd.amqp.witness import REMOVING, name_of
 from amqpd.broker.access import Undecided
+from amqpd.broker.events import INTERNAL
 from amqpd.broker.run import Run
 from amqpd.errors import (
     AmqpError,
@@ -394,7 +395,12 @@ class Incoming:
         elif isinstance(command, ChannelClass.Close) and channel is not None:
             connection.close_channel(channel)
         elif channel is not None:
-            channel.method(command)
+            events = connection.broker.events
+            events.by = connection.login.user
+            try:
+                channel.method(command)
+            finally:
+                events.by = INTERNAL
             if type(command) in REMOVING:
                 connection.witness.removed(
                     connection.login,

@@ -17,17 +17,24 @@ from amqpd.broker.access import Access
 from amqpd.broker.capacity import Capacity
 from amqpd.broker.definitions import (
     Command,
+    DeleteBinding,
+    DeleteExchange,
     DeleteParameter,
     DeletePermission,
+    DeleteQueue,
     DeleteTopicPermission,
     DeleteUser,
     DeleteVhost,
+    PutBinding,
+    PutExchange,
     PutParameter,
     PutPermission,
+    PutQueue,
     PutTopicPermission,
     PutUser,
     PutVhost,
 )
+from amqpd.broker.events import Events
 from amqpd.broker.journal import Journal, Mark
 from amqpd.broker.limits import UserLimits, VhostLimits
 from amqpd.broker.logins import LoginAttempts
@@ -41,6 +48,7 @@ from amqpd.broker.parameters import (
     Parameters,
     parsed,
 )
+from amqpd.broker.pause import PAUSED, Pause, resuming
 from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
 from amqpd.broker.policy import Policy
 from amqpd.broker.presence import Presence
@@ -149,6 +157,7 @@ class Broker:
         chance: Callable[[int], int] = first_of,
         node: str = "amqpd",
         cluster_name: str = "",
+        events_vhost: str = "/",
     ) -> None:
         self.limits = limits
         self._cluster_name = cluster_name or node
@@ -160,7 +169,9 @@ class Broker:
         self.vhosts: dict[str, VHost] = {}
         self.definitions: dict[str, PutVhost] = {}
         self.parameters = Parameters()
-        self.presence = Presence(limits, node)
+        self.events = Events(self.vhosts, node, events_vhost)
+        self.events.now_ms = now_ms
+        self.presence = Presence(limits, node, self.events)
         self.logins = LoginAttempts()
         #: Of vhosts that are gone: what is counted for the whole broker only grows.
         self.departed = VhostStats()
@@ -180,6 +191,8 @@ class Broker:
             unused=self._unused,
             lane_gone=self._lanes_in_use.discard,
             drop=self._drop,
+            resume=self._resume,
+            events=self.events,
             now_ms=now_ms,
             chance=chance,
             hurry=self._hurry,
@@ -203,6 +216,8 @@ class Broker:
 
     def apply(self, command: Command) -> None:
         """Carry out a command that was checked, without writing it down."""
+        if self.events.on:
+            self._tell(command)
         match command:
             case PutVhost():
                 self.definitions[command.name] = command
@@ -228,6 +243,21 @@ class Broker:
                 self._apply_parameter(command)
             case _:
                 self.vhosts[command.vhost].apply(command)
+
+    def _tell(self, command: Command) -> None:
+        match command:
+            case PutUser():
+                known = self.permissions.user(command.name)
+                self.events.changed(command, is_new=known is None)
+            case PutVhost():
+                self.events.changed(command, is_new=command.name not in self.vhosts)
+            case (
+                PutExchange() | DeleteExchange() | PutQueue() | DeleteQueue()
+                | PutBinding() | DeleteBinding()
+            ):  # fmt: skip
+                pass  # the vhost tells of them
+            case _:
+                self.events.changed(command)
 
     def _apply_to_users(self, command: UserCommand) -> None:
         permissions = self.permissions
@@ -288,6 +318,9 @@ class Broker:
             presence.vhost_limits[command.vhost] = limits
         elif command.component == USER_LIMITS:
             presence.user_limits[name] = value if isinstance(value, UserLimits) else UserLimits()
+        elif command.component == PAUSED:
+            pause = value if isinstance(value, Pause) else None
+            self.vhosts[command.vhost].pause(name, pause)
 
     def _delete_user(self, name: str) -> None:
         """Remove a user with its permissions and limits; its connections are closed."""
@@ -326,8 +359,10 @@ class Broker:
         streams: Mapping[int, StreamState] | None = None,
     ) -> None:
         """Rebuild the model from what the store has; nothing is written down again."""
+        self.events.is_silent = True
         for command in commands:
             self.apply(command)
+        self.events.is_silent = False
         for vhost in self.vhosts.values():
             for lane in vhost.lanes():
                 self._lanes_in_use.add(lane.id)
@@ -421,6 +456,8 @@ class Broker:
         """
         around = self.around
         around.spare, around.spare_bytes = EFFORT, HAND_OUT_BYTES
+        if self.events.waiting:
+            self.events.publish()
         if self._returning:
             self._work_off()
         # Taken off one by one: whatever goes wrong in one queue, the others keep their turn.
@@ -452,15 +489,23 @@ class Broker:
 
     def tick(self, now_ms: int) -> None:
         """Time passed: what is due is done."""
-        self.around.now_ms = now_ms
+        self.around.now_ms = self.events.now_ms = now_ms
         self.timers.tick(now_ms)
 
     def resources(self, alarms: Alarms) -> None:
         """The machine's state changed; publishers hear of it."""
         if alarms != self.alarms:
-            self.alarms = alarms
+            before, self.alarms = self.alarms, alarms
+            if self.events.on:
+                self._tell_of_alarms(before, alarms)
             for call in list(self._on_alarm):
                 call(alarms.reason)
+
+    def _tell_of_alarms(self, before: Alarms, after: Alarms) -> None:
+        for source in ("memory", "disk"):
+            was, is_on = getattr(before, source), getattr(after, source)
+            if was != is_on:
+                self.events.alarm("set" if is_on else "cleared", source)
 
     def watch_alarms(self, call: Callable[[str], None]) -> None:
         """`call(reason)` whenever the alarms change, until `unwatch_alarms`."""
@@ -487,6 +532,13 @@ class Broker:
 
     def _drop(self, queue: Queue, reason: str, messages: int) -> None:
         self.vhosts[queue.vhost].publishing.drop(reason, messages)
+
+    def _resume(self, queue: Queue) -> None:
+        command = resuming(queue)
+        if queue.durable:
+            self.change(command)
+        else:
+            self.apply(command)
 
     def _unused(self, queue: Queue) -> None:
         vhost = self.vhosts.get(queue.vhost)

@@ -13,10 +13,12 @@ Exclusive queues belong to a connection and are left out, as is what every vhost
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.limits import UserLimits
 from amqpd.broker.parameters import GLOBAL, POLICY, USER_LIMITS
+from amqpd.broker.pause import PAUSED
 from amqpd.fields import plain_table
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def exchange_entry(exchange: Exchange) -> Entry:
 
 def queue_entry(queue: Queue) -> Entry:
     """A queue."""
-    return {
+    found: Entry = {
         "name": queue.name,
         "vhost": queue.vhost,
         "type": str(queue.own.queue_type),
@@ -132,6 +134,10 @@ def queue_entry(queue: Queue) -> Entry:
         "auto_delete": queue.auto_delete,
         "arguments": plain_table(queue.declared),
     }
+    if queue.paused is not None:
+        # RabbitMQ does not know this key, and leaves it alone.
+        found["paused"] = asdict(queue.paused)
+    return found
 
 
 def binding_entry(vhost: str, binding: Binding) -> Entry:
@@ -210,7 +216,7 @@ def _topic_permissions(broker: Broker, vhost: str | None) -> Iterator[Entry]:
 
 def _parameters(broker: Broker, vhost: str | None) -> Iterator[Entry]:
     for parameter in broker.parameters.listing(None, vhost):
-        if parameter.component not in (POLICY, GLOBAL, USER_LIMITS):
+        if parameter.component not in (POLICY, GLOBAL, USER_LIMITS, PAUSED):
             yield parameter_entry(parameter)
 
 

@@ -411,9 +411,15 @@ _PREDECLARED: Final = (
     ("amq.rabbitmq.trace", "topic", True),
     ("amq.topic", "topic", False),
 )
+#: What RabbitMQ's plugins and its log have in one vhost: what the broker says of itself.
+EVENTS: Final = "amq.rabbitmq.event"
+LOG: Final = "amq.rabbitmq.log"
+ANNOUNCING: Final = (EVENTS, LOG)
 
 
-def predeclared(types: Mapping[str, type[Exchange]], vhost: str) -> list[Exchange]:
+def predeclared(
+    types: Mapping[str, type[Exchange]], vhost: str, *, announcing: bool = False
+) -> list[Exchange]:
     """The exchanges of a new vhost, the default exchange first."""
 
     def definition(name: str, kind: str, internal: bool) -> PutExchange:
@@ -422,4 +428,5 @@ def predeclared(types: Mapping[str, type[Exchange]], vhost: str) -> list[Exchang
     return [
         DefaultExchange(definition(DEFAULT_EXCHANGE, "direct", False)),
         *(create(types, definition(*each)) for each in _PREDECLARED),
+        *(create(types, definition(name, "topic", True)) for name in ANNOUNCING if announcing),
     ]

@@ -4,7 +4,8 @@ Everything durable is an entry here: appends of runs, requeues, settles, purges,
 definitions, marks, and how far consumers of streams are. The store takes a batch, commits it in
 one transaction and reports its number; then everything up to that number is safe. An append goes
 into all its queues or none, and a transaction (`atomic`) is one entry, never split over two
-batches.
+batches. One that takes several turns (`begin`, `inside`, `end`) is an entry from its beginning:
+what is decided after it stays behind it until it has ended.
 
 The journal never touches a disk and never waits.
 """
@@ -195,6 +196,8 @@ class Journal:
         self._entries: deque[tuple[int, Entry]] = deque()
         self._tracking = Tracking()
         self._group: Group | None = None
+        #: The transaction of several turns that has begun and not ended.
+        self.open: Group | None = None
         #: Somebody waits for the settles of now.
         self._is_awaited = False
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
@@ -203,7 +206,7 @@ class Journal:
     def is_empty(self) -> bool:
         """Nothing waits for the next batch."""
         log = self.log
-        return not (self._entries or log.settles or log.marking or log.requeues or self._tracking)
+        return not (self._has_entry or log.settles or log.marking or log.requeues or self._tracking)
 
     @property
     def has_settles(self) -> bool:
@@ -213,7 +216,12 @@ class Journal:
     @property
     def only_settles(self) -> bool:
         """Nobody waits for what is in it: it may ride with company."""
-        return not self._entries and not self.log.marking
+        return not self._has_entry and not self.log.marking
+
+    @property
+    def _has_entry(self) -> bool:
+        entries = self._entries
+        return bool(entries) and entries[0][1] is not self.open
 
     # -- in ------------------------------------------------------------------------------
 
@@ -275,8 +283,20 @@ class Journal:
         if self._group is not None:
             yield
             return
-        log, before = self.log, self.last
-        group, outside = Group(), log.settles
+        group, before = Group(), self.last
+        try:
+            with self._into(group):
+                yield
+        finally:
+            if (group.settles or group.tracks) and self.last == before:
+                self._next()
+            if self.last > before:
+                self._entries.append((self.last, group))
+
+    @contextmanager
+    def _into(self, group: Group) -> Iterator[None]:
+        log = self.log
+        outside = log.settles
         self._group = group
         log.settles, log.atomic = group.settles, True
         log.epoch += 1
@@ -286,10 +306,27 @@ class Journal:
             self._group = None
             log.settles, log.atomic = outside, False
             log.epoch += 1
-            if (group.settles or group.tracks) and self.last == before:
-                self._next()
-            if self.last > before:
-                self._entries.append((self.last, group))
+
+    def begin(self) -> Group:
+        """A transaction that is decided in several turns; there is one at a time."""
+        assert self.open is None
+        self.open = Group()
+        self._entries.append((self.last, self.open))
+        return self.open
+
+    @contextmanager
+    def inside(self, transaction: Group) -> Iterator[None]:
+        """One turn's part of it."""
+        with self._into(transaction):
+            yield
+
+    def end(self) -> int:
+        """It is decided; the number that must be safe before it is confirmed."""
+        ended, self.open = self.open, None
+        assert ended is not None
+        if not (ended.entries or ended.settles or ended.tracks):
+            self._entries = deque(one for one in self._entries if one[1] is not ended)
+        return self.last
 
     def _next(self) -> int:
         self.last += 1
@@ -314,6 +351,8 @@ class Journal:
         batch = Batch(self.safe)
         while self._entries:
             number, entry = self._entries[0]
+            if entry is self.open:
+                break
             if batch.messages >= BATCH_MESSAGES or batch.size_bytes >= BATCH_BYTES:
                 break
             self._entries.popleft()

@@ -9,6 +9,7 @@
 
 RabbitMQ's components: policies, operator policies, limits of vhosts and users, global
 parameters, and those of shovels and federation, which are kept for the rooms that have them.
+Queues that are paused are a component of our own (`pause`).
 A value is JSON in the command, and checked before it becomes one.
 """
 
@@ -19,6 +20,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.limits import UserLimits, VhostLimits
+from amqpd.broker.pause import PAUSED, Pause
 from amqpd.broker.policy import Policy, parse_policy
 from amqpd.errors import PreconditionFailed
 
@@ -40,7 +42,7 @@ LIMITS: Final = "limits"
 UPSTREAM_SET: Final = "federation-upstream-set"
 OTHERS: Final = frozenset({"shovel", "federation-upstream", UPSTREAM_SET})
 
-Parsed = Policy | VhostLimits | UserLimits
+Parsed = Policy | VhostLimits | UserLimits | Pause
 
 
 class Parameters:
@@ -80,7 +82,7 @@ def check(component: str, name: str, value: object) -> None:
     Raises:
         PreconditionFailed: there is no such component, or it does not take the value.
     """
-    if component in (POLICY, OPERATOR_POLICY, VHOST_LIMITS, USER_LIMITS):
+    if component in (POLICY, OPERATOR_POLICY, VHOST_LIMITS, USER_LIMITS, PAUSED):
         _parse(component, name, _dictionary(name, value))
     elif component == UPSTREAM_SET and isinstance(value, list):
         pass  # its upstreams, one after the other
@@ -111,6 +113,8 @@ def _parse(component: str, name: str, value: Mapping[str, object]) -> Parsed:
         return VhostLimits.parse(value)
     if component == USER_LIMITS:
         return UserLimits.parse(value)
+    if component == PAUSED:
+        return Pause.parse(value)
     return parse_policy(name, value, operator=component == OPERATOR_POLICY)
 
 

@@ -1,9 +1,9 @@
 """Presence: who is connected, and whether one more may be.
 
-    Presence(limits, node)
+    Presence(limits, node, events)
         .check_node()  .check(vhost, user)   530 if a limit is reached
         .enter(guest, vhost, user)  .leave(guest)
-        .open_channel(guest)  .close_channel(guest)
+        .open_channel(guest, number)  .close_channel(guest, number)
         .guests()  .in_vhost(name)  .of_user(name)
         .vhost_limits  .user_limits          as set at run time
 
@@ -13,13 +13,14 @@ that is lowered sends nobody away, as in RabbitMQ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from amqpd.broker.limits import UserLimits, VhostLimits, allows
 from amqpd.errors import NotAllowed
 
 if TYPE_CHECKING:
+    from amqpd.broker.events import Events
     from amqpd.broker.limits import Limits
     from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.errors import AmqpError
@@ -55,14 +56,15 @@ class Carried(NamedTuple):
 class _Stay:
     vhost: str
     user: str
-    channels: int = 0
+    numbers: dict[int, None] = field(default_factory=dict)
 
 
 class Presence:
     """All guests of a broker."""
 
-    def __init__(self, limits: Limits, node: str) -> None:
+    def __init__(self, limits: Limits, node: str, events: Events) -> None:
         self.limits = limits
+        self._events = events
         self.node = node
         self.vhost_limits: dict[str, VhostLimits] = {}
         self.user_limits: dict[str, UserLimits] = {}
@@ -132,6 +134,8 @@ class Presence:
         self._stays[guest] = _Stay(vhost, user)
         self._in_vhost.setdefault(vhost, {})[guest] = None
         self._of_user.setdefault(user, {})[guest] = None
+        if self._events.on:
+            self._events.connected(guest.facts(), user, vhost)
 
     def leave(self, guest: Guest, carried: Carried | None = None) -> None:
         """The connection is gone, with all its channels; one that never came is fine."""
@@ -140,13 +144,17 @@ class Presence:
             return
         if carried is not None:
             self.carried = Carried(*map(sum, zip(self.carried, carried, strict=True)))
-        self._count_channels(stay, -stay.channels)
+        if self._events.on:
+            for number in stay.numbers:
+                self._events.channel("closed", guest.name, number, stay.user, stay.vhost)
+            self._events.disconnected(guest.facts(), stay.user, stay.vhost)
+        self._count_channels(stay, -len(stay.numbers))
         for guests, name in ((self._in_vhost, stay.vhost), (self._of_user, stay.user)):
             del guests[name][guest]
             if not guests[name]:
                 del guests[name]
 
-    def open_channel(self, guest: Guest) -> None:
+    def open_channel(self, guest: Guest, number: int) -> None:
         """Count a channel in.
 
         Raises:
@@ -166,16 +174,21 @@ class Presence:
                 f"maximum allowed user limit of ({limit})"
             )
         self.channels_opened += 1
+        stay.numbers[number] = None
         self._count_channels(stay, 1)
+        if self._events.on:
+            self._events.channel("created", guest.name, number, stay.user, stay.vhost)
 
-    def close_channel(self, guest: Guest) -> None:
+    def close_channel(self, guest: Guest, number: int) -> None:
         """A channel is closed; its connection may be gone already, and the channel with it."""
         stay = self._stays.get(guest)
         if stay is not None:
+            del stay.numbers[number]
             self._count_channels(stay, -1)
+            if self._events.on:
+                self._events.channel("closed", guest.name, number, stay.user, stay.vhost)
 
     def _count_channels(self, stay: _Stay, count: int) -> None:
-        stay.channels += count
         self.channels += count
         left = self._channels_of.pop(stay.user, 0) + count
         if left:

@@ -140,6 +140,7 @@ class Pressure:
         queue = self._queue
         return (
             len(queue.ring) > 0
+            and queue.paused is None
             and queue.loaded >= CROWD_MESSAGES
             and queue.around.now_ms >= self._stuck_until_ms
             and any(one.consumer.is_slow for one in queue.ring)

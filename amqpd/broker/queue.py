@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.counts import Counts
     from amqpd.broker.delivery import Taken
+    from amqpd.broker.events import Events
     from amqpd.broker.journal import Journal
+    from amqpd.broker.pause import Pause
     from amqpd.broker.refill import Refill
     from amqpd.broker.run import Run
     from amqpd.broker.timers import Timers
@@ -84,6 +86,9 @@ class Surroundings:
     lane_gone: Callable[[int], None]
     #: Count messages that go without dead lettering, by reason.
     drop: Callable[[Queue, str, int], None]
+    #: A queue that is paused goes: it is not paused any more.
+    resume: Callable[[Queue], None]
+    events: Events
     now_ms: int = 0
     #: What is left of `EFFORT` and `HAND_OUT_BYTES` in this turn, and who waits for the next.
     spare: int = EFFORT
@@ -157,6 +162,8 @@ class Queue:
         self.deleted = False
         #: So many returns of many deliveries are under way; nothing is handed out meanwhile.
         self.returning = 0
+        #: Consumers get nothing meanwhile.
+        self.paused: Pause | None = None
         self.had_consumers = False
         self.used_ms = around.now_ms
         self.lease: Lease | None = None
@@ -344,7 +351,7 @@ class Queue:
             self.retry.release()
         if self._getting:
             self._serve_gets()
-        if self.ring and not self.returning:
+        if self.ring and not self.returning and self.paused is None:
             self._hand_out(bounded)
         if self.expiry.active:
             self.expiry.run()
@@ -508,6 +515,7 @@ class Queue:
         self.pressure.let_all_go()
         for subscription in list(self.ring):
             self.ring.remove(subscription)
+            self._tell("deleted", subscription)
             subscription.consumer.cancelled()
         return self.around.journal.drop(stored) if stored else 0
 
@@ -535,13 +543,20 @@ class Queue:
             self.exclusive_consumer = subscription
         self.had_consumers = True
         self.wake()
+        self._tell("created", subscription)
         return subscription
+
+    def _tell(self, happened: str, subscription: Subscription) -> None:
+        events = self.around.events
+        if events.on:
+            events.consumer(happened, self, subscription)
 
     def detach(self, subscription: Subscription) -> None:
         """A consumer ends; an auto-delete queue goes with its last one."""
         if not subscription.active:
             return
         self.ring.remove(subscription)
+        self._tell("deleted", subscription)
         if self.exclusive_consumer is subscription:
             self.exclusive_consumer = None
         self.used_ms = self.around.now_ms

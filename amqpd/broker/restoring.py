@@ -4,6 +4,7 @@
     for _ in restoring.steps(): …                       plans it; PreconditionFailed: what is wrong
     restoring.changes                                   what it will do
     restoring.carry_out() -> number                     does it, all of it in one transaction
+    for _ in restoring.carrying_out(): …                the same in several turns, one at a time
 
 RabbitMQ's rules: what is in the document is added to what is there. Users, permissions, vhosts'
 metadata, policies and parameters are replaced; queues and exchanges that exist stay as they
@@ -36,11 +37,12 @@ from amqpd.broker.entry import Entry
 from amqpd.broker.exchange import create, predeclared
 from amqpd.broker.limits import VhostLimits
 from amqpd.broker.parameters import GLOBAL, POLICY, USER_LIMITS, check
+from amqpd.broker.pause import Pause, pausing
 from amqpd.broker.permissions import Permission, TopicPermission, User
 from amqpd.errors import PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from amqpd.broker.broker import Broker
     from amqpd.broker.exchange import Exchange
@@ -83,6 +85,8 @@ class Restoring:
         self, broker: Broker, document: Mapping[str, object], vhost: str | None = None
     ) -> None:
         self.changes: list[Change] = []
+        #: What must be safe before it is confirmed, once it is carried out.
+        self.number = 0
         self._broker = broker
         self._document = document
         self._vhost = vhost
@@ -109,7 +113,7 @@ class Restoring:
 
     # -- planning ------------------------------------------------------------------------
 
-    def steps(self) -> Iterator[None]:
+    def steps(self) -> Generator[None, None, None]:
         """Work the document off, entry by entry; the caller may pause between two.
 
         Raises:
@@ -312,6 +316,11 @@ class Restoring:
             "auto_delete": auto_delete,
             "arguments": entry.plain(arguments),
         }
+        commands: list[Command] = [command]
+        pause = entry.mapping("paused", {})
+        if pause and durable:
+            after["paused"] = dict(pause)
+            commands.append(pausing(vhost, name, Pause.parse(pause)))
         known = self._plan.queues[vhost].get(name)
         if known is not None:
             before = known
@@ -319,7 +328,7 @@ class Restoring:
             return
         self._plan.queues[vhost][name] = after
         self._plan.new_queues[vhost] = self._plan.new_queues.get(vhost, 0) + 1
-        self._add(Action.CREATE, entry, None, after, command)
+        self._add(Action.CREATE, entry, None, after, *commands)
 
     def _binding(self, entry: Entry) -> None:
         vhost = self._plan.vhost(entry)
@@ -356,11 +365,30 @@ class Restoring:
 
         What somebody else has made or removed since it was planned stays as it is.
         """
-        journal = self._broker.journal
-        with journal.atomic():
-            for command in self._commands:
-                self._apply(command)
-        return journal.last
+        for _ in self.carrying_out():
+            pass
+        return self.number
+
+    def carrying_out(self) -> Generator[None, None, None]:
+        """Do it command by command; the caller may pause between two.
+
+        It is one transaction all the same: nothing of it is on disk before all of it is. Broken
+        off, it does the rest at once.
+        """
+        journal, commands = self._broker.journal, iter(self._commands)
+        transaction = journal.begin()
+        try:
+            for command in commands:
+                with journal.inside(transaction):
+                    self._apply(command)
+                yield
+        finally:
+            try:
+                with journal.inside(transaction):
+                    for command in commands:
+                        self._apply(command)
+            finally:
+                self.number = journal.end()
 
     def _apply(self, command: Command) -> None:
         broker = self._broker
@@ -399,7 +427,8 @@ class _Plan:
     def add_vhost(self, name: str) -> None:
         """There will be a vhost of that name."""
         if name not in self.exchanges:
-            made = predeclared(self._broker.types, name)
+            home = self._broker.events.home
+            made = predeclared(self._broker.types, name, announcing=name == home)
             self.exchanges[name] = {one.name: one for one in made}
             self.queues[name] = {}
 

@@ -157,7 +157,7 @@ class Stream(Queue):
             self._at_end.clear()
             self.retention.committed()
         ready, around = self._ready, self.around
-        while ready:
+        while ready and self.paused is None:
             if around.spare <= 0 or around.spare_bytes <= 0:
                 self.go_on_later()
                 break

@@ -27,7 +27,7 @@ from amqpd.broker.definitions import (
 )
 from amqpd.broker.delivery import requeued
 from amqpd.broker.enforcement import Enforcement
-from amqpd.broker.exchange import create, predeclared
+from amqpd.broker.exchange import ANNOUNCING, create, predeclared
 from amqpd.broker.firehose import Firehose
 from amqpd.broker.publishing import DELETED, PURGED, Publishing
 from amqpd.broker.queue import Queue
@@ -42,9 +42,11 @@ if TYPE_CHECKING:
     from amqpd.broker.capacity import Capacity
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.delivery import Taken
+    from amqpd.broker.events import Facts
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane
     from amqpd.broker.limits import Limits
+    from amqpd.broker.pause import Pause
     from amqpd.broker.permissions import Access
     from amqpd.broker.publishing import Path, Published
     from amqpd.broker.queue import Got, Surroundings
@@ -106,7 +108,8 @@ class VHost:
         #: What queues are that do not say it; empty: as the broker's limits say.
         self.default_queue_type = ""
         self.revision = 0
-        self.exchanges: dict[str, Exchange] = {one.name: one for one in predeclared(types, name)}
+        made = predeclared(types, name, announcing=name == around.events.home)
+        self.exchanges: dict[str, Exchange] = {one.name: one for one in made}
         self.queues: dict[str, Queue] = {}
         self.incoming = DestinationIndex()
         self.enforcement = Enforcement(
@@ -119,6 +122,8 @@ class VHost:
         self.firehose = Firehose(self.publishing, name, capacity.presence.node)
         self.shelves = Shelves(name, self.exchanges, self.publishing, around)
         self._exclusive: dict[object, dict[str, None]] = {}
+        #: Queues that are paused, by name, and those that will be once they are there.
+        self._paused: dict[str, Pause] = {}
         self._advice = Advice()
 
     # -- definitions ---------------------------------------------------------------------
@@ -136,7 +141,9 @@ class VHost:
                 exchange.attach(self.shelves)
                 self.enforcement.enter_exchange(exchange)
                 self.exchanges[command.name] = exchange
+                self._tell(command)
             case DeleteExchange():
+                self._tell(command)
                 gone = self.exchanges.pop(command.name, None)
                 if gone is not None:
                     self.stats.exchange_gone(gone)
@@ -148,10 +155,12 @@ class VHost:
                 return self._delete_queue(command)
             case PutBinding():
                 binding = _binding(command)
-                if self.exchanges[command.source].bind(binding):
+                if self._source(command).bind(binding):
                     self.incoming.add(binding)
+                    self._tell(command)
             case DeleteBinding():
                 binding = _binding(command)
+                self._tell(command)
                 self.incoming.remove(binding)
                 source = self.exchanges.get(command.source)
                 if source is not None:
@@ -159,6 +168,20 @@ class VHost:
             case _:
                 raise AssertionError(f"not a command of a vhost: {command}")
         return 0
+
+    def _source(self, command: PutBinding) -> Exchange:
+        name = command.source
+        if name in ANNOUNCING and name not in self.exchanges:
+            # Another vhost was told of events when it was bound: it stays, and hears nothing.
+            self.exchanges[name] = create(
+                self.types, PutExchange(self.name, name, "topic", True, False, True)
+            )
+        return self.exchanges[name]
+
+    def _tell(self, command: Command, queue: Queue | None = None) -> None:
+        events = self.around.events
+        if events.on:
+            events.changed(command, queue)
 
     def _put_queue(self, command: PutQueue, owner: object | None) -> None:
         parsed = arguments_of.parse_queue(
@@ -182,14 +205,17 @@ class VHost:
             around=self.around,
             total=self.stats.totals[parsed.queue_type],
         )
+        queue.paused = self._paused.get(command.name)
         self.queues[command.name] = queue
         self.enforcement.enter_queue(queue)
         if queue.owner is not None:
             self._exclusive.setdefault(owner, {})[command.name] = None
         queue.expire_when_unused(self.remove_queue)
+        self._tell(command, queue)
 
     def _delete_queue(self, command: DeleteQueue) -> int:
         queue = self.queues.pop(command.name)
+        self._tell(command, queue)
         if queue.owner is not None:
             self._exclusive.get(queue.owner, {}).pop(command.name, None)
         count = queue.waiting
@@ -208,6 +234,17 @@ class VHost:
         if on != self.firehose.on:
             self.firehose.on = self.publishing.traced = on
             self.routes_changed()
+
+    def pause(self, name: str, pause: Pause | None) -> None:
+        """Hold the consumers of a queue back from now on, or not any more (None)."""
+        if pause is None:
+            self._paused.pop(name, None)
+        else:
+            self._paused[name] = pause
+        queue = self.queues.get(name)
+        if queue is not None:
+            queue.paused = pause
+            queue.wake()
 
     def lanes(self) -> Iterator[Lane]:
         """The lanes of all queues and of what exchanges keep."""
@@ -549,6 +586,9 @@ class VHost:
         """Remove a queue, its bindings and the exchanges that only they kept alive."""
         number = 0
         sources = []
+        if queue.paused is not None:
+            # First: a queue of that name that is made later must not begin paused.
+            self.around.resume(queue)
         for binding in self.incoming.of(Destination("queue", queue.name)):
             number = max(number, self._remove_binding(binding))
             sources.append(binding.source)
@@ -571,6 +611,9 @@ class VHost:
         count, number = queue.purge()
         if count:
             self.publishing.drop(PURGED, count)
+        if self.around.events.on:
+            facts: Facts = {"name": name, "vhost": self.name, "messages": count}
+            self.around.events.tell("queue.purged", facts)
         return Answer(count, number)
 
     def release(self, owner: object) -> None:

@@ -30,7 +30,7 @@ SHOWN: Final = (
 
 @click.group()
 def queue() -> None:
-    """One queue: show, purge, delete."""
+    """One queue: show, purge, delete, pause, resume."""
 
 
 @queue.command()
@@ -119,6 +119,34 @@ def delete(
         _sure(f"queue '{name}' and its {count} messages are deleted for good", yes)
         remote.delete(f"/queues/{segment(vhost or '/')}/{segment(name)}")
     click.echo(f"deleted, with {count} messages")
+
+
+@queue.command()
+@click.argument("name")
+@vhost_option
+@broker_options
+def pause(
+    name: str, vhost: str | None, url: str | None, username: str | None, password: str | None
+) -> None:
+    """Hold the consumers of a queue back; it takes what is published."""
+    with reached(url, username, password) as remote:
+        find_queue(remote, vhost or "/", name)
+        remote.put(f"/queues/{segment(vhost or '/')}/{segment(name)}/pause")
+    click.echo(printable(f"paused, until `amqpd queue resume {name}`"))
+
+
+@queue.command()
+@click.argument("name")
+@vhost_option
+@broker_options
+def resume(
+    name: str, vhost: str | None, url: str | None, username: str | None, password: str | None
+) -> None:
+    """Let the consumers of a queue go on."""
+    with reached(url, username, password) as remote:
+        find_queue(remote, vhost or "/", name)
+        remote.put(f"/queues/{segment(vhost or '/')}/{segment(name)}/resume")
+    click.echo("its consumers go on")
 
 
 def _sure(what: str, yes: bool) -> None:

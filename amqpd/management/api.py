@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from msgspec import Struct
 
 from amqpd.broker.access import Undecided
+from amqpd.broker.events import INTERNAL
 from amqpd.errors import AmqpError
 from amqpd.management import access, logins
 from amqpd.management.access import Caller, Needs
@@ -67,6 +68,7 @@ class Api:
         #: What is sampled for rates and charts; somebody has to run it.
         self.survey = Survey(host)
         self._host = host
+        self._alone = asyncio.Lock()
         self._sessions = logins.WebSessions(host.broker.permissions, host.broker.new_token)
 
     async def answer(self, request: Request) -> Answer:
@@ -95,7 +97,7 @@ class Api:
         names = self._once_more(names)
         nobody = operation.needs is Needs.NOTHING
         caller = NOBODY if nobody else await self._caller(request)
-        call = Call(self._host, self.survey, request, names, caller)
+        call = Call(self._host, self.survey, request, names, caller, self._alone)
         about = _about(route, names)
         try:
             answer = await self._decided(operation, call)
@@ -121,6 +123,10 @@ class Api:
             try:
                 self._check(operation.needs, call)
                 return await operation.answer(call)
+            except AmqpError:
+                # It was about to do something in somebody's name.
+                self._host.broker.events.by = INTERNAL
+                raise
             except Undecided as undecided:
                 # Nothing was changed yet: ask, and run it again.
                 await _found_out(undecided)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from msgspec import Struct
 
+from amqpd.broker.events import INTERNAL
 from amqpd.management.access import may_enter
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.rates import Shown
@@ -35,6 +36,7 @@ class Call:
         request: Request,
         names: dict[str, str],
         caller: Caller,
+        alone: asyncio.Lock,
     ) -> None:
         self.host = host
         self.survey = survey
@@ -42,6 +44,8 @@ class Call:
         self.request = request
         self.names = names
         self.caller = caller
+        #: For what one call does at a time: a transaction that takes several turns.
+        self.alone = alone
         self._access: Access | None = None
 
     # -- what it is about ------------------------------------------------------------------
@@ -81,8 +85,9 @@ class Call:
         Raises:
             NotAllowed: it has no permission there.
         """
+        caller = self.caller
+        self.broker.events.by = caller.name
         if self._access is None:
-            caller = self.caller
             self._access = self.broker.access(
                 self.vhost.name, caller.name, caller.tags, caller.authority
             )
@@ -140,6 +145,7 @@ class Call:
     async def change(self, *commands: Command) -> None:
         """Carry out durable commands, all or none, and wait until they are on disk."""
         number = 0
+        self.broker.events.by = self.caller.name
         with self.broker.journal.atomic():
             for command in commands:
                 number = self.broker.change(command)
@@ -147,6 +153,7 @@ class Call:
 
     async def safe(self, number: int) -> None:
         """Wait until everything up to the journal's `number` is on disk."""
+        self.broker.events.by = INTERNAL
         self.host.changed()
         journal = self.broker.journal
         if number <= journal.safe:

@@ -6,6 +6,7 @@ answer tells what would be. A page may send the document as the file of a form.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from amqpd.management.request import Answer, encode, json
 from amqpd.management.routing import Operation, Route
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
     from amqpd.broker.restoring import Change
     from amqpd.management.call import Call
@@ -87,14 +88,23 @@ async def restore(call: Call) -> Answer:
     if vhost is not None:
         call.find_vhost(vhost)
     parsed = _parsed(_octets(call, await call.request.read()))
-    restoring = Restoring(call.broker, parsed, vhost)
-    slices = Slices()
-    for _ in restoring.steps():
-        await slices.pause()
-    if call.flag("dry_run"):
-        return json(_report(restoring.changes))
-    await call.safe(restoring.carry_out())
+    async with call.alone:
+        restoring = Restoring(call.broker, parsed, vhost)
+        await _in_slices(restoring.steps())
+        if call.flag("dry_run"):
+            return json(_report(restoring.changes))
+        await _in_slices(restoring.carrying_out(), call)
+    await call.safe(restoring.number)
     return Answer(204)
+
+
+async def _in_slices(steps: Generator[None, None, None], by: Call | None = None) -> None:
+    slices = Slices()
+    with contextlib.closing(steps):
+        for _ in steps:
+            await slices.pause()
+            if by is not None:
+                by.broker.events.by = by.caller.name
 
 
 def _parsed(octets: bytes) -> Facts:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from amqpd.broker.arguments import QueueType
 
 if TYPE_CHECKING:
+    from amqpd.broker.pause import Pause
     from amqpd.broker.queue import Queue
     from amqpd.broker.ring import Subscription
     from amqpd.broker.session import ConsumerFacts
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 def reason(queue: Queue) -> str:
     """In a sentence why messages wait; empty: none waits, or they are on their way out."""
+    if queue.paused is not None:
+        return _paused(queue.name, queue.paused)
     if queue.arguments.queue_type is QueueType.STREAM:
         return ""  # what is in it is there to stay
     if not queue.ready:
@@ -32,6 +36,15 @@ def reason(queue: Queue) -> str:
             f"the clients or their networks are slow ({names})."
         )
     return ""
+
+
+def _paused(name: str, pause: Pause) -> str:
+    by = f" by '{pause.user}'" if pause.user else ""
+    since = ""
+    if pause.since_ms:
+        moment = datetime.fromtimestamp(pause.since_ms / 1000, UTC)
+        since = f" since {moment.isoformat(' ', 'seconds')}"
+    return f"Paused{by}{since}: consumers get nothing until `amqpd queue resume {name}`."
 
 
 def _is_full(facts: ConsumerFacts) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
     from amqpd.management.access import Caller
     from amqpd.management.figures import Figures
+    from amqpd.management.records import Records
 
 
 class Host(Protocol):
@@ -18,6 +19,8 @@ class Host(Protocol):
     broker: Broker
     #: The node's name.
     node: str
+    #: What happened.
+    records: Records
 
     async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:
         """Who this is; None for whoever does not get in."""

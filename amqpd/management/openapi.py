@@ -17,6 +17,7 @@ from amqpd.management.listing import MAX_PAGE_SIZE
 from amqpd.management.listing import PARAMETERS as LISTED
 from amqpd.management.logins import COOKIE
 from amqpd.management.rates import QUERY
+from amqpd.management.records import LEVELS, MOST_LINES
 from amqpd.management.request import JSON
 
 if TYPE_CHECKING:
@@ -82,12 +83,18 @@ IN_PATH: Final[Mapping[str, Parameter]] = {
     "within": Parameter("In how much time from now", {"type": "integer", "minimum": 0}),
 }
 IN_QUERY: Final[Mapping[str, Parameter]] = {
+    "below": Parameter("Show only lines with a smaller number; 0: all", SECONDS),
     "columns": Parameter("Which keys to show, separated by commas", TEXT),
+    "count": Parameter(
+        "How many lines to show", {"type": "integer", "minimum": 1, "maximum": MOST_LINES}
+    ),
     "download": Parameter("A name for the file that a browser makes of the answer", TEXT),
     "dry_run": Parameter("Change nothing, and tell what would be changed", FLAG),
+    "event": Parameter("Show only events that begin with this", TEXT),
     "if-empty": Parameter("Delete it only if there is no message in it", FLAG),
     "if-unused": Parameter("Delete it only if nobody uses it", FLAG),
     "interval": Parameter("Seconds between two looks", {"type": "number", "minimum": 0}),
+    "level": Parameter("Show lines of at least this level", {"type": "string", "enum": [*LEVELS]}),
     "name": Parameter("Show only those whose name has this in it", TEXT),
     "page": Parameter("Which page to show, from 1", {"type": "integer", "minimum": 1}),
     "page_size": Parameter(
@@ -96,6 +103,8 @@ IN_QUERY: Final[Mapping[str, Parameter]] = {
     "path": Parameter("What to look at, with its own query", NAME),
     "sort": Parameter("The key to sort by; a dot goes into an object", TEXT),
     "sort_reverse": Parameter("Sort the other way round", FLAG),
+    "text": Parameter("Show only lines with this in them", TEXT),
+    "type": Parameter("Show only queues of this type", TEXT),
     "disable_stats": Parameter("Show no statistics", FLAG),
     "enable_queue_totals": Parameter("And the lengths nevertheless", FLAG),
     "vhost": Parameter("Show only those of this vhost", TEXT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from amqpd.broker import advice
+from amqpd.broker.pause import Pause, pausing, resuming
 from amqpd.broker.policy import effective_definition, effective_queue
 from amqpd.management import consumer as consumers
 from amqpd.management import diagnosis
@@ -26,6 +28,7 @@ from amqpd.management.table import from_json, to_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from amqpd.broker.definitions import Command
     from amqpd.broker.queue import Queue
     from amqpd.management.call import Call
     from amqpd.management.listing import Facts
@@ -64,6 +67,13 @@ def named(queue: Queue) -> Facts:
     }
 
 
+def state(queue: Queue) -> str:
+    """How it is, in a word."""
+    if queue.paused is not None:
+        return "paused"
+    return "flow" if queue.pressure.is_crowded else "running"
+
+
 def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     """What a list shows of a queue; None: it is gone."""
     if queue.deleted:
@@ -72,7 +82,7 @@ def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     values = queue_values(queue)
     found = named(queue)
     found["node"] = call.host.node
-    found["state"] = "flow" if queue.pressure.is_crowded else "running"
+    found["state"] = state(queue)
     found |= shown.facts(queue, LENGTHS, values[: len(LENGTHS)], shown.lengths)
     found |= _numbers(queue)
     found |= _policies(queue)
@@ -140,6 +150,7 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
         "effective_origins": {key: str(origin) for key, origin in effective.origins.items()},
         "warnings": [str(one) for one in advice.unknown_arguments(queue.declared, advice.QUEUE)],
         "why_waiting": diagnosis.reason(queue),
+        "paused": asdict(queue.paused) if queue.paused is not None else None,
         "head_message_timestamp": head_timestamp(queue),
         "idle_since": _moment(queue.used_ms),
         "consumer_details": [
@@ -209,7 +220,7 @@ KEYS: Final[dict[str, Callable[[Queue], object]]] = {
     "consumers": lambda queue: len(queue.ring),
     "message_bytes": lambda queue: sum(one.ready_bytes + one.unacked_bytes for one in queue.lanes),
     "policy": lambda queue: queue.match.policy.name if queue.match.policy is not None else "",
-    "state": lambda queue: "flow" if queue.pressure.is_crowded else "running",
+    "state": state,
 }
 
 
@@ -226,8 +237,10 @@ def find(call: Call) -> Queue:
 
 
 def all_queues(call: Call) -> list[Queue]:
-    """The queues of the vhosts that the caller asks for."""
-    return [queue for vhost in call.own_vhosts() for queue in vhost.queues.values()]
+    """The queues of the vhosts that the caller asks for, and of the type."""
+    found = [queue for vhost in call.own_vhosts() for queue in vhost.queues.values()]
+    kind = call.request.query.get("type")
+    return [one for one in found if one.own.queue_type == kind] if kind else found
 
 
 async def list_queues(call: Call) -> Answer:
@@ -257,7 +270,7 @@ def _bare(call: Call, queue: Queue, totals: bool) -> Facts | None:
     """Without statistics, as monitoring systems ask for it."""
     if queue.deleted:
         return None
-    found = named(queue) | {"node": call.host.node, "state": "running"}
+    found = named(queue) | {"node": call.host.node, "state": state(queue)}
     if totals:
         found |= dict(zip(LENGTHS, queue_values(queue), strict=False))
     return found
@@ -331,6 +344,34 @@ async def act(call: Call) -> Answer:
     return Answer(204)
 
 
+async def pause(call: Call) -> Answer:
+    """Hold the consumers of a queue back, until it is resumed; it survives a restart."""
+    queue = find(call)
+    call.access.configure("queue", queue.name)
+    if queue.paused is None:
+        since = Pause(call.caller.name, call.broker.around.now_ms)
+        await _change(call, queue, pausing(queue.vhost, queue.name, since))
+    return Answer(204)
+
+
+async def resume(call: Call) -> Answer:
+    """Let the consumers of a queue go on."""
+    queue = find(call)
+    call.access.configure("queue", queue.name)
+    if queue.paused is not None:
+        await _change(call, queue, resuming(queue))
+    return Answer(204)
+
+
+async def _change(call: Call, queue: Queue, command: Command) -> None:
+    if queue.durable:
+        await call.change(command)
+    else:
+        # It does not survive a restart, and no more does this.
+        call.broker.apply(command)
+        call.host.changed()
+
+
 async def list_of_user(call: Call) -> Answer:
     """The exclusive queues of a user's connections."""
     name = call.names["user"]
@@ -343,7 +384,7 @@ async def list_of_user(call: Call) -> Answer:
 
 
 VHOST: Final = Needs.VHOST
-_LIST: Final = (*PARAMETERS, *QUERY, "disable_stats", "enable_queue_totals")
+_LIST: Final = (*PARAMETERS, *QUERY, "type", "disable_stats", "enable_queue_totals")
 ROUTES: Final = (
     Route("/queues", GET=Operation(list_queues, VHOST, query=_LIST)),
     Route("/queues/detailed", GET=Operation(list_in_full, VHOST, query=(*PARAMETERS, *QUERY))),
@@ -355,6 +396,8 @@ ROUTES: Final = (
         DELETE=Operation(delete, VHOST, query=("if-unused", "if-empty")),
     ),
     Route("/queues/{vhost}/{queue}/contents", DELETE=Operation(purge, VHOST)),
+    Route("/queues/{vhost}/{queue}/pause", PUT=Operation(pause, VHOST)),
+    Route("/queues/{vhost}/{queue}/resume", PUT=Operation(resume, VHOST)),
     Route("/queues/{vhost}/{queue}/actions", POST=Operation(act, VHOST, Action)),
     Route("/users/{user}/queues", GET=Operation(list_of_user, Needs.LOGIN, query=PARAMETERS)),
 )

@@ -23,6 +23,7 @@ from amqpd.management import (
     permission,
     policy,
     queue,
+    records,
     user,
     vhost,
 )
@@ -51,4 +52,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *health.ROUTES,
     *feature.ROUTES,
     *cluster.ROUTES,
+    *records.ROUTES,
 )

@@ -33,8 +33,9 @@ from amqpd.server.audit import Audit
 from amqpd.server.boot import first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
-from amqpd.server.listener import RESERVED_FILES, Listener, bind
+from amqpd.server.listener import RESERVED_FILES, HttpPorts, Listener, bind
 from amqpd.server.login import Logins
+from amqpd.server.logtail import following
 from amqpd.server.private import make_private
 from amqpd.server.process import Exit, Listening, RunFile, StartError
 from amqpd.server.resources import Look, Watch
@@ -49,10 +50,13 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from amqpd.broker.events import Facts
     from amqpd.broker.rows import Row
     from amqpd.clock import Clock
     from amqpd.config import Config, PortOrOff, Settings
+    from amqpd.server.detection import Alert
     from amqpd.server.http import HttpServer
+    from amqpd.server.logtail import Recent
     from amqpd.server.room import Place
     from amqpd.server.transport import Session
     from amqpd.store import Post, Snapshot, Store, StoreFailed
@@ -71,6 +75,8 @@ GOODBYE_S: Final = 3.0
 FLUSH_S: Final = 5.0
 #: After a failed store: for the 541 to reach the clients.
 LAST_WORDS_S: Final = 1.0
+#: Between two looks whether something that is under way has ended.
+TURN_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class BrokerServer:
         self._disk_full = False
         self._pending_bytes = 0
         self.look: Look | None = None
+        #: The last lines of the log.
+        self.recent: Recent | None = None
         self._http: HttpServer | None = None
         self.file_limit = process.file_limit() if embedded else process.raise_file_limit()
 
@@ -189,23 +197,31 @@ class BrokerServer:
         self._recover(snapshot)
         await self._first_definitions(snapshot)
         with contextlib.ExitStack() as ports:
-            api = self._open_ports(ports)
+            self._follow_log(loop, ports)
+            http = self._open_ports(ports)
             async with asyncio.TaskGroup() as tasks:
                 undo = self._on_signals(loop)
                 try:
                     self.logins.start(tasks)
-                    self._let_in(tasks, snapshot, *api)
+                    self._let_in(tasks, snapshot, http)
                     background = [
                         tasks.create_task(self._ticking()),
                         tasks.create_task(self._watching()),
                         tasks.create_task(self._collecting()),
-                        tasks.create_task(self._start_http(*api)),
+                        tasks.create_task(self._start_http(tasks, http)),
                     ]
                     await self._stop.wait()
                     await self._say_goodbye(store, background)
                 finally:
                     undo()
         RunFile(self.directory).remove()
+
+    def _follow_log(self, loop: asyncio.AbstractEventLoop, block: contextlib.ExitStack) -> None:
+        if not self._embedded:
+            form = self.settings.log.format
+            self.recent = block.enter_context(
+                following(self.broker.events, loop, self.turn.wake, form)
+            )
 
     def _on_signals(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
         if self._embedded:
@@ -246,7 +262,8 @@ class BrokerServer:
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
         # HTTP has descriptors of its own: it must be there when AMQP is full.
-        self.http_room = Room(min(HTTP_CONNECTIONS, max(16, self.file_limit // 8)))
+        most = min(HTTP_CONNECTIONS, max(16, self.file_limit // 8))
+        self.http_room = Room(most, self.settings.tls.max_handshakes)
         self.room = Room(*self._most())
         self.broker = Broker(
             limits=limits(self.settings),
@@ -257,7 +274,9 @@ class BrokerServer:
             now_ms=self._clock.now_ms(),
             node=config.node_name(self.settings),
             cluster_name=self.settings.node.cluster_name,
+            events_vhost=self.settings.events.vhost,
         )
+        self.audit.on_alert = self._alert
         self.turn = Turn(loop, self.broker.dispatch, self._push)
         self.commits = Commits(
             loop,
@@ -311,9 +330,7 @@ class BrokerServer:
         await first_definitions(self.broker, self.settings, is_new=not snapshot.commands)
         await self.commits.drain()
 
-    def _open_ports(
-        self, ports: contextlib.ExitStack
-    ) -> tuple[list[socket.socket], list[socket.socket]]:
+    def _open_ports(self, ports: contextlib.ExitStack) -> HttpPorts:
         """Bind all ports before anything is announced; those of HTTP are returned."""
         settings = self.settings
         amqp = settings.amqp
@@ -332,9 +349,18 @@ class BrokerServer:
                     sockets, self._protocol, self.room, context, settings.tls.handshake_timeout_s
                 )
             )
-        api = self._bind(ports, settings.http.host or amqp.host, settings.http.port, "--http-port")
-        host = settings.metrics.host or amqp.host
-        return api, self._bind(ports, host, settings.metrics.port, "--metrics-port")
+        http, metrics = settings.http, settings.metrics
+        host, scraped = http.host or amqp.host, metrics.host or amqp.host
+        found = HttpPorts(
+            self._bind(ports, host, http.port, "--http-port"),
+            self._bind(ports, scraped, metrics.port, "--metrics-port"),
+            self._bind(ports, host, http.tls_port, "AMQPD_HTTP_TLS_PORT"),
+            self._bind(ports, scraped, metrics.tls_port, "AMQPD_METRICS_TLS_PORT"),
+        )
+        if found.api_tls or found.metrics_tls:
+            tls.for_browsers(settings.tls)  # a wrong file is told before anybody is let in
+            self.certificate_ends_s = tls.ends_s(settings.tls)
+        return found
 
     def _bind(
         self, ports: contextlib.ExitStack, host: str, port: PortOrOff, option: str
@@ -350,16 +376,15 @@ class BrokerServer:
         self,
         tasks: asyncio.TaskGroup,
         snapshot: Snapshot,
-        api: list[socket.socket],
-        metrics: list[socket.socket],
+        ports: HttpPorts,
     ) -> None:
         for listener in self.listeners:
             listener.start(tasks)
             self.listening += listener.listening
-        http = [Listening("http", *one.getsockname()[:2]) for one in api]
-        scraped = [Listening("http", *one.getsockname()[:2]) for one in metrics]
+        http = [*_at("http", ports.api), *_at("https", ports.api_tls)]
+        scraped = [*_at("http", ports.metrics), *_at("https", ports.metrics_tls)]
         self.http_listening = [
-            *(one._replace(protocol="http/prometheus") for one in scraped),
+            *(one._replace(protocol=f"{one.protocol}/prometheus") for one in scraped),
             *http,
         ]
         listening = [*self.listening, *self.http_listening]
@@ -372,8 +397,8 @@ class BrokerServer:
         counted = totals(self.broker)
         added = len(self.broker.types) - len(all_types())
         LOG.info("Server startup complete; %d plugins started.", added)
-        ports = ", ".join(one.uri for one in (*self.listening, *self.http_listening))
-        self.audit.record("start", version=__version__, text=ports)
+        uris = ", ".join(one.uri for one in (*self.listening, *self.http_listening))
+        self.audit.record("start", version=__version__, text=uris)
         self._announce(
             Started(
                 settings=self.settings,
@@ -388,13 +413,18 @@ class BrokerServer:
         )
         process.notify("READY=1")
 
-    async def _start_http(self, api: list[socket.socket], metrics: list[socket.socket]) -> None:
-        if not (api or metrics):
+    @property
+    def secure_http(self) -> list[Listener]:
+        """HTTP's listeners with TLS, once they are there."""
+        return self._http.listeners if self._http is not None else []
+
+    async def _start_http(self, tasks: asyncio.TaskGroup, ports: HttpPorts) -> None:
+        if not any(ports):
             return
         try:
             make = await asyncio.to_thread(_import_http)
             self._http = make(self)
-            await self._http.start(api, metrics)
+            await self._http.start(ports, tasks, lambda: tls.for_browsers(self.settings.tls))
             await self._http.sample()
         except Exception:
             # Messages are worth more than their statistics.
@@ -437,6 +467,9 @@ class BrokerServer:
             async with asyncio.timeout(FLUSH_S):
                 while self.broker.dispatch():
                     pass  # what clients had comes back
+                # What came after a transaction that is under way is written with it.
+                while self.broker.journal.open is not None:  # noqa: ASYNC110 - the model has no events
+                    await asyncio.sleep(TURN_S)
                 await self.commits.drain()
                 await self.commits.write_marks(self.broker.last_marks())
         except TimeoutError:
@@ -555,6 +588,11 @@ class BrokerServer:
         self.connections.look()
         self.turn.wake()
 
+    def _alert(self, alert: Alert) -> None:
+        if self.broker.events.on:
+            facts: Facts = {"rule": alert.rule, "about": alert.name, "text": alert.text}
+            self.broker.events.tell("audit.alert", facts)
+
     def _disk_is_full(self, yes: bool) -> None:
         self._disk_full = yes
         self._alarm()
@@ -590,4 +628,8 @@ def _import_http() -> Callable[[BrokerServer], HttpServer]:
     from amqpd.server.hosting import Hosting
     from amqpd.server.http import HttpServer as Server
 
-    return lambda server: Server(Hosting(server), server.http_room)
+    return lambda server: Server(Hosting(server), server.http_room, server.settings.http.hsts_s)
+
+
+def _at(scheme: str, sockets: list[socket.socket]) -> list[Listening]:
+    return [Listening(scheme, *one.getsockname()[:2]) for one in sockets]

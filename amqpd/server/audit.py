@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ from amqpd.server.auditlog import AuditLog, now
 from amqpd.server.detection import Detection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from amqpd.config import Audit as AuditSettings
@@ -43,6 +44,8 @@ MOST_DIFFERENT: Final = 1000
 MOST_WAITING: Final = 10_000
 #: Longer values are cut.
 VALUE_LENGTH: Final = 512
+#: Alerts that are remembered.
+MOST_RAISED: Final = 100
 
 
 @dataclass(slots=True)
@@ -65,6 +68,12 @@ class Audit:
         """
         self.alerts = 0
         self.lost = 0
+        #: The newest alerts with the time, in ms since the epoch.
+        self.raised: deque[tuple[int, Alert]] = deque(maxlen=MOST_RAISED)
+        #: Somebody else who wants to know.
+        self.on_alert: Callable[[Alert], None] = _nobody
+        #: Where it is; None: nothing is written.
+        self.path: Path | None = None
         self._detection = Detection()
         self._repeated: dict[tuple[str, ...], _Repeated] = {}
         self._now_s = 0.0
@@ -72,7 +81,7 @@ class Audit:
         self._thread: threading.Thread | None = None
         if not settings.enabled:
             return
-        path = directory / FILE
+        self.path = path = directory / FILE
         log = AuditLog(path, settings.max_file_bytes, settings.files)
         if log.torn_bytes:
             LOG.warning("audit: %d octets of a line that a crash cut off are gone", log.torn_bytes)
@@ -129,6 +138,8 @@ class Audit:
     def _raise(self, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
             self.alerts += 1
+            self.raised.append((int(self._now_s * 1000), alert))
+            self.on_alert(alert)
             LOG.warning("audit: alert %s: '%s' %s", alert.rule, alert.name, alert.text)
             self.record("alert", "raised", rule=alert.rule, about=alert.name, text=alert.text)
 
@@ -183,6 +194,10 @@ class Audit:
             if first is None:
                 log.close()
                 return
+
+
+def _nobody(_alert: Alert) -> None:
+    """There is nobody else."""
 
 
 def _cut(value: str | int) -> str | int:

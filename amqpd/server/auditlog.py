@@ -4,6 +4,7 @@
         .append(entries)    one write and one sync; called by one thread
         .head               number and hash of the last line
     verify(path) -> Verified        reads all files of a log, the oldest first
+    newest(path, event, text, below, most)      its last entries, for those who look
 
 A line is a JSON object with `seq`, `time`, what happened, and at its end `hash`: SHA-256 over
 the hash of the line before and the line without its own. So nothing can be changed, left out or
@@ -21,6 +22,7 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _HASH: Final = ',"hash":"'
 _END: Final = '"}'
 #: How far from the end the last line begins, at most.
 LINE_BYTES: Final = 65_536
+#: Lines that are looked at for those that somebody wants to see.
+LOOKED_AT: Final = 200_000
 
 Entry = dict[str, object]
 
@@ -186,6 +190,57 @@ def _lines(path: Path) -> Iterator[tuple[Path, int, str]]:
         with file.open(encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(lines, 1):
                 yield file, number, line.rstrip("\n")
+
+
+# -- look --------------------------------------------------------------------------------
+
+
+def newest(path: Path, event: str, text: str, below: int, most: int) -> list[object]:
+    """The newest entries, the newest first: of an event, with a text, below a number (0: all).
+
+    No more than `LOOKED_AT` lines are looked at.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    found: list[object] = []
+    wanted, number = text.lower(), 0
+    for line in islice(_backwards(path), LOOKED_AT):
+        parts = _parts(line.decode(errors="replace"))
+        if parts is None or (below and parts[0] >= below):
+            continue
+        if wanted and wanted not in parts[1].lower():
+            continue
+        entry = json.loads(parts[1] + "}")
+        if event and not str(entry.get("event")).startswith(event):
+            continue
+        found.append(entry)
+        number += 1
+        if number == most:
+            break
+    return found
+
+
+def _backwards(path: Path) -> Iterator[bytes]:
+    """All lines of a log with its older files, the last one first."""
+    file, older = path, 0
+    while file.exists():
+        yield from _lines_backwards(file)
+        older += 1
+        file = numbered(path, older)
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        at, rest = file.seek(0, os.SEEK_END), b""
+        while at:
+            size = min(LINE_BYTES, at)
+            at -= size
+            file.seek(at)
+            first, *lines = (file.read(size) + rest).split(b"\n")
+            yield from reversed(lines)
+            rest = first
+        yield rest
 
 
 def now() -> str:

@@ -15,11 +15,13 @@ from amqpd.config import SECRETS
 from amqpd.management.access import Caller
 from amqpd.management.figures import Figures, Port, totals
 from amqpd.server import tls
+from amqpd.server.records import Remembered
 from amqpd.server.resources import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from amqpd.management.records import Records
     from amqpd.server.app import BrokerServer
 
 
@@ -29,6 +31,7 @@ class Hosting:
     def __init__(self, server: BrokerServer) -> None:
         self.broker = server.broker
         self.node = config.node_name(server.settings)
+        self.records: Records = Remembered(server)
         self._server = server
 
     async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:

@@ -24,12 +24,15 @@ from amqpd.management.exposition import CONTENT_TYPE
 from amqpd.management.page import Page
 from amqpd.management.request import Answer, Request
 from amqpd.server.guard import Guarded
+from amqpd.server.listener import Listener
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncGenerator
+    import ssl
+    from collections.abc import AsyncGenerator, Callable
 
     from amqpd.management.host import Host
+    from amqpd.server.listener import HttpPorts
     from amqpd.server.room import Room
 
 LOG = logging.getLogger("amqpd.http")
@@ -53,9 +56,14 @@ API: Final = "/api"
 
 
 class HttpServer:
-    """Serves the API on some sockets and the metrics on others, until `close`."""
+    """Serves the API on some sockets and the metrics on others, until `close`.
 
-    def __init__(self, host: Host, room: Room) -> None:
+    `listeners` are those with TLS; their contexts are replaced when certificates are.
+    """
+
+    def __init__(self, host: Host, room: Room, hsts_s: int = 0) -> None:
+        self.listeners: list[Listener] = []
+        self._hsts = f"max-age={hsts_s}" if hsts_s else ""
         self._room = room
         self._host = host
         self._api = Api(host)
@@ -63,25 +71,28 @@ class HttpServer:
         self._runners: list[web.AppRunner] = []
         self._servers: list[asyncio.Server] = []
 
-    async def start(self, api: list[socket.socket], metrics: list[socket.socket]) -> None:
+    async def start(
+        self, ports: HttpPorts, tasks: asyncio.TaskGroup, context: Callable[[], ssl.SSLContext]
+    ) -> None:
         """Serve on sockets that listen already."""
         common = [
             web.get("/healthz", self._healthz),
             web.get("/readyz", self._readyz),
             web.get("/metrics", self._metrics),
         ]
-        if api:
+        if ports.api or ports.api_tls:
             pages = [web.get("/", self._page), web.get("/ui/{tail:.*}", self._page)]
-            await self._serve(
-                api, [*common, *pages, web.route("*", f"{API}/{{tail:(?s:.*)}}", self._answer)]
-            )
-        if metrics:
+            api = [*common, *pages, web.route("*", f"{API}/{{tail:(?s:.*)}}", self._answer)]
+            server = await self._serve(ports.api, api)
+            self._secure(server, ports.api_tls, tasks, context)
+        if ports.metrics or ports.metrics_tls:
             more = [
                 web.get("/metrics/per-object", self._metrics_per_object),
                 web.get("/metrics/detailed", self._metrics_detailed),
                 web.get("/metrics/memory-breakdown", self._metrics_memory),
             ]
-            await self._serve(metrics, [*common, *more])
+            server = await self._serve(ports.metrics, [*common, *more])
+            self._secure(server, ports.metrics_tls, tasks, context)
 
     async def sample(self) -> None:
         """Count what happens, for rates and charts, until cancelled."""
@@ -91,15 +102,17 @@ class HttpServer:
         """Finish what is being answered and close the ports."""
         for server in self._servers:
             server.close()
+        for listener in self.listeners:
+            listener.close()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
         self._servers.clear()
 
-    async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> None:
+    async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> web.Server:
         app = web.Application(client_max_size=BODY_BYTES)
         app.add_routes(routes)
-        app.on_response_prepare.append(_protect)
+        app.on_response_prepare.append(self._protect)
         runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -115,14 +128,28 @@ class HttpServer:
         )
         await runner.setup()
         self._runners.append(runner)
-        loop = asyncio.get_running_loop()
+        loop, server = asyncio.get_running_loop(), runner.server
+        assert server is not None
         for one in sockets:
-            assert runner.server is not None
             self._servers.append(
-                await loop.create_server(Guarded.around(runner.server, self._room), sock=one)
+                await loop.create_server(Guarded.around(server, self._room), sock=one)
             )
             host, port = one.getsockname()[:2]
             LOG.info("started HTTP listener on %s:%d", host, port)
+        return server
+
+    def _secure(
+        self,
+        server: web.Server,
+        sockets: list[socket.socket],
+        tasks: asyncio.TaskGroup,
+        context: Callable[[], ssl.SSLContext],
+    ) -> None:
+        if sockets:
+            seated = Guarded.seated(server)
+            listener = Listener(sockets, seated, self._room, context(), schemes=("http", "https"))
+            self.listeners.append(listener)
+            listener.start(tasks)
 
     # -- resources -----------------------------------------------------------------------
 
@@ -165,6 +192,14 @@ class HttpServer:
         headers = {"Content-Type": answer.content_type, **answer.headers}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
+    async def _protect(self, request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in PROTECTION.items():
+            response.headers.setdefault(name, value)
+        if self._hsts and request.secure:
+            response.headers["Strict-Transport-Security"] = self._hsts
+        # What we are is told to those who may know it.
+        response.headers["Server"] = "amqpd"
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise web.HTTPUnsupportedMediaType(text="compressed requests are not taken")
@@ -176,13 +211,6 @@ class HttpServer:
                 del headers["Content-Type"]
             return web.Response(status=answer.status, body=answer.body, headers=headers)
         return await _stream(request, answer, headers)
-
-
-async def _protect(_request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in PROTECTION.items():
-        response.headers.setdefault(name, value)
-    # What we are is told to those who may know it.
-    response.headers["Server"] = "amqpd"
 
 
 def _request(request: web.Request) -> Request:

@@ -14,7 +14,7 @@ import errno
 import logging
 import socket
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.server.process import Exit, Listening, StartError
 
@@ -37,6 +37,15 @@ RETRY_S: Final = 0.5
 REFUSAL_LOG_S: Final = 1.0
 #: How long the peer of a TLS connection may take to say goodbye.
 TLS_SHUTDOWN_S: Final = 5.0
+
+
+class HttpPorts(NamedTuple):
+    """HTTP's sockets that listen: for the API and for metrics, without and with TLS."""
+
+    api: list[socket.socket]
+    metrics: list[socket.socket]
+    api_tls: list[socket.socket]
+    metrics_tls: list[socket.socket]
 
 
 def bind(host: str, port: int, backlog: int, option: str) -> list[socket.socket]:
@@ -110,11 +119,13 @@ class Listener:
         room: Room,
         tls: ssl.SSLContext | None = None,
         tls_handshake_s: float = 5.0,
+        schemes: tuple[str, str] = ("amqp", "amqps"),
     ) -> None:
         self.sockets = sockets
         #: Both replaced on reload; connections that are open keep theirs.
         self.tls = tls
         self.tls_handshake_s = tls_handshake_s
+        self._schemes = schemes
         self._protocol = protocol
         self._room = room
         self._loop = asyncio.get_running_loop()
@@ -124,7 +135,7 @@ class Listener:
     @property
     def listening(self) -> list[Listening]:
         """Where it listens."""
-        scheme = "amqp" if self.tls is None else "amqps"
+        scheme = self._schemes[self.tls is not None]
         return [Listening(scheme, *one.getsockname()[:2]) for one in self.sockets]
 
     def start(self, tasks: asyncio.TaskGroup) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from amqpd.amqp.sasl import Peer
     from amqpd.broker.access import Rights
     from amqpd.broker.broker import Broker
+    from amqpd.broker.events import Facts
     from amqpd.broker.permissions import Permissions
     from amqpd.clock import Clock
     from amqpd.config import Auth, Settings
@@ -60,6 +61,7 @@ class Logins:
         auth = settings.auth
         self._permissions = broker.permissions
         self._attempts = broker.logins
+        self._events = broker.events
         self._revision = self._permissions.revision
         self._loopback_users = frozenset(auth.loopback_users)
         self._throttle = Throttle(auth.failure_delay_s)
@@ -261,6 +263,15 @@ class Logins:
     def _tell(self, user: str, host: str, mechanism: str, reason: str = "") -> None:
         if self._audit is not None:
             self._audit.login(user, host, mechanism, reason)
+        if self._events.on:
+            facts: Facts = {
+                "name": user, "connection_type": "network", "peer_host": host,
+                "auth_mechanism": mechanism,
+            }  # fmt: skip
+            if reason:
+                facts["error"] = reason
+            outcome = "failure" if reason else "success"
+            self._events.tell(f"user.authentication.{outcome}", facts)
 
     def _kept_out(self, user: str, host: str) -> str:
         if user in self._loopback_users and not is_loopback(host):

@@ -54,6 +54,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+#: By the setting `log.format`.
+FORMATTERS: Final[dict[Format, type[logging.Formatter]]] = {
+    "text": TextFormatter,
+    "json": JsonFormatter,
+}
+
+
 class QueueHandler(logging.Handler):
     """Passes records to the writing thread and never waits for it."""
 
@@ -79,7 +86,7 @@ class Logs:
         self._records: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
         self._handler = QueueHandler(self._records)
         self._level = level.upper()
-        self._formatter = JsonFormatter() if form == "json" else TextFormatter()
+        self._formatter = FORMATTERS[form]()
         self._stream = sys.stderr if stream is None else stream
         self._thread = threading.Thread(target=self._write, name="amqpd-log", daemon=True)
 

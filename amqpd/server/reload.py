@@ -76,6 +76,9 @@ def reload(server: BrokerServer) -> None:
     # What may fail comes first.
     secure = [one for one in server.listeners if one.tls is not None]
     contexts = [tls.context(settings.tls) for _ in secure]
+    for_browsers = server.secure_http
+    contexts += [tls.for_browsers(settings.tls) for _ in for_browsers]
+    secure += for_browsers
     if secure:
         server.certificate_ends_s = tls.ends_s(settings.tls)
     for listener, context in zip(secure, contexts, strict=True):

@@ -1,6 +1,7 @@
 """TLS with the standard library: the context of a listener, and when its certificates end.
 
     context(settings) -> SSLContext
+    for_browsers(settings) -> SSLContext    the same, and no certificate is asked for
     weakness(version) -> str            what is known against a version of OpenSSL
     ends_s(settings) -> float           when the first of its certificates ends
     ends_soon(ends_s, now_s) -> str     what to say about that, if anything
@@ -16,6 +17,8 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from amqpd.server.process import Exit, StartError
 
@@ -74,6 +77,15 @@ def context(settings: Tls) -> ssl.SSLContext:
 
         made.sni_callback = choose
     return made
+
+
+def for_browsers(settings: Tls) -> ssl.SSLContext:
+    """A server's context for HTTP: who comes logs in with a password.
+
+    Raises:
+        StartError: as `context`.
+    """
+    return context(msgspec.structs.replace(settings, ca="", verify="none"))
 
 
 def _context(settings: Tls, certificate: str, key: str) -> ssl.SSLContext:

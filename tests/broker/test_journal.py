@@ -13,6 +13,7 @@ from amqpd.broker.lane import Lane
 from tests.broker.test_delivery import Owner, a_run
 
 if TYPE_CHECKING:
+    from amqpd.broker.journal import Batch
     from amqpd.broker.run import Run
 
 
@@ -572,4 +573,57 @@ def test_a_track_of_a_transaction_comes_with_it() -> None:
     batch = journal.take(settles=False)
     assert batch is not None
     assert batch.tracks == [Track(7, "me", 2)]
+    assert journal.is_empty
+
+
+def names(batch: Batch) -> list[str]:
+    """The vhosts that are defined."""
+    return [one.name for one in batch.defines if isinstance(one, PutVhost)]
+
+
+def test_a_transaction_of_several_turns_holds_back_what_is_decided_after_it() -> None:
+    journal = Journal()
+    before = journal.define(PutVhost("before"))
+    transaction = journal.begin()
+    with journal.inside(transaction):
+        journal.define(PutVhost("a"))
+    between = journal.define(PutVhost("between"))
+    first = journal.take()
+    assert first is not None
+    journal.committed(first)
+
+    assert names(first) == ["before"]
+    assert journal.safe == before < between
+    assert journal.is_empty
+
+    with journal.inside(transaction):
+        journal.define(PutVhost("b"))
+    number = journal.end()
+    second = journal.take()
+    assert second is not None
+    assert names(second) == ["a", "b", "between"]
+    assert second.number == number == journal.last
+
+
+def test_a_transaction_of_several_turns_takes_the_smaller_ones_inside_it() -> None:
+    journal = Journal()
+    transaction = journal.begin()
+    with journal.inside(transaction), journal.atomic():
+        journal.define(PutVhost("a"))
+    with journal.atomic():
+        journal.define(PutVhost("between"))
+
+    assert journal.only_settles
+    journal.end()
+
+    batch = journal.take()
+    assert batch is not None
+    assert names(batch) == ["a", "between"]
+
+
+def test_a_transaction_in_which_nothing_was_decided_leaves_nothing() -> None:
+    journal = Journal()
+    journal.begin()
+
+    assert journal.end() == 0
     assert journal.is_empty

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from amqpd.broker.events import Events
 from amqpd.broker.limits import Limits, UserLimits, VhostLimits
 from amqpd.broker.presence import Carried, Presence
 from amqpd.errors import NotAllowed
 from tests.broker.visitor import Visitor
 
 
+def a_presence(limits: Limits | None = None) -> Presence:
+    return Presence(limits or Limits(), "n", Events({}, "n", "/"))
+
+
 def test_guests_are_found_by_vhost_and_user() -> None:
-    presence, one, other = Presence(Limits(), "n"), Visitor(), Visitor()
+    presence, one, other = a_presence(), Visitor(), Visitor()
 
     presence.enter(one, "/", "u")
     presence.enter(other, "v", "u")
@@ -23,7 +28,7 @@ def test_guests_are_found_by_vhost_and_user() -> None:
 
 
 def test_what_went_over_connections_is_kept_when_they_go() -> None:
-    presence, one = Presence(Limits(), "n"), Visitor()
+    presence, one = a_presence(), Visitor()
     presence.enter(one, "/", "u")
     presence.leave(one, Carried(1, 2, 3, 4))
     presence.enter(one, "/", "u")
@@ -35,25 +40,25 @@ def test_what_went_over_connections_is_kept_when_they_go() -> None:
 
 
 def test_a_connection_takes_its_channels_along() -> None:
-    presence, one = Presence(Limits(), "n"), Visitor()
+    presence, one = a_presence(), Visitor()
     presence.enter(one, "/", "u")
-    presence.open_channel(one)
-    presence.open_channel(one)
-    presence.close_channel(one)
+    presence.open_channel(one, 1)
+    presence.open_channel(one, 2)
+    presence.close_channel(one, 1)
     assert (presence.channels, presence.channels_of("u")) == (1, 1)
 
     presence.leave(one)
-    presence.close_channel(one)
+    presence.close_channel(one, 2)
 
     assert (presence.channels, presence.channels_of("u"), presence.channels_opened) == (0, 0, 2)
 
 
 def test_limits_of_node_vhost_and_user_are_kept() -> None:
-    presence, one = Presence(Limits(max_connections=1, max_channels=1), "n"), Visitor()
+    presence, one = a_presence(Limits(max_connections=1, max_channels=1)), Visitor()
     presence.vhost_limits["/"] = VhostLimits(max_connections=1)
     presence.user_limits["u"] = UserLimits(max_connections=1)
     presence.enter(one, "/", "u")
-    presence.open_channel(one)
+    presence.open_channel(one, 1)
 
     with pytest.raises(NotAllowed, match=r"node connection limit \(1\)"):
         presence.check_node()
@@ -62,13 +67,13 @@ def test_limits_of_node_vhost_and_user_are_kept() -> None:
     with pytest.raises(NotAllowed, match="connection refused for user 'u'"):
         presence.check("v", "u")
     with pytest.raises(NotAllowed, match="opened on node 'n' has reached"):
-        presence.open_channel(one)
+        presence.open_channel(one, 1)
 
 
 def test_a_user_has_a_limit_of_channels() -> None:
-    presence, one = Presence(Limits(), "n"), Visitor()
+    presence, one = a_presence(), Visitor()
     presence.user_limits["u"] = UserLimits(max_channels=0)
     presence.enter(one, "/", "u")
 
     with pytest.raises(NotAllowed, match=r"opened for user 'u' .* \(0\)"):
-        presence.open_channel(one)
+        presence.open_channel(one, 1)

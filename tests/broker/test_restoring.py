@@ -198,3 +198,29 @@ def test_bindings_of_a_vhost_that_is_new_are_checked_against_the_document(model:
 def test_the_text_says_which_entry_is_wrong(model: Model) -> None:
     with pytest.raises(PreconditionFailed, match=r"^queues\[1\] 'r': there is no vhost 'b'$"):
         planned(model, queues=[QUEUE, {**QUEUE, "name": "r", "vhost": "b"}])
+
+
+def test_nothing_is_on_disk_before_all_of_it_is(model: Model) -> None:
+    model.commit()
+    steps = planned(model, exchanges=[FANOUT], queues=[QUEUE], bindings=[BINDING]).carrying_out()
+    next(steps)
+    next(steps)
+
+    model.publish(b"between", key="q")
+    assert model.broker.journal.is_empty
+
+    assert list(steps) == [None]
+    batch = model.broker.journal.take()
+    assert batch is not None
+    assert len(batch.defines) == 3
+    assert len(batch.appends) == 1
+
+
+def test_broken_off_it_does_the_rest_at_once(model: Model) -> None:
+    steps = planned(model, exchanges=[FANOUT], queues=[QUEUE], bindings=[BINDING]).carrying_out()
+    next(steps)
+
+    steps.close()
+
+    assert len(model.vhost.exchanges["x"].bindings) == 1
+    assert model.broker.journal.open is None

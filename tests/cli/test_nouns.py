@@ -133,3 +133,11 @@ async def test_a_file_that_is_none_is_told(api: Api, tmp_path: Path) -> None:
 
     assert "No such file" in await run(api, "import", str(tmp_path / "nope"), code=65)
     assert "not JSON" in await run(api, "import", str(wrong), code=65)
+
+
+async def test_a_queue_is_paused_and_resumed(api: Api) -> None:
+    assert "paused, until `amqpd queue resume orders`" in await run(api, "queue", "pause", "orders")
+    assert (await api.get("/queues/%2F/orders"))["state"] == "paused"
+
+    assert "its consumers go on" in await run(api, "queue", "resume", "orders")
+    assert (await api.get("/queues/%2F/orders"))["state"] == "running"

@@ -39,9 +39,14 @@ async def test_every_vhost_begins_with_rabbitmqs_exchanges(api: Api) -> None:
         "amq.fanout",
         "amq.headers",
         "amq.match",
+        "amq.rabbitmq.event",
+        "amq.rabbitmq.log",
         "amq.rabbitmq.trace",
         "amq.topic",
     ]
+    await api.put("/vhosts/other")
+    elsewhere = {one["name"] for one in await api.get("/exchanges/other")}
+    assert set(names) - elsewhere == {"amq.rabbitmq.event", "amq.rabbitmq.log"}
     assert (await api.get("/exchanges/%2F/amq.default"))["name"] == ""
 
 

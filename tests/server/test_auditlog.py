@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.server.auditlog import GENESIS, AuditLog, Head, numbered, verify
+from amqpd.server.auditlog import GENESIS, AuditLog, Head, newest, numbered, verify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,3 +121,29 @@ def test_a_log_goes_on_behind_a_file_that_was_just_put_aside(tmp_path: Path) -> 
 
     assert written(path, "b").number == 2
     assert verify(path).lines == 2
+
+
+def test_the_newest_lines_are_found_across_files(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    long = "x" * 100
+    written(path, *(f"login {long} {number}" for number in range(20)), max_bytes=1000, files=9)
+    written(path, "stop", max_bytes=1000, files=9)
+
+    def numbers(event: str = "", text: str = "", below: int = 0, most: int = 5) -> list[int]:
+        return [entry["seq"] for entry in newest(path, event, text, below, most)]  # type: ignore[index]
+
+    assert numbered(path, 2).exists()
+    assert numbers() == [21, 20, 19, 18, 17]
+    assert numbers(most=100) == list(range(21, 0, -1))
+    assert numbers("login", below=3) == [2, 1]
+    assert numbers(text=" 7") == [8]
+    assert newest(tmp_path / "none.log", "", "", 0, 5) == []
+
+
+def test_lines_that_are_longer_than_a_step_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    written(path, "a" * 150_000, "b")
+
+    found = newest(path, "", "", 0, 5)
+
+    assert [str(entry["event"])[0] for entry in found] == ["b", "a"]  # type: ignore[index]

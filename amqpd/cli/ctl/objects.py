@@ -149,6 +149,20 @@ def purge_queue(ctl: Ctl, name: str) -> None:
     ctl.remote.delete(f"/queues/{ctl.vhost_path}/{segment(name)}/contents")
 
 
+@verb("pause_queue", "queues", argument("name"))
+def pause_queue(ctl: Ctl, name: str) -> None:
+    """Hold the consumers of a queue back; it takes what is published."""
+    ctl.say(f"Pausing queue '{name}' in vhost '{ctl.vhost}' ...")
+    ctl.remote.put(f"/queues/{ctl.vhost_path}/{segment(name)}/pause")
+
+
+@verb("resume_queue", "queues", argument("name"))
+def resume_queue(ctl: Ctl, name: str) -> None:
+    """Let the consumers of a queue go on."""
+    ctl.say(f"Resuming queue '{name}' in vhost '{ctl.vhost}' ...")
+    ctl.remote.put(f"/queues/{ctl.vhost_path}/{segment(name)}/resume")
+
+
 @verb("list_exchanges", "exchanges", MANY)
 def list_exchanges(ctl: Ctl, columns: tuple[str, ...]) -> None:
     """The exchanges of a vhost; columns: name, type, durable, arguments, policy, …"""

@@ -1,0 +1,281 @@
+"""What the broker tells of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpd.broker import definitions as d
+from amqpd.broker.broker import Alarms
+from amqpd.broker.content import body, header_payload
+from amqpd.broker.events import INTERNAL, MOST_WAITING
+from amqpd.broker.exchange import EVENTS, LOG
+from amqpd.broker.names import split
+from amqpd.broker.pause import Pause, pausing, resuming
+from amqpd.broker.publishing import Publishing
+from amqpd.broker.session import ConnectionFacts
+from amqpd.fields import plain_table
+from amqpd.properties import decode_header
+from tests.broker.model import FakeConsumer, Model
+from tests.broker.visitor import Visitor
+
+if TYPE_CHECKING:
+    from amqpd.broker.lane import Lane
+    from amqpd.broker.run import Run
+    from amqpd.broker.stretch import Stretch
+    from amqpd.fields import Plain
+
+Told = dict[str, "Plain"]
+
+
+class Listener(FakeConsumer):
+    """Keeps keys, headers and bodies."""
+
+    def __init__(self) -> None:
+        super().__init__(no_ack=True)
+        self.told: list[tuple[str, Told]] = []
+
+    def deliver(self, lane: Lane, piece: Stretch) -> None:
+        super().deliver(lane, piece)
+        for index in range(piece.lo, piece.hi):
+            properties = decode_header(header_payload(piece.run.contents[index]))[2]
+            key = split(piece.run.names_of(index))[1]
+            self.told.append((key, plain_table(properties.headers or {})))
+
+
+class Guest(Visitor):
+    """A connection that tells of itself."""
+
+    def facts(self) -> ConnectionFacts:
+        return ConnectionFacts(
+            name="visitor", given_name="", protocol="AMQP 0-9-1", user="u", vhost="", host="h",
+            port=1, peer_host="p", peer_port=2, tls=False, mechanism="PLAIN", state="running",
+            channels=0, channel_max=9, frame_max=4096, heartbeat_s=0, client_properties={},
+            connected_at_ms=7, received_bytes=0, received_reads=0, sent_bytes=0, sent_writes=0,
+            pending_bytes=0,
+        )  # fmt: skip
+
+
+class Watched(Model):
+    """A broker with somebody bound to what it tells."""
+
+    def __init__(self, exchange: str = EVENTS, key: str = "#") -> None:
+        super().__init__()
+        self.queue("told")
+        self.vhost.bind(self.access, exchange, "told", "queue", key, {}, None)
+        self.listener = Listener()
+        self.consume(self.listener, "told")
+        self.seen()
+
+    def seen(self) -> dict[str, Told]:
+        """What was told since the last time, by key."""
+        self.turn()
+        self.turn()
+        told, self.listener.told = self.listener.told, []
+        return dict(told)
+
+
+@pytest.fixture
+def model() -> Watched:
+    return Watched()
+
+
+def test_queues_exchanges_and_bindings_come_and_go(model: Watched) -> None:
+    vhost, access = model.vhost, model.access
+    model.broker.events.by = "ann"
+    vhost.declare_exchange(
+        access, "x", "topic", passive=False, durable=True, auto_delete=False, internal=False,
+        arguments={},
+    )  # fmt: skip
+    model.queue("q")
+    vhost.bind(access, "x", "q", "queue", "a.#", {}, None)
+    made = model.seen()
+
+    assert list(made) == ["exchange.created", "queue.created", "binding.created"]
+    assert made["queue.created"]["name"] == "q"
+    assert made["queue.created"]["vhost"] == "/"
+    assert made["queue.created"]["type"] == "classic"
+    assert made["exchange.created"]["type"] == "topic"
+    assert made["binding.created"]["source_name"] == "x"
+    assert made["binding.created"]["routing_key"] == "a.#"
+    assert {one["user_who_performed_action"] for one in made.values()} == {"ann"}
+    assert {one["timestamp_in_ms"] for one in made.values()} == {1_000_000}
+
+    model.broker.events.by = INTERNAL
+    vhost.delete_queue(access, "q", if_unused=False, if_empty=False, owner=None)
+    vhost.delete_exchange(access, "x", if_unused=False)
+    gone = model.seen()
+    assert list(gone) == ["binding.deleted", "queue.deleted", "exchange.deleted"]
+    assert gone["queue.deleted"]["user_who_performed_action"] == "rmq-internal"
+
+
+def test_the_body_is_empty_and_the_message_survives(model: Watched) -> None:
+    model.vhost.cancel(model.listener)
+    model.seen()
+    model.queue("q")
+    model.turn()
+
+    piece = model.vhost.queues["told"].lanes[0].head()
+    assert piece is not None
+    content = piece.run.contents[piece.lo]
+    properties = decode_header(header_payload(content))[2]
+    assert (body(content), properties.delivery_mode, properties.timestamp) == (b"", 2, 1000)
+
+
+def test_users_permissions_and_parameters_are_told_of(model: Watched) -> None:
+    change = model.broker.change
+    algorithm = "rabbit_password_hashing_sha256"
+    change(d.PutUser("bob", "hash", algorithm, ("monitoring",)))
+    assert list(model.seen()) == ["user.created", "user.tags.set"]
+    change(d.PutUser("bob", "other", algorithm))
+    assert "user.password.changed" in model.seen()
+    change(d.PutUser("bob", "", algorithm))
+    assert "user.password.cleared" in model.seen()
+    change(d.PutPermission("bob", "/", "a", "b", "c"))
+    change(d.PutTopicPermission("bob", "/", "amq.topic", "w", "r"))
+    granted = model.seen()
+    assert granted["permission.created"]["configure"] == "a"
+    assert granted["topic.permission.created"]["exchange"] == "amq.topic"
+    change(d.DeleteTopicPermission("bob", "/"))
+    change(d.DeletePermission("bob", "/"))
+    change(d.DeleteUser("bob"))
+    assert list(model.seen()) == [
+        "topic.permission.deleted", "permission.deleted", "user.deleted"
+    ]  # fmt: skip
+
+    change(d.PutParameter("policy", "/", "p", '{"pattern": "a", "definition": {"expires": 9}}'))
+    change(d.PutParameter("vhost-limits", "/", "limits", '{"max-queues": 9}'))
+    change(d.PutParameter("user-limits", "", "u", '{"max-channels": 9}'))
+    change(d.PutParameter("global", "", "cluster_name", '"c"'))
+    change(d.PutParameter("shovel", "/", "s", "{}"))
+    set_now = model.seen()
+    assert set_now["policy.set"]["pattern"] == "a"
+    assert set_now["vhost.limits.set"]["max-queues"] == 9
+    assert set_now["user.limits.set"]["username"] == "u"
+    assert set_now["parameter.set"]["component"] == "shovel"
+    for component, vhost, name in (
+        ("policy", "/", "p"), ("vhost-limits", "/", "limits"), ("user-limits", "", "u"),
+        ("shovel", "/", "s"),
+    ):  # fmt: skip
+        change(d.DeleteParameter(component, vhost, name))
+    assert list(model.seen()) == [
+        "policy.cleared", "vhost.limits.cleared", "user.limits.cleared", "parameter.cleared"
+    ]  # fmt: skip
+
+
+def test_vhosts_pauses_purges_and_alarms_are_told_of(model: Watched) -> None:
+    broker = model.broker
+    broker.change(d.PutVhost("v", "for tests"))
+    broker.change(d.PutVhost("v", "for more tests"))
+    broker.change(d.DeleteVhost("v"))
+    assert list(model.seen()) == ["vhost.created", "vhost.updated", "vhost.deleted"]
+
+    queue = model.queue()
+    broker.change(pausing("/", "q", Pause("ann", 7)))
+    broker.change(resuming(queue))
+    model.publish(b"a", b"b")
+    model.vhost.purge_queue(model.access, "q", model)
+    told = model.seen()
+    assert told["queue.paused"]["user"] == "ann"
+    assert "queue.resumed" in told
+    assert told["queue.purged"]["messages"] == 2
+
+    broker.resources(Alarms(memory=True))
+    assert model.seen()["alarm.set"]["source"] == "memory"
+    broker.resources(Alarms(disk=True))
+    told = model.seen()
+    assert (told["alarm.cleared"]["source"], told["alarm.set"]["source"]) == ("memory", "disk")
+
+
+def test_connections_channels_and_consumers_are_told_of(model: Watched) -> None:
+    presence, guest = model.broker.presence, Guest()
+    presence.enter(guest, "/", "u")
+    presence.open_channel(guest, 1)
+    presence.open_channel(guest, 2)
+    presence.close_channel(guest, 2)
+    came = model.seen()
+    assert list(came) == ["connection.created", "channel.created", "channel.closed"]
+    assert came["connection.created"]["user"] == "u"
+    assert came["channel.closed"]["number"] == 2
+    presence.leave(guest)
+    assert list(model.seen()) == ["channel.closed", "connection.closed"]
+
+    model.queue()
+    model.seen()
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.vhost.cancel(consumer)
+    told = model.seen()
+    assert list(told) == ["consumer.created", "consumer.deleted"]
+    assert told["consumer.created"]["queue"] == "q"
+    assert told["consumer.created"]["ack_required"] is True
+
+
+def test_where_nobody_has_bound_nothing_waits() -> None:
+    model = Model()
+    assert not model.broker.events.on
+
+    model.queue()
+
+    assert not model.broker.events.waiting
+
+
+def test_what_a_broker_remembers_at_its_start_is_no_news(model: Watched) -> None:
+    model.broker.recover([d.PutVhost("v")], {})
+
+    assert model.seen() == {}
+
+
+def test_too_much_at_once_is_lost_and_counted(model: Watched) -> None:
+    for _ in range(MOST_WAITING + 3):
+        model.broker.events.alarm("set", "memory")
+
+    assert model.broker.events.lost == 3
+
+
+def test_a_binding_made_when_another_vhost_heard_of_events_stays() -> None:
+    model = Model()
+    binding = d.PutBinding("v", EVENTS, "q", "queue", "#")
+    queue = d.PutQueue("v", "q", True, False, False, {}, (1,))
+
+    model.broker.recover([d.PutVhost("v"), queue, binding], {})
+
+    assert len(model.broker.vhosts["v"].exchanges[EVENTS].bindings) == 1
+    assert not model.broker.events.on
+
+
+def test_a_line_of_the_log_is_published_by_its_level() -> None:
+    model = Watched(LOG, "warning")
+    events = model.broker.events
+    assert events.logs
+
+    events.log("info", "text/plain", 7, b"nobody wants it")
+    events.log("warning", "text/plain", 7, b"a line")
+
+    assert model.seen() == {"warning": {"node": "amqpd"}}
+    assert model.listener.bodies == [b"a line"]
+
+
+def test_what_publishing_a_line_says_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Watched(LOG)
+    events, announce = model.broker.events, Publishing.announce
+
+    def talkative(publishing: Publishing, exchange: str, key: str, run: Run) -> None:
+        events.log("info", "text/plain", 7, b"published")
+        announce(publishing, exchange, key, run)
+
+    monkeypatch.setattr(Publishing, "announce", talkative)
+    events.log("info", "text/plain", 7, b"a line")
+    model.seen()
+
+    assert model.listener.bodies == [b"a line"]
+
+
+def test_events_of_a_vhost_that_is_gone_are_dropped(model: Watched) -> None:
+    model.queue("q")
+    model.broker.change(d.DeleteVhost("/"))
+
+    model.turn()
+
+    assert not model.broker.events.waiting

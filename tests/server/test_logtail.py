@@ -1,0 +1,96 @@
+"""The log for those who follow it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import aio_pika
+import pytest
+
+from amqpd.server.logtail import KEPT, Recent
+from tests.server.running import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOG = logging.getLogger("amqpd.test")
+
+
+def record(level: int, text: str, exc_info: bool = False) -> logging.LogRecord:
+    """A record of some logger."""
+    error = (ValueError, ValueError("bad"), None) if exc_info else None
+    return logging.LogRecord("amqpd.test", level, "", 0, text, None, error)
+
+
+def test_the_last_lines_are_kept_and_found_by_level_and_text() -> None:
+    recent = Recent()
+    for number in range(KEPT + 5):
+        recent.emit(record(logging.INFO, f"line {number}"))
+    recent.emit(record(logging.WARNING, "Queue 'orders' is odd"))
+    recent.emit(record(logging.ERROR, "broken", exc_info=True))
+
+    assert len(recent.lines("debug", "", 10_000)) == KEPT
+    assert [one.text for one in recent.lines("warning", "ORDERS", 9)] == ["Queue 'orders' is odd"]
+    newest = recent.lines("info", "", 2)
+    assert [one.level for one in newest] == ["error", "warning"]
+    assert newest[0].number > newest[1].number
+    assert "ValueError: bad" in newest[0].text
+    assert (newest[0].category, newest[1].category) == ("test", "test")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_lines_are_published_from_any_thread_by_their_level(
+    tmp_path: Path, form: str
+) -> None:
+    async with (
+        running(tmp_path, log__format=form) as broker,
+        await aio_pika.connect(broker.uri) as connection,
+    ):
+        channel = await connection.channel()
+        queue = await channel.declare_queue("log", exclusive=True)
+        await queue.bind("amq.rabbitmq.log", "error")
+        got: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
+        await queue.consume(got.put, no_ack=True)
+
+        LOG.error("from here")
+        await asyncio.to_thread(LOG.error, "from %s", "there")
+        LOG.warning("not wanted")
+        here, there = await got.get(), await got.get()
+
+    assert b"from here" in here.body
+    assert b"from there" in there.body
+    assert here.routing_key == "error"
+    assert here.content_type == {"text": "text/plain", "json": "application/json"}[form]
+    assert here.headers["node"]
+    assert got.empty()
+
+
+async def test_logins_are_told_of_over_amqp(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, auth__failure_delay_s=0) as broker,
+        await aio_pika.connect(broker.uri) as connection,
+    ):
+        channel = await connection.channel()
+        queue = await channel.declare_queue("told", exclusive=True)
+        await queue.bind("amq.rabbitmq.event", "user.authentication.*")
+        got: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
+        await queue.consume(got.put, no_ack=True)
+
+        with pytest.raises(aio_pika.exceptions.AMQPConnectionError):
+            await aio_pika.connect(broker.uri.replace("guest:guest", "guest:wrong"))
+        await (await aio_pika.connect(broker.uri)).close()
+        failure, success = await got.get(), await got.get()
+
+    assert failure.routing_key == "user.authentication.failure"
+    assert failure.headers["name"] == "guest"
+    assert failure.headers["error"]
+    assert success.routing_key == "user.authentication.success"
+
+
+async def test_there_is_no_exchange_where_nobody_wants_one(tmp_path: Path) -> None:
+    async with running(tmp_path, events__vhost="") as broker:
+        exchanges = broker.server.broker.vhosts["/"].exchanges
+
+        assert not {"amq.rabbitmq.event", "amq.rabbitmq.log"} & set(exchanges)
