@@ -48,7 +48,7 @@ from amqpd.store import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreN
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from amqpd.broker.events import Facts
     from amqpd.broker.rows import Row
@@ -527,7 +527,9 @@ class BrokerServer:
         revision = self.broker.permissions.revision
         while True:
             try:
-                self._tick()
+                for _ in self._tick():
+                    self.turn.wake()
+                    await asyncio.sleep(0)
                 if self.broker.permissions.revision != revision or self.logins.forget_old():
                     revision = self.broker.permissions.revision
                     self.connections.access_changed()
@@ -536,12 +538,12 @@ class BrokerServer:
             self.turn.wake()
             await asyncio.sleep(TICK_S)
 
-    def _tick(self) -> None:
+    def _tick(self) -> Iterator[None]:
         now_ms = self._clock.now_ms()
         self.broker.tick(now_ms)
-        self.connections.tick(now_ms)
         self.commits.watch()
         self.audit.tick(now_ms / 1000)
+        yield from self.connections.tick(now_ms)
 
     async def _collecting(self) -> None:
         """Collect cycles of garbage now and then, when nothing else is going on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Each connection looks at the time once in so many ticks.
 TICK_SHARES: Final = 5
+#: So many of them at a time; then it is everybody else's turn.
+TICK_SLICE: Final = 32
 
 
 class Connections:
@@ -25,6 +28,7 @@ class Connections:
         self.closed = 0
         self._commits = commits
         self._open: dict[Transport, int] = {}
+        self._shares: list[dict[Transport, None]] = [{} for _ in range(TICK_SHARES)]
         self._held: set[Transport] = set()
         self._crowding: set[Transport] = set()
         self._empty: asyncio.Future[None] | None = None
@@ -44,12 +48,15 @@ class Connections:
     def add(self, transport: Transport) -> None:
         """A connection was established."""
         self.opened += 1
-        self._open[transport] = self.opened % TICK_SHARES
+        share = self._open[transport] = self.opened % TICK_SHARES
+        self._shares[share][transport] = None
 
     def remove(self, transport: Transport) -> None:
         """A connection is over."""
-        if self._open.pop(transport, None) is None:
+        share = self._open.pop(transport, None)
+        if share is None:
             return
+        del self._shares[share][transport]
         self.closed += 1
         transport.place.leave()
         self._held.discard(transport)
@@ -57,11 +64,17 @@ class Connections:
         if not self._open and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
-    def tick(self, now_ms: int) -> None:
-        """Let a share of the sessions look at the time."""
+    def tick(self, now_ms: int) -> Iterator[None]:
+        """Let a share of the sessions look at the time; yields where others should have a turn.
+
+        A thousand at once would hold everybody up for 20 ms.
+        """
         self._share = (self._share + 1) % TICK_SHARES
-        for transport in [one for one, share in self._open.items() if share == self._share]:
-            transport.tick(now_ms)
+        due = iter(list(self._shares[self._share]))
+        while slice_ := list(islice(due, TICK_SLICE)):
+            for transport in slice_:
+                transport.tick(now_ms)
+            yield
 
     # -- back pressure -------------------------------------------------------------------
 

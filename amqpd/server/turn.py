@@ -82,15 +82,16 @@ class Turn:
         touched, self._touched = self._touched, []
         if touched:
             self.busy_turns += 1
-        for writer in touched:
-            try:
-                writer.flush()
-            except Exception:
-                LOG.exception("connection %s: cannot be written; cut off", writer)
-                writer.abort()
         try:
+            # The disk first: it is slower than the sockets.
             self._journal()
         finally:
+            for writer in touched:
+                try:
+                    writer.flush()
+                except Exception:
+                    LOG.exception("connection %s: cannot be written; cut off", writer)
+                    writer.abort()
             # Only now: what the writing itself touched belongs to the next turn.
             self._is_scheduled = False
             if self._touched or more:

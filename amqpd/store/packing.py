@@ -151,6 +151,8 @@ class Packed:
 
     number: int
     defines: list[Command]
+    #: Of the contents.
+    size_bytes: int = 0
     chunks: list[Chunk] = field(default_factory=list)
     large: list[Large] = field(default_factory=list)
     stays: list[Stay] = field(default_factory=list)
@@ -192,7 +194,7 @@ class Packing:
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
-        self._packed = Packed(batch.number, list(batch.defines))
+        self._packed = Packed(batch.number, list(batch.defines), batch.size_bytes)
         self._messages = _Messages(self._packed)
         self._streams = StreamPacking(self._packed.blocks)
         self._appends = iter(batch.appends)

@@ -48,6 +48,10 @@ VACUUM_PAGES: Final = 32
 FULL_PAUSE_S: Final = 5.0
 #: The WAL grows past its limit only while a reader holds on to it.
 WAL_ALARM: Final = 4
+#: The WAL is looked at when so much of its limit may have been written, a batch taken for so
+#: much more than what is in it: a look takes as long as one of the statements of a small batch.
+LOOK_SHARE: Final = 32
+LOOK_BYTES: Final = 128 << 10
 #: Is there if a write or sync has failed since the file was opened the last time.
 FAILED_FILE: Final = "failed"
 #: Of SQLite's own wait for a foreign process that writes into our file.
@@ -112,6 +116,8 @@ class Writer:
         self._page_size = page_size
         self.space = Space(path, connection, settings.wal_limit_bytes)
         self._wal = WalGauge(path, page_size)
+        #: What may have been written into it since the last look.
+        self._unseen_bytes = 0
         self._chores: deque[Callable[[], bool]] = deque([self._sweep, self._sweep_transient])
         #: Messages set aside because they were damaged, since the start.
         self.quarantined = 0
@@ -162,7 +168,10 @@ class Writer:
         if isinstance(outcome, int):
             if job.packed.garbage or job.packed.dropped or job.packed.defines:
                 self._expect(self._sweep)
-            self._checkpoint()
+            self.space.measure()
+            self._unseen_bytes += LOOK_BYTES + job.packed.size_bytes
+            if self._unseen_bytes * LOOK_SHARE >= self._settings.wal_limit_bytes:
+                self._checkpoint()
 
     def _commit(self, packed: Packed) -> int | StoreFull | StoreFailed:
         try:
@@ -257,6 +266,7 @@ class Writer:
             return FULL_PAUSE_S
         if finished:
             self._chores.remove(chore)
+        self.space.measure()
         self._checkpoint()
         if not self._chores:
             return None if chore == self._vacuum else QUIET_S
@@ -332,7 +342,7 @@ class Writer:
 
     def _checkpoint(self) -> None:
         """Move the WAL into the database once it is long; readers and nobody else may delay it."""
-        self.space.measure()
+        self._unseen_bytes = 0
         limit = self._settings.wal_limit_bytes
         if not self._wal.is_longer_than(limit):
             self._wal_alarm = False

@@ -85,12 +85,16 @@ class Publisher(Raw):
         """All that it was to send is confirmed."""
         return self.confirmed >= self._most
 
-    def turn(self) -> None:
-        """Take confirms, send more."""
+    def hear(self) -> None:
+        """Take confirms."""
         octets = self.read()
         at = octets.rfind(CONFIRM)
         if at >= 0:
             self.confirmed = int.from_bytes(octets[at + 4 : at + 12])
+
+    def turn(self) -> None:
+        """Take confirms, send more."""
+        self.hear()
         if not self.out:
             count = min(self._window - (self.sent - self.confirmed), self._most - self.sent)
             parts: list[bytes] = []

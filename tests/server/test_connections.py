@@ -10,7 +10,9 @@ import aio_pika
 from amqpd.broker.broker import Alarms
 from amqpd.broker.definitions import DeletePermission
 from amqpd.server import commits
+from amqpd.server.connections import TICK_SHARES, TICK_SLICE
 from amqpd.store.memory import MemoryStore
+from tests.load import crowd
 from tests.server.running import running
 from tests.server.waiting import turns, until
 
@@ -48,6 +50,25 @@ class SlowStore(MemoryStore):
 
 async def ignore(message: object) -> None:
     """What a consumer may do."""
+
+
+async def test_time_comes_to_few_connections_before_others_have_a_turn(tmp_path: Path) -> None:
+    count = TICK_SHARES * TICK_SLICE + 1
+    async with running(tmp_path) as broker:
+        members = await crowd.crowd(broker.port, count)
+        connections = broker.server.connections
+        looked: list[object] = []
+        for transport in connections:
+            transport.tick = lambda _, one=transport: looked.append(one)  # type: ignore[method-assign, misc]
+
+        slices: list[int] = []
+        for _ in range(TICK_SHARES):
+            for _ in connections.tick(1):
+                slices.append(len(looked) - sum(slices))
+
+        assert len(looked) == len(set(map(id, looked))) == count
+        assert max(slices) <= TICK_SLICE
+        await crowd.leave(members)
 
 
 async def test_publishers_are_not_read_while_the_disk_is_behind_but_consumers_are(

@@ -46,7 +46,7 @@ class Connection:
             self.into.turn.touch(self)
 
 
-async def test_a_turn_dispatches_then_writes_then_gives_the_journal_to_the_store() -> None:
+async def test_a_turn_dispatches_then_gives_the_journal_to_the_store_then_writes() -> None:
     log = Journalled()
 
     log.turn.touch(Connection("a", log))
@@ -55,7 +55,7 @@ async def test_a_turn_dispatches_then_writes_then_gives_the_journal_to_the_store
     assert log.done == []
     await asyncio.sleep(0)
 
-    assert log.done == ["dispatch", "a", "b", "journal"]
+    assert log.done == ["dispatch", "journal", "a", "b"]
 
 
 async def test_nothing_happens_without_a_reason() -> None:
@@ -88,10 +88,10 @@ async def test_what_is_touched_while_writing_belongs_to_the_next_turn() -> None:
 
     log.turn.touch(connection)
     await asyncio.sleep(0)
-    assert log.done == ["dispatch", "a", "journal"]
+    assert log.done == ["dispatch", "journal", "a"]
     await asyncio.sleep(0)
 
-    assert log.done == ["dispatch", "a", "journal"] * 2
+    assert log.done == ["dispatch", "journal", "a"] * 2
 
 
 async def test_a_failing_dispatch_does_not_stop_the_writing(
@@ -106,7 +106,7 @@ async def test_a_failing_dispatch_does_not_stop_the_writing(
     turn.touch(Connection("a", log))
     await asyncio.sleep(0)
 
-    assert log.done == ["a", "journal"]
+    assert log.done == ["journal", "a"]
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -121,5 +121,5 @@ async def test_a_connection_that_cannot_be_written_is_cut_off_alone(
     log.turn.touch(Connection("b", log))
     await asyncio.sleep(0)
 
-    assert log.done == ["dispatch", "a cut off", "b", "journal"]
+    assert log.done == ["dispatch", "journal", "a cut off", "b"]
     assert "ZeroDivisionError" in caplog.text
