@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.chunk import StoredChunk
     from amqpd.broker.journal import Track
-    from amqpd.store.chunks import Block
+    from amqpd.store.chunks import Block, Chunk
     from amqpd.store.driver import Connection
 
 #: Key, messages, names, checksum, layout, contents.
@@ -42,6 +42,17 @@ SELECT {", ".join(_VALUE.format(at) for at in range(7))},
        substr(?3, {_VALUE.format(9)} + 1, {_VALUE.format(10)})
 FROM json_each(?1)
 """
+
+#: One chunk: nothing is copied to be cut out of something larger.
+_INSERT_ONE: Final = """
+INSERT INTO stream_chunk
+    (key, messages, names, segment, size_before, stored_at, checksum, layout, contents)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+#: So many chunks, or more of this size, are bound one by one: each hands the interpreter's lock
+#: over.
+FEW: Final = 4
+LARGE_BYTES: Final = 32 << 10
 
 #: Of streams that were dropped meanwhile nothing is kept. Names are cut out of a blob: older
 #: libraries end a text out of JSON at its first NUL.
@@ -100,21 +111,18 @@ class StreamTables:
         self._run = connection.run
 
     def insert(self, block: Block) -> None:
-        """One statement however many chunks there are, as with messages."""
+        """One by one where chunks are few or large, else in one statement, as with messages."""
+        if len(block.contents) >= len(block.chunks) * LARGE_BYTES or len(block.chunks) <= FEW:
+            contents = memoryview(block.contents)
+            for chunk, checksum, _, at in rows(block):
+                part = contents[at : at + chunk.size_bytes]
+                self._run(_INSERT_ONE, [*_columns(chunk), checksum, chunk.layout, part])
+        else:
+            self._insert_many(block)
+
+    def _insert_many(self, block: Block) -> None:
         values = [
-            [
-                key_of(chunk.lane, chunk.base),
-                chunk.messages,
-                chunk.names,
-                chunk.segment,
-                chunk.size_before,
-                chunk.stored_ms,
-                checksum,
-                layout_at,
-                len(chunk.layout),
-                at,
-                chunk.size_bytes,
-            ]
+            [*_columns(chunk), checksum, layout_at, len(chunk.layout), at, chunk.size_bytes]
             for chunk, checksum, layout_at, at in rows(block)
         ]
         layouts = b"".join([chunk.layout for chunk in block.chunks])
@@ -161,6 +169,17 @@ class StreamTables:
             size, segment, segment_size, stored_ms = map(to_int, figures)
             states[at] = StreamState(size, segment, segment_size, stored_ms, offsets.get(at, {}))
         return states
+
+
+def _columns(chunk: Chunk) -> list[int]:
+    return [
+        key_of(chunk.lane, chunk.base),
+        chunk.messages,
+        chunk.names,
+        chunk.segment,
+        chunk.size_before,
+        chunk.stored_ms,
+    ]
 
 
 class StreamReader:
