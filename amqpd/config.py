@@ -10,6 +10,7 @@ source. This is the only module that reads files or the environment for settings
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import socket
 import tomllib
@@ -85,6 +86,13 @@ class Amqp(Struct, frozen=True):
         Meta(description="SASL; EXTERNAL needs a client's certificate"),
     ] = ("PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL")
     passwords_over_tls_only: Annotated[bool, Meta(description="no PLAIN, AMQPLAIN on TCP")] = False
+    proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="addresses and networks of load balancers that announce clients "
+            "(PROXY protocol 1 and 2)"
+        ),
+    ] = ()
     anonymous_user: Annotated[str, Meta(description="who ANONYMOUS is; empty: nobody")] = "guest"
 
 
@@ -155,6 +163,12 @@ class Store(Struct, frozen=True):
             description="disk space kept back, so that consuming goes on when the disk is full",
         ),
     ] = 67_108_864
+    accept_older: Annotated[
+        bool,
+        Meta(
+            description="true, for one start by hand: take a store that lacks what was in it before"
+        ),
+    ] = False
 
 
 class Definitions(Struct, frozen=True):
@@ -632,6 +646,11 @@ def _wanted(info: object) -> str:
 
 def _check(settings: Settings) -> None:
     """What one key alone cannot tell."""
+    for one in settings.amqp.proxies:
+        try:
+            ipaddress.ip_network(one, strict=False)
+        except ValueError as error:
+            raise ConfigError(f"setting 'amqp.proxies': {error}") from error
     tls = settings.tls
     ports = {
         "amqp": settings.amqp.tls_port,

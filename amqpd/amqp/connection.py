@@ -196,6 +196,10 @@ class Connection:
 
     def tick(self, now_ms: int) -> None:
         """Time has passed."""
+        heartbeat = self._heartbeat
+        if now_ms - self._now_ms > heartbeat.interval_ms:
+            # It was us who stood still: what the peer sent meanwhile is not read yet.
+            heartbeat.received = True
         self._now_ms = now_ms
         if self._close_at_ms and now_ms >= self._close_at_ms:
             if self.phase not in ENDING:
@@ -206,7 +210,6 @@ class Connection:
             return
         if self.look_ms and now_ms >= self.look_ms:
             self.look_ms = sweep(self, now_ms)
-        heartbeat = self._heartbeat
         if self.output.sent != self._sent:
             self._sent = self.output.sent
             heartbeat.sent = True

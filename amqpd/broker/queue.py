@@ -36,7 +36,7 @@ from amqpd.broker.text import resource
 from amqpd.errors import AccessRefused, NotImplementedHere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from amqpd.broker.arguments import QueueArguments
     from amqpd.broker.consumer import Consumer
@@ -107,6 +107,8 @@ class Surroundings:
     consumer_timeout_ms: int | None = None
     #: Of streams: where they are read, and what is read at a time.
     archive: Archive = field(default_factory=NoArchive)
+    #: Lanes that the store cannot read at present, and why.
+    unreadable: Mapping[int, str] = field(default_factory=dict)
     read_ahead: ReadAhead = field(default_factory=ReadAhead)
 
 

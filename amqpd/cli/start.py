@@ -96,7 +96,9 @@ def make_store(directory: Path, settings: Settings, post: Post) -> Store:
     from amqpd.store.sqlite import SqliteStore
 
     found = settings.store
-    made = StoreSettings(sync=found.sync, reserve_bytes=found.reserve_bytes)
+    made = StoreSettings(
+        sync=found.sync, reserve_bytes=found.reserve_bytes, accept_older=found.accept_older
+    )
     return SqliteStore(directory, post, made)
 
 

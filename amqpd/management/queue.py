@@ -68,9 +68,12 @@ def named(queue: Queue) -> Facts:
 
 
 def state(queue: Queue) -> str:
-    """How it is, in a word."""
+    """`faulted`: some of it cannot be read; `flow`: it holds publishers."""
     if queue.paused is not None:
         return "paused"
+    unreadable = queue.around.unreadable
+    if unreadable and any(lane.id in unreadable for lane in queue.lanes):
+        return "faulted"
     return "flow" if queue.pressure.is_crowded else "running"
 
 

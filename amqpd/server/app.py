@@ -38,6 +38,7 @@ from amqpd.server.login import Logins
 from amqpd.server.logtail import following
 from amqpd.server.private import make_private
 from amqpd.server.process import Exit, Listening, RunFile, StartError
+from amqpd.server.proxied import Proxies
 from amqpd.server.resources import Look, Watch
 from amqpd.server.room import Room
 from amqpd.server.sessions import Sessions, limits
@@ -238,16 +239,14 @@ class BrokerServer:
                 f"data directory '{self.directory}': {error.strerror}", Exit.CONFIG
             ) from error
         store = self._make_store(self.directory, self.settings, loop.call_soon_threadsafe)
-        codes = {
-            StoreLocked: Exit.TRY_AGAIN,
-            StoreFull: Exit.TRY_AGAIN,
-            StoreNewer: Exit.CONFIG,
-            StoreDamaged: Exit.CONFIG,
-        }
         try:
             return store, store.open()
+        except (StoreLocked, StoreFull) as error:
+            raise StartError(str(error), Exit.TRY_AGAIN) from error
+        except (StoreNewer, StoreDamaged) as error:
+            raise StartError(str(error), Exit.CONFIG) from error
         except StoreError as error:
-            raise StartError(str(error), codes.get(type(error), Exit.SOFTWARE)) from error
+            raise StartError(str(error), Exit.SOFTWARE) from error
 
     def _open_audit(self) -> Audit:
         settings = self.settings.audit
@@ -290,6 +289,7 @@ class BrokerServer:
         around.expired, around.read_some = self.commits.expired, self.commits.read_some
         around.read_returned = self.commits.read_returned
         around.archive = self.commits
+        around.unreadable = self.commits.unreadable
         self.connections = Connections(self.commits)
         self.logins = Logins(self.broker, self.settings, loop, self._clock, self.audit)
         self.sessions = Sessions(
@@ -346,7 +346,12 @@ class BrokerServer:
                 self.certificate_ends_s = tls.ends_s(settings.tls)
             self.listeners.append(
                 Listener(
-                    sockets, self._protocol, self.room, context, settings.tls.handshake_timeout_s
+                    sockets,
+                    self._protocol,
+                    self.room,
+                    context,
+                    settings.tls.handshake_timeout_s,
+                    proxies=Proxies(amqp.proxies),
                 )
             )
         http, metrics = settings.http, settings.metrics
@@ -443,6 +448,7 @@ class BrokerServer:
         else:
             self.connections.fail()
             await self.connections.shut_down(LAST_WORDS_S)
+        self.commits.close()
         for task in background:
             task.cancel()
         if self._http is not None:

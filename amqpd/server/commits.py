@@ -9,10 +9,11 @@ publishers wait. Anything else that the store reports is final.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from amqpd.broker.journal import Batch
-from amqpd.store import StoreFailed, StoreFull
+from amqpd.store import StoreFailed, StoreFull, StoreUnreadable
 
 if TYPE_CHECKING:
     import asyncio
@@ -36,6 +37,8 @@ COMPANY_S: Final = 0.010
 FULL_RETRY_S: Final = 1.0
 #: A commit that takes longer is worth a line in the log.
 SLOW_S: Final = 5.0
+#: Between two attempts to read what cannot be read.
+UNREADABLE_RETRY_S: Final = 2.0
 #: Publishers are not read while this much is not on disk yet, and again below the half.
 CONGESTED_BYTES: Final = 32 << 20
 
@@ -63,6 +66,8 @@ class Commits:
         self.busy = False
         self.is_full = False
         self.error: StoreFailed | None = None
+        #: Lanes that cannot be read at present, and why.
+        self.unreadable: dict[int, str] = {}
         self._loop = loop
         self._journal = journal
         self._store = store
@@ -74,6 +79,7 @@ class Commits:
         self._since_s = 0.0
         self._said = False
         self._idle: asyncio.Future[None] | None = None
+        self._closed = False
 
     @property
     def congested(self) -> bool:
@@ -142,8 +148,8 @@ class Commits:
             # No rows means that there are none; fewer than asked for mean nothing.
             done(list(rows), rows[-1].position + 1 if rows else upto_position)
 
-        told = self._unless_failed(arrived)
-        self._store.read(lane, from_position, upto_position, max_messages, max_bytes, told)
+        stretch = (lane, from_position, upto_position, max_messages, max_bytes)
+        self._ask(lane, partial(self._store.read, *stretch), arrived)
 
     def read_some(
         self, lane: int, positions: Sequence[int], done: Callable[[list[StoredRow]], None]
@@ -153,7 +159,7 @@ class Commits:
         def arrived(rows: list[Row]) -> None:
             done(list(rows))
 
-        self._store.read_some(lane, positions, self._unless_failed(arrived))
+        self._ask(lane, partial(self._store.read_some, lane, positions), arrived)
 
     def read_returned(
         self,
@@ -162,14 +168,7 @@ class Commits:
     ) -> None:
         """The broker's way to get messages that came back (`broker.attempts.ReadReturned`)."""
 
-        def arrived(outcome: Returned | StoreFailed) -> None:
-            if isinstance(outcome, StoreFailed):
-                self._fail(outcome)
-                return
-            done(outcome)
-            self._committed()
-
-        self._store.read_returned(question, arrived)
+        self._ask(question.lane, partial(self._store.read_returned, question), done)
 
     def expired(
         self,
@@ -186,8 +185,8 @@ class Commits:
         def told(outcome: tuple[list[Due], int]) -> None:
             done(*outcome)
 
-        arrived = self._unless_failed(told)
-        self._store.expired(lane, from_position, upto_position, after, now_ms, most, arrived)
+        stretch = (lane, from_position, upto_position, after, now_ms, most)
+        self._ask(lane, partial(self._store.expired, *stretch), told)
 
     def read_stream(
         self,
@@ -202,8 +201,7 @@ class Commits:
         def arrived(found: tuple[list[StoredChunk], int]) -> None:
             done(*found)
 
-        told = self._unless_failed(arrived)
-        self._store.read_stream(lane, offset, upto, max_bytes, told)
+        self._ask(lane, partial(self._store.read_stream, lane, offset, upto, max_bytes), arrived)
 
     def find_offset(
         self,
@@ -214,7 +212,7 @@ class Commits:
         done: Callable[[int | None], None],
     ) -> None:
         """The broker's way to find a place in a stream."""
-        self._store.find_offset(lane, first, upto, since_ms, self._unless_failed(done))
+        self._ask(lane, partial(self._store.find_offset, lane, first, upto, since_ms), done)
 
     def find_cut(
         self,
@@ -226,19 +224,43 @@ class Commits:
         done: Callable[[Cut], None],
     ) -> None:
         """The broker's way to find out what of a stream may stay."""
-        self._store.find_cut(lane, first, upto, size, since_ms, self._unless_failed(done))
+        self._ask(lane, partial(self._store.find_cut, lane, first, upto, size, since_ms), done)
 
-    def _unless_failed(self, done: Callable[[T], None]) -> Callable[[T | StoreFailed], None]:
-        """What is to be told an answer of the store, if it has one."""
+    def _ask(
+        self,
+        lane: int,
+        question: Callable[[Callable[[T | StoreFailed], None]], None],
+        done: Callable[[T], None],
+    ) -> None:
+        """Ask the store, again and again while it cannot read this lane."""
 
         def arrived(outcome: T | StoreFailed) -> None:
+            if isinstance(outcome, StoreUnreadable):
+                self._note_unreadable(outcome)
+                self._loop.call_later(UNREADABLE_RETRY_S, again)
+                return
             if isinstance(outcome, StoreFailed):
                 self._fail(outcome)
                 return
+            if self.unreadable.pop(lane, None) is not None:
+                LOG.warning("store: lane %d can be read again", lane)
             done(outcome)
             self._committed()
 
-        return arrived
+        def again() -> None:
+            if not self._closed:
+                question(arrived)
+
+        question(arrived)
+
+    def _note_unreadable(self, error: StoreUnreadable) -> None:
+        if error.lane not in self.unreadable:
+            self.unreadable[error.lane] = str(error)
+            LOG.error("%s; its queue is faulted, it is tried again", error)
+
+    def close(self) -> None:
+        """Nothing is asked any more: the store is about to be closed."""
+        self._closed = True
 
     def _alone(self) -> None:
         self._later = None

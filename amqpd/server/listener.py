@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.server.process import Exit, Listening, StartError
+from amqpd.server.proxied import Proxies, ProxyError, client_of
 
 if TYPE_CHECKING:
     import ssl
@@ -35,6 +36,10 @@ EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 RETRY_S: Final = 0.5
 #: Between two log lines about refused connections.
 REFUSAL_LOG_S: Final = 1.0
+#: For a proxy to say whom its connection is from, and how many may be about to.
+ANNOUNCEMENT_S: Final = 5.0
+MOST_ANNOUNCING: Final = 500
+NO_PROXIES: Final = Proxies(())
 #: How long the peer of a TLS connection may take to say goodbye.
 TLS_SHUTDOWN_S: Final = 5.0
 
@@ -120,12 +125,15 @@ class Listener:
         tls: ssl.SSLContext | None = None,
         tls_handshake_s: float = 5.0,
         schemes: tuple[str, str] = ("amqp", "amqps"),
+        proxies: Proxies = NO_PROXIES,
     ) -> None:
         self.sockets = sockets
         #: Both replaced on reload; connections that are open keep theirs.
         self.tls = tls
         self.tls_handshake_s = tls_handshake_s
         self._schemes = schemes
+        self._proxies = proxies
+        self._announcing: set[asyncio.Task[None] | None] = set()
         self._protocol = protocol
         self._room = room
         self._loop = asyncio.get_running_loop()
@@ -151,6 +159,9 @@ class Listener:
         for one in self.sockets:
             self._loop.remove_reader(one)
             one.close()
+        for task in self._announcing:
+            if task is not None:
+                task.cancel()
 
     def _accept(self, listening: socket.socket) -> None:
         assert self._tasks is not None
@@ -164,12 +175,44 @@ class Listener:
                     LOG.exception("accept on %s failed", listening.getsockname())
                 self._pause(listening, error)
                 return
+            accepted.setblocking(False)
+            if self._proxies.include(address[0]):
+                self._wait_for_announcement(accepted, address[0])
+                continue
             place = self._room.enter(address[0], tls=self.tls is not None)
             if isinstance(place, str):
                 self._refuse(accepted, place)
                 continue
-            accepted.setblocking(False)
             self._tasks.create_task(self._set_up(accepted, place))
+
+    def _wait_for_announcement(self, accepted: socket.socket, proxy: str) -> None:
+        assert self._tasks is not None
+        if len(self._announcing) >= MOST_ANNOUNCING:
+            self._refuse(accepted, f"{MOST_ANNOUNCING} connections of proxies are not announced")
+            return
+        task = self._tasks.create_task(self._set_up_announced(accepted, proxy))
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
+
+    async def _set_up_announced(self, accepted: socket.socket, proxy: str) -> None:
+        try:
+            async with asyncio.timeout(ANNOUNCEMENT_S):
+                client = await client_of(self._loop, accepted)
+        except (ProxyError, OSError) as error:
+            reason = str(error) or "nothing was announced in time"
+            self._refuse(accepted, f"proxy {proxy}: {reason}")
+            return
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        # From here on it is a connection like any other.
+        self._announcing.discard(asyncio.current_task())
+        place = self._room.enter(client.host if client else proxy, tls=self.tls is not None)
+        if isinstance(place, str):
+            self._refuse(accepted, place)
+            return
+        place.client = client
+        await self._set_up(accepted, place)
 
     async def _set_up(self, accepted: socket.socket, place: Place) -> None:
         make, tls = partial(self._protocol, place), self.tls

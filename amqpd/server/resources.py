@@ -1,7 +1,7 @@
 """Watching memory and disk: when one runs short, publishers are held back.
 
-Memory is what this process has resident, measured against a share of what it may use: the
-control group's limit, or the machine's memory; or against a number of bytes. Disk is the free
+Memory is what this process has resident, measured against a share of what it may use: its own
+limit, the control group's, or the machine's memory; or against a number of bytes. Disk is the free
 space where the data are, less what the store will still take of it for what it has. An alarm
 goes off only when things are 5 % better than when it came on, so it does not flap.
 """
@@ -78,9 +78,12 @@ class Watch:
 
 
 def memory_available() -> int:
-    """Bytes that this process may use: the machine's, or what its control groups allow."""
+    """Bytes that this process may use: the machine's, or what its limits and groups allow."""
     machine = os.sysconf("SC_PHYS_PAGES") * PAGE_BYTES
     limits = [_number(path) for path in _group_limits()]
+    own, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if own != resource.RLIM_INFINITY:
+        limits.append(own)
     return min([machine, *[limit for limit in limits if limit]])
 
 

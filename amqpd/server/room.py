@@ -85,7 +85,7 @@ class Room:
 class Place:
     """What one connection takes up."""
 
-    __slots__ = ("_is_here", "_is_shaking", "_is_unknown", "_room", "_source")
+    __slots__ = ("_is_here", "_is_shaking", "_is_unknown", "_room", "_source", "client")
 
     def __init__(self, room: Room, source: str, tls: bool) -> None:
         self._room = room
@@ -93,6 +93,8 @@ class Place:
         self._is_here = True
         self._is_shaking = tls
         self._is_unknown = True
+        #: Host and port of who is behind a proxy.
+        self.client: tuple[str, int] | None = None
 
     def shook_hands(self) -> None:
         """TLS stands, or will not."""

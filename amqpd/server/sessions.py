@@ -66,7 +66,7 @@ class Sessions:
     def _peer(self, transport: Transport) -> Peer:
         ask = transport.socket.get_extra_info
         # A peer that is gone already has no address any more.
-        host, port = (ask("peername") or ("?", 0))[:2]
+        host, port = transport.place.client or (ask("peername") or ("?", 0))[:2]
         local_host, local_port = (ask("sockname") or ("?", 0))[:2]
         tls = ask("ssl_object") is not None
         user = user_name(ask("peercert") or {}, self._login_from) if tls else None

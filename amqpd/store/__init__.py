@@ -24,7 +24,9 @@ them, the index stays empty and costs nothing.
 A stream has a table of its own, with one row for what a batch brought to it (`chunks.py`).
 
 Purging and dropping write one row to `garbage`; the rows below it are deleted later, in small
-chunks, when nobody waits. A damaged message goes to `quarantine`, never to a client.
+chunks, when nobody waits. A damaged message goes to `quarantine`, never to a client. One that
+the disk does not give back is noted there too, and stays where it is for `amqpd salvage`; where
+that does not help, the reads of this lane alone fail, and are tried again (`StoreUnreadable`).
 
 What it promises: a batch is on disk as a whole or not at all, and once its number is reported
 it survives the loss of power. After a failed commit or sync nothing is written any more
@@ -65,6 +67,8 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreNewer",
+    "StoreOlder",
+    "StoreUnreadable",
     "StreamDone",
     "StreamStore",
     "WriteDone",
@@ -91,12 +95,24 @@ class StoreDamaged(StoreError):
     """The file is not ours, or not readable."""
 
 
+class StoreOlder(StoreDamaged):
+    """It lacks what was in it before; it was not touched."""
+
+
 class StoreFailed(StoreError):
     """A commit, a sync or a read failed.
 
     For a write this is final: what the batch changed is on disk or not, nobody knows before
     the next start, and the store takes nothing any more.
     """
+
+
+class StoreUnreadable(StoreFailed):
+    """What was asked for cannot be read now; nothing else is wrong, and it may be asked again."""
+
+    def __init__(self, path: Path, text: str, lane: int) -> None:
+        super().__init__(path, text)
+        self.lane = lane
 
 
 class StoreFull(StoreError):
@@ -210,6 +226,7 @@ class Store(StreamStore, Protocol):
         Raises:
             StoreLocked: another process has it.
             StoreNewer: a newer version has written it.
+            StoreOlder: it is behind what it was before.
             StoreDamaged: it cannot be read.
             StoreFailed, StoreFull: the disk has failed, or has no room at all.
         """

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.store import StoreDamaged, StoreFailed
 from amqpd.store.driver import SqlError, select
+from amqpd.store.identity import Note
 from amqpd.store.packing import POSITION_BITS, key_of
 from amqpd.store.schema import migrate, version_of
 from amqpd.store.sqlite import FILE, LOCK, lock
@@ -87,6 +88,7 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> None:
             if old.exists():
                 old.replace(path.with_name(f"{FILE}{OLD}{suffix}"))
         path.with_name("failed").unlink(missing_ok=True)
+        Note(path).forget()
         _put(new, path)
     finally:
         os.close(held)

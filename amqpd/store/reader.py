@@ -29,9 +29,10 @@ from amqpd.store import (
     ReturnedDone,
     Row,
     StoreFailed,
+    StoreUnreadable,
     StreamDone,
 )
-from amqpd.store.driver import Value, to_int
+from amqpd.store.driver import CORRUPT, IO_ERROR, SqlError, Value, to_int
 from amqpd.store.packing import EARLY, POSITION_BITS, TRANSIENT, big_endian, key_of
 from amqpd.store.streams import StreamReader
 from amqpd.store.writer import Damaged
@@ -50,6 +51,10 @@ _Columns = tuple[Value, ...]
 #: Key, message id, flags, expiry, shared, checksum, header, body, size.
 _Stored = tuple[int, int, int, int | None, int, bytes, bytes, bytes, int]
 _new = tuple.__new__
+#: Errors that are those of one place in the file.
+_LOCAL: Final = (IO_ERROR, CORRUPT)
+#: More messages in a row that cannot be read are not set aside: it is the disk, or all of the lane.
+MOST_UNREADABLE: Final = 64
 
 #: Purged rows that are still there lie in a garbage range of the same lane. What was transient
 #: before this start has a message id below ?4.
@@ -66,6 +71,8 @@ WHERE q.key >= ?1 AND q.key < ?2
 ORDER BY q.key LIMIT ?3
 """
 
+
+_KEYS: Final = "SELECT key FROM queue_message WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
 
 #: The same columns of single messages, in the order of their keys' list.
 _SOME: Final = """
@@ -283,6 +290,14 @@ class Reader:
                 case FindCut():
                     places = self._streams.places(job.lane, job.first, job.upto)
                     return partial(job.done, places.cut(job.size, job.since_ms))
+        except SqlError as error:
+            text = f"store {self._path}: lane {job.lane} cannot be read: {error}"
+            if error.code in _LOCAL:
+                return partial(job.done, StoreUnreadable(self._path, text, job.lane))
+            return partial(job.done, StoreFailed(self._path, text))
+        except MemoryError:
+            text = f"store {self._path}: lane {job.lane} cannot be read: out of memory"
+            return partial(job.done, StoreUnreadable(self._path, text, job.lane))
         except Exception as error:
             # Whatever it is, who asked must not wait for ever.
             log.exception("store %s: lane %d cannot be read", self._path, job.lane)
@@ -304,7 +319,40 @@ class Reader:
     def _page(self, read: Read, at: int, end: int) -> list[_Columns]:
         """One query's worth, as much as is wanted."""
         values = [at, end, read.max_messages, self._life, key_of(read.lane, 0)]
-        return self._upto(_STRETCH, values, read.max_bytes)
+        try:
+            return self._upto(_STRETCH, values, read.max_bytes)
+        except SqlError as error:
+            if error.code not in _LOCAL:
+                raise
+            return self._one_by_one(read, at, end)
+
+    def _one_by_one(self, read: Read, at: int, end: int) -> list[_Columns]:
+        """The same around what the disk does not give back, which is set aside."""
+        page: list[_Columns] = []
+        unreadable: list[Damaged] = []
+        left = read.max_bytes
+        while not page and (keys := self._connection.run(_KEYS, [at, end, read.max_messages])):
+            for (found,) in keys:
+                at = to_int(found) + 1
+                try:
+                    rows = self._at(read.lane, at - 1)
+                except SqlError as error:
+                    if error.code not in _LOCAL or len(unreadable) == MOST_UNREADABLE:
+                        raise
+                    reason, position = f"cannot be read: {error}", (at - 1) & _POSITION
+                    unreadable.append(Damaged(read.lane, position, reason, readable=False))
+                    continue
+                page += rows
+                left -= sum(to_int(row[8]) for row in rows)
+                if left <= 0:
+                    break
+        for one in unreadable:
+            self._damaged(one)
+        return page
+
+    def _at(self, lane: int, key: int) -> list[_Columns]:
+        values = [key, key + 1, 1, self._life, key_of(lane, 0)]
+        return self._connection.run(_STRETCH, values)
 
     def _upto(self, sql: str, values: Sequence[int], max_bytes: int) -> list[_Columns]:
         """The rows of a query until they are large enough together."""

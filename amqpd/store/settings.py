@@ -31,3 +31,7 @@ class StoreSettings:
     vacuum_above_bytes: int = 16 * MIB
     #: Kept back for the moment when the disk is full; 0 for none.
     reserve_bytes: int = 0
+    #: Commits after which the second file learns how far the store has come.
+    commits_per_note: int = 1000
+    #: Whatever is there is the store, once; see `identity`.
+    accept_older: bool = False

@@ -26,10 +26,12 @@ from amqpd.store import (
     StoreFull,
     StoreLocked,
     StoreNewer,
+    StoreOlder,
     StreamDone,
     WriteDone,
 )
 from amqpd.store.driver import FULL, IO_ERROR, SqlError, select
+from amqpd.store.identity import Generations, Note
 from amqpd.store.packing import STEP, Packing
 from amqpd.store.reader import (
     Expired,
@@ -75,6 +77,7 @@ class SqliteStore:
         self._directory = directory
         self._post = post
         self._settings = settings or StoreSettings()
+        self._note = Note(self.path)
         self._reserve = Reserve(directory, self._settings.reserve_bytes)
         self._lock: int | None = None
         #: A batch that is not packed yet, and who waits for it.
@@ -99,6 +102,7 @@ class SqliteStore:
         Raises:
             StoreLocked: another process has it.
             StoreNewer: a newer version has written it.
+            StoreOlder: it is behind what it was before.
             StoreDamaged: it cannot be read.
             StoreFailed, StoreFull: the disk has failed, or has no room at all.
         """
@@ -113,6 +117,9 @@ class SqliteStore:
             raise
 
     def _open(self) -> Snapshot:
+        if self._settings.accept_older:
+            self._note.forget()
+        self._note.check_there()
         migrate(self.path, self._settings.page_size_bytes)
         driver = select(self._settings.driver)
         log.info("store %s: SQLite %s (%s)", self.path, driver.version, driver.name)
@@ -136,10 +143,10 @@ class SqliteStore:
         opened: list[Connection] = []
         try:
             return self._start(driver, opened)
-        except (SqlError, ValueError, AmqpError, StoreNewer) as error:
+        except (SqlError, ValueError, AmqpError, StoreNewer, StoreOlder) as error:
             for connection in opened:
                 connection.close()
-            if isinstance(error, StoreNewer):
+            if isinstance(error, StoreNewer | StoreOlder):
                 raise
             if isinstance(error, SqlError) and error.code in (FULL, IO_ERROR):
                 # Not its fault: what is on disk may be as it should.
@@ -159,17 +166,26 @@ class SqliteStore:
         self._write_again(connection)
         tables = Tables(driver, connection)
         connection.run("BEGIN IMMEDIATE")
+        self._note.check(tables.identity())
         snapshot = tables.snapshot()
-        if snapshot.clean:
-            tables.begin_life()
+        tables.begin_life()
+        identity = tables.next_generation()
         connection.run("COMMIT")
         reading = driver.open(self.path, read_only=True)
         opened.append(reading)
         for pragma in ("query_only = 1", f"cache_size = -{_READER_CACHE_KIB}", "mmap_size = 0"):
             reading.run(f"PRAGMA {pragma}")
         life = snapshot.next_message_id
+        generations = Generations(self._note, self._settings, identity)
         self._writer = Writer(
-            self.path, connection, tables, self._settings, life, self._post, self._reserve
+            self.path,
+            connection,
+            tables,
+            self._settings,
+            life,
+            self._post,
+            self._reserve,
+            generations,
         )
         self._reader = Reader(self.path, driver, reading, life, self._post, self._writer.put)
         self._writer.start()

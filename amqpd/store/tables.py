@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.store import LaneState, Snapshot
 from amqpd.store.catalogue import Catalogue
-from amqpd.store.driver import to_int
+from amqpd.store.driver import SqlError, to_int
+from amqpd.store.identity import Identity
 from amqpd.store.packing import POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
 from amqpd.store.returns import COUNT_WAITING, WAITING, Returns, waiting_values
 from amqpd.store.streams import StreamTables
@@ -302,6 +303,43 @@ class Tables:
             )
         return True
 
+    def leave_behind(self, lane: int, position: int, reason: str, body_bytes: int) -> bool:
+        """Note that a message cannot be read, and take it out of its lane; False if it is gone.
+
+        Its contents are not touched, and stay as they are.
+        """
+        key = key_of(lane, position)
+        found = self._run("SELECT flags, message_id FROM queue_message WHERE key = ?", [key])
+        if not found:
+            return False
+        flags, message_id = map(to_int, found[0])
+        self._run(
+            "INSERT INTO quarantine(lane, position, message_id, reason, found_at) "
+            "VALUES (?, ?, ?, ?, datetime('now'))",
+            [lane, position, message_id, reason],
+        )
+        self._returns.forget([(key, key)])
+        self._run("DELETE FROM queue_message WHERE key = ?", [key])
+        if not flags & TRANSIENT:
+            self._run(
+                "UPDATE lane SET messages = messages - 1, body_bytes = max(0, body_bytes - ?) "
+                "WHERE id = ?",
+                [body_bytes, lane],
+            )
+        return True
+
+    def size_of(self, lane: int, position: int) -> int:
+        """The size of a body, if at least that can be read; not within a transaction."""
+        try:
+            found = self._run(
+                "SELECT length(m.body) FROM queue_message q JOIN message m ON m.id = q.message_id "
+                "WHERE q.key = ?",
+                [key_of(lane, position)],
+            )
+        except SqlError:
+            return 0
+        return to_int(found[0][0]) if found else 0
+
     # -- start and stop ------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
@@ -331,6 +369,23 @@ class Tables:
             next_message_id=1 + self._last_message_id(),
             next_lane_id=1 + self._last_lane_id(),
         )
+
+    def identity(self) -> Identity:
+        """Which store this is, and its generation; made for one that has none yet."""
+        self._run(
+            "INSERT OR IGNORE INTO state(name, value) "
+            "VALUES ('id', random() & 0x7fffffffffffffff), ('generation', 0)"
+        )
+        found = self._run(
+            "SELECT value FROM state WHERE name IN ('id', 'generation') ORDER BY name"
+        )
+        (generation,), (identity,) = found
+        return Identity(to_int(identity), to_int(generation))
+
+    def next_generation(self) -> Identity:
+        """What is written from now on is newer than all that was."""
+        self._run("UPDATE state SET value = value + 1 WHERE name = 'generation'")
+        return self.identity()
 
     def begin_life(self) -> None:
         """From now on a stop is not clean."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from amqpd.store.driver import Connection
+    from amqpd.store.identity import Generations
     from amqpd.store.packing import Packed
     from amqpd.store.reserve import Reserve
     from amqpd.store.settings import StoreSettings
@@ -73,6 +74,8 @@ class Damaged:
     lane: int
     position: int
     reason: str
+    #: False: the disk does not give its contents back.
+    readable: bool = True
 
 
 Job = Write | Damaged | None
@@ -100,6 +103,7 @@ class Writer:
         life: int,
         post: Post,
         reserve: Reserve,
+        generations: Generations,
     ) -> None:
         self._path = path
         self._connection = connection
@@ -108,6 +112,7 @@ class Writer:
         self._life = life
         self._post = post
         self._reserve = reserve
+        self._generations = generations
         self._inbox: SimpleQueue[Job] = SimpleQueue()
         self._failure: StoreFailed | None = None
         self._wal_alarm = False
@@ -166,6 +171,7 @@ class Writer:
         done = job.done
         self._post(lambda: done(outcome))
         if isinstance(outcome, int):
+            self._generations.committed()
             if job.packed.garbage or job.packed.dropped or job.packed.defines:
                 self._expect(self._sweep)
             self.space.measure()
@@ -192,13 +198,17 @@ class Writer:
         rooms = (self._move_wal, self._reserve.give_up)
         for make_room in rooms:
             try:
-                self._transact(lambda: self._tables.apply(packed))
+                self._transact(lambda: self._put(packed))
             except SqlError as error:
                 if error.code != FULL or not make_room():
                     raise
             else:
                 return
-        self._transact(lambda: self._tables.apply(packed))
+        self._transact(lambda: self._put(packed))
+
+    def _put(self, packed: Packed) -> None:
+        self._tables.apply(packed)
+        self._generations.commit(self._tables)
 
     def _move_wal(self) -> bool:
         """Begin the WAL anew: it has its space already."""
@@ -240,11 +250,16 @@ class Writer:
         if self._failure is None:
             try:
                 self._sync(True)
-                self._transact(self._tables.end_life)
+                self._transact(self._end_life)
                 self._connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._generations.committed()
             except SqlError as error:
                 log.error("store %s: the stop is not a clean one: %s", self._path, error)
         self._connection.close()
+
+    def _end_life(self) -> None:
+        self._tables.end_life()
+        self._generations.end(self._tables)
 
     # -- chores --------------------------------------------------------------------------
 
@@ -312,7 +327,12 @@ class Writer:
     def _set_aside(self, damaged: Damaged) -> bool:
         moved: list[bool] = []
         lane, position, reason = damaged.lane, damaged.position, damaged.reason
-        self._transact(lambda: moved.append(self._tables.quarantine(lane, position, reason)))
+        set_aside = partial(self._tables.quarantine, lane, position, reason)
+        if not damaged.readable:
+            # What fails to be read within a transaction spoils all of it.
+            size = self._tables.size_of(lane, position)
+            set_aside = partial(self._tables.leave_behind, lane, position, reason, size)
+        self._transact(lambda: moved.append(set_aside()))
         if moved[0]:
             self.quarantined += 1
             log.error(
@@ -349,6 +369,7 @@ class Writer:
             return
         try:
             self._connection.run("PRAGMA wal_checkpoint(PASSIVE)")
+            self._generations.moved()
         except SqlError as error:
             if error.code != FULL:
                 self._fail(f"checkpoint failed: {error}")

@@ -189,9 +189,14 @@ def read(path: Path) -> Iterator[Event]:
     """The events of a file, in its order."""
     with path.open(encoding="utf-8") as lines:
         for text in lines:
-            fields = json.loads(text)
-            kind = KINDS[fields.pop("kind")]
-            yield kind(**{name: _tuple(value) for name, value in fields.items()})
+            yield parse(text)
+
+
+def parse(text: str | bytes) -> Event:
+    """The event of a line."""
+    fields = json.loads(text)
+    kind = KINDS[fields.pop("kind")]
+    return kind(**{name: _tuple(value) for name, value in fields.items()})
 
 
 def _tuple(value: Any) -> Any:

@@ -13,7 +13,6 @@ import argparse
 import random
 import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ from tests.faults.worker import Consumer, Definer, Log, Publisher, Transactor, W
 from tests.faults.workloads import MIXED, WORKLOADS, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.faults.history import Report
     from tests.faults.subject import Subject
@@ -72,15 +71,15 @@ def fault(*faults: str, code: int) -> End:
     return End(injected(*faults), frozenset((code,)), frozenset((INTERNAL_ERROR,)))
 
 
-#: How long a broker lives in a round.
-LIFE_S: Final = (0.1, 1.2)
-JOIN_S: Final = 20.0
+#: How much a broker lives through in a round: events of the history.
+LIFE_EVENTS: Final = (20, 1500)
+JOIN_S: Final = 60.0
 #: For a broker that ends by itself.
-FAULT_S: Final = 30.0
+FAULT_S: Final = 60.0
 #: The reply code of a broker whose store has failed.
 INTERNAL_ERROR: Final = 541
 #: For queues that empty themselves.
-PASSING_S: Final = 20.0
+PASSING_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -95,6 +94,7 @@ class Campaign:
     stops: float = 0.2
     definitions: dict[str, bool | None] = field(default_factory=dict)
     policies: Policies = field(default_factory=Policies)
+    make_log: Callable[[Path], Log] = Log
 
     def run(self, rounds: int) -> Report:
         """End it `rounds` times, let it live once more in peace, drain, judge."""
@@ -105,7 +105,7 @@ class Campaign:
 
     def _open(self) -> Log:
         """Begin the history; everything that is durable is declared."""
-        log = Log(self.path)
+        log = self.make_log(self.path)
         self._note_queues(log)
         try:
             with Client(self.subject.start()) as client:
@@ -151,7 +151,7 @@ class Campaign:
                 raise
             return None
         try:
-            self._check_definitions(port, log)
+            self.check_definitions(port, log)
         except (Closed, Gone, OSError):
             if not wrapper:
                 raise
@@ -168,7 +168,8 @@ class Campaign:
         try:
             if port is not None:
                 workers = self._start_workers(port, life, log, chance, end.endings)
-                threading.Event().wait(0 if end.is_fault else chance.uniform(*LIFE_S))
+                if not end.is_fault:
+                    _live_on(log, workers, chance)
             code = end.come(self.subject)
         finally:
             self.subject.kill()
@@ -181,9 +182,9 @@ class Campaign:
         assert port is not None
         try:
             workers = self._start_workers(port, life, log, chance)
-            threading.Event().wait(chance.uniform(*LIFE_S))
+            _live_on(log, workers, chance)
             _end(workers)
-            self._drain(port, log)
+            self.drain(port, log)
             if not life:
                 _note_removed(self.subject.http_port, log)
         finally:
@@ -229,7 +230,8 @@ class Campaign:
             port, choices = self.subject.http_port, self.workload.policies
             yield Administrator(port, self.policies, choices, chance)
 
-    def _check_definitions(self, port: int, log: Log) -> None:
+    def check_definitions(self, port: int, log: Log) -> None:
+        """Note what is missing of what must be there."""
         if self.workload.policies:
             for what in self.policies.missing(self.subject.http_port):
                 log.add(lambda at, what=what: Missing(at, what))  # type: ignore[misc]
@@ -246,7 +248,7 @@ class Campaign:
             for name, kind in self.workload.exchanges.items():
                 channel.declare_exchange(name, kind, durable=True)
 
-    def _drain(self, port: int, log: Log) -> None:
+    def drain(self, port: int, log: Log) -> None:
         """Take everything out of every queue, twice."""
         with Client(port, timeout_s=30.0) as client:
             drainer = Worker("drain", client, log, random.Random(0))  # noqa: S311 - not secret
@@ -256,6 +258,13 @@ class Campaign:
             for turn in (1, 2):
                 for queue in self.workload.queues:
                     _drain_queue(drainer, queue, turn)
+
+
+def _live_on(log: Log, workers: list[Worker | Administrator], chance: random.Random) -> None:
+    """Let some work be done, unless a worker has met its end."""
+    log.wait_for(
+        chance.randint(*LIFE_EVENTS), lambda: all(one.thread.is_alive() for one in workers)
+    )
 
 
 def _wait_empty(drainer: Worker, queue: str) -> None:

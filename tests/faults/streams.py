@@ -27,9 +27,10 @@ from pamqp.commands import Basic
 
 from tests.client import Client, Closed, Gone
 from tests.faults.subject import Amqpd
+from tests.faults.worker import SILENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pamqp.common import FieldValue
 
@@ -56,8 +57,9 @@ TRACKED: Final[Mapping[str, FieldValue]] = {
     "x-stream-offset": "first",
     "x-stream-automatic-offset-tracking": True,
 }
-LIFE_S: Final = (0.1, 1.0)
-JOIN_S: Final = 20.0
+#: How much is seen and promised in a life.
+LIFE_WORK: Final = (100, 3000)
+JOIN_S: Final = 60.0
 FORCED: Final = 320
 
 
@@ -75,7 +77,26 @@ class Truth:
     settled: set[int] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
     deliveries: int = 0
+    promises: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    grown: threading.Condition = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.grown = threading.Condition(self.lock)
+
+    @property
+    def work(self) -> int:
+        """How much has been seen and promised."""
+        return self.deliveries + self.promises
+
+    def wait_for(self, more: int, going_on: Callable[[], bool]) -> None:
+        """Wait until so much more has been done, or nobody works any more."""
+        with self.lock:
+            wanted = self.work + more
+            while self.work < wanted and going_on():
+                before = self.work
+                self.grown.wait(SILENCE_S)
+                assert self.work > before or not going_on(), "the broker does nothing any more"
 
     def broken(self, what: str) -> None:
         """Note a broken promise."""
@@ -86,6 +107,7 @@ class Truth:
         """A message was seen."""
         with self.lock:
             self.deliveries += 1
+            self.grown.notify()
             known = self.seen[stream].setdefault(offset, name)
         if known != name:
             self.broken(f"S2: offset {offset} of {stream} was {known} and is {name}")
@@ -93,6 +115,8 @@ class Truth:
     def promise(self, name: str, places: tuple[str, ...]) -> None:
         """A message was confirmed."""
         with self.lock:
+            self.promises += 1
+            self.grown.notify()
             for place in places:
                 self.promised[place].add(name)
 
@@ -324,7 +348,9 @@ class Campaign:
             workers = self._workers(port, life, chance)
             for worker in workers:
                 worker.thread.start()
-            threading.Event().wait(chance.uniform(*LIFE_S))
+            self.truth.wait_for(
+                chance.randint(*LIFE_WORK), lambda: all(one.thread.is_alive() for one in workers)
+            )
             if chance.random() < 0.2:
                 assert self.subject.stop() == 0
         finally:

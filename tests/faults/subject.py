@@ -48,8 +48,15 @@ class Amqpd:
     A `mutant` is one that breaks a promise (`mutants.py`).
     """
 
-    def __init__(self, data: Path, *options: str, mutant: str = "") -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        mutant: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.data = data
+        self.environment = environment or {}
         self.options = options
         self.module = ("tests.faults.mutants", mutant, "start") if mutant else ("amqpd",)
         #: A command in front of the next start: one that makes calls fail (`injected`).
@@ -64,7 +71,13 @@ class Amqpd:
 
     def start(self) -> int:
         """Start it and wait until it is ready."""
-        self._program = Program(self.data, *self.options, module=self.module, wrapper=self.wrapper)
+        self._program = Program(
+            self.data,
+            *self.options,
+            environment=self.environment,
+            module=self.module,
+            wrapper=self.wrapper,
+        )
         return self.program.wait_ready().port
 
     @property

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tests.client import Client, Delivery
     from tests.faults.workloads import Answers, Route, Workload
 
+#: Workers that hear and say nothing for so long have no broker.
+SILENCE_S: Final = 60.0
 #: Publishes a client leaves unconfirmed.
 WINDOW: Final = 64
 PREFETCH: Final = 20
@@ -46,11 +48,32 @@ class Log:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
         self._lock = threading.Lock()
+        self._grown = threading.Condition(self._lock)
+        #: How many events there are.
+        self.count = 0
 
     def add(self, make: Callable[[int], Event]) -> None:
         """Write down the event that `make` gives for the present moment."""
         with self._lock:
-            self._file.write(line(make(time.monotonic_ns())) + "\n")
+            self.write(line(make(time.monotonic_ns())) + "\n")
+            self.count += 1
+            self._grown.notify()
+
+    def write(self, text: str) -> None:
+        """Write a line; nobody else does meanwhile."""
+        self._file.write(text)
+
+    def wait_for(self, more: int, going_on: Callable[[], bool]) -> None:
+        """Wait until so many more events have come, or nobody works any more.
+
+        What a life is worth is measured in work: a busy machine gets no less of it done.
+        """
+        with self._lock:
+            wanted = self.count + more
+            while self.count < wanted and going_on():
+                before = self.count
+                self._grown.wait(SILENCE_S)
+                assert self.count > before or not going_on(), "the broker does nothing any more"
 
     def close(self) -> None:
         """Write it out."""

@@ -374,6 +374,20 @@ POLICIES: Final = Workload(
     settle_s=0.5,
 )
 
+#: Nothing but giving back, so that what waits is always more than what consumers have.
+RETURNS: Final = Workload(
+    queues={"returns.work": {}, "returns.single": {"x-single-active-consumer": True}},
+    routes=(
+        Route("", "returns.work", ("returns.work",)),
+        Route("", "returns.single", ("returns.single",), durable=1),
+    ),
+    consumed=(
+        ("returns.work", Answers(reject=0, requeue=0.9)),
+        ("returns.single", Answers(reject=0, requeue=0.9)),
+    ),
+    sizes=(0, 20, 300),
+)
+
 WORKLOADS: Final[Mapping[str, Workload]] = {
     "mixed": MIXED,
     "dead letters": DEAD,

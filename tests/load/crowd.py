@@ -130,17 +130,33 @@ async def churn(port: int, seconds: float, at_once: int = 8) -> int:
     async def one() -> None:
         nonlocal count
         while loop.time() < until:
-            member = await Member.join(port)
-            await member.open_channels(1)
-            queue = Queue.Declare(queue=f"churn-{count}", exclusive=True)
             count += 1
-            await member.say(method(queue, 1))
-            await member.hear(b"\x00\x32\x00\x0b")
-            # Every other one just vanishes.
-            await (member.leave() if count % 2 else member.drop())
+            await visit(port, count)
 
     await asyncio.gather(*(one() for _ in range(at_once)))
     return count
+
+
+async def visits(port: int, count: int, at_once: int = 8) -> None:
+    """The same so many times, however long that takes."""
+    numbers = iter(range(count))
+
+    async def one() -> None:
+        for number in numbers:
+            await visit(port, number)
+
+    await asyncio.gather(*(one() for _ in range(at_once)))
+
+
+async def visit(port: int, number: int) -> None:
+    """Once."""
+    member = await Member.join(port)
+    await member.open_channels(1)
+    queue = Queue.Declare(queue=f"churn-{number}", exclusive=True)
+    await member.say(method(queue, 1))
+    await member.hear(b"\x00\x32\x00\x0b")
+    # Every other one just vanishes.
+    await (member.leave() if number % 2 else member.drop())
 
 
 @contextlib.asynccontextmanager

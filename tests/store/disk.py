@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SECTOR = 512
-_RECORD = struct.Struct("=cIQQ")
+RECORD = struct.Struct("=cIQQ")
 
 
 class Policy(enum.Enum):
@@ -108,9 +108,9 @@ class Disk:
     def play(self) -> Iterator[int]:
         """The number of each record, once it is applied."""
         at, sequence = 0, 0
-        while at + _RECORD.size <= len(self._recording):
-            kind, file, offset, length = _RECORD.unpack_from(self._recording, at)
-            at += _RECORD.size
+        while at + RECORD.size <= len(self._recording):
+            kind, file, offset, length = RECORD.unpack_from(self._recording, at)
+            at += RECORD.size
             octets = self._recording[at : at + length]
             at += length
             sequence += 1
@@ -125,6 +125,9 @@ class Disk:
             return
         if kind == b"U":
             self.files.pop(Path(octets.decode()).name, None)
+            return
+        if kind == b"C":
+            self.note(octets)
             return
         name = self._open[file]
         if name == "events":
@@ -148,6 +151,9 @@ class Disk:
             file = self.files[name]
             while file.pending and file.pending[0].sequence < begun:
                 file.pending.pop(0).apply(file.safe)
+
+    def note(self, octets: bytes) -> None:
+        """Somebody else has written this down meanwhile."""
 
     def _event(self, octets: bytes) -> None:
         what, number = octets.split()

@@ -7,10 +7,14 @@
  * A record: kind (1 octet), file (4), offset (8), length (8), then `length` octets.
  *   O open or create (the file's path)    W write    T truncate (offset = new size)
  *   S sync begins    E sync ended         F sync failed     U unlink (path)
+ *   C what others write down meanwhile, by appending to the log
  *
- * $FAULT = "<call>:<errno>:<n>" makes the n-th call of fdatasync, pwrite64 or ftruncate below the
- * directory fail, with a '+' behind it all that follow, with "-<m>" those up to the m-th. With errno -9 the process is killed
+ * $FAULT = "<call>:<errno>:<n>" makes the n-th call of fdatasync, fsync, pwrite64 or ftruncate
+ * below the directory fail, with a '+' behind it all that follow, with "-<m>" those up to the m-th. With errno -9 the process is killed
  * instead of making that call.
+ *
+ * $UNREADABLE = "<offset>:<length>": this part of the database cannot be read (EIO), for as long
+ * as the file $UNREADABLE_WHILE exists, or always.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -35,6 +39,9 @@ static uint32_t files = 0;
 static int out = -1;
 static const char *directory = NULL;
 static size_t directory_length = 0;
+static unsigned char is_database[DESCRIPTORS];
+static long long bad_offset = 0, bad_length = 0;
+static const char *bad_while = NULL;
 static char fault_call[32];
 static int fault_errno = 0, fault_at = 0, fault_last = 0, fault_seen = 0;
 
@@ -45,11 +52,15 @@ static void *real(const char *name) {
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("RECORD_LOG");
     const char *fault = getenv("FAULT");
+    const char *unreadable = getenv("UNREADABLE");
     char more = 0;
     directory = getenv("RECORD_DIRECTORY");
     if (directory == NULL)
         return;
     directory_length = strlen(directory);
+    bad_while = getenv("UNREADABLE_WHILE");
+    if (unreadable != NULL)
+        sscanf(unreadable, "%lld:%lld", &bad_offset, &bad_length);
     if (path != NULL) {
         int (*call)(const char *, int, ...) = real("open");
         out = call(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -98,7 +109,9 @@ static int opened(int descriptor, const char *path, int flags) {
     if (descriptor >= 0 && descriptor < DESCRIPTORS && directory != NULL &&
         strncmp(path, directory, directory_length) == 0) {
         pthread_mutex_lock(&lock);
+        size_t length = strlen(path);
         file_of[descriptor] = ++files;
+        is_database[descriptor] = length > 3 && strcmp(path + length - 3, ".db") == 0;
         record('O', files, 0, path, strlen(path));
         pthread_mutex_unlock(&lock);
     }
@@ -178,6 +191,28 @@ ssize_t write(int descriptor, const void *octets, size_t length) {
         pthread_mutex_unlock(&lock);                                              \
         return done;                                                              \
     }
+static int is_bad(int descriptor, long long offset, long long length) {
+    if (!bad_length || !known(descriptor) || !is_database[descriptor])
+        return 0;
+    if (offset >= bad_offset + bad_length || offset + length <= bad_offset)
+        return 0;
+    return bad_while == NULL || access(bad_while, F_OK) == 0;
+}
+
+#define PREAD(name, offset_type)                                              \
+    ssize_t name(int descriptor, void *octets, size_t length, offset_type at) { \
+        static ssize_t (*call)(int, void *, size_t, offset_type) = NULL;      \
+        if (call == NULL)                                                     \
+            call = real(#name);                                               \
+        if (is_bad(descriptor, at, (long long)length)) {                      \
+            errno = EIO;                                                      \
+            return -1;                                                        \
+        }                                                                     \
+        return call(descriptor, octets, length, at);                          \
+    }
+PREAD(pread, off_t)
+PREAD(pread64, off64_t)
+
 PWRITE(pwrite, off_t)
 PWRITE(pwrite64, off64_t)
 
@@ -210,7 +245,7 @@ TRUNCATE(ftruncate64, off64_t)
         if (!file)                                   \
             return call(descriptor);                 \
         pthread_mutex_lock(&lock);                   \
-        if (fails("fdatasync")) {                    \
+        if (fails(#name)) {                          \
             record('F', file, 0, NULL, 0);           \
             pthread_mutex_unlock(&lock);             \
             return -1;                               \

@@ -41,6 +41,7 @@ def test_a_new_store_is_empty_and_clean(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
     assert sorted(file.name for file in (tmp_path / "new" / "data").iterdir()) == [
         "amqpd.db",
+        "amqpd.id",
         "lock",
     ]
 

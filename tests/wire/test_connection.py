@@ -68,6 +68,18 @@ def test_a_client_that_is_silent_for_two_intervals_is_dead(world: World) -> None
     assert client.session.closing
 
 
+def test_a_broker_that_stood_still_gives_its_clients_another_two_intervals(world: World) -> None:
+    client = world.connect()
+    client.log_in(heartbeat_s=4)
+    client.session.tick(client.now_ms)
+    client.wait(600, step_ms=600_000)
+    assert not client.session.closing
+    client.wait(8)
+    assert not client.session.closing
+    client.wait(0.5)
+    assert client.session.closing
+
+
 def test_any_traffic_shows_that_a_client_lives(world: World) -> None:
     client = world.connect()
     client.log_in(heartbeat_s=2)
