@@ -137,6 +137,13 @@ class Http(Struct, frozen=True):
             "on the TLS port; 0: they are not told",
         ),
     ] = 31_536_000
+    local_socket: Annotated[
+        bool,
+        Meta(
+            description="amqpd.sock in the data directory: the command line of this user and of "
+            "root needs no password and no port"
+        ),
+    ] = True
 
 
 class Metrics(Struct, frozen=True):
@@ -398,6 +405,24 @@ def load(
     _check(settings)
     again = partial(load, file, environment, flags)
     return Config(settings, entries, tuple(warnings), again)
+
+
+def changed(settings: Settings, key: str, value: object) -> Settings:
+    """The settings with one of them, by its dotted key, as somebody asks for it.
+
+    Raises:
+        ConfigError: it does not exist, or cannot have this value.
+    """
+    source = "request"
+    section, _, name = key.partition(".")
+    if section not in SECTIONS:
+        raise ConfigError(_unknown("section", section, list(SECTIONS), source))
+    _known(section, name, source)
+    found = _value(key, Origin(value, source))
+    parts = {section: msgspec.structs.replace(getattr(settings, section), **{name: found})}
+    made = msgspec.structs.replace(settings, **parts)
+    _check(made)
+    return made
 
 
 def node_name(settings: Settings) -> str:

@@ -24,6 +24,7 @@ from pamqp.commands import Channel as ChannelClass
 from amqpd.amqp.commands import make
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from pamqp.base import Frame as Command
@@ -120,6 +121,7 @@ class Client:
         timeout_s: float = 10.0,
         heartbeat_s: int = 0,
         name: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.timeout_s = timeout_s
         self.heartbeat_s = heartbeat_s
@@ -132,6 +134,8 @@ class Client:
         self._socket = socket.create_connection((host, port), timeout=timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            if tls is not None:
+                self._socket = tls.wrap_socket(self._socket, server_hostname=host)
             self._open(user, password, vhost, frame_max)
         except BaseException:
             self._socket.close()
@@ -187,6 +191,10 @@ class Client:
     def beat(self) -> None:
         """Send a heartbeat; who asked for them has to, and to read now and then."""
         self.send_octets(HEARTBEAT)
+
+    def detach(self) -> tuple[socket.socket, bytearray]:
+        """The socket and what was read too early, for whoever takes over from here."""
+        return self._socket, self._pending
 
     def abort(self) -> None:
         """Drop the socket."""

@@ -1,12 +1,13 @@
 """`--uri` and what it means: an AMQP connection to the broker that is meant, or a clear no.
 
-with dialled(uri, vhost, name) as client: …      ends the process with one line when refused
+with dialled(address(uri, vhost), name) as client: …    ends the process with one line when refused
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -15,7 +16,9 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from amqpd.cli.amqp import Client, Closed, ConnectionClosed, Gone
+from amqpd.cli.contexts import Context, ContextError, in_use
 from amqpd.cli.options import fail
+from amqpd.cli.reach import CA, CONTEXT, context_options, kept
 from amqpd.cli.remote import (
     EX_DATA,
     EX_NO_PERMISSION,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 AMQP_PORT: Final = 5672
+AMQPS_PORT: Final = 5671
 URI_VARIABLE: Final = "AMQPD_AMQP_URL"
 #: Reply codes that say: you may not.
 REFUSED: Final = frozenset({403, 530})
@@ -45,16 +49,19 @@ class Address:
     user: str = "guest"
     password: str = field(default="guest", repr=False)
     vhost: str = "/"
+    tls: bool = False
+    ca: str = ""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
 
 def dial_options(command: _Command) -> _Command:
-    """Add `--uri` and `--vhost`."""
+    """Add `--uri`, `--vhost`, `--context` and `--ca`."""
+    command = context_options(command)
     command = click.option("-p", "--vhost", metavar="VHOST", help="Virtual host.  [/]")(command)
     return click.option(
-        "--uri", metavar="URI", help="amqp://user:password@host:port/vhost; default: this machine."
+        "--uri", metavar="URI", help="amqp[s]://user:password@host:port/vhost; default: here."
     )(command)
 
 
@@ -65,23 +72,48 @@ def address(
     environment: Mapping[str, str] = os.environ,
     directory: Path = Path("amqpd-data"),
 ) -> Address:
-    """The broker that is meant: an option, the environment, the one that runs here."""
-    chosen = uri or environment.get(URI_VARIABLE) or _running_here(environment, directory)
-    parts = urlsplit(chosen)
+    """The broker that is meant: an option, the environment, a context, the one that runs here."""
+    name = kept(CONTEXT)
+    chosen = uri or (None if name else environment.get(URI_VARIABLE))
+    known = None if chosen else _context(name, environment)
+    if known is not None:
+        chosen = known.amqp or _beside(known.url, environment)
+    parts = urlsplit(chosen or _running_here(environment, directory))
+    tls = parts.scheme == "amqps"
     try:
-        port = parts.port or AMQP_PORT
+        port = parts.port or (AMQPS_PORT if tls else AMQP_PORT)
     except ValueError:
         port = 0
-    if parts.scheme != "amqp" or not parts.hostname or not port:
+    if parts.scheme not in ("amqp", "amqps") or not parts.hostname or not port:
         fail(f"{chosen}: must be like amqp://user:password@host:{AMQP_PORT}/vhost", EX_USAGE)
     named = unquote(parts.path[1:]) if parts.path else "/"
+    context = known or Context("")
     return Address(
         parts.hostname,
         port,
-        unquote(parts.username or "guest"),
-        unquote(parts.password or "guest"),
-        vhost or named or "/",
+        unquote(parts.username or "") or context.username or "guest",
+        unquote(parts.password or "") or context.password or "guest",
+        vhost or context.vhost or named or "/",
+        tls,
+        kept(CA) or context.ca,
     )
+
+
+def _context(name: str, environment: Mapping[str, str]) -> Context | None:
+    try:
+        return in_use(name, environment)
+    except ContextError as error:
+        fail(str(error), error.code)
+
+
+def _beside(url: str, environment: Mapping[str, str]) -> str:
+    """Where messages go on the host of an API, or in the broker of a data directory."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        return _running_here(environment, Path(url))
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'amqps' if parts.scheme == 'https' else 'amqp'}://{shown}"
 
 
 def _running_here(environment: Mapping[str, str], directory: Path) -> str:
@@ -91,18 +123,24 @@ def _running_here(environment: Mapping[str, str], directory: Path) -> str:
     return f"amqp://127.0.0.1:{AMQP_PORT}"
 
 
+def connect(place: Address, name: str) -> Client:
+    """An open connection; raises whatever goes wrong."""
+    return Client(
+        place.port,
+        host=place.host,
+        user=place.user,
+        password=place.password,
+        vhost=place.vhost,
+        name=name,
+        tls=ssl.create_default_context(cafile=place.ca or None) if place.tls else None,
+    )
+
+
 @contextlib.contextmanager
 def dialled(place: Address, name: str) -> Iterator[Client]:
     """An open connection; whatever goes wrong ends the process with one line."""
     try:
-        with Client(
-            place.port,
-            host=place.host,
-            user=place.user,
-            password=place.password,
-            vhost=place.vhost,
-            name=name,
-        ) as client:
+        with connect(place, name) as client:
             yield client
     except Closed as error:
         code = EX_NO_PERMISSION if error.code in REFUSED else EX_DATA
@@ -113,6 +151,6 @@ def dialled(place: Address, name: str) -> Iterator[Client]:
         reason = "timed out" if isinstance(error, TimeoutError) else str(error)
         fail(
             f"{place}: not reached ({reason}); is the broker running there? "
-            f"--uri or {URI_VARIABLE} names another",
+            f"--uri, --context or {URI_VARIABLE} name another",
             EX_UNAVAILABLE,
         )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from amqpd.cli.reach import as_json, columns, reached
+from amqpd.cli.reach import as_json, broker_parameters, columns, reached
 from amqpd.cli.remote import segment
 
 Facts = Mapping[str, Any]
@@ -138,11 +138,9 @@ def _command(name: str, noun: Noun) -> click.Command:
             titles = [one.title for one in noun.columns]
             columns(titles, ([one.show(row) for one in noun.columns] for row in rows), numbers)
 
-    options = [
+    options: list[click.Parameter] = [
         click.Option(["--json", "as_json_"], is_flag=True, help="As JSON."),
-        click.Option(["--url"], metavar="URL", help="The broker's HTTP address."),
-        click.Option(["--username"], metavar="USER", help="Who asks.  [guest]"),
-        click.Option(["--password"], metavar="PASSWORD", help="With which password.  [guest]"),
+        *broker_parameters(),
     ]
     if noun.has_vhost:
         option = click.Option(["-p", "--vhost"], metavar="VHOST", help="Only of this one.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from typing import Any, Final
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,9 +15,13 @@ from amqpd.cli.reach import (
     find_queue,
     json_option,
     reached,
+    sure,
     vhost_option,
 )
-from amqpd.cli.remote import EX_DATA, EX_USAGE, segment
+from amqpd.cli.remote import EX_DATA, segment
+
+if TYPE_CHECKING:
+    from amqpd.cli.remote import Remote
 
 #: What `queue show` tells, in this order.
 SHOWN: Final = (
@@ -26,6 +30,10 @@ SHOWN: Final = (
     ("bytes", "message_bytes"), ("policy", "policy"), ("operator policy", "operator_policy"),
     ("in force by policy", "effective_policy_definition"), ("arguments", "arguments"),
 )  # fmt: skip
+
+
+#: Messages of one answer.
+MOST: Final = 1000
 
 
 @click.group()
@@ -94,7 +102,7 @@ def purge(
     with reached(url, username, password) as remote:
         found = find_queue(remote, vhost or "/", name)
         count = found["messages_ready"]
-        _sure(f"{count} ready messages of queue '{name}' are removed for good", yes)
+        sure(f"{count} ready messages of queue '{name}' are removed for good", yes)
         remote.delete(f"/queues/{segment(vhost or '/')}/{segment(name)}/contents")
     click.echo(f"{count} messages removed")
 
@@ -116,7 +124,7 @@ def delete(
     with reached(url, username, password) as remote:
         found = find_queue(remote, vhost or "/", name)
         count = found["messages"]
-        _sure(f"queue '{name}' and its {count} messages are deleted for good", yes)
+        sure(f"queue '{name}' and its {count} messages are deleted for good", yes)
         remote.delete(f"/queues/{segment(vhost or '/')}/{segment(name)}")
     click.echo(f"deleted, with {count} messages")
 
@@ -149,22 +157,13 @@ def resume(
     click.echo("its consumers go on")
 
 
-def _sure(what: str, yes: bool) -> None:
-    """Ask on a terminal; a script says `--yes`."""
-    click.echo(printable(what))
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        fail("--yes says that this is meant", EX_USAGE)
-    click.confirm("Go on?", abort=True)
-
-
 # -- peek --------------------------------------------------------------------------------
 
 
 @click.command()
 @click.argument("name", metavar="QUEUE")
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, help="So many.  [10]")
+@click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="The last so many.")
 @click.option("--after", metavar="PLACE", help="Only behind this place.")
 @click.option("--search", default="", metavar="TEXT", help="Only with this text in it.")
 @vhost_option
@@ -173,6 +172,7 @@ def _sure(what: str, yes: bool) -> None:
 def peek(
     name: str,
     count: int,
+    last: int | None,
     after: str | None,
     search: str,
     vhost: str | None,
@@ -189,7 +189,11 @@ def peek(
         found = find_queue(remote, vhost or "/", name)
         if found.get("type") == "stream":
             fail(f"'{name}' is a stream: `amqpd consume` reads it, and it stays", EX_DATA)
-        seen = remote.post(f"/queues/{segment(vhost or '/')}/{segment(name)}/peek", wish)
+        path = f"/queues/{segment(vhost or '/')}/{segment(name)}/peek"
+        if last is None:
+            seen = remote.post(path, wish)
+        else:
+            seen = _end(remote, path, found["messages_ready"], last, search)
     if as_json:
         _json(seen)
         return
@@ -200,6 +204,23 @@ def peek(
     click.echo(f"{shown} shown: {what} still in the queue, not marked as redelivered")
     if seen["next"]:
         click.echo(f"more: amqpd peek {printable(name)} --after {seen['next']}")
+
+
+def _end(remote: Remote, path: str, ready: int, last: int, search: str) -> dict[str, Any]:
+    """The last messages of a queue: on to its end, beginning as near to it as is safe."""
+    wish: dict[str, Any] = {"count": MOST, "search": search}
+    if not search and ready > last:
+        first = remote.post(path, {"count": 1})["messages"]
+        level, _, position = first[0]["place"].partition(".") if first else ("", "", "")
+        if level == "0":  # places grow by one or more from message to message
+            wish["after"] = f"0.{int(position) + ready - last - 1}"
+    kept: deque[Any] = deque(maxlen=last)
+    while True:
+        seen = remote.post(path, wish)
+        kept += seen["messages"]
+        if not seen["next"]:
+            return {"messages": list(kept), "next": None}
+        wish["after"] = seen["next"]
 
 
 def _print(one: dict[str, Any]) -> None:

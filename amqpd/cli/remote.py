@@ -1,8 +1,8 @@
-"""A running broker, as the command line reaches it: its HTTP API.
+"""A running broker, as the command line reaches it: its API, over HTTP or the local socket.
 
     Remote(place)                   place: uri, user, password, timeout
         .get(path, **query)  .put(path, body)  .post(path, body)  .delete(path)
-    whereabouts(...) -> Place       from an option, the environment, `run.json`, or the default
+    whereabouts(...) -> Place       from an option, a context, the environment, or what runs here
 
 Nothing but the standard library: a command is answered before larger clients are imported.
 """
@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
+from amqpd.cli.contexts import Context, ContextError, in_use
 from amqpd.cli.options import fail
+from amqpd.server.unix import NAME, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,8 @@ EX_TRY_AGAIN: Final = 75
 EX_NO_PERMISSION: Final = 77
 
 DEFAULT_URI: Final = "http://127.0.0.1:15672"
+#: Where the unit and the container image keep their data.
+INSTALLED: Final = Path("/var/lib/amqpd")
 URI_VARIABLE: Final = "AMQPD_URL"
 
 #: JSON as it came: what is in it is known by whoever asked for it.
@@ -43,13 +47,17 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a broker's API is, and who asks."""
+    """Where a broker's API is, and who asks.
+
+    `socket` is its local socket, which needs no user; it is used instead of the address.
+    """
 
     uri: str = DEFAULT_URI
     user: str = "guest"
     password: str = field(default="guest", repr=False)
     timeout_s: float = 60.0
     ca: str = ""
+    socket: Path | None = None
 
 
 class RemoteError(Exception):
@@ -99,7 +107,7 @@ class Remote:
         self, method: str, path: str, body: Json = None, headers: Mapping[str, str] | None = None
     ) -> Json:
         """One request; the JSON that came back, None if there was none."""
-        sent = {"Authorization": self._authorization(), **(headers or {})}
+        sent = {**self._authorization(), **(headers or {})}
         octets = None
         if body is not None:
             octets = json.dumps(body).encode()
@@ -127,15 +135,24 @@ class Remote:
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            reason = "timed out" if isinstance(error, TimeoutError) else str(error)
-            raise RemoteError(
-                0,
-                f"{self.place.uri}: not reached ({reason}); is the broker running there? "
-                f"--url or {URI_VARIABLE} names another",
-                EX_UNAVAILABLE,
-            ) from error
+            raise RemoteError(0, self._unreached(error), EX_UNAVAILABLE) from error
+
+    def _unreached(self, error: Exception) -> str:
+        place = self.place
+        reason = "timed out" if isinstance(error, TimeoutError) else str(error)
+        if isinstance(error, ConnectionRefusedError) and place.socket is not None:
+            return (
+                f"{place.socket}: nobody listens; the broker was killed, or has just ended: "
+                f"'amqpd --data-dir {place.socket.parent}' starts it"
+            )
+        return (
+            f"{place.uri}: not reached ({reason}); is the broker running there? 'amqpd' starts one "
+            f"here, --url, --context or {URI_VARIABLE} name another"
+        )
 
     def _connect(self) -> http.client.HTTPConnection:
+        if self.place.socket is not None:
+            return _LocalConnection(self.place.socket, self.place.timeout_s)
         parts = urlsplit(self.place.uri)
         if not parts.hostname:
             raise OSError("not an address like http://host:15672")
@@ -154,11 +171,15 @@ class Remote:
 
     @property
     def _prefix(self) -> str:
+        if self.place.socket is not None:
+            return ""
         return urlsplit(self.place.uri).path.rstrip("/")
 
-    def _authorization(self) -> str:
+    def _authorization(self) -> dict[str, str]:
+        if not self.place.user:
+            return {}
         pair = f"{self.place.user}:{self.place.password}".encode()
-        return f"Basic {base64.b64encode(pair).decode()}"
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
     def _refusal(self, status: int, answer: bytes) -> RemoteError:
         try:
@@ -171,7 +192,25 @@ class Remote:
                 "--username and --password say who asks"
             )
             return RemoteError(status, reason, EX_NO_PERMISSION)
-        return RemoteError(status, reason.strip(), EX_SOFTWARE if status >= 500 else EX_DATA)
+        code = {403: EX_NO_PERMISSION, 503: EX_UNAVAILABLE}.get(
+            status, EX_SOFTWARE if status >= 500 else EX_DATA
+        )
+        return RemoteError(status, reason.strip(), code)
+
+
+class _LocalConnection(http.client.HTTPConnection):
+    """HTTP over a socket in the file system."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect, whatever the path's length."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        with short_path(self._path) as name:
+            self.sock.connect(name)
 
 
 def whereabouts(
@@ -179,26 +218,66 @@ def whereabouts(
     user: str | None,
     password: str | None,
     *,
+    context: str | None = None,
     timeout_s: float = 60.0,
     ca: str = "",
     environment: Mapping[str, str] = os.environ,
     directory: Path = Path("amqpd-data"),
 ) -> Place:
-    """The broker that is meant: an option, the environment, the one that runs here."""
-    chosen = uri or environment.get(URI_VARIABLE) or _running_here(environment, directory)
+    """The broker that is meant: an option, the environment, a context, or the one that runs here.
+
+    `uri` may be a data directory as well: its broker is asked over the local socket.
+    """
+    user = user or environment.get("AMQPD_USERNAME")
+    password = password or environment.get("AMQPD_PASSWORD")
+    chosen = uri or (None if context else environment.get(URI_VARIABLE))
+    if chosen is None:
+        known = _context(context, environment)
+        if known is not None:
+            chosen, ca = known.url, ca or known.ca
+            user, password = user or known.username, password or known.password
+    if chosen is None:
+        here = local_socket(environment, directory)
+        chosen = str(here) if here is not None else _running_here(environment, directory)
+    if "://" not in chosen and (path := _socket_in(Path(chosen))) is not None:
+        return Place(str(path), user or "", password or "", timeout_s, ca, path)
     parts = urlsplit(chosen)
     if parts.scheme not in ("http", "https"):
-        fail(f"{chosen}: must begin with http:// or https://", EX_USAGE)
+        fail(f"{chosen}: must begin with http:// or https://, or be a data directory", EX_USAGE)
     host = parts.netloc.rpartition("@")[2]
     return Place(
         uri=f"{parts.scheme}://{host}{parts.path}".rstrip("/"),
-        user=user or environment.get("AMQPD_USERNAME") or unquote(parts.username or "guest"),
-        password=password
-        or environment.get("AMQPD_PASSWORD")
-        or unquote(parts.password or "guest"),
+        user=user or unquote(parts.username or "guest"),
+        password=password or unquote(parts.password or "guest"),
         timeout_s=timeout_s,
         ca=ca,
     )
+
+
+def _context(name: str | None, environment: Mapping[str, str]) -> Context | None:
+    try:
+        return in_use(name, environment)
+    except ContextError as error:
+        fail(str(error), error.code)
+
+
+def _socket_in(path: Path) -> Path | None:
+    """The socket of a data directory, or the one that is named."""
+    if path.is_dir():
+        path = path / NAME
+    return path if path.is_socket() else None
+
+
+def local_socket(environment: Mapping[str, str], directory: Path) -> Path | None:
+    """The socket of the broker on the data directory of this place, or of the installed one."""
+    for one in (Path(environment.get("AMQPD_STORE_PATH", directory)), INSTALLED):
+        try:
+            found = _socket_in(one)
+        except PermissionError:
+            continue  # it is not for us
+        if found is not None and os.access(found, os.W_OK):
+            return found
+    return None
 
 
 def run_file(

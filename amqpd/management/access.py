@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
+from amqpd.broker.access import Question, Verdict
 from amqpd.broker.permissions import ADMINISTRATOR, MANAGEMENT, MONITORING, POLICYMAKER
 from amqpd.errors import NotAllowed
 from amqpd.management.errors import not_authorised, not_found
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from amqpd.broker.access import Authority
     from amqpd.broker.broker import Broker
 
@@ -65,6 +68,29 @@ class Caller:
     def is_policymaker(self) -> bool:
         """May set policies and parameters where it has a permission."""
         return bool(self.tags & {ADMINISTRATOR, POLICYMAKER})
+
+
+class AllRights:
+    """Whoever has the broker's files may do everything (`Authority` and its `Rights`)."""
+
+    revision = 0
+
+    def rights(self, vhost: str) -> AllRights:
+        """The same everywhere."""
+        return self
+
+    def verdict(self, question: Question) -> Verdict:
+        """Yes."""
+        return Verdict.YES
+
+    def find_out(self, question: Question, done: Callable[[], None]) -> None:
+        """There is nobody to ask."""
+        done()
+
+
+def local(user: str) -> Caller:
+    """A user of this machine who came by the local socket: an administrator everywhere."""
+    return Caller(f"local user {user}", frozenset({ADMINISTRATOR}), AllRights())
 
 
 def may_enter(broker: Broker, caller: Caller, vhost: str) -> bool:

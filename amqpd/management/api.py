@@ -15,7 +15,7 @@ from amqpd.broker.access import Undecided
 from amqpd.broker.events import INTERNAL
 from amqpd.errors import AmqpError
 from amqpd.management import access, logins
-from amqpd.management.access import Caller, Needs
+from amqpd.management.access import Caller, Needs, local
 from amqpd.management.call import Call
 from amqpd.management.errors import (
     HttpError,
@@ -23,6 +23,7 @@ from amqpd.management.errors import (
     not_authenticated,
     not_authorised,
     not_found,
+    not_running,
     translated,
 )
 from amqpd.management.live import STREAM, live
@@ -69,7 +70,9 @@ class Api:
         self.survey = Survey(host)
         self._host = host
         self._alone = asyncio.Lock()
-        self._sessions = logins.WebSessions(host.broker.permissions, host.broker.new_token)
+        self._sessions = logins.WebSessions(
+            lambda name: host.broker.permissions.user(name), host.broker.new_token
+        )
 
     async def answer(self, request: Request) -> Answer:
         """Answer a request, whatever it is; `path` begins behind `/api`."""
@@ -94,6 +97,8 @@ class Api:
         if request.method == "OPTIONS":
             return Answer(headers={"Allow": route.allowed})
         operation = _operation(route, request.method)
+        if self._host.controls.is_stopped and not operation.while_stopped:
+            raise not_running()
         names = self._once_more(names)
         nobody = operation.needs is Needs.NOTHING
         caller = NOBODY if nobody else await self._caller(request)
@@ -156,6 +161,8 @@ class Api:
         authorization = request.headers.get("authorization", "")
         if authorization:
             return await self._log_in(*_credentials(authorization), request.peer)
+        if request.local_user:
+            return local(request.local_user)
         now_ms = self._host.broker.around.now_ms
         caller = self._sessions.caller(logins.token_of(request.headers), now_ms)
         if caller is None:
@@ -177,14 +184,22 @@ class Api:
         return (
             Route(
                 "/login",
-                POST=Operation(self._login, nothing, Login, is_form=True, audited=False),
-                DELETE=Operation(self._logout, nothing, audited=False),
+                POST=Operation(
+                    self._login, nothing, Login, is_form=True, audited=False, while_stopped=True
+                ),
+                DELETE=Operation(self._logout, nothing, audited=False, while_stopped=True),
             ),
             Route(
                 "/live",
-                GET=Operation(self._live, nothing, query=("path", "interval"), gives=STREAM),
+                GET=Operation(
+                    self._live,
+                    nothing,
+                    query=("path", "interval"),
+                    gives=STREAM,
+                    while_stopped=True,
+                ),
             ),
-            Route("/openapi.json", GET=Operation(self._describe, nothing)),
+            Route("/openapi.json", GET=Operation(self._describe, nothing, while_stopped=True)),
         )
 
     async def _login(self, call: Call) -> Answer:

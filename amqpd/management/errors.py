@@ -46,6 +46,12 @@ def not_found(reason: str = "Not Found", error: str = "Object Not Found") -> Htt
     return HttpError(404, error, reason)
 
 
+def not_running() -> HttpError:
+    """The broker's application was stopped by an operator."""
+    reason = "the broker was stopped by stop_app; 'amqpd ctl start_app' lets it go on"
+    return HttpError(503, "not_running", reason)
+
+
 def precondition_failed(reason: str) -> HttpError:
     """The thing is protected."""
     return HttpError(412, "precondition_failed", reason)

@@ -63,6 +63,13 @@ async def ok(call: Call) -> Answer:
     return _ok()
 
 
+async def in_service(call: Call) -> Answer:
+    """The broker is not stopped for maintenance."""
+    if call.host.controls.is_stopped:
+        return _failed("the node is not running: it was stopped by stop_app")
+    return _ok()
+
+
 async def alarms(call: Call) -> Answer:
     """No resource is short."""
     node, found = call.host.node, call.broker.alarms
@@ -203,21 +210,34 @@ LOGIN: Final = Needs.LOGIN
 _CHECKS: Final = "/health/checks"
 _LEADERS: Final = f"{_CHECKS}/quorum-queues-without-elected-leaders"
 ROUTES: Final = (
-    Route(f"{_CHECKS}/alarms", GET=Operation(alarms, LOGIN)),
-    Route(f"{_CHECKS}/local-alarms", GET=Operation(alarms, LOGIN)),
-    Route(f"{_CHECKS}/virtual-hosts", GET=Operation(virtual_hosts, LOGIN)),
-    Route(f"{_CHECKS}/node-is-quorum-critical", GET=Operation(quorum_critical, LOGIN)),
-    Route(f"{_CHECKS}/is-in-service", GET=Operation(ok, LOGIN)),
-    Route(f"{_CHECKS}/below-node-connection-limit", GET=Operation(below_connection_limit, LOGIN)),
-    Route(f"{_CHECKS}/ready-to-serve-clients", GET=Operation(ready, LOGIN)),
-    Route(f"{_CHECKS}/reached-target-cluster-size", GET=Operation(ok, LOGIN)),
-    Route(f"{_CHECKS}/metadata-store/initialized", GET=Operation(ok, LOGIN)),
-    Route(f"{_CHECKS}/metadata-store/initialized/with-data", GET=Operation(with_data, LOGIN)),
+    Route(f"{_CHECKS}/alarms", GET=Operation(alarms, LOGIN, while_stopped=True)),
+    Route(f"{_CHECKS}/local-alarms", GET=Operation(alarms, LOGIN, while_stopped=True)),
+    Route(f"{_CHECKS}/virtual-hosts", GET=Operation(virtual_hosts, LOGIN, while_stopped=True)),
     Route(
-        f"{_CHECKS}/certificate-expiration/{{within}}/{{unit}}", GET=Operation(certificates, LOGIN)
+        f"{_CHECKS}/node-is-quorum-critical",
+        GET=Operation(quorum_critical, LOGIN, while_stopped=True),
     ),
-    Route(f"{_CHECKS}/port-listener/{{port}}", GET=Operation(port, LOGIN)),
-    Route(f"{_CHECKS}/protocol-listener/{{protocols}}", GET=Operation(protocols, LOGIN)),
+    Route(f"{_CHECKS}/is-in-service", GET=Operation(in_service, LOGIN, while_stopped=True)),
+    Route(
+        f"{_CHECKS}/below-node-connection-limit",
+        GET=Operation(below_connection_limit, LOGIN, while_stopped=True),
+    ),
+    Route(f"{_CHECKS}/ready-to-serve-clients", GET=Operation(ready, LOGIN, while_stopped=True)),
+    Route(f"{_CHECKS}/reached-target-cluster-size", GET=Operation(ok, LOGIN, while_stopped=True)),
+    Route(f"{_CHECKS}/metadata-store/initialized", GET=Operation(ok, LOGIN, while_stopped=True)),
+    Route(
+        f"{_CHECKS}/metadata-store/initialized/with-data",
+        GET=Operation(with_data, LOGIN, while_stopped=True),
+    ),
+    Route(
+        f"{_CHECKS}/certificate-expiration/{{within}}/{{unit}}",
+        GET=Operation(certificates, LOGIN, while_stopped=True),
+    ),
+    Route(f"{_CHECKS}/port-listener/{{port}}", GET=Operation(port, LOGIN, while_stopped=True)),
+    Route(
+        f"{_CHECKS}/protocol-listener/{{protocols}}",
+        GET=Operation(protocols, LOGIN, while_stopped=True),
+    ),
     Route(f"{_LEADERS}/all-vhosts", GET=Operation(leaders, LOGIN)),
     Route(f"{_LEADERS}/all-vhosts/pattern/{{pattern}}", GET=Operation(leaders, LOGIN)),
     Route(f"{_LEADERS}/vhost/{{vhost}}", GET=Operation(leaders, Needs.VHOST_VISIBLE)),

@@ -13,14 +13,42 @@ if TYPE_CHECKING:
     from amqpd.management.records import Records
 
 
+class Controls(Protocol):
+    """What operators may do to the server as a whole.
+
+    Raises:
+        HttpError: by all of them; it cannot be done, and the reason says why.
+    """
+
+    @property
+    def is_stopped(self) -> bool:
+        """By `stop_app`: there is nothing but this API."""
+
+    async def act(self, action: str) -> None:
+        """Stop, start, suspend and so on: one of `control.ACTIONS`."""
+
+    def set_alarm(self, resource: str, on: bool) -> None:
+        """Raise an alarm for `memory` or `disk`, or take back that one."""
+
+    async def set_setting(self, key: str, value: object) -> None:
+        """Another value for a setting, until the next start."""
+
+
 class Host(Protocol):
     """The server around the broker."""
 
-    broker: Broker
     #: The node's name.
     node: str
     #: What happened.
     records: Records
+
+    @property
+    def broker(self) -> Broker:
+        """The model; another one after each start."""
+
+    @property
+    def controls(self) -> Controls:
+        """What operators may do."""
 
     async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:
         """Who this is; None for whoever does not get in."""

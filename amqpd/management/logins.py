@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from amqpd.broker.permissions import Permissions, User
+    from amqpd.broker.permissions import User
     from amqpd.management.access import Caller
 
 COOKIE: Final = "amqpd"
@@ -35,15 +35,17 @@ class _Session:
 class WebSessions:
     """Who is logged in with a cookie."""
 
-    def __init__(self, permissions: Permissions, new_token: Callable[[], str]) -> None:
-        self._permissions = permissions
+    def __init__(
+        self, find_user: Callable[[str], User | None], new_token: Callable[[], str]
+    ) -> None:
+        self._find_user = find_user
         self._new_token = new_token
         self._sessions: dict[str, _Session] = {}
 
     def open(self, caller: Caller, now_ms: int) -> str:
         """A token that stands for the caller from now on, no longer than its credentials."""
         token = self._new_token()
-        user = self._permissions.user(caller.name)
+        user = self._find_user(caller.name)
         until_ms = now_ms + LIFE_S * 1000
         if caller.expires_at_ms is not None:
             until_ms = min(until_ms, caller.expires_at_ms)
@@ -61,10 +63,7 @@ class WebSessions:
         session = self._sessions.get(token)
         if session is None:
             return None
-        if (
-            now_ms >= session.until_ms
-            or self._permissions.user(session.caller.name) != session.user
-        ):
+        if now_ms >= session.until_ms or self._find_user(session.caller.name) != session.user:
             del self._sessions[token]
             return None
         return session.caller

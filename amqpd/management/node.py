@@ -25,7 +25,7 @@ def facts(call: Call, now: Figures, shown: Shown) -> Facts:
     return {
         "name": now.node,
         "type": "disc",
-        "running": True,
+        "running": not call.host.controls.is_stopped,
         "being_drained": False,
         "os_pid": str(now.process_id),
         "uptime": int(now.uptime_s * 1000),
@@ -122,8 +122,11 @@ async def no_ets(call: Call) -> Answer:
 
 MONITOR: Final = Needs.MONITOR
 ROUTES: Final = (
-    Route("/nodes", GET=Operation(list_nodes, MONITOR, query=(*PARAMETERS, *QUERY))),
-    Route("/nodes/{node}", GET=Operation(show, MONITOR, query=QUERY)),
+    Route(
+        "/nodes",
+        GET=Operation(list_nodes, MONITOR, query=(*PARAMETERS, *QUERY), while_stopped=True),
+    ),
+    Route("/nodes/{node}", GET=Operation(show, MONITOR, query=QUERY, while_stopped=True)),
     Route("/nodes/{node}/memory", GET=Operation(memory, MONITOR)),
     Route("/nodes/{node}/memory/relative", GET=Operation(memory_relative, MONITOR)),
     Route("/nodes/{node}/memory/ets", GET=Operation(no_ets, MONITOR)),

@@ -189,10 +189,10 @@ async def extensions(call: Call) -> Answer:
 
 
 ROUTES: Final = (
-    Route("/overview", GET=Operation(show, Needs.LOGIN, query=QUERY)),
-    Route("/whoami", GET=Operation(whoami, Needs.LOGIN)),
-    Route("/version", GET=Operation(version, Needs.NOTHING)),
-    Route("/auth", GET=Operation(auth, Needs.NOTHING)),
+    Route("/overview", GET=Operation(show, Needs.LOGIN, query=QUERY, while_stopped=True)),
+    Route("/whoami", GET=Operation(whoami, Needs.LOGIN, while_stopped=True)),
+    Route("/version", GET=Operation(version, Needs.NOTHING, while_stopped=True)),
+    Route("/auth", GET=Operation(auth, Needs.NOTHING, while_stopped=True)),
     Route("/extensions", GET=Operation(extensions, Needs.LOGIN)),
-    Route("/config/effective", GET=Operation(settings, Needs.ADMINISTRATOR)),
+    Route("/config/effective", GET=Operation(settings, Needs.ADMINISTRATOR, while_stopped=True)),
 )

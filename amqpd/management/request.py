@@ -30,6 +30,8 @@ class Request:
     peer: str
     secure: bool
     read: Callable[[], Awaitable[bytes]]
+    #: The user of this machine who asks over the local socket, which has shown it; or nobody.
+    local_user: str = ""
 
 
 @dataclass(slots=True)

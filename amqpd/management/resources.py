@@ -11,6 +11,7 @@ from amqpd.management import (
     cluster,
     connection,
     consumer,
+    control,
     definitions,
     exchange,
     feature,
@@ -53,4 +54,5 @@ ROUTES: Final[tuple[Route, ...]] = (
     *feature.ROUTES,
     *cluster.ROUTES,
     *records.ROUTES,
+    *control.ROUTES,
 )

@@ -37,6 +37,8 @@ class Operation:
     is_form: bool = False
     gives: str = JSON
     audited: bool = True
+    #: Answered after `stop_app`, too.
+    while_stopped: bool = False
 
     @property
     def summary(self) -> str:

@@ -103,8 +103,8 @@ async def put(call: Call) -> Answer:
     if not 0 < len(name.encode(errors="surrogateescape")) <= NAME_BYTES:
         raise bad_request(f"vhost name: not between 1 and {NAME_BYTES} bytes")
     commands: list[PutVhost | PutPermission] = [_changed(known or PutVhost(name), body)]
-    if known is None:
-        # As RabbitMQ: whoever makes a vhost may use it.
+    if known is None and call.broker.permissions.user(call.caller.name) is not None:
+        # As RabbitMQ: whoever makes a vhost may use it. Who is not in the tables needs no entry.
         commands.append(PutPermission(call.caller.name, name, ".*", ".*", ".*"))
     await call.change(*commands)
     return Answer(201 if known is None else 204)

@@ -6,6 +6,9 @@ say so (`run.json`, start screen, systemd), then import and start what is slow (
 Stop: let nobody in any more, close clients with 320, write what the journal holds, close the
 store, remove `run.json`. When the store fails there is nothing to write: clients get 541 and
 the process ends with 70; what is on disk counts at the next start.
+
+In between, `stop_app` does all of that but for HTTP, and `start_app` begins again with what is
+on disk: a restart without a new process.
 """
 
 from __future__ import annotations
@@ -22,23 +25,22 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from amqpd import __version__, config, plugins
+from amqpd import __version__, config
 from amqpd.broker.broker import Alarms, Broker
-from amqpd.broker.exchange import Exchange
 from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.management.figures import totals
 from amqpd.server import process, reload, tls
 from amqpd.server.audit import Audit
-from amqpd.server.boot import first_definitions
+from amqpd.server.boot import exchange_types, first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
-from amqpd.server.listener import RESERVED_FILES, HttpPorts, Listener, bind
+from amqpd.server.listener import RESERVED_FILES
 from amqpd.server.login import Logins
 from amqpd.server.logtail import following
+from amqpd.server.ports import Ports
 from amqpd.server.private import make_private
-from amqpd.server.process import Exit, Listening, RunFile, StartError
-from amqpd.server.proxied import Proxies
+from amqpd.server.process import Exit, Listening, StartError
 from amqpd.server.resources import Look, Watch
 from amqpd.server.room import Room
 from amqpd.server.sessions import Sessions, limits
@@ -48,15 +50,15 @@ from amqpd.server.witness import AmqpWitness
 from amqpd.store import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreNewer
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
 
     from amqpd.broker.events import Facts
     from amqpd.broker.rows import Row
     from amqpd.clock import Clock
-    from amqpd.config import Config, PortOrOff, Settings
+    from amqpd.config import Config, Settings
     from amqpd.server.detection import Alert
     from amqpd.server.http import HttpServer
+    from amqpd.server.listener import Listener
     from amqpd.server.logtail import Recent
     from amqpd.server.room import Place
     from amqpd.server.transport import Session
@@ -120,15 +122,17 @@ class BrokerServer:
         self._embedded = embedded
         self._exit = Exit.OK
         self.started_s = time.monotonic()
-        #: When the first certificate ends.
-        self.certificate_ends_s = float("inf")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._look_now = asyncio.Event()
-        self.listeners: list[Listener] = []
-        self.listening: list[Listening] = []
-        self.http_listening: list[Listening] = []
+        self.ports = Ports(self.directory)
+        #: Clients are let in.
         self.ready = False
+        #: By `stop_app`: there are no clients and no store until `start_app`.
+        self.is_stopped = False
+        self._changing = asyncio.Lock()
+        #: Alarms that somebody wants, whatever is measured.
+        self.forced = Alarms()
         self._disk_full = False
         self._pending_bytes = 0
         self.look: Look | None = None
@@ -136,6 +140,10 @@ class BrokerServer:
         self.recent: Recent | None = None
         self._http: HttpServer | None = None
         self.file_limit = process.file_limit() if embedded else process.raise_file_limit()
+        # HTTP has descriptors of its own: it must be there when AMQP is full.
+        most = min(HTTP_CONNECTIONS, max(16, self.file_limit // 8))
+        self.http_room = Room(most, self.settings.tls.max_handshakes)
+        self.room = Room(*self._most())
 
     # -- life ----------------------------------------------------------------------------
 
@@ -146,18 +154,20 @@ class BrokerServer:
             StartError: it cannot start; nothing was left behind.
         """
         loop = asyncio.get_running_loop()
-        store, snapshot = self._open_store(loop)
+        self._store = self._make_store_in(loop)
+        snapshot = self._open_store()
         # What a killed broker left says nothing about this one.
-        RunFile(self.directory).remove()
+        self.ports.forget()
         try:
             self.audit = self._open_audit()
             try:
-                await self._serve(loop, store, snapshot)
+                await self._serve(loop, snapshot)
             finally:
                 result = "ok" if self._exit is Exit.OK else "failed"
                 await asyncio.to_thread(self.audit.close, result)
         finally:
-            await asyncio.to_thread(store.close)
+            if not self.is_stopped:
+                await asyncio.to_thread(self._store.close)
         return self._exit
 
     def stop(self, reason: str, *, wait: bool = True) -> None:
@@ -191,37 +201,94 @@ class BrokerServer:
         self.room.use(*self._most())
         self._look_now.set()
 
-    async def _serve(
-        self, loop: asyncio.AbstractEventLoop, store: Store, snapshot: Snapshot
-    ) -> None:
-        self._build(loop, store)
-        self._recover(snapshot)
-        await self._first_definitions(snapshot)
-        with contextlib.ExitStack() as ports:
-            self._follow_log(loop, ports)
-            http = self._open_ports(ports)
+    async def _serve(self, loop: asyncio.AbstractEventLoop, snapshot: Snapshot) -> None:
+        await self._begin(loop, snapshot)
+        with contextlib.ExitStack() as block:
+            block.enter_context(contextlib.closing(self.ports))
+            self._follow_log(loop, block)
+            self.ports.open(self.settings, self._protocol, self.room)
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 undo = self._on_signals(loop)
                 try:
-                    self.logins.start(tasks)
-                    self._let_in(tasks, snapshot, http)
+                    self._let_in(snapshot)
                     background = [
                         tasks.create_task(self._ticking()),
                         tasks.create_task(self._watching()),
                         tasks.create_task(self._collecting()),
-                        tasks.create_task(self._start_http(tasks, http)),
+                        tasks.create_task(self._start_http(tasks)),
                     ]
                     await self._stop.wait()
-                    await self._say_goodbye(store, background)
+                    await self._say_goodbye(background)
                 finally:
                     undo()
-        RunFile(self.directory).remove()
+        self.ports.forget()
+
+    # -- stop and start within the process -------------------------------------------------
+
+    async def stop_app(self) -> None:
+        """Go on without clients and store; HTTP stays, for `start_app`."""
+        async with self._changing:
+            if self.is_stopped or self._stop.is_set():
+                return
+            LOG.info("application: stopping")
+            await self._part()
+            await asyncio.to_thread(self._store.close)
+            self.is_stopped = True
+            self._tell()
+            self.audit.record("app", "stopped")
+
+    async def start_app(self) -> None:
+        """Begin again with what is on disk, on the same ports.
+
+        Raises:
+            StartError: the store cannot be opened, or a port is taken; it is still stopped.
+        """
+        async with self._changing:
+            if not self.is_stopped or self._stop.is_set():
+                return
+            loop = asyncio.get_running_loop()
+            snapshot = self._open_store()
+            try:
+                await self.logins.close()
+                await self._begin(loop, snapshot)
+                self.ports.open_amqp(self.settings, self._protocol, self.room)
+            except BaseException:
+                await asyncio.to_thread(self._store.close)
+                raise
+            self.is_stopped = False
+            self.open_doors()
+            self.audit.record("app", "started")
+            self._look_now.set()
+
+    def open_doors(self) -> None:
+        """Let clients in."""
+        self.logins.start(self._tasks)
+        self.ports.let_in(self._tasks, __version__, config.node_name(self.settings))
+        self.ready = True
+
+    def _tell(self) -> None:
+        self.ports.tell(__version__, config.node_name(self.settings))
+
+    async def suspend_listeners(self) -> None:
+        """Let nobody in any more; who is here stays."""
+        async with self._changing:
+            self.ports.close_amqp()
+            self._tell()
+
+    async def resume_listeners(self) -> None:
+        """Let clients in again; raises as `start_app`."""
+        async with self._changing:
+            if self.is_stopped or self.ports.listeners:
+                return
+            self.ports.open_amqp(self.settings, self._protocol, self.room)
+            self.open_doors()
 
     def _follow_log(self, loop: asyncio.AbstractEventLoop, block: contextlib.ExitStack) -> None:
         if not self._embedded:
             form = self.settings.log.format
             self.recent = block.enter_context(
-                following(self.broker.events, loop, self.turn.wake, form)
+                following(lambda: self.broker.events, loop, lambda: self.turn.wake(), form)
             )
 
     def _on_signals(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
@@ -231,22 +298,30 @@ class BrokerServer:
 
     # -- start ---------------------------------------------------------------------------
 
-    def _open_store(self, loop: asyncio.AbstractEventLoop) -> tuple[Store, Snapshot]:
+    def _make_store_in(self, loop: asyncio.AbstractEventLoop) -> Store:
         try:
             make_private(self.directory)
         except OSError as error:
             raise StartError(
                 f"data directory '{self.directory}': {error.strerror}", Exit.CONFIG
             ) from error
-        store = self._make_store(self.directory, self.settings, loop.call_soon_threadsafe)
+        return self._make_store(self.directory, self.settings, loop.call_soon_threadsafe)
+
+    def _open_store(self) -> Snapshot:
         try:
-            return store, store.open()
+            return self._store.open()
         except (StoreLocked, StoreFull) as error:
             raise StartError(str(error), Exit.TRY_AGAIN) from error
         except (StoreNewer, StoreDamaged) as error:
             raise StartError(str(error), Exit.CONFIG) from error
         except StoreError as error:
             raise StartError(str(error), Exit.SOFTWARE) from error
+
+    async def _begin(self, loop: asyncio.AbstractEventLoop, snapshot: Snapshot) -> None:
+        """Everything between store and ports, as it was at the last stop."""
+        self._build(loop, self._store)
+        self._recover(snapshot)
+        await self._first_definitions(snapshot)
 
     def _open_audit(self) -> Audit:
         settings = self.settings.audit
@@ -260,10 +335,7 @@ class BrokerServer:
             ) from error
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
-        # HTTP has descriptors of its own: it must be there when AMQP is full.
-        most = min(HTTP_CONNECTIONS, max(16, self.file_limit // 8))
-        self.http_room = Room(most, self.settings.tls.max_handshakes)
-        self.room = Room(*self._most())
+        self._pending_bytes, self._disk_full = 0, False
         self.broker = Broker(
             limits=limits(self.settings),
             refill=self._refill,
@@ -330,80 +402,13 @@ class BrokerServer:
         await first_definitions(self.broker, self.settings, is_new=not snapshot.commands)
         await self.commits.drain()
 
-    def _open_ports(self, ports: contextlib.ExitStack) -> HttpPorts:
-        """Bind all ports before anything is announced; those of HTTP are returned."""
-        settings = self.settings
-        amqp = settings.amqp
-        for port, option, secure in (
-            (amqp.port, "--port", False),
-            (amqp.tls_port, "--tls-port", True),
-        ):
-            if port == "off":
-                continue
-            sockets = self._bind(ports, amqp.host, port, option)
-            context = tls.context(settings.tls) if secure else None
-            if secure:
-                self.certificate_ends_s = tls.ends_s(settings.tls)
-            self.listeners.append(
-                Listener(
-                    sockets,
-                    self._protocol,
-                    self.room,
-                    context,
-                    settings.tls.handshake_timeout_s,
-                    proxies=Proxies(amqp.proxies),
-                )
-            )
-        http, metrics = settings.http, settings.metrics
-        host, scraped = http.host or amqp.host, metrics.host or amqp.host
-        found = HttpPorts(
-            self._bind(ports, host, http.port, "--http-port"),
-            self._bind(ports, scraped, metrics.port, "--metrics-port"),
-            self._bind(ports, host, http.tls_port, "AMQPD_HTTP_TLS_PORT"),
-            self._bind(ports, scraped, metrics.tls_port, "AMQPD_METRICS_TLS_PORT"),
-        )
-        if found.api_tls or found.metrics_tls:
-            tls.for_browsers(settings.tls)  # a wrong file is told before anybody is let in
-            self.certificate_ends_s = tls.ends_s(settings.tls)
-        return found
-
-    def _bind(
-        self, ports: contextlib.ExitStack, host: str, port: PortOrOff, option: str
-    ) -> list[socket.socket]:
-        if port == "off":
-            return []
-        sockets = bind(host, port, self.settings.amqp.backlog, option)
-        for one in sockets:
-            ports.callback(one.close)
-        return sockets
-
-    def _let_in(
-        self,
-        tasks: asyncio.TaskGroup,
-        snapshot: Snapshot,
-        ports: HttpPorts,
-    ) -> None:
-        for listener in self.listeners:
-            listener.start(tasks)
-            self.listening += listener.listening
-        http = [*_at("http", ports.api), *_at("https", ports.api_tls)]
-        scraped = [*_at("http", ports.metrics), *_at("https", ports.metrics_tls)]
-        self.http_listening = [
-            *(one._replace(protocol=f"{one.protocol}/prometheus") for one in scraped),
-            *http,
-        ]
-        listening = [*self.listening, *self.http_listening]
-        try:
-            RunFile(self.directory).write(__version__, config.node_name(self.settings), listening)
-        except OSError as error:
-            # A full disk: consumers must be able to come all the same.
-            LOG.warning("run.json cannot be written: %s", error.strerror)
-        self.ready = True
+    def _let_in(self, snapshot: Snapshot) -> None:
+        self.open_doors()
         counted = totals(self.broker)
         added = len(self.broker.types) - len(all_types())
         LOG.info("Server startup complete; %d plugins started.", added)
-        uris = ", ".join(one.uri for one in (*self.listening, *self.http_listening))
-        self.audit.record("start", version=__version__, text=uris)
+        ports = ", ".join(one.uri for one in (*self.ports.amqp, *self.ports.all_http))
+        self.audit.record("start", version=__version__, text=ports)
         self._announce(
             Started(
                 settings=self.settings,
@@ -411,9 +416,9 @@ class BrokerServer:
                 clean=snapshot.clean,
                 queues=counted.queues,
                 messages=counted.ready,
-                listeners=self.listening,
-                http=http,
-                metrics=scraped,
+                listeners=self.ports.amqp,
+                http=self.ports.http,
+                metrics=self.ports.scraped,
             )
         )
         process.notify("READY=1")
@@ -423,13 +428,19 @@ class BrokerServer:
         """HTTP's listeners with TLS, once they are there."""
         return self._http.listeners if self._http is not None else []
 
-    async def _start_http(self, tasks: asyncio.TaskGroup, ports: HttpPorts) -> None:
-        if not any(ports):
-            return
+    async def _start_http(self, tasks: asyncio.TaskGroup) -> None:
+        ports = self.ports
+        if not any(ports.web):
+            if ports.local is None:
+                return
+            # Nothing is imported for a socket that nobody asks for.
+            await ports.local.knocked()
         try:
             make = await asyncio.to_thread(_import_http)
             self._http = make(self)
-            await self._http.start(ports, tasks, lambda: tls.for_browsers(self.settings.tls))
+            await self._http.start(
+                ports.web, tasks, lambda: tls.for_browsers(self.settings.tls), ports.local
+            )
             await self._http.sample()
         except Exception:
             # Messages are worth more than their statistics.
@@ -437,23 +448,28 @@ class BrokerServer:
 
     # -- stop ----------------------------------------------------------------------------
 
-    async def _say_goodbye(self, store: Store, background: list[asyncio.Task[None]]) -> None:
+    async def _say_goodbye(self, background: list[asyncio.Task[None]]) -> None:
         process.notify("STOPPING=1")
-        self.ready = False
-        for listener in self.listeners:
-            listener.close()
-        if self.commits.error is None:
-            await self._farewell()
-            await self._flush(store)
-        else:
-            self.connections.fail()
-            await self.connections.shut_down(LAST_WORDS_S)
-        self.commits.close()
+        async with self._changing:
+            if not self.is_stopped:
+                await self._part()
         for task in background:
             task.cancel()
         if self._http is not None:
             await self._http.close()
         await self.logins.close()
+
+    async def _part(self) -> None:
+        """Send clients away and write what is left to write."""
+        self.ready = False
+        self.ports.close_amqp()
+        if self.commits.error is None:
+            await self._farewell()
+            await self._flush()
+        else:
+            self.connections.fail()
+            await self.connections.shut_down(LAST_WORDS_S)
+        self.commits.close()
 
     async def _farewell(self) -> None:
         """Close all clients with 320; a second signal cuts this short."""
@@ -467,7 +483,7 @@ class BrokerServer:
             await asyncio.wait((goodbye,))
             await self.connections.shut_down(0)
 
-    async def _flush(self, store: Store) -> None:
+    async def _flush(self) -> None:
         """Bring the journal to disk, and how far each queue was really handed out."""
         try:
             async with asyncio.timeout(FLUSH_S):
@@ -533,7 +549,7 @@ class BrokerServer:
         revision = self.broker.permissions.revision
         while True:
             try:
-                for _ in self._tick():
+                for _ in () if self.is_stopped else self._tick():
                     self.turn.wake()
                     await asyncio.sleep(0)
                 if self.broker.permissions.revision != revision or self.logins.forget_old():
@@ -566,12 +582,8 @@ class BrokerServer:
     async def _watching(self) -> None:
         warned = ""
         while True:
-            try:
-                self.look = await asyncio.to_thread(self.watch.look)
-                self._alarm()
-            except OSError:
-                LOG.exception("resources: cannot be measured")
-            text = tls.ends_soon(self.certificate_ends_s, time.time())
+            await self.look_once()
+            text = tls.ends_soon(self.ports.certificate_ends_s, time.time())
             if text and text != warned:
                 LOG.warning("%s", text)
                 self.audit.record("certificate", "ends", text=text)
@@ -584,9 +596,21 @@ class BrokerServer:
                 async with asyncio.timeout(pause_s):
                     await self._look_now.wait()
 
+    async def look_once(self) -> None:
+        """Measure memory and disk, and let alarms follow."""
+        try:
+            self.look = await asyncio.to_thread(self.watch.look)
+            self._alarm()
+        except OSError:
+            LOG.exception("resources: cannot be measured")
+
     def _alarm(self) -> None:
         found = self.look.alarms if self.look else Alarms()
-        alarms = Alarms(memory=found.memory, disk=found.disk or self._disk_full)
+        forced = self.forced
+        alarms = Alarms(
+            memory=found.memory or forced.memory,
+            disk=found.disk or self._disk_full or forced.disk,
+        )
         before = self.broker.alarms
         if alarms == before:
             return
@@ -601,6 +625,11 @@ class BrokerServer:
             facts: Facts = {"rule": alert.rule, "about": alert.name, "text": alert.text}
             self.broker.events.tell("audit.alert", facts)
 
+    def force(self, alarms: Alarms) -> None:
+        """These alarms are on until they are not wanted any more."""
+        self.forced = alarms
+        self._alarm()
+
     def _disk_is_full(self, yes: bool) -> None:
         self._disk_full = yes
         self._alarm()
@@ -612,32 +641,8 @@ class BrokerServer:
         self._stop.set()
 
 
-def exchange_types() -> dict[str, type[Exchange]]:
-    """The types that come with amqpd, and those of other packages.
-
-    Raises:
-        StartError: one cannot be loaded, or is not an exchange type.
-    """
-    types = all_types()
-    for name in plugins.names("exchange_types"):
-        if name in types:
-            continue
-        try:
-            found = plugins.load("exchange_types", name)
-        except plugins.PluginError as error:
-            raise StartError(str(error), Exit.CONFIG) from error
-        if not (isinstance(found, type) and issubclass(found, Exchange)):
-            raise StartError(f"plugin '{name}': {found!r} is not an exchange type", Exit.CONFIG)
-        types[name] = found
-    return types
-
-
 def _import_http() -> Callable[[BrokerServer], HttpServer]:
     from amqpd.server.hosting import Hosting
     from amqpd.server.http import HttpServer as Server
 
     return lambda server: Server(Hosting(server), server.http_room, server.settings.http.hsts_s)
-
-
-def _at(scheme: str, sockets: list[socket.socket]) -> list[Listening]:
-    return [Listening(scheme, *one.getsockname()[:2]) for one in sockets]

@@ -1,4 +1,4 @@
-"""What a broker has when it starts: definitions out of files, and the first user and vhost.
+"""What a broker has when it starts: exchange types, definitions, the first user and vhost.
 
 A new data directory gets the default vhost and user, unless the definitions bring some: the
 log says which. Definitions are added to what is there at every start, all of a file or nothing
@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from amqpd import plugins
 from amqpd.broker.definitions import PutParameter, PutPermission, PutUser, PutVhost
+from amqpd.broker.exchange import Exchange
 from amqpd.broker.parameters import GLOBAL
 from amqpd.broker.restoring import Action, Restoring
+from amqpd.broker.types import all_types
 from amqpd.errors import PreconditionFailed
 from amqpd.server.login import new_password_hash
 from amqpd.server.process import Exit, StartError
@@ -108,3 +111,23 @@ def _default_user(broker: Broker, auth: Auth, loaded: bool) -> None:
         broker.change(PutPermission(auth.default_user, auth.default_vhost, ".*", ".*", ".*"))
     if loaded:
         LOG.info("users: the definitions have none; user '%s' is made", auth.default_user)
+
+
+def exchange_types() -> dict[str, type[Exchange]]:
+    """The types that come with amqpd, and those of other packages.
+
+    Raises:
+        StartError: one cannot be loaded, or is not an exchange type.
+    """
+    types = all_types()
+    for name in plugins.names("exchange_types"):
+        if name in types:
+            continue
+        try:
+            found = plugins.load("exchange_types", name)
+        except plugins.PluginError as error:
+            raise StartError(str(error), Exit.CONFIG) from error
+        if not (isinstance(found, type) and issubclass(found, Exchange)):
+            raise StartError(f"plugin '{name}': {found!r} is not an exchange type", Exit.CONFIG)
+        types[name] = found
+    return types

@@ -15,12 +15,14 @@ from amqpd.config import SECRETS
 from amqpd.management.access import Caller
 from amqpd.management.figures import Figures, Port, totals
 from amqpd.server import tls
+from amqpd.server.controls import Controls
 from amqpd.server.records import Remembered
 from amqpd.server.resources import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from amqpd.broker.broker import Broker
     from amqpd.management.records import Records
     from amqpd.server.app import BrokerServer
 
@@ -29,10 +31,15 @@ class Hosting:
     """The server as the management room sees it."""
 
     def __init__(self, server: BrokerServer) -> None:
-        self.broker = server.broker
         self.node = config.node_name(server.settings)
         self.records: Records = Remembered(server)
+        self.controls = Controls(server)
         self._server = server
+
+    @property
+    def broker(self) -> Broker:
+        """The model; another one after `start_app`."""
+        return self._server.broker
 
     async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:
         """Who this is; None for whoever does not get in."""
@@ -81,6 +88,7 @@ class Hosting:
         server = self._server
         counted = totals(server.broker)
         settings, look = server.settings, server.look
+        ends_s = server.ports.certificate_ends_s
         return Figures(
             product=settings.amqp.product,
             product_version=settings.amqp.version,
@@ -88,7 +96,7 @@ class Hosting:
             node=self.node,
             cluster_name=server.broker.cluster_name,
             sync=settings.store.sync,
-            listeners=tuple(Port(*one) for one in (*server.listening, *server.http_listening)),
+            listeners=tuple(Port(*one) for one in (*server.ports.amqp, *server.ports.all_http)),
             uptime_s=time.monotonic() - server.started_s,
             process_id=os.getpid(),
             processors=len(os.sched_getaffinity(0)),
@@ -102,7 +110,7 @@ class Hosting:
             logins_throttled=server.logins.throttled,
             audit_alerts=server.audit.alerts,
             audit_lost=server.audit.lost,
-            certificate_ends_s=server.certificate_ends_s if server.certificate_ends_s < inf else 0,
+            certificate_ends_s=ends_s if ends_s < inf else 0,
             channels=server.connections.channels,
             channels_opened=server.broker.presence.channels_opened,
             exchanges=counted.exchanges,

@@ -25,6 +25,8 @@ from amqpd.management.page import Page
 from amqpd.management.request import Answer, Request
 from amqpd.server.guard import Guarded
 from amqpd.server.listener import Listener
+from amqpd.server.local import user_of
+from amqpd.server.room import Room
 
 if TYPE_CHECKING:
     import socket
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
     from amqpd.management.host import Host
     from amqpd.server.listener import HttpPorts
-    from amqpd.server.room import Room
+    from amqpd.server.local import LocalSocket
 
 LOG = logging.getLogger("amqpd.http")
 
@@ -53,6 +55,10 @@ PROTECTION: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 API: Final = "/api"
+#: Of one machine's users, at a time.
+LOCAL_CONNECTIONS: Final = 100
+#: Whether an application answers on the local socket.
+IS_LOCAL: Final = web.AppKey("IS_LOCAL", bool)
 
 
 class HttpServer:
@@ -72,7 +78,11 @@ class HttpServer:
         self._servers: list[asyncio.Server] = []
 
     async def start(
-        self, ports: HttpPorts, tasks: asyncio.TaskGroup, context: Callable[[], ssl.SSLContext]
+        self,
+        ports: HttpPorts,
+        tasks: asyncio.TaskGroup,
+        context: Callable[[], ssl.SSLContext],
+        local: LocalSocket | None = None,
     ) -> None:
         """Serve on sockets that listen already."""
         common = [
@@ -80,10 +90,10 @@ class HttpServer:
             web.get("/readyz", self._readyz),
             web.get("/metrics", self._metrics),
         ]
+        answers = web.route("*", f"{API}/{{tail:(?s:.*)}}", self._answer)
         if ports.api or ports.api_tls:
             pages = [web.get("/", self._page), web.get("/ui/{tail:.*}", self._page)]
-            api = [*common, *pages, web.route("*", f"{API}/{{tail:(?s:.*)}}", self._answer)]
-            server = await self._serve(ports.api, api)
+            server = await self._serve(ports.api, [*common, *pages, answers])
             self._secure(server, ports.api_tls, tasks, context)
         if ports.metrics or ports.metrics_tls:
             more = [
@@ -93,6 +103,11 @@ class HttpServer:
             ]
             server = await self._serve(ports.metrics, [*common, *more])
             self._secure(server, ports.metrics_tls, tasks, context)
+        if local is not None:
+            server = await self._server([*common, answers], is_local=True)
+            make = Guarded.around(server, Room(LOCAL_CONNECTIONS))
+            loop = asyncio.get_running_loop()
+            self._servers.append(await loop.create_unix_server(make, sock=local.socket))
 
     async def sample(self) -> None:
         """Count what happens, for rates and charts, until cancelled."""
@@ -110,7 +125,18 @@ class HttpServer:
         self._servers.clear()
 
     async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> web.Server:
+        server, loop = await self._server(routes), asyncio.get_running_loop()
+        for one in sockets:
+            self._servers.append(
+                await loop.create_server(Guarded.around(server, self._room), sock=one)
+            )
+            host, port = one.getsockname()[:2]
+            LOG.info("started HTTP listener on %s:%d", host, port)
+        return server
+
+    async def _server(self, routes: list[web.RouteDef], *, is_local: bool = False) -> web.Server:
         app = web.Application(client_max_size=BODY_BYTES)
+        app[IS_LOCAL] = is_local
         app.add_routes(routes)
         app.on_response_prepare.append(self._protect)
         runner = web.AppRunner(
@@ -128,15 +154,8 @@ class HttpServer:
         )
         await runner.setup()
         self._runners.append(runner)
-        loop, server = asyncio.get_running_loop(), runner.server
-        assert server is not None
-        for one in sockets:
-            self._servers.append(
-                await loop.create_server(Guarded.around(server, self._room), sock=one)
-            )
-            host, port = one.getsockname()[:2]
-            LOG.info("started HTTP listener on %s:%d", host, port)
-        return server
+        assert runner.server is not None
+        return runner.server
 
     def _secure(
         self,
@@ -233,7 +252,23 @@ def _request(request: web.Request) -> Request:
         peer=request.remote or "",
         secure=request.secure,
         read=read,
+        local_user=_local_user(request),
     )
+
+
+def _local_user(request: web.Request) -> str:
+    """Who asks over the local socket; empty for everybody else.
+
+    Raises:
+        HTTPForbidden: it is not for this user.
+    """
+    if not request.app[IS_LOCAL]:
+        return ""
+    transport = request.transport
+    user = None if transport is None else user_of(transport.get_extra_info("socket"))
+    if user is None:
+        raise web.HTTPForbidden(text="this socket is for the broker's own user and root")
+    return user
 
 
 async def _text(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> web.StreamResponse:

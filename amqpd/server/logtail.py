@@ -1,6 +1,6 @@
 """The log as it is now: its last lines for the web page, and all of it for `amq.rabbitmq.log`.
 
-    with following(events, loop, wake, form) as recent:
+    with following(find_events, loop, wake, form) as recent:
         recent.lines(level, text, count)
 
 One handler keeps the last `KEPT` lines in memory, the other gives lines to the exchange while
@@ -73,13 +73,13 @@ class Exchange(logging.Handler):
 
     def __init__(
         self,
-        events: Events,
+        find_events: Callable[[], Events],
         loop: asyncio.AbstractEventLoop,
         wake: Callable[[], None],
         form: Format,
     ) -> None:
         super().__init__()
-        self._events = events
+        self._find_events = find_events
         self._loop = loop
         self._wake = wake
         self._thread = threading.get_ident()
@@ -88,7 +88,7 @@ class Exchange(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass a line on, if somebody is bound."""
-        if not self._events.logs:
+        if not self._find_events().logs:
             return
         line = self.format(record).encode(errors="backslashreplace")
         if threading.get_ident() == self._thread:
@@ -99,16 +99,19 @@ class Exchange(logging.Handler):
 
     def _tell(self, record: logging.LogRecord, line: bytes) -> None:
         level = record.levelname.lower()
-        self._events.log(level, self._content_type, int(record.created), line)
+        self._find_events().log(level, self._content_type, int(record.created), line)
         self._wake()
 
 
 @contextlib.contextmanager
 def following(
-    events: Events, loop: asyncio.AbstractEventLoop, wake: Callable[[], None], form: Format
+    find_events: Callable[[], Events],
+    loop: asyncio.AbstractEventLoop,
+    wake: Callable[[], None],
+    form: Format,
 ) -> Iterator[Recent]:
-    """Follow the log for the time of the block."""
-    recent, exchange = Recent(), Exchange(events, loop, wake, form)
+    """Follow the log for the time of the block; the events are those of the broker of the day."""
+    recent, exchange = Recent(), Exchange(find_events, loop, wake, form)
     root = logging.getLogger()
     root.addHandler(recent)
     root.addHandler(exchange)

@@ -1,6 +1,7 @@
 """Reload: settings are read again, and all that can change at once does, or nothing at all.
 
     reload(server)                  reads the sources again and applies what they say
+    change(server, key, value)      one setting, until the next reload or start
     plan(old, new) -> Plan          what is in force afterwards, and what changes when
 
 What is bound when the broker starts (addresses, the store, the event loop) waits for the next
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from amqpd.config import ConfigError, changed
 from amqpd.server import tls
 
 if TYPE_CHECKING:
@@ -64,32 +66,52 @@ class Plan(NamedTuple):
 
 
 def reload(server: BrokerServer) -> None:
-    """Read everything again and apply it.
+    """Read everything again and apply it; what was set at run time is as it was written.
 
     Raises:
         ConfigError: a setting is wrong; nothing has changed.
         StartError: a certificate is; likewise.
     """
     again = server.read_again
-    found = plan(server.settings, again().settings if again else server.settings)
+    found = apply(server, again().settings if again else server.settings)
+    for key in found.later:
+        LOG.warning("reload: setting '%s' changes with the next start", key)
+    LOG.info("reloaded: %s", ", ".join(found.now) or "no setting has changed")
+
+
+def change(server: BrokerServer, key: str, value: object) -> None:
+    """Set one setting until the next reload or start.
+
+    Raises:
+        ConfigError: it does not exist, or cannot have this value, or not while the broker runs.
+        StartError: a certificate cannot be used.
+    """
+    settings = changed(server.settings, key, value)
+    if plan(server.settings, settings).later:
+        raise ConfigError(f"setting '{key}': changes with the next start: write it in the file")
+    apply(server, settings)
+    LOG.info("setting '%s' was changed until the next start", key)
+
+
+def apply(server: BrokerServer, settings: Settings) -> Plan:
+    """Put these in force, as far as that can be done at once; raises as `reload`."""
+    found = plan(server.settings, settings)
     settings = found.settings
     # What may fail comes first.
-    secure = [one for one in server.listeners if one.tls is not None]
+    secure = [one for one in server.ports.listeners if one.tls is not None]
     contexts = [tls.context(settings.tls) for _ in secure]
     for_browsers = server.secure_http
     contexts += [tls.for_browsers(settings.tls) for _ in for_browsers]
     secure += for_browsers
     if secure:
-        server.certificate_ends_s = tls.ends_s(settings.tls)
+        server.ports.certificate_ends_s = tls.ends_s(settings.tls)
     for listener, context in zip(secure, contexts, strict=True):
         listener.tls = context
         listener.tls_handshake_s = settings.tls.handshake_timeout_s
     if "log.level" in found.now:
         logging.getLogger().setLevel(settings.log.level.upper())
     server.use(settings)
-    for key in found.later:
-        LOG.warning("reload: setting '%s' changes with the next start", key)
-    LOG.info("reloaded: %s", ", ".join(found.now) or "no setting has changed")
+    return found
 
 
 def plan(old: Settings, new: Settings) -> Plan:

@@ -141,3 +141,13 @@ async def test_a_queue_is_paused_and_resumed(api: Api) -> None:
 
     assert "its consumers go on" in await run(api, "queue", "resume", "orders")
     assert (await api.get("/queues/%2F/orders"))["state"] == "running"
+
+
+async def test_the_last_messages_are_peeked_at(api: Api) -> None:
+    last = await run(api, "peek", "orders", "--last", "1")
+    assert '"id": 2' in last
+    assert '"id": 1' not in last
+    seen = json.loads(await run(api, "peek", "orders", "--last", "2", "--json"))
+    assert [one["payload"] for one in seen["messages"]] == ['{"id":1}', '{"id":2}']
+    found = json.loads(await run(api, "peek", "orders", "--last", "5", "--search", "0", "--json"))
+    assert [one["payload"] for one in found["messages"]] == ['{"id":0}']

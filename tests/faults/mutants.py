@@ -94,7 +94,7 @@ def lose_the_last_batch() -> None:
         self.commits.push = lambda: None
         await self.connections.shut_down(0)
 
-    async def flush(self: Anything, store: Anything) -> None:
+    async def flush(self: Anything) -> None:
         return
 
     BrokerServer._farewell = farewell  # type: ignore[method-assign]

@@ -28,7 +28,7 @@ def authority(tmp_path: Path) -> Authority:
 
 def port_of(broker: Running, protocol: str) -> int:
     """Where it listens."""
-    return next(one.port for one in broker.server.http_listening if one.protocol == protocol)
+    return next(one.port for one in broker.server.ports.all_http if one.protocol == protocol)
 
 
 def client(authority: Authority) -> aiohttp.ClientSession:

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 import click
 
 from amqpd.cli.ctl import (
+    control,
+    diagnostics,
+    evaluate,
     limits,
     node,
     objects,
     parameters,
     permissions,
+    plugins,
     policies,
     users,
     vhosts,
@@ -31,7 +35,21 @@ if TYPE_CHECKING:
 __all__ = ["ctl"]
 
 #: Importing them is what fills the table.
-ROOMS = (users, permissions, vhosts, policies, parameters, limits, objects, node)
+ROOMS = (
+    users,
+    permissions,
+    vhosts,
+    policies,
+    parameters,
+    limits,
+    objects,
+    node,
+    control,
+    evaluate,
+    diagnostics,
+)
+VERBS["plugins"] = plugins.plugins
+GROUPS["plugins"] = ["plugins"]
 
 
 @contextlib.contextmanager

@@ -70,6 +70,7 @@ def _sections(
             "Runtime",
             [
                 ("OS PID", node.get("os_pid", "")),
+                ("Application", "running" if node.get("running", True) else "stopped by stop_app"),
                 ("Uptime (seconds)", node.get("uptime", 0) // 1000),
                 ("Is under maintenance?", "false"),
                 ("RabbitMQ version", overview.get("rabbitmq_version", "")),
@@ -141,13 +142,13 @@ def listeners(ctl: Ctl) -> None:
 
 @verb("await_startup", GROUP)
 def await_startup(ctl: Ctl) -> None:
-    """Wait until the broker answers; 69 when the timeout is over."""
+    """Wait until the broker serves clients; 69 when the timeout is over."""
     until_s = time.monotonic() + ctl.remote.place.timeout_s
     while True:
         try:
-            ctl.remote.get("/overview")
+            ctl.remote.get("/health/checks/is-in-service")
         except RemoteError as error:
-            if error.status or time.monotonic() >= until_s:
+            if error.code != EX_UNAVAILABLE or time.monotonic() >= until_s:
                 raise
             time.sleep(LOOK_S)
         else:
@@ -161,7 +162,7 @@ def await_startup(ctl: Ctl) -> None:
     option("-P", "--pid", type=int, help="Of the broker."),
 )
 def wait(ctl: Ctl, pid_file: str | None, pid: int | None) -> None:
-    """The same: wait until the broker answers."""
+    """The same: wait until the broker serves clients."""
     ctl.say(f"Waiting for pid file '{pid_file}' to appear" if pid_file else f"pid is {pid}")
     await_startup(ctl)
 
@@ -208,12 +209,6 @@ def enable_feature_flag(ctl: Ctl, name: str) -> None:
     """There is nothing to enable: all features are."""
     ctl.remote.get("/overview")
     ctl.say(f"Enabling feature flag `{name}` ...")
-
-
-@verb("eval", GROUP, argument("expression"))
-def evaluate(ctl: Ctl, expression: str) -> None:
-    """Refused: there is no Erlang here to run it."""
-    fail(f"eval: amqpd runs no Erlang; there is no equivalent of {expression!r}", 64)
 
 
 # -- health ------------------------------------------------------------------------------

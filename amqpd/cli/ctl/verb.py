@@ -39,7 +39,11 @@ _OPTIONS: Final = (
         ["--formatter"], type=click.Choice(FORMATS), help="How results are printed.  [table]"
     ),
     click.Option(["-t", "--timeout"], type=float, metavar="SECONDS", help="Give up after.  [60]"),
-    click.Option(["--url"], metavar="URL", help="The broker's HTTP address."),
+    click.Option(
+        ["--url"], metavar="URL", help="The broker's HTTP address, or its data directory."
+    ),
+    click.Option(["--context"], metavar="NAME", help="A broker by name; see `amqpd context`."),
+    click.Option(["--ca"], metavar="FILE", help="PEM: who signs its certificate."),
     click.Option(["--username", "as_user"], metavar="USER", help="Who asks.  [guest]"),
     click.Option(
         ["--password", "as_password"], metavar="PASSWORD", help="With which password.  [guest]"
@@ -88,39 +92,63 @@ def verb(
     """Register a verb; its function gets a `Ctl` and the parameters by name."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        def run(**given: Any) -> None:
-            ctl = _ctl(click.get_current_context())
-            own = {key: value for key, value in given.items() if key not in SHARED}
-            try:
-                function(ctl, **own)
-            except RemoteError as error:
-                fail(f"{name}: {error.reason}", error.code)
-            except (KeyError, TypeError, IndexError) as error:
-                fail(f"{name}: the broker's answer is not understood: {error!r}", EX_SOFTWARE)
-            finally:
-                ctl.remote.close()
-
-        VERBS[name] = click.Command(
-            name,
-            params=[*parameters, *shared_options()],
-            callback=run,
-            help=function.__doc__,
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )
+        VERBS[name] = _command(name, function, parameters)
         GROUPS.setdefault(group, []).append(name)
         return function
 
     return register
 
 
+def verb_in(
+    group: click.Group, name: str, *parameters: click.Parameter
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The same for a verb below another, like `plugins list`."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        group.add_command(_command(name, function, parameters))
+        return function
+
+    return register
+
+
+def _command(
+    name: str, function: Callable[..., None], parameters: Sequence[click.Parameter]
+) -> click.Command:
+    def run(**given: Any) -> None:
+        ctl = _ctl(click.get_current_context())
+        own = {key: value for key, value in given.items() if key not in SHARED}
+        try:
+            function(ctl, **own)
+        except RemoteError as error:
+            fail(f"{name}: {error.reason}", error.code)
+        except (KeyError, TypeError, IndexError) as error:
+            fail(f"{name}: the broker's answer is not understood: {error!r}", EX_SOFTWARE)
+        finally:
+            ctl.remote.close()
+
+    return click.Command(
+        name,
+        params=[*parameters, *shared_options()],
+        callback=run,
+        help=function.__doc__,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
 def _ctl(context: click.Context) -> Ctl:
-    above = context.parent.params if context.parent is not None else {}
-    given = {name: context.params.get(name) or above.get(name) for name in SHARED}
+    given: dict[str, Any] = {}
+    at: click.Context | None = context
+    while at is not None:  # what stands nearest to the verb counts
+        given |= {name: at.params[name] for name in SHARED - {*given} if at.params.get(name)}
+        at = at.parent
+    given = {name: given.get(name) for name in SHARED}
     timeout_s = given["timeout"]
     place = whereabouts(
         given["url"],
         given["as_user"],
         given["as_password"],
+        context=given["context"],
+        ca=given["ca"] or "",
         timeout_s=timeout_s if timeout_s and timeout_s > 0 else 60.0,
     )
     return Ctl(

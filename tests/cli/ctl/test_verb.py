@@ -43,7 +43,7 @@ def test_a_broker_that_is_not_there_is_named_and_ends_with_69() -> None:
 
     assert result.exit_code == 69
     assert "http://127.0.0.1:1: not reached" in result.output
-    assert "--url or AMQPD_URL names another" in result.output
+    assert "AMQPD_URL name another" in result.output
 
 
 async def test_options_stand_before_or_behind_the_verb(ctl: Ctl) -> None:

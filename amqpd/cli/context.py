@@ -1,0 +1,151 @@
+"""`amqpd context`: brokers by name."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
+
+import click
+
+from amqpd.cli.contexts import Context, ContextError, Contexts, place, read, write
+from amqpd.cli.options import fail, printable
+from amqpd.cli.reach import as_json as print_json
+from amqpd.cli.reach import columns, json_option
+from amqpd.cli.remote import EX_USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@click.group()
+def context() -> None:
+    """Brokers by name: add, use, list, show, remove."""
+
+
+@context.command()
+@click.argument("name")
+@click.argument("url")
+@click.option("--username", metavar="USER", default="", help="Who asks.")
+@click.option("--password", metavar="PASSWORD", default="", help="With which password.")
+@click.option("--amqp", metavar="URI", default="", help="Where messages go, if not the same host.")
+@click.option("-p", "--vhost", metavar="VHOST", default="", help="Virtual host of messages.")
+@click.option("--ca", metavar="FILE", default="", help="PEM: who signs its certificate.")
+@click.option("--use", "use_it", is_flag=True, help="Use it from now on.")
+def add(
+    name: str,
+    url: str,
+    username: str,
+    password: str,
+    amqp: str,
+    vhost: str,
+    ca: str,
+    use_it: bool,
+) -> None:
+    """Remember a broker under a name; one of that name is replaced."""
+    if urlsplit(url).scheme not in ("http", "https") and not url.startswith(("/", ".")):
+        fail(f"{url}: must be like http://host:15672, or a data directory", EX_USAGE)
+
+    def change(contexts: Contexts) -> None:
+        contexts.known[name] = Context(url, username, password, amqp, vhost, ca)
+        if use_it:
+            contexts.used = name
+
+    _change(change)
+    what = "in use" if use_it else f"'amqpd context use {name}' makes it the one that is meant"
+    click.echo(printable(f"context '{name}' added; {what}"))
+
+
+@context.command()
+@click.argument("name", required=False)
+@click.option("--none", "nobody", is_flag=True, help="None: the broker of this machine again.")
+def use(name: str | None, nobody: bool) -> None:
+    """Talk to this broker from now on."""
+    if (name is None) is not nobody:
+        raise click.UsageError("one NAME, or --none")
+
+    def change(contexts: Contexts) -> None:
+        if name is not None:
+            contexts.find(name)
+        contexts.used = name or ""
+
+    _change(change)
+    click.echo(printable(f"context '{name}' is in use" if name else "the broker here is in use"))
+
+
+@context.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """Show all contexts, and which is in use."""
+    found = _read()
+    if as_json:
+        print_json([{"name": name, **_facts(found, name)} for name in sorted(found.known)])
+        return
+    if not found.known:
+        click.echo("no contexts; `amqpd context add NAME URL` makes one")
+        return
+    rows = [
+        ["*" if name == found.used else "", name, one.url, one.username or "guest", one.vhost]
+        for name, one in sorted(found.known.items())
+    ]
+    columns(["", "context", "address", "user", "vhost"], rows, frozenset())
+
+
+@context.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show one context, without its password."""
+    found = _read()
+    try:
+        found.find(name)
+    except ContextError as error:
+        _fail(error)
+    click.echo(printable(json.dumps(_facts(found, name), indent=2)))
+
+
+@context.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget a context."""
+
+    def change(contexts: Contexts) -> None:
+        contexts.find(name)
+        del contexts.known[name]
+        if contexts.used == name:
+            contexts.used = ""
+
+    _change(change)
+    click.echo(printable(f"context '{name}' removed"))
+
+
+def _facts(contexts: Contexts, name: str) -> dict[str, object]:
+    one = contexts.known[name]
+    return {
+        "url": one.url,
+        "username": one.username or "guest",
+        "password": "***" if one.password else "",
+        "amqp": one.amqp,
+        "vhost": one.vhost or "/",
+        "ca": one.ca,
+        "in_use": name == contexts.used,
+    }
+
+
+def _read() -> Contexts:
+    try:
+        return read(place())
+    except ContextError as error:
+        _fail(error)
+
+
+def _change(change: Callable[[Contexts], None]) -> None:
+    try:
+        found = read(place())
+        change(found)
+        write(place(), found)
+    except ContextError as error:
+        _fail(error)
+
+
+def _fail(error: ContextError) -> NoReturn:
+    fail(str(error), error.code)

@@ -1,0 +1,173 @@
+"""The broker as a whole, from the command line: stop_app, alarms, limits, eval."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpd.broker.broker import Alarms
+from amqpd.cli.ctl.evaluate import value_of
+
+if TYPE_CHECKING:
+    from tests.cli.ctl.conftest import Ctl
+
+
+async def test_the_application_is_stopped_and_started_again(ctl: Ctl) -> None:
+    assert "Stopping rabbit application on node" in await ctl.run("stop_app")
+
+    assert "stopped by stop_app" in await ctl.run("status")
+    assert "'amqpd ctl start_app' lets it go on" in await ctl.run("list_queues", code=69)
+    await ctl.run("is_running", code=70)
+    await ctl.run("await_startup", "-t", "0.2", code=69)
+    assert "Ping succeeded" in await ctl.run("ping")
+
+    assert await ctl.run("-q", "start_app") == ""
+    await ctl.run("await_startup")
+    await ctl.run("list_queues")
+
+
+async def test_the_alarms_of_client_suites(ctl: Ctl) -> None:
+    broker = ctl.api.broker.server.broker
+
+    for resource in ("memory", "disk"):
+        set_it = f"rabbit_alarm:set_alarm({{{{resource_limit, {resource}, node()}}, []}})."
+        assert await ctl.run("eval", set_it) == "ok\n"
+        assert getattr(broker.alarms, resource)
+        clear = f"rabbit_alarm:clear_alarm({{resource_limit, {resource}, node()}})."
+        assert await ctl.run("-n", "rabbit@localhost", "eval", clear) == "ok\n"
+    assert broker.alarms == Alarms()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("channel_max", "2048", "{ok,2048}"),
+        ("channel_max", "0", "{ok,65535}"),
+        ("loopback_users", "[]", "{ok,[]}"),
+        ("loopback_users", '[<<"guest">>]', '{ok,[<<"guest">>]}'),
+        ("heartbeat", "7", "{ok,7}"),
+    ],
+)
+async def test_the_settings_of_client_suites(ctl: Ctl, key: str, value: str, shown: str) -> None:
+    assert await ctl.run("eval", f"application:set_env(rabbit, {key}, {value}).") == "ok\n"
+
+    assert await ctl.run("eval", f"application:get_env(rabbit, {key}).") == f"{shown}\n"
+
+
+async def test_what_erlang_says_of_itself(ctl: Ctl) -> None:
+    assert (await ctl.run("eval", "node().")).startswith("'amqpd@")
+    assert await ctl.run("eval", "nodes().") == "[]\n"
+    assert await ctl.run("eval", "rabbit_misc:version().") == '"4.2.0"\n'
+    assert await ctl.run("eval", "application:get_env(rabbit, nothing).") == "undefined\n"
+    assert await ctl.run("eval", "vm_memory_monitor:get_vm_memory_high_watermark().") == "0.6\n"
+
+
+async def test_other_erlang_is_refused_and_says_what_to_use(ctl: Ctl) -> None:
+    assert "amqpd ctl --help" in await ctl.run("eval", "1 + 1.", code=64)
+    refused = await ctl.run("eval", "application:set_env(rabbit, cookie, 1).", code=64)
+    assert "known are channel_max" in refused
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1", 1), ("0.4", 0.4), ('<<"a b">>', "a b"), ('"a"', "a"), ("[a,b]", ["a", "b"]),
+     ("true", True), ("undefined", 0), ("plain", "plain")],
+)  # fmt: skip
+def test_terms_are_read(text: str, value: object) -> None:
+    assert value_of(text) == value
+
+
+async def test_the_memory_limit_holds_and_frees_publishers(ctl: Ctl) -> None:
+    broker = ctl.api.broker.server.broker
+
+    for limit in (("0.00000001",), ("0",), ("absolute", "1"), ("absolute", "0")):
+        await ctl.run("set_vm_memory_high_watermark", *limit)
+        assert broker.alarms.memory, limit
+        await ctl.run("set_vm_memory_high_watermark", "0.6")
+        assert not broker.alarms.memory, limit
+    await ctl.run("set_vm_memory_high_watermark", "absolute", "1GiB")
+    environment = await ctl.run("environment")
+    assert "resources.memory_watermark_bytes = 1073741824" in environment
+    await ctl.run("set_vm_memory_high_watermark", "1.5", code=65)
+    await ctl.run("set_vm_memory_high_watermark", "much", code=65)
+    await ctl.run("set_vm_memory_high_watermark", "absolute", code=64)
+
+
+async def test_the_disk_limit_holds_and_frees_publishers(ctl: Ctl) -> None:
+    await ctl.run("set_disk_free_limit", "mem_relative", "1000000")
+    assert "disk" in await ctl.run("alarms")
+    await ctl.run("set_disk_free_limit", "1MB")
+    assert await ctl.run("alarms") == "no alarms\n"
+    assert "resources.disk_free_bytes = 1000000" in await ctl.run("environment")
+    assert "not valid" in await ctl.run("set_disk_free_limit", "little", code=65)
+
+
+async def test_the_log_level_is_set(ctl: Ctl) -> None:
+    await ctl.run("set_log_level", "warning")
+    assert 'log.level = "warning"' in await ctl.run("environment")
+    assert "is not one of" in await ctl.run("set_log_level", "loud", code=65)
+
+
+async def test_listeners_are_suspended_and_resumed(ctl: Ctl) -> None:
+    port = str(ctl.api.broker.port)
+    await ctl.run("suspend_listeners")
+    await ctl.run("check_port_listener", port, code=70)
+    await ctl.run("resume_listeners")
+    await ctl.run("check_port_listener", port)
+    await ctl.run("drain")
+    await ctl.run("check_port_listener", port, code=70)
+    await ctl.run("revive")
+    await ctl.run("check_port_connectivity")
+
+
+async def test_settings_are_read_again(ctl: Ctl) -> None:
+    await ctl.run("set_log_level", "error")
+    await ctl.run("reload")
+    assert 'log.level = "info"' in await ctl.run("environment")
+
+
+async def test_what_needs_a_cluster_is_refused_with_its_reason(ctl: Ctl) -> None:
+    for name in ("join_cluster", "forget_cluster_node", "rename_cluster_node"):
+        assert "amqpd is one node" in await ctl.run(name, "rabbit@other", code=64)
+    assert "data directory" in await ctl.run("reset", code=64)
+    await ctl.run("await_online_nodes", "1")
+    await ctl.run("await_online_nodes", "3", code=65)
+
+
+async def test_the_cluster_gets_a_name(ctl: Ctl) -> None:
+    await ctl.run("set_cluster_name", "shop")
+    assert await ctl.run("eval", "rabbit_nodes:cluster_name().") == '<<"shop">>\n'
+
+
+async def test_diagnostics_answer(ctl: Ctl) -> None:
+    for arguments in (
+        ["is_booting"], ["memory_breakdown"], ["list_node_auth_attempt_stats"],
+        ["list_node_auth_attempt_stats", "--by-source"], ["check_certificate_expiration"],
+        ["check_if_node_is_quorum_critical"], ["list_unresponsive_queues"], ["tls_versions"],
+        ["cipher_suites"], ["list_ciphers"], ["list_hashes"], ["log_location"], ["report"],
+        ["resolve_hostname", "localhost"], ["rebalance", "all"], ["rotate_logs"],
+        ["await_online_quorum_plus_one"], ["consume_event_stream", "-d", "0.01"],
+        ["clear_auth_backend_cache"],
+    ):  # fmt: skip
+        await ctl.run(*arguments)
+    await ctl.api.put("/queues/%2F/q", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+    (row,) = json.loads(await ctl.run("quorum_status", "q", "--formatter", "json"))
+    assert row["Raft State"] == "leader"
+
+
+async def test_plugins_of_rabbitmq_are_there_or_not(ctl: Ctl) -> None:
+    listed = (await ctl.run("plugins", "list", "-q", "-m")).split()
+    assert "rabbitmq_management" in listed
+    await ctl.run("plugins", "enable", "rabbitmq_management", "rabbitmq_prometheus")
+    await ctl.run("plugins", "is_enabled", *listed)
+    assert "nothing like 'rabbitmq_mqtt'" in await ctl.run(
+        "plugins", "enable", "rabbitmq_mqtt", code=65
+    )
+    await ctl.run("plugins", "disable", "rabbitmq_mqtt")
+    await ctl.run("plugins", "disable", "rabbitmq_management", code=65)
+    await ctl.run("plugins", "-q", "set", "rabbitmq_management")
+    await ctl.run("plugins", "directories")
+    rows = json.loads(await ctl.run("plugins", "list", "--formatter", "json"))
+    assert {row["enabled"] for row in rows} == {"enabled"}
