@@ -240,9 +240,14 @@ def _heading(about: Mapping[str, Any]) -> Iterator[str]:
     kind = "persistent" if about["persistent"] else "transient"
     window = f"window {about['confirm_window']}" if about["confirm_window"] else "no confirms"
     yield (
-        f"{about['producers']} publishers, {about['consumers']} consumers, "
+        f"{_several(about['producers'], 'publisher')}, "
+        f"{_several(about['consumers'], 'consumer')}, "
         f"{about['size_bytes']} B {kind}, {window}, prefetch {about['prefetch']}"
     )
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _result(found: Mapping[str, Any]) -> Iterator[str]:

@@ -265,8 +265,10 @@ def ports(patient: Patient) -> Iterator[Finding]:
     import socket
 
     settings = patient.settings
-    here = run_file({}, patient.directory).get("listeners", ())
-    ours = {one["port"] for one in here} if local_socket({}, patient.directory) else set()
+    if local_socket({}, patient.directory):
+        for one in run_file({}, patient.directory).get("listeners", ()):
+            yield _ok("ports", f"{one['port']} is open and the broker's ({one['protocol']})")
+        return
     for name, host, port in (
         ("--port", settings.amqp.host, settings.amqp.port),
         ("--tls-port", settings.amqp.host, settings.amqp.tls_port),
@@ -274,9 +276,6 @@ def ports(patient: Patient) -> Iterator[Finding]:
         ("--metrics-port", settings.metrics.host or settings.amqp.host, settings.metrics.port),
     ):
         if port == "off" or port == 0:
-            continue
-        if port in ours:
-            yield _ok("ports", f"{port} is open and the broker's")
             continue
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

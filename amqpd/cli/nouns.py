@@ -113,7 +113,7 @@ NOUNS: Final[Mapping[str, Noun]] = {
             _text("vhost"), _text("name", "policy"), _text("pattern"), _text("apply-to"),
             _text("definition"), _count("priority", "priority"),
         ),
-        "no policies; `amqpd ctl set_policy` sets one",
+        "no policies; `amqpd policy set` sets one",
     ),
 }  # fmt: skip
 

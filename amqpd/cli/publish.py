@@ -85,6 +85,8 @@ def publish(
         channel.select_confirms()
         sender = _Sender(channel, exchange, key if queue is None else queue, properties, rate)
         bodies = _bodies(body, count, lines, template)
+        if properties.content_type is None and body is not None and _is_json(body):
+            properties.content_type = "application/json"
         began_s = time.monotonic()
         sender.send(bodies)
         took_ms = (time.monotonic() - began_s) * 1000
@@ -179,6 +181,17 @@ def _bodies(body: str | None, count: int, lines: bool, template: bool) -> Iterat
     octets = sys.stdin.buffer.read() if body is None else body.encode()
     for _ in range(count):
         yield _filled(octets, next(numbers), template)
+
+
+def _is_json(text: str) -> bool:
+    """Whether it is an object or a list; a mere word or number may be anything."""
+    if text[:1] not in ("{", "["):
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _filled(octets: bytes, number: int, template: bool) -> bytes:

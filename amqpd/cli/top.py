@@ -41,6 +41,9 @@ HOME: Final = "\x1b[H"
 TO_END_OF_LINE: Final = "\x1b[K"
 TO_END: Final = "\x1b[J"
 DEFAULT_ROWS: Final = 20
+#: The line of the titles, and what rates are of.
+TITLE: Final = 3
+RATES: Final = ("publish", "deliver_get")
 
 
 @click.command()
@@ -73,10 +76,11 @@ def top(
 def _plain(
     remote: Remote, vhost: str | None, sort: str, interval: float, count: int, as_json: bool
 ) -> None:
-    for look in range(count):
-        if look:
+    look = Looks(remote, vhost)
+    for number in range(count):
+        if number:
             time.sleep(interval)
-        found = _look(remote, vhost, sort, DEFAULT_ROWS)
+        found = look(sort, DEFAULT_ROWS)
         if as_json:
             click.echo(json.dumps(found))
         else:
@@ -85,13 +89,15 @@ def _plain(
 
 
 def _live(remote: Remote, vhost: str | None, sort: str, interval: float, count: int | None) -> None:
-    left = count
+    left, look = count, Looks(remote, vhost)
     with _terminal() as keyboard:
         while left is None or left > 0:
             width, height = shutil.get_terminal_size()
-            found = _look(remote, vhost, sort, height)
+            found = look(sort, height)
             lines = [line[:width] for line in _screen(found, sort, width, height - 1)]
-            lines.append(click.style("q ends; sort by " + _help(sort), dim=True))
+            lines = [click.style(one, bold=True) if at == TITLE else one for at, one in
+                     enumerate(lines)]  # fmt: skip
+            lines.append(click.style(f"q ends; sort by {_help(sort)}"[:width], dim=True))
             text = f"{TO_END_OF_LINE}\r\n".join(lines)
             sys.stdout.write(f"{HOME}{text}{TO_END_OF_LINE}{TO_END}")
             sys.stdout.flush()
@@ -135,18 +141,43 @@ def _pressed(keyboard: int, wait_s: float) -> str:
     return os.read(keyboard, 64).decode(errors="replace")[:1] or "q" if ready else ""
 
 
-def _look(remote: Remote, vhost: str | None, sort: str, rows: int) -> dict[str, Any]:
-    path = f"/queues/{segment(vhost)}" if vhost else "/queues"
-    page = remote.get(
-        path, page=1, page_size=max(1, min(rows, 500)), sort=SORTS[sort][1], sort_reverse="true"
-    )
-    nodes = remote.get("/nodes")
-    return {
-        "overview": remote.get("/overview"),
-        "node": nodes[0] if nodes else {},
-        "queues": page["items"],
-        "queues_in_all": page["total_count"],
-    }
+class Looks:
+    """Looks at a broker; rates are of the time since the look before."""
+
+    def __init__(self, remote: Remote, vhost: str | None) -> None:
+        self._remote = remote
+        self._path = f"/queues/{segment(vhost)}" if vhost else "/queues"
+        self._at_s = 0.0
+        self._counts: dict[str, dict[str, int]] = {}
+
+    def __call__(self, sort: str, rows: int) -> dict[str, Any]:
+        """What there is now: the broker, its node, and so many queues."""
+        size = max(1, min(rows, 500))
+        page = self._remote.get(
+            self._path, page=1, page_size=size, sort=SORTS[sort][1], sort_reverse="true"
+        )
+        nodes = self._remote.get("/nodes")
+        overview = self._remote.get("/overview")
+        self._measure([overview, *page["items"]])
+        return {
+            "overview": overview,
+            "node": nodes[0] if nodes else {},
+            "queues": page["items"],
+            "queues_in_all": page["total_count"],
+        }
+
+    def _measure(self, things: Sequence[dict[str, Any]]) -> None:
+        """Put rates of our own in place of the broker's, which are of every five seconds."""
+        now_s, counts = time.monotonic(), {}
+        for one in things:
+            stats = one.get("message_stats") or {}
+            name = f"{one.get('vhost', '')}/{one.get('name', '')}"
+            counts[name] = {key: stats[key] for key in RATES if key in stats}
+            before = self._counts.get(name, {})
+            for key in before.keys() & counts[name].keys():
+                rate = (counts[name][key] - before[key]) / max(0.001, now_s - self._at_s)
+                stats[f"{key}_details"] = {"rate": max(0.0, round(rate, 1))}
+        self._at_s, self._counts = now_s, counts
 
 
 def _screen(found: dict[str, Any], sort: str, width: int, height: int) -> Iterator[str]:
@@ -166,8 +197,7 @@ def _screen(found: dict[str, Any], sort: str, width: int, height: int) -> Iterat
     )
     room = max(12, width - sum(each + 1 for _, each in TITLES))
     yield ""
-    title = _row(["queue", *(name for name, _ in TITLES)], room)
-    yield click.style(title, bold=True)
+    yield _row(["queue", *(name for name, _ in TITLES)], room)
     shown = found["queues"][: max(0, height - 5)]
     for one in shown:
         yield printable(_row(_facts(one), room))
@@ -224,4 +254,6 @@ def _span(milliseconds: int) -> str:
     minutes = seconds // 60 % 60
     if days:
         return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds % 60} s"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
