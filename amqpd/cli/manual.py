@@ -51,7 +51,9 @@ def _help() -> Iterator[str]:
         yield f"### {path}"
         yield ""
         yield "```text"
-        context = click.Context(command, info_name=path, terminal_width=WIDTH)
+        context = click.Context(
+            command, info_name=path, terminal_width=WIDTH, help_option_names=["-h", "--help"]
+        )
         yield from (line.rstrip() for line in command.get_help(context).splitlines())
         yield "```"
         yield ""
