@@ -144,7 +144,7 @@ async def test_a_proxy_that_announces_nobody_is_cut_off_when_the_broker_stops(
 ) -> None:
     async with running(tmp_path, amqp__proxies="127.0.0.1") as broker:
         reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
-        listener = broker.server.listeners[0]
+        listener = broker.server.ports.listeners[0]
         await until(lambda: len(listener._announcing) == 1)
 
         await broker.stop()
