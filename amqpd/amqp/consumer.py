@@ -82,7 +82,9 @@ class Consumer:
                 self._output.when_room(self._relieved)
             return 0
         if self.no_ack:
-            return UNLIMITED
+            # It uses up nothing of a shared limit, but waits while the others have used it up.
+            shared = channel.prefetch_shared
+            return 0 if shared and channel.unacked_shared >= shared else UNLIMITED
         credit = self.prefetch - self.unacked if self.prefetch else UNLIMITED
         if channel.prefetch_shared:
             credit = min(credit, channel.prefetch_shared - channel.unacked_shared)

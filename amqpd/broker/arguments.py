@@ -510,8 +510,12 @@ def _check_argument(name: str, where: str, current: Field | None, received: Fiel
         if name == QUEUE_TYPE and known is not None and known.value == QueueType.CLASSIC:
             return
         _inequivalent(name, where, _with_type(received), _with_type(current))
-    elif comparable(current) != comparable(received):
+    elif comparable(current) != comparable(received) or _is_float(current) != _is_float(received):
         _inequivalent(name, where, f"'{term(received.value)}'", f"'{term(current.value)}'")
+
+
+def _is_float(value: Field) -> bool:
+    return value.kind in ("d", "f")
 
 
 def _with_type(value: Field | None) -> str:

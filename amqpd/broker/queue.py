@@ -412,6 +412,8 @@ class Queue:
     def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
         """The next message, for basic.get; `done(None)` if the queue is empty."""
         self.used_ms = self.around.now_ms
+        if self._awake:
+            self.catch_up()  # consumers with credit come first, and what has to go is gone
         self._getting.append((no_ack, done))
         if not self._busy:
             self._busy = True
@@ -574,7 +576,7 @@ class Queue:
     # -- unused queues -------------------------------------------------------------------
 
     def use(self) -> None:
-        """Somebody declared the queue again: its lease begins anew."""
+        """Somebody declared the queue again, or asked for it: its lease begins anew."""
         self.used_ms = self.around.now_ms
 
     def expire_when_unused(self, expired: Callable[[Queue], object]) -> None:

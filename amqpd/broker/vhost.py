@@ -458,7 +458,9 @@ class VHost:
         name = _strip(name)
         if passive:
             access.any_of("queue", name)
-            return Answer(self._info(self._queue(name, owner)))
+            queue = self._queue(name, owner)
+            queue.use()
+            return Answer(self._info(queue))
         if name.startswith(RESERVED):
             self._check_reserved("queue", name)
         arguments = arguments_of.declared_type(

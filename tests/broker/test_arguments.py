@@ -507,6 +507,12 @@ def test_equivalent_declarations_pass(current: Table, received: Table) -> None:
             "received '5' but current is '5'",
         ),
         (
+            {"x-message-ttl": Field("I", 5)},
+            {"x-message-ttl": Field("d", 5.0)},
+            "x-message-ttl",
+            "received '5.0' but current is '5'",
+        ),
+        (
             {},
             {"x-single-active-consumer": Field("t", True)},
             "x-single-active-consumer",

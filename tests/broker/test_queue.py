@@ -276,6 +276,27 @@ def test_an_unused_queue_expires(model: Model) -> None:
     assert "q" not in model.vhost.queues
 
 
+def test_asking_whether_a_queue_is_there_is_a_use_of_it(model: Model) -> None:
+    model.queue(arguments={"x-expires": 1000})
+    model.turn(800)
+    model.vhost.declare_queue(
+        model.access,
+        "q",
+        passive=True,
+        durable=False,
+        exclusive=False,
+        auto_delete=False,
+        arguments={},
+        owner=model,
+    )
+
+    model.turn(800)
+    assert "q" in model.vhost.queues
+    model.turn(201)
+
+    assert "q" not in model.vhost.queues
+
+
 def test_deleting_a_queue_tells_its_consumers(model: Model) -> None:
     model.queue()
     consumer = FakeConsumer()
@@ -365,6 +386,17 @@ def test_messages_expire_on_time_whatever_is_ahead_of_them(model: Model) -> None
 
     assert consumer.bodies == [b"a"]
     assert queue.ready == 0
+
+
+def test_basic_get_finds_nothing_that_had_no_time_to_live(model: Model) -> None:
+    model.queue(durable=False, arguments={"x-message-ttl": 0})
+    model.turn(1000)
+    model.publish(b"a", mode=1)
+    got: list[Got | None] = []
+
+    model.vhost.get(model.access, "q", model, True, got.append)
+
+    assert got == [None]
 
 
 def test_basic_get_skips_what_has_expired(model: Model) -> None:

@@ -109,6 +109,33 @@ def test_an_empty_queue_answers_get_empty() -> None:
     a_client().ask(Basic.Get(queue="q"), Basic.GetEmpty)
 
 
+def test_a_get_comes_after_consumers_that_wait_in_the_same_read() -> None:
+    client = a_client()
+    client.consume("q", "t")
+    assert client.hear() == []
+
+    client.say(published(b"1", "q") + frame.marshal(Basic.Get(queue="q", no_ack=True), 1))
+
+    delivery, empty = client.hear()
+    assert bodies([delivery]) == [b"1"]
+    assert isinstance(empty, Basic.GetEmpty)
+
+
+def test_a_get_comes_after_the_limits_of_what_came_back_in_the_same_read() -> None:
+    client = World().client()
+    client.declare("q", arguments={"x-max-length": 1})
+    client.publish(b"1", "q")
+    client.get("q", no_ack=False)
+    client.publish(b"2", "q")
+
+    client.say(frame.marshal(Basic.Nack(1), 1) + frame.marshal(Basic.Get(queue="q"), 1))
+
+    (message,) = client.hear()
+    assert isinstance(message, Message)
+    assert isinstance(message.method, Basic.GetOk)
+    assert (message.body, message.method.message_count) == (b"2", 0)
+
+
 def test_no_ack_needs_no_settling() -> None:
     client = a_client(b"1")
     client.consume("q", no_ack=True)
@@ -168,6 +195,22 @@ def test_a_shared_prefetch_serves_the_consumers_of_a_channel_by_turns() -> None:
         tags.append(message.method.consumer_tag)
 
     assert tags == ["a", "b", "a", "b"]
+
+
+def test_a_shared_prefetch_that_is_used_up_stops_consumers_without_acks() -> None:
+    client = a_client(b"1")
+    client.declare("r")
+    client.ask(Basic.Qos(prefetch_count=1, global_=True), Basic.QosOk)
+    client.consume("q", "a")
+    assert bodies(client.hear()) == [b"1"]
+    client.ask(Basic.Consume(queue="r", consumer_tag="b", no_ack=True), Basic.ConsumeOk)
+    client.publish(b"2", "r")
+    client.publish(b"3", "r")
+    assert client.hear() == []
+
+    client.send(Basic.Ack(1))
+
+    assert bodies(client.hear()) == [b"2", b"3"]
 
 
 def test_a_quorum_queue_has_no_consumers_under_a_shared_prefetch() -> None:
