@@ -210,6 +210,7 @@ class Channel:
         if how is Settlement.ACK:
             self.vhost.settle(taken)
             self.counts.acked += sum(settled.values())
+            self._note_acks(settled)
         elif how is Settlement.DISCARD:
             # First the credit: where a dead letter returns to a queue that has no room, this
             # consumer may make some.
@@ -219,6 +220,12 @@ class Channel:
         else:
             self.vhost.requeue(taken, failed=how is Settlement.REQUEUE_FAILED)
         self._give_credit(settled)
+
+    def _note_acks(self, settled: Mapping[object, int]) -> None:
+        """Whoever acknowledges is alive, where that counts."""
+        for consumer in settled:
+            if isinstance(consumer, Consumer) and consumer.restarts_timeout:
+                consumer.acked_ms = self.broker.around.now_ms
 
     def _give_credit(self, settled: Mapping[object, int]) -> None:
         blocking = self.connection.blocking

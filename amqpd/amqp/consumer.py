@@ -24,9 +24,9 @@ class Consumer:
     """One basic.consume; what the broker hands messages to."""
 
     __slots__ = (
-        "_output", "_starving", "_tag_octets", "arguments", "channel", "delivered", "exclusive",
-        "no_ack", "owner", "prefetch", "priority", "queue", "queue_name", "redelivered", "tag",
-        "timeout_ms", "unacked",
+        "_output", "_starving", "_tag_octets", "acked_ms", "arguments", "channel", "delivered",
+        "exclusive", "no_ack", "owner", "prefetch", "priority", "queue", "queue_name",
+        "redelivered", "restarts_timeout", "tag", "timeout_ms", "unacked",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,9 @@ class Consumer:
         self.prefetch = channel.prefetch
         #: Set by the vhost.
         self.timeout_ms = 0
+        #: With each acknowledgement the timeout of all it has begins again: that was the last.
+        self.restarts_timeout = False
+        self.acked_ms = 0
         self.unacked = 0
         self.delivered = 0
         self.redelivered = 0

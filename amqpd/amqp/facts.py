@@ -64,7 +64,7 @@ def of_channel(channel: Channel) -> ChannelFacts:
         confirms=confirms is not None,
         transactional=tx is not None,
         consumers=len(channel.consumers),
-        unacked=len(channel.unacked),
+        unacked=len(channel.unacked) - channel.unacked.lost,
         unconfirmed=confirms.outstanding if confirms is not None else 0,
         uncommitted=messages,
         uncommitted_acks=acks,

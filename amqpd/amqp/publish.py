@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Final
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.gathering import Group, Route, Slot
 from amqpd.broker import content as contents
+from amqpd.broker.deadletter import carbon_copies
 from amqpd.broker.expiration import parse_expiration
+from amqpd.broker.names import join_keys
 from amqpd.broker.publishing import Published
 from amqpd.broker.routing import BCC, routing_keys
 from amqpd.broker.run import Run
@@ -121,9 +123,9 @@ class Publisher:
         slots = []
         for queue in path.queues:
             place: object = queue
-            if len(queue.lanes) > 1:
+            if queue.priorities.matter:
                 # Each level of a queue has an order of its own.
-                place = queue, queue.level(priority).priority
+                place = queue, queue.priorities.level_of(priority)
             slot = self._slots.get(place)
             if slot is None:
                 slot = self._slots[place] = Slot()
@@ -262,8 +264,10 @@ class Publisher:
             expiration_ms = parse_expiration(properties.expiration)
         headers = properties.headers
         keys = routing_keys(target.routing_key, headers)
-        if headers is not None and headers.pop(BCC, None) is not None:
+        blind = b""
+        if headers is not None and (copies := headers.pop(BCC, None)) is not None:
             changed = True
+            blind = join_keys(carbon_copies({BCC: copies}, BCC))
         path = channel.vhost.route(channel.access, target.exchange, keys, properties)
         if properties.user_id is not None:
             channel.access.check_user_id(properties.user_id)
@@ -273,6 +277,7 @@ class Publisher:
         names = methods.names(target.exchange, target.routing_key)
         persistent = properties.delivery_mode == _PERSISTENT
         run = Run([content], names, None, persistent, channel.number, len(content))
+        run.blind = blind
         priority = NONE if properties.priority is None else properties.priority
         reply = None
         if target.path is None:

@@ -49,7 +49,7 @@ class _Nobody:
 
 def _a_grave() -> Lane:
     lane = Lane(_Nobody(), SettleLog(), 0, 0, False)
-    lane.dead = True
+    lane.dead = lane.is_grave = True
     lane.placeholder = Run([], b"", None, False, 0, 0)
     return lane
 
@@ -84,7 +84,12 @@ def sweep(connection: Connection, now_ms: int) -> int:
 
 
 def _expire(channel: Channel, now_ms: int) -> None:
-    overdue = channel.unacked.expire(now_ms, MOST, GRAVE)
+    renewed: dict[object, int] = {
+        one: one.acked_ms + one.timeout_ms
+        for one in channel.consumers.values()
+        if one.timeout_ms and one.restarts_timeout
+    }
+    overdue = channel.unacked.expire(now_ms, MOST, GRAVE, renewed)
     if not overdue:
         return
     consumers = list(dict.fromkeys(held.consumer for held in overdue))

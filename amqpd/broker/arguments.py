@@ -104,6 +104,13 @@ class DeadLetterStrategy(StrEnum):
     AT_LEAST_ONCE = "at-least-once"
 
 
+class TimeoutReset(StrEnum):
+    """Ours: what makes the timeout of all that a consumer has begin again."""
+
+    NEVER = "never"
+    ACK = "ack"
+
+
 class DelayedRetry(StrEnum):
     """Which returned messages come back later than at once."""
 
@@ -136,6 +143,7 @@ class QueueArguments:
     delivery_limit: int | None = None
     #: None: as configured; 0: none.
     consumer_timeout_ms: int | None = None
+    consumer_timeout_reset: TimeoutReset = TimeoutReset.NEVER
     consumer_disconnected_timeout_ms: int | None = None
     delayed_retry: DelayedRetry = DelayedRetry.DISABLED
     delayed_retry_min_ms: int | None = None
@@ -154,6 +162,8 @@ class ConsumerArguments:
 
     priority: int = 0
     consumer_timeout_ms: int | None = None
+    #: None: as the queue has it.
+    consumer_timeout_reset: TimeoutReset | None = None
     #: Where a stream is read from: a word, an offset, a timestamp or an interval.
     stream_offset: Field | None = None
 
@@ -209,6 +219,7 @@ class Argument(NamedTuple):
     check: Check
 
 
+TIMEOUT_RESET: Final = "x-consumer-timeout-reset"
 RETRY_MIN: Final = "x-delayed-retry-min"
 RETRY_LEVELS: Final = "x-delayed-retry-levels"
 MAX_MULTIPLIER: Final = 1000.0
@@ -219,7 +230,8 @@ _time = between(0, MAX_TTL_MS)
 #: In the order in which they are checked. Classic queues take more than RabbitMQ's: delivery
 #: limit, timeouts, delayed retry and dead letter strategy work on every queue with messages.
 #: What RabbitMQ does not know is `x-overflow-victim`, `x-flow-resume` and, of delayed retry,
-#: multiplier, jitter and levels.
+#: multiplier, jitter and levels, and
+#: `x-consumer-timeout-reset`.
 QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-expires": Argument("CQ", between(1, MAX_TTL_MS)),
     "x-message-ttl": Argument("CQ", _time),
@@ -242,6 +254,7 @@ QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-max-in-memory-bytes": Argument("Q", _size),
     "x-delivery-limit": Argument("CQ", an_integer),
     "x-consumer-timeout": Argument("CQ", _size),
+    TIMEOUT_RESET: Argument("CQ", one_of(TimeoutReset, "invalid_consumer_timeout_reset")),
     "x-consumer-disconnected-timeout": Argument("CQ", _size),
     "x-delayed-retry-type": Argument("CQ", _a_retry_type),
     RETRY_MIN: Argument("CQ", between(1, MAX_TTL_MS)),
@@ -260,6 +273,7 @@ QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
 CONSUMER_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-priority": Argument("CQ", an_integer),
     "x-consumer-timeout": Argument("CQ", _size),
+    TIMEOUT_RESET: Argument("CQ", one_of(TimeoutReset, "invalid_consumer_timeout_reset")),
     "x-stream-offset": Argument("S", a_stream_offset),
     "x-stream-filter": Argument("S", wrong_filter),
     "x-stream-match-unfiltered": Argument("S", a_boolean),
@@ -424,6 +438,7 @@ def _read(arguments: Table, queue_type: QueueType) -> QueueArguments:
         single_active_consumer=single_active is not None and bool(single_active.value),
         delivery_limit=unlimited_if_negative(delivery_limit),
         consumer_timeout_ms=number("x-consumer-timeout"),
+        consumer_timeout_reset=TimeoutReset(text(TIMEOUT_RESET) or "never"),
         consumer_disconnected_timeout_ms=number("x-consumer-disconnected-timeout"),
         delayed_retry=DelayedRetry(text("x-delayed-retry-type") or "disabled"),
         delayed_retry_min_ms=number(RETRY_MIN),
@@ -452,7 +467,9 @@ def parse_consumer(
     """
     _check(CONSUMER_ARGUMENTS, arguments, queue_type, resource("queue", queue, vhost))
     priority, timeout = arguments.get("x-priority"), arguments.get("x-consumer-timeout")
+    reset = arguments.get(TIMEOUT_RESET)
     return ConsumerArguments(
+        consumer_timeout_reset=None if reset is None else TimeoutReset(str(reset.value)),
         priority=0 if priority is None else number_of(priority),
         consumer_timeout_ms=None if timeout is None else number_of(timeout),
         stream_offset=arguments.get("x-stream-offset"),

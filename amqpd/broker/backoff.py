@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.broker.arguments import MAX_TTL_MS, DelayedRetry
-from amqpd.broker.content import header_payload
+from amqpd.broker.content import first_with, header_payload
 from amqpd.broker.stretch import Stretch
 from amqpd.properties import decode_header
 
@@ -74,15 +74,16 @@ def _grown(least: int, multiplier: float, attempt: int) -> int:
 def alike(piece: Stretch, *, singly: bool) -> Iterator[tuple[Stretch, Own]]:
     """Parts of a stretch whose messages ask for the same; `singly`: one by one."""
     contents = piece.run.contents
-    low = int(piece.lo)
-    asked = NOTHING
-    for index in range(low, piece.hi):
-        own = own_of(contents[index])
-        if index > low and (singly or own != asked):
-            yield _part(piece, low, index), asked
-            low = index
-        asked = own
-    yield _part(piece, low, piece.hi), asked
+    low, high = int(piece.lo), int(piece.hi)
+    while low < high:
+        index = low if singly else int(first_with(contents, low, high, _MARKS))
+        own = NOTHING
+        if index == low:
+            own, index = own_of(contents[low]), low + 1
+            while not singly and index < high and own_of(contents[index]) == own:
+                index += 1
+        yield _part(piece, low, index), own
+        low = index
 
 
 def _part(piece: Stretch, low: int, high: int) -> Stretch:

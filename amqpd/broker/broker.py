@@ -52,16 +52,15 @@ from amqpd.broker.pause import PAUSED, Pause, resuming
 from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
 from amqpd.broker.policy import Policy
 from amqpd.broker.presence import Presence
-from amqpd.broker.queue import (
+from amqpd.broker.stats import VhostStats
+from amqpd.broker.stream import Stream
+from amqpd.broker.surroundings import (
     EFFORT,
     HAND_OUT_BYTES,
     LOOK_COST,
-    Queue,
     Surroundings,
     first_of,
 )
-from amqpd.broker.stats import VhostStats
-from amqpd.broker.stream import Stream
 from amqpd.broker.timers import Timers
 from amqpd.broker.types import all_types
 from amqpd.broker.vhost import VHost
@@ -77,6 +76,7 @@ if TYPE_CHECKING:
     from amqpd.broker.limits import Limits
     from amqpd.broker.parameters import Parsed
     from amqpd.broker.presence import Guest
+    from amqpd.broker.queue import Queue
     from amqpd.broker.refill import Refill
     from amqpd.broker.returning import Returning
     from amqpd.broker.stretch import Stretch
@@ -381,8 +381,7 @@ class Broker:
             for queue in vhost.queues.values():
                 if isinstance(queue, Stream):
                     queue.restore((streams or {}).get(int(queue.lane.id)))
-                queue.recovered()
-            vhost.shelves.recovered()
+            vhost.recovered()
 
     def reserve_lanes(self, next_id: int) -> None:
         """Ids below are or were used by the store, which may still be clearing them away."""

@@ -5,15 +5,15 @@
     take_out(queue, found)              out of the queue, whoever waits for it
 
 Looking changes nothing: neither order nor `redelivered` nor what the store holds. Messages
-that a consumer has are not here. A place is a priority level and a position, and stays the
-same as long as the message is in the queue.
+that a consumer has are not here, and what came back stands in its level. A place is a priority
+level and a position, and stays the same as long as the message is in the queue.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from amqpd.broker.content import build
+from amqpd.broker.content import build, is_sealed, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def find(queue: Queue, place: Place, done: Callable[[Found | None], None]) -> No
     def looked(found: list[Found], _last: Place | None) -> None:
         done(found[0] if found and found[0].place == place else None)
 
-    if not 0 <= place.level < len(queue.lanes):
+    if queue.priorities.find(place.level) is None:
         done(None)
         return
     peek(queue, Place(place.level, place.position - 1), 1, looked)
@@ -84,10 +84,13 @@ class _Look:
 
     def go_on(self, after: Place | None) -> None:
         """Look behind a place."""
-        level = len(self._queue.lanes) - 1 if after is None else after.level
-        position = -1 if after is None else after.position
-        while 0 <= level < len(self._queue.lanes) and not self._queue.deleted:
-            lane = self._queue.lanes[level]
+        queue = self._queue
+        for lane in () if queue.deleted else reversed(queue.lanes):
+            level, position = int(lane.priority), -1
+            if after is not None and level >= after.level:
+                if level > after.level:
+                    continue
+                position = after.position
             for one in _in_memory(lane, position):
                 if not self._take(one):
                     self._end(one)
@@ -95,7 +98,6 @@ class _Look:
             if lane.paged and max(position + 1, lane.loaded_upto) < lane.next_position:
                 self._read(lane, level, position)
                 return
-            level, position = level - 1, -1
         self._done(self._found, None)
 
     def _take(self, one: Found) -> bool:
@@ -158,7 +160,7 @@ def _in_memory(lane: Lane, position: int) -> Iterator[Found]:
 def _stored(row: Row, level: int, lane: Lane) -> Found:
     position, _, deadline_ms, _, transient, names, header, body = row
     redelivered = position < lane.redelivered_below
-    content = build(1, header, body)
+    content = build(1, unseal(header)[0] if is_sealed(header) else header, body)
     return Found(
         Place(level, position), names, content, deadline_ms, redelivered, not transient, row
     )
@@ -170,9 +172,9 @@ def take_out(queue: Queue, found: Found) -> bool:
     The removal goes to the journal; with a copy elsewhere in the same `atomic` both happen
     or neither does.
     """
-    lane = queue.lanes[found.place.level]
+    lane = queue.priorities.find(found.place.level)
     position = found.place.position
-    if lane.dead:
+    if lane is None or lane.dead:
         return False
     if position < lane.loaded_upto:
         for stretch in lane.stretches():

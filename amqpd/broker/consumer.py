@@ -23,6 +23,8 @@ class Consumer(Protocol):
     owner: object
     #: How long it may keep a message, 0: for ever; set when it begins.
     timeout_ms: int
+    #: Whenever it acknowledges one, it may keep the others for as long again.
+    restarts_timeout: bool
     #: Its place in the queue's ring while it consumes.
     queue: Subscription | None
 

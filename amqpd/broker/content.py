@@ -20,6 +20,9 @@ BODY: Final = 3
 END: Final = 0xCE
 #: Type, channel and size before a frame's payload, and the end byte after it.
 FRAME_OVERHEAD: Final = 8
+#: Where the flags of the properties are, and the one for headers.
+_FLAGS_AT: Final[i64] = 19
+_HEADERS: Final = 0x20
 
 
 def header_payload(content: bytes) -> bytes:
@@ -75,6 +78,55 @@ def build(channel: int, header: bytes, payload: bytes, frame_max: int = 131_072)
         out.append(END)
         at += part
     return out.getvalue()
+
+
+def seal(content: bytes, hidden: bytes) -> bytes:
+    """The content with something hidden behind its properties, as the store keeps it.
+
+    The weight in its header, which is 0 in all others, tells.
+    """
+    payload = header_payload(content)
+    end: i64 = 7 + len(payload)
+    out = BytesWriter()
+    out.write(content[:3])
+    write_i32_be(out, i32(len(payload) + len(hidden) + 4))
+    out.write(payload[:2])
+    write_i16_be(out, i16(1))
+    out.write(payload[4:])
+    out.write(hidden)
+    write_i32_be(out, i32(len(hidden)))
+    out.write(content[end:])
+    return out.getvalue()
+
+
+def is_sealed(payload: bytes) -> bool:
+    """Whether something is hidden in the payload of a header."""
+    return len(payload) > 3 and payload[3] != 0
+
+
+def unseal(payload: bytes) -> tuple[bytes, bytes]:
+    """The payload of a header that is sealed as it was before, and what was hidden in it."""
+    end: i64 = len(payload) - 4
+    start: i64 = end - i64(read_i32_be(payload, end))
+    return payload[:2] + b"\0\0" + payload[4:start], payload[start:end]
+
+
+def first_with(contents: list[bytes], low: int, high: int, marks: tuple[bytes, ...]) -> i64:
+    """The first of `contents[low:high]` that may have one of the marks in its headers, or high.
+
+    Those without headers cost a look at their flags.
+    """
+    at: i64 = low
+    end: i64 = high
+    while at < end:
+        content = contents[at]
+        if content[_FLAGS_AT] & _HEADERS:
+            payload = header_payload(content)
+            for mark in marks:
+                if mark in payload:
+                    return at
+        at += 1
+    return end
 
 
 def sizes(contents: list[bytes], low: int, high: int) -> i64:

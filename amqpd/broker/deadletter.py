@@ -15,6 +15,8 @@ from amqpd.broker.routing import text
 from amqpd.fields import Field
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from amqpd.fields import Table
     from amqpd.properties import Properties
 
@@ -33,6 +35,11 @@ class Burial:
     properties: Properties
     keys: list[str]
     deaths: list[Table]
+
+    @property
+    def reason(self) -> str:
+        """Why it died this time."""
+        return _text(self.deaths[0].get("reason")) if self.deaths else ""
 
     def is_cycle(self, queue: str, reason: str) -> bool:
         """Whether it died in this queue before and nobody rejected it since.
@@ -58,8 +65,12 @@ def bury(
     reason: str,
     now_ms: int,
     new_key: str | None,
+    blind: Sequence[str] = (),
 ) -> Burial:
-    """What becomes of a message that dies in `queue`; `new_key` replaces its routing keys."""
+    """What becomes of a message that dies in `queue`; `new_key` replaces its routing keys.
+
+    It is routed with those that are `blind`, too, but nobody is told.
+    """
     headers = dict(properties.headers or {})
     keys = [routing_key, *carbon_copies(headers)]
     deaths = _deaths(headers)
@@ -74,10 +85,20 @@ def bury(
     for name, value in (("reason", reason), ("queue", queue), ("exchange", exchange)):
         headers.setdefault(f"x-first-death-{name}", Field("S", value))
         headers[f"x-last-death-{name}"] = Field("S", value)
+    keys = [*keys, *blind]
     if new_key is not None:
         headers.pop("CC", None)
         keys = [new_key]
     return Burial(replace(properties, headers=headers, expiration=None), keys, deaths)
+
+
+def exhume(
+    properties: Properties, routing_key: str, *, new_key: str | None, blind: Sequence[str] = ()
+) -> Burial:
+    """A dead message that was buried before, with the keys that it is routed with now."""
+    headers = properties.headers or {}
+    keys = [routing_key, *carbon_copies(headers), *blind] if new_key is None else [new_key]
+    return Burial(properties, keys, _deaths(headers))
 
 
 def carbon_copies(headers: Table, name: str = "CC") -> list[str]:

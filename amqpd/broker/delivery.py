@@ -96,18 +96,18 @@ def requeued(taken: list[Taken], failed: bool) -> dict[Lane, list[Stretch]]:
                 found[lane] = pieces = []
             else:
                 pieces = known
-        pieces.append(
-            Stretch(
-                one.run,
-                one.base,
-                one.lo,
-                one.hi,
-                one.deadline_ms,
-                True,
-                one.acquired + 1,
-                one.failed + (1 if failed else 0),
-            )
+        piece = Stretch(
+            one.run,
+            one.base,
+            one.lo,
+            one.hi,
+            one.deadline_ms,
+            True,
+            one.acquired + 1,
+            one.failed + (1 if failed else 0),
         )
+        piece.tag = one.tag
+        pieces.append(piece)
     return found
 
 
@@ -125,6 +125,8 @@ class Unacked:
 
     def __init__(self) -> None:
         self.outstanding: i64 = 0
+        #: Those of them that were taken back and not heard of since.
+        self.lost: i64 = 0
         #: Nothing is overdue before; 0: nothing ever is.
         self.due_ms: i64 = 0
         self._held: list[Held] = []
@@ -180,6 +182,8 @@ class Unacked:
         for one in taken:
             count: i64 = one.hi - one.lo
             self.outstanding += count
+            if one.lane.is_grave:
+                self.lost += count
             if not self._refill(one):
                 piece = Stretch(
                     one.run,
@@ -203,11 +207,13 @@ class Unacked:
         if due_ms and (self.due_ms == 0 or due_ms < self.due_ms):
             self.due_ms = due_ms
 
-    def expire(self, now_ms: int, most: int, grave: Lane) -> list[Held]:
+    def expire(
+        self, now_ms: int, most: int, grave: Lane, renewed: dict[object, int] | None = None
+    ) -> list[Held]:
         """Let go of what is overdue, so many ranges at most.
 
         Their tags stay, for ranges of the lane `grave`: what a client says of them late is
-        right, and without effect.
+        right, and without effect. Nothing of the consumers in `renewed` is overdue before then.
         """
         now: i64 = now_ms
         overdue: list[Held] = []
@@ -216,9 +222,12 @@ class Unacked:
         while at < len(self._held):
             one = self._held[at]
             if one.due_ms and one.left:
+                if one.due_ms < now and renewed:
+                    one.due_ms = max(one.due_ms, renewed.get(one.consumer, 0))
                 if one.due_ms < now and len(overdue) < most:
                     overdue.append(one)
                     self._held[at] = ghost_of(one, grave)
+                    self.lost += one.left
                 else:
                     self._expect(one.due_ms)
             at += 1
@@ -256,6 +265,7 @@ class Unacked:
     def _begin_anew(self) -> None:
         """Nothing is outstanding."""
         self.due_ms = 0
+        self.lost = 0
         self._first = 0
         self._empty = 0
         self._cuts = 0
@@ -298,10 +308,14 @@ class Unacked:
         going = held[self._first : end]
         for one in going:
             self.outstanding -= one.left
+            if one.lane.is_grave:
+                self.lost -= one.left
             if one.left == 0:
                 self._empty -= 1
         lower = lower_part(part, part.lo + (last_tag - part.tag) + 1)
         self.outstanding -= lower.left
+        if lower.lane.is_grave:
+            self.lost -= lower.left
         if part.left == 0:
             self._empty += 1
         going.append(lower)
@@ -358,6 +372,8 @@ class Unacked:
         if high > low:
             taken.append(Taken(held, low, high))
             self.outstanding -= high - low
+            if held.lane.is_grave:
+                self.lost -= high - low
             if gone is None:
                 self._cut(held, low, high)
             else:
@@ -384,6 +400,8 @@ class Unacked:
             if had:
                 self._take_rest(one, high, taken)
                 self.outstanding -= had - one.left
+                if one.lane.is_grave:
+                    self.lost -= had - one.left
                 if one.left == 0:
                     self._empty += 1
             at += 1

@@ -110,6 +110,8 @@ class Lane:
         self._last_epoch: i64 = 0
         #: What clients hold instead of the runs of what they have not settled.
         self.placeholder: Run | None = None
+        #: No queue's: of deliveries that were taken back from a client.
+        self.is_grave = False
 
     def recover(
         self,
@@ -305,15 +307,16 @@ class Lane:
 
     # -- out -----------------------------------------------------------------------------
 
-    def take(self, limit: int, settle: bool) -> Stretch | None:
+    def take(self, limit: int, settle: bool, stretch: Stretch | None = None) -> Stretch | None:
         """Up to `limit` messages from the head, all of one run; None if none may go now.
 
         With `settle` they are done with at once (no acknowledgement is expected), else
-        they are unacked until `settle` or `requeue`.
+        they are unacked until `settle` or `requeue`. `stretch`: from there, it waits somewhere
+        in the window.
         """
         if self._first >= len(self._stretches):
             return None
-        head = self._stretches[self._first]
+        head = self._stretches[self._first] if stretch is None else stretch
         count: i64 = min(limit, head.hi - head.lo)
         if head.run.entry is not None or head.run.first_id != 0:
             count = self._grant(head, count, limit)
@@ -324,14 +327,14 @@ class Lane:
         self.total.out(piece.hi - piece.lo, settle, piece.redelivered)
         return piece
 
-    def take_now(self, settle: bool) -> tuple[Stretch, bool] | None:
+    def take_now(self, settle: bool, stretch: Stretch | None = None) -> tuple[Stretch, bool] | None:
         """The first message, whatever the mark says, for a reply that can wait for the disk.
 
         The flag tells that it must: until the mark that the next batch carries is on disk.
         """
         if self._first >= len(self._stretches):
             return None
-        head = self._stretches[self._first]
+        head = self._stretches[self._first] if stretch is None else stretch
         wait = False
         if head.run.entry is not None or head.run.first_id != 0:
             wait = self._grant(head, 1, 1) == 0
@@ -345,7 +348,9 @@ class Lane:
     def _take(self, head: Stretch, count: i64, settle: bool) -> Stretch:
         run = head.run
         low: i64 = head.lo
-        if count == head.hi - low:
+        if head is not self._stretches[self._first]:
+            piece = self._cut_off(head, count)
+        elif count == head.hi - low:
             piece = head
             head.waits = False
             self._drop_first()
@@ -564,6 +569,12 @@ class Lane:
         self.ready_bytes -= run.bytes_of(low, high)
         self.loaded -= high - low
         self.loaded_bytes -= run.share(low, high)
+        return self._cut_off(stretch, high - low)
+
+    def _cut_off(self, stretch: Stretch, count: i64) -> Stretch:
+        """The first messages of a stretch that is not the first one."""
+        low: i64 = stretch.lo
+        high: i64 = low + count
         stretch.lo = high
         if high == stretch.hi:
             stretch.waits = False
@@ -573,7 +584,7 @@ class Lane:
                 self._first = 0
                 self._empty = 0
         return Stretch(
-            run,
+            stretch.run,
             stretch.base,
             low,
             high,

@@ -13,6 +13,22 @@ def join(exchange: str, routing_key: str) -> bytes:
     return bytes((len(first),)) + first + bytes((len(second),)) + second
 
 
+def join_keys(keys: list[str]) -> bytes:
+    """Routing keys one after the other, of any length."""
+    octets = [key.encode(errors="surrogateescape") for key in keys]
+    return b"".join([len(one).to_bytes(4) + one for one in octets])
+
+
+def split_keys(joined: bytes) -> list[str]:
+    """The same apart."""
+    keys, at = [], 0
+    while at < len(joined):
+        end = at + 4 + int.from_bytes(joined[at : at + 4])
+        keys.append(joined[at + 4 : end].decode(errors="surrogateescape"))
+        at = end
+    return keys
+
+
 def split(names: bytes) -> tuple[str, str]:
     """Exchange and routing key out of two short strings."""
     end = 1 + names[0]

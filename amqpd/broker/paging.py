@@ -11,6 +11,7 @@ from bisect import insort
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.levels import empty_of, head_of, wanting_of
+from amqpd.broker.priorities import Returned
 from amqpd.broker.refill import Refills
 
 if TYPE_CHECKING:
@@ -44,13 +45,22 @@ class Paging:
         self._is_layered = len(lanes) > 1
         #: The levels that have something waiting, the highest first, and some that had.
         self.occupied: list[Lane] = [] if self._is_layered else lanes
-        self._least = (
-            max(LEAST_MESSAGES, WINDOW_MESSAGES // len(lanes)),
-            max(LEAST_BYTES, WINDOW_BYTES // len(lanes)),
-        )
+        self._least = _least_of(len(lanes))
         for lane in lanes:
             lane.occupied = not self._is_layered
             lane.window, lane.window_bytes = self._least
+
+    def begin_level(self, lane: Lane) -> None:
+        """The queue is about to have a level more: their windows become smaller."""
+        queue, lanes = self._queue, self._queue.lanes
+        if not self._is_layered:
+            self._is_layered = True
+            self.occupied = list(lanes)
+            queue.returned = Returned()
+            queue.returned.add(lanes[0], [one for one in lanes[0].stretches() if one.acquired])
+        self._least = _least_of(len(lanes) + 1)
+        lane.occupied = False
+        lane.window, lane.window_bytes = self._least
 
     def enter(self, lane: Lane) -> None:
         """Something waits in the lane now."""
@@ -99,7 +109,7 @@ class Paging:
         fresh = queue.new_lane(around.new_lane_id() if queue.durable else 0, level)
         fresh.window, fresh.window_bytes = self._least
         fresh.counts = lane.counts
-        queue.lanes[level] = fresh
+        queue.priorities.replace(fresh)
         if self._is_layered:
             fresh.occupied = False
             self.occupied = [one for one in self.occupied if one is not lane]
@@ -146,6 +156,14 @@ class Paging:
         if self._is_layered:
             messages, size_bytes = max(1, lane.window // 2), lane.window_bytes // 2
         self._refills.begin(lane, upto, messages, size_bytes)
+
+
+def _least_of(levels: int) -> tuple[int, int]:
+    """Messages and bytes of each window, where there are so many."""
+    return (
+        max(LEAST_MESSAGES, WINDOW_MESSAGES // levels),
+        max(LEAST_BYTES, WINDOW_BYTES // levels),
+    )
 
 
 def _from_the_top(lane: Lane) -> int:

@@ -33,6 +33,7 @@ from amqpd.broker.arguments import (
     DelayedRetry,
     Overflow,
     QueueType,
+    TimeoutReset,
     Victim,
     unlimited_if_negative,
 )
@@ -176,6 +177,7 @@ POLICY_KEYS: Final[Mapping[str, _Key]] = {
     ),
     "delivery-limit": _Key("CQ", _number(None), "delivery_limit", True, "delivery limit"),
     "consumer-timeout": _Key("CQ", _number(0), "consumer_timeout_ms", called="consumer timeout"),
+    "consumer-timeout-reset": _Key("CQ", _word(*TimeoutReset), "consumer_timeout_reset"),
     "consumer-disconnected-timeout": _Key(
         "CQ", _number(0), "consumer_disconnected_timeout_ms", called="consumer disconnected timeout"
     ),
@@ -460,6 +462,7 @@ def _value(key: str, value: PolicyValue) -> object:
         "overflow": Overflow,
         "overflow-victim": Victim,
         "dead-letter-strategy": DeadLetterStrategy,
+        "consumer-timeout-reset": TimeoutReset,
         "delayed-retry-type": DelayedRetry,
     }
     return words[key](str(value)) if key in words else value

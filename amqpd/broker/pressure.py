@@ -55,7 +55,8 @@ class Pressure:
     """Who waits for one queue."""
 
     __slots__ = (
-        "_held", "_moved", "_patience_ms", "_queue", "_stuck_until_ms", "_ticket", "_waiting",
+        "_held", "_moved", "_patience_ms", "_queue", "_refused", "_stuck_until_ms", "_ticket",
+        "_waiting",
     )  # fmt: skip
 
     def __init__(self, queue: Queue) -> None:
@@ -66,11 +67,12 @@ class Pressure:
         self._stuck_until_ms = 0
         self._waiting: dict[object, Callable[[], None]] = {}
         self._ticket: Ticket | None = None
+        self._refused: dict[Callable[[], None], None] = {}
 
     @property
     def is_felt(self) -> bool:
         """Somebody waits."""
-        return bool(self._held or self._waiting) or self._ticket is not None
+        return bool(self._held or self._waiting or self._refused) or self._ticket is not None
 
     def look(self) -> None:
         """Let those go on for whom there is room by now."""
@@ -78,6 +80,8 @@ class Pressure:
             self._let_go()
         if self._waiting or self._ticket is not None:
             self._look_at_room()
+        if self._refused and (not self._queue.length.refuses or self._queue.length.fits(1, 0)):
+            self._tell_refused()
 
     def let_all_go(self) -> None:
         """The queue is gone."""
@@ -85,6 +89,18 @@ class Pressure:
         self._open()
         while self._waiting:
             self._let_one_go()
+        self._tell_refused()
+
+    # -- refusing ------------------------------------------------------------------------
+
+    def when_fits(self, call: Callable[[], None]) -> None:
+        """Call back, once, when a message that was refused may fit by now."""
+        self._refused[call] = None
+
+    def _tell_refused(self) -> None:
+        refused, self._refused = self._refused, {}
+        for call in refused:
+            call()
 
     # -- full ----------------------------------------------------------------------------
 

@@ -14,7 +14,8 @@ from amqpd.broker import deadletter
 from amqpd.broker.arguments import Overflow
 from amqpd.broker.content import body, build, header_payload
 from amqpd.broker.message import Message
-from amqpd.broker.names import join, split
+from amqpd.broker.morgue import Morgues
+from amqpd.broker.names import join, split, split_keys
 from amqpd.broker.routing import Walk, reaches, route, routing_keys, walk
 from amqpd.broker.run import Run
 from amqpd.errors import AccessRefused, NotFound
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from amqpd.broker.binding import Destination
+    from amqpd.broker.deadletter import Burial
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane
     from amqpd.broker.permissions import Access
     from amqpd.broker.pressure import Ticket
-    from amqpd.broker.queue import Queue, Surroundings
+    from amqpd.broker.queue import Queue
     from amqpd.broker.run import Append
     from amqpd.broker.shelf import Kept
     from amqpd.broker.stats import VhostStats
     from amqpd.broker.stretch import Stretch
+    from amqpd.broker.surroundings import Surroundings
     from amqpd.broker.tally import Tallies, Tally
     from amqpd.properties import Properties
 
@@ -70,6 +73,8 @@ class Path:
     each: bool = False
     refuses: bool = False
     wants_priority: bool = False
+    #: A queue keeps everything, whatever its delivery mode.
+    persists: bool = False
     keeping: Keeping | None = None
     #: Where it is counted; None for what the broker itself publishes.
     tally: Tally | None = field(default=None, compare=False)
@@ -112,6 +117,11 @@ class Publishing:
     #: Dead letters by reason, and those that went nowhere; counted, never silent.
     buried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    #: Dead letters that wait in the queues where they died.
+    morgues: Morgues = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.morgues = Morgues(self.name, self, self.around)
 
     # -- finding the way -----------------------------------------------------------------
 
@@ -170,7 +180,8 @@ class Publishing:
         return Path(
             queues,
             refuses=any(queue.length.refuses for queue in queues),
-            wants_priority=any(len(queue.lanes) > 1 for queue in queues),
+            wants_priority=any(queue.priorities.matter for queue in queues),
+            persists=any(queue.persists for queue in queues),
             tally=None if tallies is None else tallies.of(tuple([one.name for one in queues])),
         )
 
@@ -191,6 +202,8 @@ class Publishing:
                 self.stats.routed += count
         if not path.queues or path.keeping is not None:
             return self._publish_and_keep(path, run, expiration_ms, priority)
+        if path.persists and not run.persistent:
+            return self._publish_transient(path, run, expiration_ms, priority)
         queues: Sequence[Queue] = path.queues
         refusing: Sequence[Queue] = ()
         if path.refuses:
@@ -215,6 +228,31 @@ class Publishing:
         for queue in refusing:
             self._refuse(queue, run)
         return self._heeding(path.queues, result, bool(refusing))
+
+    def _publish_transient(
+        self, path: Path, run: Run, expiration_ms: int, priority: int
+    ) -> Published:
+        """The same where some queues keep it all the same: they have a run of their own."""
+        own = run.copy()
+        own.persistent = True
+        outcomes = []
+        for part, persists in ((own, True), (run, False)):
+            queues = tuple([one for one in path.queues if one.persists is persists])
+            if queues:
+                there = replace(path, queues=queues, persists=False, tally=None)
+                outcomes.append(
+                    self.publish(there, part, expiration_ms=expiration_ms, priority=priority)
+                )
+        first, *others = outcomes
+        for other in others:
+            first = replace(
+                first,
+                refused=first.refused or other.refused,
+                crowded=first.crowded or other.crowded,
+                full=first.full + other.full,
+                tickets=first.tickets + other.tickets,
+            )
+        return first
 
     def _heeding(  # hot: S2
         self, queues: Sequence[Queue], result: Published, refused: bool
@@ -355,8 +393,8 @@ class Publishing:
 
     def _bury_one(self, queue: Queue, run: Run, index: int, reason: str) -> None:
         target = queue.arguments.dead_letter_exchange
-        source = self.exchanges.get(target) if target is not None else None
-        if target is None or source is None:
+        keeps = queue.keeps_dead_letters
+        if target is None or not (keeps or target in self.exchanges):
             self._count(self.dropped, reason, 1)
             return
         content = run.contents[index]
@@ -370,17 +408,44 @@ class Publishing:
             reason=reason,
             now_ms=self.around.now_ms,
             new_key=queue.arguments.dead_letter_routing_key,
+            blind=split_keys(run.blind),
         )
+        dead = a_run(join(target, burial.keys[0]), burial.properties, body(content))
+        if queue.arguments.dead_letter_routing_key is None:
+            dead.blind = run.blind
+        refusing = self.send_dead(queue, target, dead, burial)
+        if refusing is not None and keeps:
+            self.morgues.keep(queue, dead)
+        else:
+            self.count_dead(reason, sent=refusing is None)
+
+    def send_dead(
+        self, queue: Queue, exchange: str, run: Run, burial: Burial
+    ) -> Sequence[Queue] | None:
+        """Publish a dead letter of a queue; None if it went somewhere.
+
+        Otherwise there is no way for it by now, or the queue is sure of its dead letters and
+        those that are returned have no room.
+        """
+        source = self.exchanges.get(exchange)
+        if source is None:
+            return ()
         message = self._message(burial.keys, burial.properties)
         found = walk(source, message, self.exchanges.get)
-        names = [name for name in found.queues if not burial.is_cycle(name, reason)]
+        names = [name for name in found.queues if not burial.is_cycle(name, burial.reason)]
         path = self._with_keepers(self._path(names), found, message)
         if not (path.queues or path.keeping):
-            self._count(self.dropped, reason, 1)
-            return
-        self._count(self.buried, reason, 1)
-        dead = a_run(join(target, burial.keys[0]), burial.properties, body(content))
-        self.publish(path, dead, priority=_or_none(burial.properties.priority))
+            return ()
+        if queue.keeps_dead_letters and path.refuses:
+            refusing = self._refusing(path.queues, run)
+            if refusing:
+                return refusing
+        self.publish(path, run, priority=_or_none(burial.properties.priority))
+        return None
+
+    def count_dead(self, reason: str, *, sent: bool) -> None:
+        """A dead letter went to the dead letter exchange, or is gone."""
+        self._count(self.buried if sent else self.dropped, reason, 1)
 
     def _count(self, counts: dict[str, int], reason: str, messages: int) -> None:
         counts[reason] = counts.get(reason, 0) + messages

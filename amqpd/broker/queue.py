@@ -11,16 +11,14 @@ memory; what arrives beyond it goes to the store only and comes back through the
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.archive import Archive, NoArchive
-from amqpd.broker.arguments import QueueType
-from amqpd.broker.attempts import ReadReturned, none_returned, show
-from amqpd.broker.cursor import ReadAhead
+from amqpd.broker.arguments import DeadLetterStrategy, Overflow, QueueType
+from amqpd.broker.attempts import show
 from amqpd.broker.deadletter import REJECTED
 from amqpd.broker.definitions import PutQueue
-from amqpd.broker.expiry import Expired, Expiry, ReadSome, never, nothing
+from amqpd.broker.expiry import Expiry
 from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane
 from amqpd.broker.lease import Lease
@@ -29,6 +27,7 @@ from amqpd.broker.levels import loaded_of, ready_bytes_of, ready_of
 from amqpd.broker.paging import WORN, Paging
 from amqpd.broker.policy import Match
 from amqpd.broker.pressure import Pressure
+from amqpd.broker.priorities import Priorities, Returned, lane_ids_by_level
 from amqpd.broker.retry import Retry, is_on
 from amqpd.broker.ring import Ring, Subscription
 from amqpd.broker.stretch import Stretch
@@ -36,80 +35,24 @@ from amqpd.broker.text import resource
 from amqpd.errors import AccessRefused, NotImplementedHere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from amqpd.broker.arguments import QueueArguments
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.counts import Counts
     from amqpd.broker.delivery import Taken
-    from amqpd.broker.events import Events
-    from amqpd.broker.journal import Journal
+    from amqpd.broker.morgue import Morgue
     from amqpd.broker.pause import Pause
-    from amqpd.broker.refill import Refill
     from amqpd.broker.run import Run
-    from amqpd.broker.timers import Timers
+    from amqpd.broker.surroundings import Surroundings
     from amqpd.fields import Table
 
 #: A message without TTL.
 NEVER = 0
 #: How long a message of a quorum queue may be unacked where nobody says.
 QUORUM_TIMEOUT_MS: Final = 1_800_000
-#: What may be done in one turn, so that nobody waits long for the next one: in microseconds,
-#: more or less, beside handing out; and handing out, in bytes.
-EFFORT = 5_000
-HAND_OUT_BYTES = 2 << 20
-#: What a delivery costs beside its bytes, in bytes, and a look at a queue, in microseconds.
+#: What a delivery costs beside its bytes, in bytes.
 DELIVERY_BYTES = 64
-LOOK_COST = 5
-
-
-def first_of(_below: int) -> int:
-    """Chance where nothing is left to it: always the first."""
-    return 0
-
-
-def at_leisure() -> None:
-    """Where nothing is under way."""
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What a queue needs of its broker; one for all queues."""
-
-    journal: Journal
-    timers: Timers
-    awake: deque[Queue]
-    refill: Refill
-    new_lane_id: Callable[[], int]
-    bury: Callable[[Queue, Lane, Stretch, str], None]
-    unused: Callable[[Queue], None]
-    lane_gone: Callable[[int], None]
-    #: Count messages that go without dead lettering, by reason.
-    drop: Callable[[Queue, str, int], None]
-    #: A queue that is paused goes: it is not paused any more.
-    resume: Callable[[Queue], None]
-    events: Events
-    now_ms: int = 0
-    #: What is left of `EFFORT` and `HAND_OUT_BYTES` in this turn, and who waits for the next.
-    spare: int = EFFORT
-    spare_bytes: int = HAND_OUT_BYTES
-    tired: list[Queue] = field(default_factory=list)
-    expired: Expired = never
-    read_some: ReadSome = nothing
-    read_returned: ReadReturned = none_returned
-    #: Draws one of the numbers below the given one.
-    chance: Callable[[int], int] = first_of
-    #: Does now what it can of the returns that are under way.
-    hurry: Callable[[], None] = at_leisure
-    #: Queues of all kinds tell in the headers how often a message came back.
-    always_counted: bool = False
-    #: How long a message may be unacked where nobody says; None: the type of the queue decides.
-    consumer_timeout_ms: int | None = None
-    #: Of streams: where they are read, and what is read at a time.
-    archive: Archive = field(default_factory=NoArchive)
-    #: Lanes that the store cannot read at present, and why.
-    unreadable: Mapping[int, str] = field(default_factory=dict)
-    read_ahead: ReadAhead = field(default_factory=ReadAhead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +102,11 @@ class Queue:
         self.around = around
         self.lanes = self._new_lanes(lanes, total)
         self.paging = Paging(self)
-        self.ring = Ring(arguments.single_active_consumer)
+        self.priorities = Priorities(self)
+        #: Of quorum queues with several levels: what came back is ahead of all of them.
+        self.returned = Returned() if self.persists and len(self.lanes) > 1 else None
+        is_quorum = arguments.queue_type is QueueType.QUORUM
+        self.ring = Ring(arguments.single_active_consumer, yields=is_quorum)
         self.exclusive_consumer: Subscription | None = None
         self.deleted = False
         #: So many returns of many deliveries are under way; nothing is handed out meanwhile.
@@ -176,10 +123,13 @@ class Queue:
         self.retry = Retry(self)
         self.length = Length(self, arguments)
         self.pressure = Pressure(self)
+        #: Its dead letters that nobody takes yet.
+        self.morgue: Morgue | None = None
 
     def _new_lanes(self, ids: tuple[int, ...], total: Counts | None) -> list[Lane]:
         self._total = total
-        return [self.new_lane(one, level) for level, one in enumerate(ids)]
+        kind = self.own.queue_type
+        return [self.new_lane(one, level) for level, one in lane_ids_by_level(kind, ids)]
 
     def new_lane(self, lane_id: int, level: int) -> Lane:
         """A lane for a level, without messages."""
@@ -187,7 +137,6 @@ class Queue:
 
     def definition(self) -> PutQueue:
         """The command that makes this queue, with its lanes of now."""
-        lanes = tuple(int(lane.id) for lane in self.lanes)
         return PutQueue(
             self.vhost,
             self.name,
@@ -195,7 +144,7 @@ class Queue:
             self.owner is not None,
             self.auto_delete,
             self.declared,
-            lanes,
+            self.priorities.lane_ids(),
         )
 
     def recovered(self) -> None:
@@ -226,7 +175,8 @@ class Queue:
     @property
     def messages(self) -> int:
         """All messages in the queue."""
-        return self.ready + self.unacked + self.delayed
+        kept = 0 if self.morgue is None else self.morgue.messages
+        return self.ready + self.unacked + self.delayed + kept
 
     @property
     def delayed(self) -> int:
@@ -236,14 +186,16 @@ class Queue:
     @property
     def waiting(self) -> int:
         """All that nobody has, as length limits count."""
-        return self.ready + (self.delayed if self.retry.active else 0)
+        kept = 0 if self.morgue is None else self.morgue.messages
+        return self.ready + (self.delayed if self.retry.active else 0) + kept
 
     @property
     def waiting_bytes(self) -> int:
         """Body bytes of these."""
+        kept = 0 if self.morgue is None else self.morgue.size_bytes
         if not self.retry.active:
-            return self.ready_bytes
-        return self.ready_bytes + sum(lane.delayed_bytes for lane in self.lanes)
+            return self.ready_bytes + kept
+        return self.ready_bytes + sum(lane.delayed_bytes for lane in self.lanes) + kept
 
     @property
     def ready_bytes(self) -> int:
@@ -267,15 +219,34 @@ class Queue:
         )
 
     @property
+    def keeps_dead_letters(self) -> bool:
+        """Dead letters stay for as long as they cannot be where they belong, as in RabbitMQ."""
+        arguments = self.arguments
+        return (
+            arguments.dead_letter_strategy is DeadLetterStrategy.AT_LEAST_ONCE
+            and arguments.overflow is Overflow.REJECT_PUBLISH
+            and arguments.dead_letter_exchange is not None
+        )
+
+    @property
     def looks_at_returns(self) -> bool:
         """What becomes of a message that comes back is decided for each."""
-        arguments = self.arguments
-        return arguments.delivery_limit is not None or is_on(arguments.delayed_retry)
+        return self.arguments.delivery_limit is not None or self.delays_returns
+
+    @property
+    def delays_returns(self) -> bool:
+        """Some of them have to wait."""
+        return is_on(self.arguments.delayed_retry)
+
+    @property
+    def persists(self) -> bool:
+        """Messages of any delivery mode survive, as in RabbitMQ's quorum queues."""
+        return self.arguments.queue_type is QueueType.QUORUM
 
     def level(self, priority: int) -> Lane:
         """The lane of a message of this priority; -1 = it has none."""
         lanes = self.lanes
-        lane = lanes[0] if len(lanes) == 1 else lanes[min(max(priority, 0), len(lanes) - 1)]
+        lane = lanes[0] if len(lanes) == 1 and priority < 0 else self.priorities.lane(priority)
         return lane if lane.next_position < WORN else self.paging.renewed(lane)
 
     def deadline(self, expiration_ms: int) -> int:
@@ -368,6 +339,14 @@ class Queue:
             self.around.hurry()
         self.act()
 
+    def _next(self) -> tuple[Lane | None, Stretch | None]:
+        """The lane of the next message to go out, and where there, if that is not its head."""
+        if self.returned is not None:
+            found = self.returned.first(self.around.now_ms)
+            if found is not None:
+                return found
+        return self._next_lane(), None
+
     def _next_lane(self) -> Lane | None:
         """The lane of the next message to go out, which has not expired."""
         lane = self.paging.head()
@@ -384,16 +363,17 @@ class Queue:
         shared: Lane | None = None
         share = 0
         around = self.around
-        while (lane := self._next_lane()) is not None:
-            turn = self.ring.next()
-            if turn is None:
+        while True:
+            lane, returned = self._next()
+            turn = self.ring.next() if lane is not None else None
+            if lane is None or turn is None:
                 return
             subscription, credit, sharing = turn
             if sharing > 1:
                 if lane is not shared:
                     shared, share = lane, -(-lane.loaded // sharing)
                 credit = min(credit, share)
-            piece = lane.take(credit, subscription.consumer.no_ack)
+            piece = lane.take(credit, subscription.consumer.no_ack, returned)
             if piece is None:
                 # It waits for its mark; with it comes what lower levels have for the rest.
                 for level in self.paging.occupied:
@@ -427,11 +407,11 @@ class Queue:
     def _serve_gets(self) -> None:
         while self._getting and not self.returning:
             no_ack, done = self._getting[0]
-            lane = self._next_lane()
+            lane, returned = self._next()
             if lane is None and self.ready:
                 return  # the head is on its way from the store, and its arrival wakes us
             self._getting.popleft()
-            taken = lane.take_now(no_ack) if lane is not None else None
+            taken = lane.take_now(no_ack, returned) if lane is not None else None
             if lane is None or taken is None:
                 self._count_nothing()
                 done(None)
@@ -449,19 +429,23 @@ class Queue:
 
     # -- done ----------------------------------------------------------------------------
 
-    def requeue(self, lane: Lane, pieces: list[Stretch], *, failed: bool) -> None:
+    def requeue(self, lane: Lane, pieces: list[Stretch], *, failed: bool) -> int:
         """Put unacked messages back into their old places; their counts are those of now.
 
-        Those that have failed too often die, and some have to wait (`retry`).
+        Those that have failed too often die, and some have to wait (`retry`); the number of
+        stretches that are ready again.
         """
         if self.looks_at_returns:
             pieces = self.retry.sort_out(lane, pieces, failed=failed)
         if pieces:
             self.paging.enter(lane)
             lane.requeue(pieces)
+            if self.returned is not None:
+                self.returned.add(lane, pieces)
             if self.expiry.active:
                 self.expiry.came_back(lane, pieces)
         self.wake()
+        return len(pieces)
 
     def discard(self, taken: Iterable[Taken]) -> None:
         """Unacked messages were rejected for good: they are dead."""
@@ -501,6 +485,9 @@ class Queue:
                 number = journal.purge(purge)
             elif count and lane.durable:
                 number = journal.next_number()
+        if self.morgue is not None:
+            more, last = self.morgue.purge()
+            count, number = count + more, max(number, last)
         self.wake()
         return count, number
 
@@ -576,8 +563,12 @@ class Queue:
     # -- unused queues -------------------------------------------------------------------
 
     def use(self) -> None:
-        """Somebody declared the queue again, or asked for it: its lease begins anew."""
-        self.used_ms = self.around.now_ms
+        """Somebody declared the queue again, or asked for it: its lease begins anew.
+
+        That of a quorum queue does not, as in RabbitMQ.
+        """
+        if not self.persists:
+            self.used_ms = self.around.now_ms
 
     def expire_when_unused(self, expired: Callable[[Queue], object]) -> None:
         """Call back once nobody has used the queue for as long as `x-expires` says."""

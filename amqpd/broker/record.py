@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from amqpd.broker import definitions
 from amqpd.broker.chunk import Extension, StreamLane, stamp
+from amqpd.broker.content import body, build, header_payload, is_sealed, unseal
 from amqpd.broker.journal import Batch, Drop, Mark, Purge, PurgeDelayed, Track
 from amqpd.broker.lane import Lane
 from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
@@ -156,7 +157,7 @@ def _append(append: Append) -> bytes:
         )
         for one in append.extensions
     ]
-    for index, content in enumerate(run.contents):
+    for index, content in enumerate(run.kept(0, len(run.contents))):
         names = run.names_of(index)
         out += _COUNT.pack(len(names)), names, _COUNT.pack(len(content)), content
     return b"".join(out)
@@ -261,9 +262,13 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
         names.append(reader.piece())
         contents.append(reader.piece())
     channel = int.from_bytes(contents[0][1:3])
+    blind = b""
+    if is_sealed(header_payload(contents[0])):
+        header, blind = unseal(header_payload(contents[0]))
+        contents = [build(channel, header, body(contents[0]))]
     size = sum(map(len, contents))
     run = Run(contents, names[0], names, persistent, channel, size)
-    run.first_id, run.shared = first_id, shared
+    run.first_id, run.shared, run.blind = first_id, shared, blind
     append = Append(run, number)
     for (lane, base, deadline_ms, priority, transient, early), gone in heads:
         home = Lane(_Nobody(), log, lane, priority, not transient)

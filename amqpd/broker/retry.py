@@ -265,6 +265,8 @@ class Retry:
             lane.undelay(piece.hi - piece.lo, piece.run.bytes_of(piece.lo, piece.hi))
         self._queue.paging.enter(lane)
         lane.put(pieces)
+        if self._queue.returned is not None:
+            self._queue.returned.add(lane, pieces)
         if any(piece.deadline_ms for piece in pieces):
             self._queue.expiry.came_back(lane, pieces)
 
@@ -428,7 +430,7 @@ def _copied(piece: Stretch) -> Stretch:
         run.share(low, high),
     )
     own.first_id = run.first_id + low if run.first_id > 0 else run.first_id
-    own.shared = run.shared
+    own.shared, own.blind = run.shared, run.blind
     copy = _part(piece, 0, high - low)
     copy.run, copy.base = own, piece.base + low
     return copy

@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
     from amqpd.broker.delivery import Leaving, Taken
     from amqpd.broker.lane import Lane
-    from amqpd.broker.queue import Surroundings
+    from amqpd.broker.surroundings import Surroundings
 
 #: What is done at once, in ranges of deliveries; also the size of a slice.
 AT_ONCE: Final = 1024
-#: The same in messages, where each of them may have to be dead lettered.
+#: The same in messages, where each of them may have to be dead lettered, or to wait; and where
+#: each is looked at.
 AT_ONCE_EACH: Final = 256
+AT_ONCE_LOOKED_AT: Final = 2048
 #: What a range costs, in units of `Surroundings.spare`, and what is left to others of a turn.
 RANGE_COST: Final = 3
-#: What a message costs on top, where each is looked at, and where each may be dead lettered.
-LOOK_COST: Final = 2
+#: What a message costs on top, where each is looked at, may have to wait, may be dead lettered.
+LOOK_COST: Final = 0.1
+WAIT_COST: Final = 2
 DISCARD_COST: Final = 30
 RESERVE: Final = 2_000
 
@@ -55,10 +58,14 @@ class Returning:
         self._settle = settle
         self._around = around
         self._queues = queues_of(leaving.lanes) if holds else set()
-        self._cost = DISCARD_COST if each else 0
-        if not each and any(queue.looks_at_returns for queue in self._queues):
-            self._cost = LOOK_COST
-        self._messages = AT_ONCE_EACH if self._cost else 1 << 40
+        self._cost: float = 0
+        self._messages = 1 << 40
+        if each:
+            self._cost, self._messages = DISCARD_COST, AT_ONCE_EACH
+        elif any(queue.delays_returns for queue in self._queues):
+            self._cost, self._messages = WAIT_COST, AT_ONCE_EACH
+        elif any(queue.looks_at_returns for queue in self._queues):
+            self._cost, self._messages = LOOK_COST, AT_ONCE_LOOKED_AT
         for queue in self._queues:
             queue.returning += 1
 
@@ -73,7 +80,7 @@ class Returning:
                     return True
                 around.spare -= RANGE_COST * len(taken)
                 if self._cost:
-                    around.spare -= self._cost * sum(one.hi - one.lo for one in taken)
+                    around.spare -= int(self._cost * sum(int(one.hi - one.lo) for one in taken))
                 self._settle(taken)
         except BaseException:
             self._end()

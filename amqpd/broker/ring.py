@@ -2,7 +2,8 @@
 
 A consumer without credit is set aside and costs nothing until it is woken. With a single
 active consumer only that one is asked until it ends; then the oldest one of the highest
-priority takes over.
+priority takes over. Where the ring yields (quorum queues), one of a higher priority does so
+before: the active one gets nothing more, and is relieved once it has settled all it has.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Ring:
     """The consumers of one queue."""
 
     single_active: bool = False
+    yields: bool = False
     _levels: dict[int, deque[Subscription]] = field(default_factory=dict)
     _order: list[int] = field(default_factory=list)
     _all: dict[Subscription, None] = field(default_factory=dict)
@@ -85,7 +87,10 @@ class Ring:
 
     def is_active(self, subscription: Subscription) -> bool:
         """Whether this consumer is one that messages go to."""
-        return not self.single_active or subscription is self._active
+        if not self.single_active:
+            return True
+        self._relieve()
+        return subscription is self._active
 
     def next(self) -> tuple[Subscription, int, int] | None:
         """The consumer whose turn it is, its credit, and how many share its level."""
@@ -103,11 +108,22 @@ class Ring:
         return None
 
     def _next_single(self) -> tuple[Subscription, int, int] | None:
+        waited_for = self._relieve()
         subscription = self._active
-        if subscription is None:
+        if waited_for or subscription is None:
             return None
         credit = subscription.consumer.credit()
         return (subscription, credit, 1) if credit > 0 else None
+
+    def _relieve(self) -> bool:
+        """Let one of a higher priority take over; True: it waits for the active one to settle."""
+        active = self._active
+        if not self.yields or active is None or self._order[0] <= active.priority:
+            return False
+        if active.consumer.facts().unacked:
+            return True
+        self._active = self._levels[self._order[0]][0]
+        return False
 
     def _place(self, subscription: Subscription) -> None:
         level = self._levels.get(subscription.priority)

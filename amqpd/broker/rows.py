@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqpd.broker.content import build
+from amqpd.broker.content import build, is_sealed, unseal
 from amqpd.broker.run import UNKNOWN_IDS, Run
 from amqpd.broker.stretch import Stretch
 
@@ -43,6 +43,8 @@ def _follows(first: Row, row: Row, distance: i64) -> bool:
         and row[2] == first[2]
         and row[3] == first[3]
         and row[4] == first[4]
+        and not is_sealed(first[6])
+        and not is_sealed(row[6])
     )
 
 
@@ -53,9 +55,13 @@ def _stretch(rows: list[Row], start: i64, end: i64, redelivered: bool) -> Stretc
     contents: list[bytes] = []
     size: i64 = 0
     at: i64 = start
+    blind = b""
     while at < end:
         row = rows[at]
-        content = build(1, row[6], row[7])
+        header = row[6]
+        if is_sealed(header):
+            header, blind = unseal(header)
+        content = build(1, header, row[7])
         contents.append(content)
         size += len(content)
         if each is None and row[5] != names:
@@ -67,4 +73,5 @@ def _stretch(rows: list[Row], start: i64, end: i64, redelivered: bool) -> Stretc
     # Ids grow with positions, so the ends tell whether they are consecutive.
     run.first_id = first[1] if rows[end - 1][1] - first[1] == end - start - 1 else UNKNOWN_IDS
     run.shared = first[3]
+    run.blind = blind
     return Stretch(run, first[0], 0, end - start, first[2], redelivered)

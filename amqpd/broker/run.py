@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
-from amqpd.broker.content import sizes
+from amqpd.broker.content import seal, sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +59,12 @@ class Run:
         self.first_id: i64 = 0
         self.shared = False
         self.entry: Append | None = None
+        #: Of a run of one: keys that it was routed with and nobody may see (BCC), see `names`.
+        self.blind = b""
 
     def copy(self) -> Run:
         """The same messages, for queues that differ in whether they store them."""
-        return Run(
+        copy = Run(
             self.contents,
             self.names,
             self.names_each,
@@ -70,12 +72,21 @@ class Run:
             self.channel,
             self.size_bytes,
         )
+        copy.blind = self.blind
+        return copy
 
     def single(self, index: int) -> Run:
         """One of the messages by itself, for where they cannot go together."""
         content = self.contents[index]
         names = self.names_of(index)
-        return Run([content], names, None, self.persistent, self.channel, len(content))
+        single = Run([content], names, None, self.persistent, self.channel, len(content))
+        single.blind = self.blind
+        return single
+
+    def kept(self, low: int, high: int) -> list[bytes]:
+        """`contents[low:high]` as the store keeps them."""
+        contents = self.contents[low:high]
+        return [seal(one, self.blind) for one in contents] if self.blind else contents
 
     def names_of(self, index: int) -> bytes:
         """Exchange and routing key of one message, as two short strings."""

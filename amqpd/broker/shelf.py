@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.publishing import Publishing
-    from amqpd.broker.queue import Surroundings
     from amqpd.broker.rows import Row
     from amqpd.broker.run import Append, Run
+    from amqpd.broker.surroundings import Surroundings
 
 PREFIX: Final = "amq.shelf"
 #: What tells people who look into the store what such a queue is for.

@@ -41,6 +41,8 @@ class Stretch:
         self.acquired: i64 = acquired
         self.failed: i64 = failed
         self.shown: list[bytes] | None = None
+        #: Of the delivery that it came back from.
+        self.tag: i64 = 0
         #: It is in its lane; what was handed out or removed as a whole is not.
         self.waits = True
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from amqpd.broker import arguments as arguments_of
 from amqpd.broker.advice import Advice
-from amqpd.broker.arguments import QueueType
+from amqpd.broker.arguments import QueueType, TimeoutReset
 from amqpd.broker.binding import Binding, Destination, DestinationIndex
 from amqpd.broker.definitions import (
     Command,
@@ -49,9 +49,10 @@ if TYPE_CHECKING:
     from amqpd.broker.pause import Pause
     from amqpd.broker.permissions import Access
     from amqpd.broker.publishing import Path, Published
-    from amqpd.broker.queue import Got, Surroundings
+    from amqpd.broker.queue import Got
     from amqpd.broker.ring import Subscription
     from amqpd.broker.run import Run
+    from amqpd.broker.surroundings import Surroundings
     from amqpd.fields import Table
     from amqpd.properties import Properties
 
@@ -131,6 +132,7 @@ class VHost:
     def routes_changed(self) -> None:
         """What sessions remember of routes and rights is old."""
         self.revision += 1
+        self.publishing.morgues.look()
 
     def apply(self, command: Command, owner: object | None = None) -> int:
         """Carry out a command that was checked; the number of messages it removed."""
@@ -147,7 +149,7 @@ class VHost:
                 gone = self.exchanges.pop(command.name, None)
                 if gone is not None:
                     self.stats.exchange_gone(gone)
-            case PutQueue() | DeleteQueue() if self.shelves.apply(command):
+            case PutQueue() | DeleteQueue() if self._hidden(command):
                 pass  # no client can see it
             case PutQueue():
                 self._put_queue(command, owner)
@@ -167,6 +169,7 @@ class VHost:
                     source.unbind(binding)
             case _:
                 raise AssertionError(f"not a command of a vhost: {command}")
+        self.publishing.morgues.look()
         return 0
 
     def _source(self, command: PutBinding) -> Exchange:
@@ -182,6 +185,16 @@ class VHost:
         events = self.around.events
         if events.on:
             events.changed(command, queue)
+
+    def _hidden(self, command: PutQueue | DeleteQueue) -> bool:
+        return self.shelves.apply(command) or self.publishing.morgues.apply(command)
+
+    def recovered(self) -> None:
+        """All definitions, and the lanes, are as the store had them at start."""
+        for queue in self.queues.values():
+            queue.recovered()
+        self.shelves.recovered()
+        self.publishing.morgues.recovered(self.queues)
 
     def _put_queue(self, command: PutQueue, owner: object | None) -> None:
         parsed = arguments_of.parse_queue(
@@ -252,6 +265,8 @@ class VHost:
             yield from queue.lanes
         for shelf in self.shelves:
             yield shelf.lane
+        for morgue in self.publishing.morgues:
+            yield from morgue.lanes
 
     # -- exchanges -----------------------------------------------------------------------
 
@@ -600,6 +615,7 @@ class VHost:
         if queue.durable:
             self.around.journal.define(command)
         count = self.apply(command)
+        self.publishing.morgues.clear(queue)
         if queue.durable:
             number = self.around.journal.last
         return Answer(count, max(number, self._remove_exchanges(self._without_use(sources))))
@@ -631,6 +647,7 @@ class VHost:
             queue.delete()
         self.queues.clear()
         self.shelves.close()
+        self.publishing.morgues.close()
         self.exchanges.clear()
         self.revision += 1
 
@@ -654,6 +671,8 @@ class VHost:
         queue.admit(consumer, exclusive=exclusive)
         consumer.priority = parsed.priority or consumer.priority
         consumer.timeout_ms = queue.ack_timeout_ms(parsed.consumer_timeout_ms)
+        reset = parsed.consumer_timeout_reset or queue.arguments.consumer_timeout_reset
+        consumer.restarts_timeout = reset is TimeoutReset.ACK
         self._advice.consumer(self.name, name, consumer.arguments)
         subscription = queue.attach(consumer, exclusive=exclusive)
         consumer.queue = subscription
@@ -725,10 +744,16 @@ class VHost:
         `failed`: they count against the delivery limit, as in RabbitMQ those do that were
         rejected or whose channel is gone, and not those that were given back (nack, recover).
         """
-        for lane, pieces in requeued(taken, failed).items():
+        back = requeued(taken, failed)
+        owners: dict[Queue, int] = {}
+        for lane, pieces in back.items():
             owner = lane.owner
             assert isinstance(owner, Queue)
-            owner.requeue(lane, pieces, failed=failed)
+            owners[owner] = owners.get(owner, 0) + owner.requeue(lane, pieces, failed=failed)
+        if len(owners) < len(back):
+            for owner, count in owners.items():
+                if owner.returned is not None:
+                    owner.returned.sort(count)
 
     def discard(self, taken: Sequence[Taken]) -> None:
         """Deliveries were rejected for good: to the dead letter exchange, if there is one."""

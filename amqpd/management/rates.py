@@ -110,6 +110,8 @@ def vhost_lengths(vhost: VHost) -> tuple[int, int, int]:
         if queue.own.queue_type is QueueType.STREAM:
             # What is with a client is still in the stream.
             kept += queue.unacked
+        if queue.morgue is not None:
+            delayed += queue.morgue.messages
     return ready + unacked + delayed - kept, ready, unacked
 
 

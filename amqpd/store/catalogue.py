@@ -169,10 +169,11 @@ class Catalogue:
             lanes=json.dumps(command.lanes),
         )
         for level, lane in enumerate(command.lanes):
-            self._run(
-                "INSERT OR IGNORE INTO lane VALUES (?, ?, ?, ?, 0, 0, 0, 0)",
-                [lane, command.vhost, command.name, level],
-            )
+            if lane:
+                self._run(
+                    "INSERT OR IGNORE INTO lane VALUES (?, ?, ?, ?, 0, 0, 0, 0)",
+                    [lane, command.vhost, command.name, level],
+                )
 
     @apply.register
     def _(self, command: d.DeleteQueue) -> None:

@@ -382,7 +382,7 @@ def _rows_of(append: Append) -> Iterator[tuple[int, Row]]:
     for target in append.targets:
         for index in range(target.lo, target.hi):
             if target.dead is None or not target.dead[index]:
-                content = run.contents[index]
+                (content,) = run.kept(index, index + 1)
                 yield (
                     target.lane,
                     Row(

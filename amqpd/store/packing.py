@@ -335,7 +335,7 @@ class _Messages:
             return
         self._size_bytes += run.size_bytes
         self._ids.extend(range(first_id, run.first_id + high))
-        self._contents.extend(run.contents[low:high])
+        self._contents.extend(run.kept(low, high))
         if run.names_each is None:
             self._names.extend([run.names] * (high - low))
         else:
@@ -352,7 +352,8 @@ class _Messages:
     def _take_each(self, run: Run, low: int, high: int) -> None:
         """One by one: large ones aside, chunks cut where they are full."""
         for index in range(low, high):
-            content, names, id_ = run.contents[index], run.names_of(index), run.first_id + index
+            (content,) = run.kept(index, index + 1)
+            names, id_ = run.names_of(index), run.first_id + index
             if len(content) > LARGE_BYTES:
                 self._packed.large.append(Large(id_, names, content))
                 continue

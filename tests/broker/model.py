@@ -40,6 +40,7 @@ class FakeConsumer:
         self.priority = priority
         self.exclusive = False
         self.timeout_ms = 0
+        self.restarts_timeout = False
         self.arguments: Table = {}
         self.owner: object = self
         self.queue: Subscription | None = None
@@ -64,7 +65,8 @@ class FakeConsumer:
             self._tag += len(contents)
 
     def facts(self) -> ConsumerFacts:
-        return ConsumerFacts(self.tag, "fake", "", 0, "guest", 1, self.prefetch, 0, 0, 0)
+        unacked = len(self.unacked)
+        return ConsumerFacts(self.tag, "fake", "", 0, "guest", 1, self.prefetch, unacked, 0, 0)
 
     def cancelled(self) -> None:
         self.gone = True

@@ -25,7 +25,7 @@ from amqpd.broker.definitions import (
     PutVhost,
 )
 from amqpd.broker.limits import Limits
-from amqpd.broker.queue import EFFORT, HAND_OUT_BYTES, LOOK_COST
+from amqpd.broker.surroundings import EFFORT, HAND_OUT_BYTES, LOOK_COST
 from amqpd.errors import AccessRefused, NotAllowed
 from tests.broker.model import FakeConsumer, Model, Store
 

@@ -8,7 +8,7 @@ import pytest
 
 from amqpd.broker.definitions import PutQueue
 from amqpd.broker.expiry import BURIAL_COST, never, nothing
-from amqpd.broker.queue import EFFORT
+from amqpd.broker.surroundings import EFFORT
 from amqpd.store import LaneState
 from tests.broker.model import FakeConsumer, Model
 

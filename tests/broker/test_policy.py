@@ -95,6 +95,7 @@ VALID: dict[str, PolicyValue] = {
     "dead-letter-strategy": "at-least-once",
     "delivery-limit": -1,
     "consumer-timeout": 0,
+    "consumer-timeout-reset": "ack",
     "consumer-disconnected-timeout": 0,
     "delayed-retry-type": "disabled",
     "delayed-retry-min": 1,

@@ -12,6 +12,7 @@ from amqpd.broker.definitions import PutVhost
 from amqpd.broker.delivery import Held, Taken
 from amqpd.broker.journal import Batch, Track
 from amqpd.broker.limits import Limits
+from amqpd.broker.names import join_keys
 from amqpd.broker.record import RecordError, decode, encode
 from amqpd.broker.stretch import Stretch
 from amqpd.store.chunks import pack_streams
@@ -177,3 +178,18 @@ def test_a_record_that_is_cut_short_is_refused(size: int) -> None:
 
     with pytest.raises(RecordError):
         decode(octets[:size])
+
+
+def test_hidden_keys_are_in_the_record() -> None:
+    model = Model()
+    model.queue()
+    run = model.a_run(b"a")
+    run.blind = join_keys(["k"])
+    model.vhost.publish(model.vhost.resolve(model.access, "", "q"), run)
+    batch = model.broker.journal.take()
+    assert batch is not None
+
+    (append,) = decode(encode(batch)).appends
+
+    assert append.run.blind == run.blind
+    assert append.run.contents == run.contents

@@ -107,7 +107,7 @@ def test_where_each_message_costs_a_range_is_cut(
 def test_a_queue_with_a_delivery_limit_looks_at_each(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(returning, "AT_ONCE_EACH", 2)
+    monkeypatch.setattr(returning, "AT_ONCE_LOOKED_AT", 2)
     queue = model.queue(arguments={"x-delivery-limit": 5})
     holder = FakeConsumer()
     model.consume(holder)
@@ -120,12 +120,19 @@ def test_a_queue_with_a_delivery_limit_looks_at_each(
     assert queue.ready == 4
 
 
-@pytest.mark.parametrize(("arguments", "each"), [({"x-delivery-limit": 5}, False), ({}, True)])
+RETRY = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "each"), [({"x-delivery-limit": 5}, False), (RETRY, False), ({}, True)]
+)
 def test_a_turn_is_measured_in_messages_where_each_costs(
     model: Model, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, object], each: bool
 ) -> None:
     monkeypatch.setattr(returning, "AT_ONCE_EACH", 2)
-    monkeypatch.setattr(returning, "LOOK_COST", 2_000)
+    monkeypatch.setattr(returning, "AT_ONCE_LOOKED_AT", 2)
+    monkeypatch.setattr(returning, "LOOK_COST", 2_000.0)
+    monkeypatch.setattr(returning, "WAIT_COST", 2_000)
     monkeypatch.setattr(returning, "DISCARD_COST", 2_000)
     queue = model.queue(arguments=arguments)
     holder = FakeConsumer()
@@ -136,7 +143,7 @@ def test_a_turn_is_measured_in_messages_where_each_costs(
     leave(model, holder, each=each)
     model.broker.dispatch()
 
-    assert queue.ready == 2
+    assert queue.ready + queue.delayed == 2
 
 
 def test_several_returns_take_turns_and_hold_the_queue_until_the_last_is_done(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amqpd.broker.ring import Ring, Subscription
-from tests.broker.model import FakeConsumer
+from tests.broker.model import FakeConsumer, Model
 
 
 def a_subscription(ring: Ring, credit: int = 1, priority: int = 0) -> Subscription:
@@ -131,6 +131,37 @@ def test_the_active_one_stays_when_a_higher_priority_comes() -> None:
     a_subscription(ring, priority=9)
 
     assert turns(ring, 1) == [first]
+
+
+def test_where_the_ring_yields_a_higher_priority_takes_over_from_an_idle_one() -> None:
+    ring = Ring(single_active=True, yields=True)
+    first = a_subscription(ring)
+    same, higher, highest = (a_subscription(ring, priority=priority) for priority in (0, 5, 9))
+
+    assert [ring.is_active(one) for one in (first, same, higher, highest)] == [False] * 3 + [True]
+    assert turns(ring, 2) == [highest] * 2
+    highest.cancel()
+    assert turns(ring, 1) == [higher]
+
+
+def test_where_the_ring_yields_the_active_one_first_settles_what_it_has() -> None:
+    model = Model()
+    model.queue(arguments={"x-queue-type": "quorum", "x-single-active-consumer": True})
+    first, second = FakeConsumer(), FakeConsumer(priority=1)
+    model.consume(first)
+    model.publish(b"a", b"b")
+    model.turn()
+
+    model.consume(second)
+    model.publish(b"c")
+    model.turn()
+    first.take(1)
+    model.turn()
+    assert (first.bodies, second.bodies) == ([b"a", b"b"], [])
+    first.take(2)
+    model.turn()
+
+    assert (first.bodies, second.bodies) == ([b"a", b"b"], [b"c"])
 
 
 @pytest.mark.parametrize("priorities", [(0, 0, 0), (9, 0, 5)])

@@ -57,9 +57,10 @@ def drop_on_requeue() -> None:
     """What a client gives back is gone."""
     from amqpd.broker.queue import Queue
 
-    def requeue(self: Queue, lane: Lane, pieces: list[Stretch], *, failed: bool) -> None:
+    def requeue(self: Queue, lane: Lane, pieces: list[Stretch], *, failed: bool) -> int:
         for one in pieces:
             lane.done(one.run, one.base, one.lo, one.hi)
+        return 0
 
     Queue.requeue = requeue  # type: ignore[method-assign]
 

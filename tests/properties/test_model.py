@@ -23,6 +23,7 @@ from hypothesis.stateful import (
 )
 
 from amqpd.broker import journal as journal_module
+from amqpd.broker import paging as paging_module
 from amqpd.broker import retry as retry_module
 from amqpd.broker import returning as returning_module
 from amqpd.broker.attempts import FRESH, Counted, Delayed, Returned
@@ -36,6 +37,7 @@ from amqpd.broker.delivery import Taken, Unacked
 from amqpd.broker.journal import Batch, Settle
 from amqpd.broker.limits import Limits
 from amqpd.broker.names import join
+from amqpd.broker.priorities import QUORUM_DEFAULT
 from amqpd.broker.publishing import a_run
 from amqpd.broker.returning import Returning
 from amqpd.broker.run import Run
@@ -45,7 +47,7 @@ from amqpd.store.memory import MemoryStore
 from tests.broker.model import FakeConsumer, a_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from amqpd.broker.expiry import Due, Mixed
     from amqpd.broker.lane import Lane
@@ -138,12 +140,36 @@ class Mirror:
     ready: dict[Place, Message] = field(default_factory=dict)
     unacked: dict[Place, Message] = field(default_factory=dict)
     delayed: dict[Place, Message] = field(default_factory=dict)
+    #: Of a quorum queue with levels: what came back, in that order. None: it has one level.
+    back: list[Place] | None = None
 
     def waiting(self) -> list[Message]:
         """All that nobody has, as length limits count."""
         return [*self.ready.values(), *self.delayed.values()]
 
-    def head(self) -> Place:
+    def level(self) -> None:
+        """There are more levels than one."""
+        (lane,) = [one for one in self.queue.lanes if one.priority == QUORUM_DEFAULT]
+        places = sorted(place for place in self.ready if place[0] == QUORUM_DEFAULT)
+        self.back = [
+            place
+            for place in places
+            if place[1] < lane.loaded_upto and self.ready[place].attempts[-1][0]
+        ]
+
+    def came_back(self, places: Iterable[Place]) -> None:
+        if self.back is not None:
+            self.back += places
+
+    def head(self, now_ms: int) -> Place:
+        for place in self.back or ():
+            message = self.ready.get(place)
+            if message is not None and not 0 < message.deadline_ms < now_ms:
+                return place
+        return self.first()
+
+    def first(self) -> Place:
+        """The first of the highest level."""
         return min(self.ready, key=lambda place: (-place[0], place[1]))
 
 
@@ -244,6 +270,8 @@ class World(RuleBasedStateMachine):
     )
     def begin(self, kinds: tuple[str, ...], durable: tuple[bool, ...], credits: list[int]) -> None:
         self.patch.setattr(journal_module, "BATCH_MESSAGES", 6)
+        for name in ("WINDOW_MESSAGES", "LEAST_MESSAGES"):
+            self.patch.setattr(paging_module, name, WINDOW)
         self.patch.setattr(journal_module, "BATCH_REQUEUES", 3)
         # Two slices of one range in a turn.
         self.patch.setattr(returning_module, "AT_ONCE", 1)
@@ -406,18 +434,21 @@ class World(RuleBasedStateMachine):
         for lane in queue.lanes:
             lane.window = WINDOW
         mirror = Mirror(queue, queue.arguments.max_length, number)
+        if queue.returned is not None:
+            mirror.back = []
         self.mirrors[queue.name] = mirror
         queue.put = partial(self.put, mirror, queue.put)  # type: ignore[method-assign]
         sweep = partial(self.sweep, mirror, queue.expiry._settle)
         queue.expiry._settle = sweep  # type: ignore[method-assign]
         for name in ("ready", "found"):
-            again = partial(self.undelay, mirror, getattr(queue.retry, name))
+            again = partial(self.undelay, mirror, name, getattr(queue.retry, name))
             setattr(queue.retry, name, again)
         return mirror
 
     def undelay(
         self,
         mirror: Mirror,
+        name: str,
         undelay: Callable[[Lane, list[Stretch]], None],
         lane: Lane,
         pieces: list[Stretch],
@@ -429,6 +460,8 @@ class World(RuleBasedStateMachine):
                 message = mirror.delayed.pop(place)
                 assert message.due_ms <= self.now_ms
                 mirror.ready[place] = message
+                if name == "ready":
+                    mirror.came_back([place])
         undelay(lane, pieces)
 
     def put(
@@ -440,6 +473,8 @@ class World(RuleBasedStateMachine):
         deadline_ms: int,
     ) -> int:
         assert not mirror.queue.deleted
+        if mirror.back is None and mirror.queue.returned is not None:
+            mirror.level()
         base = put(run, lane, deadline_ms)
         for index, content in enumerate(run.contents):
             message = Message(
@@ -458,11 +493,13 @@ class World(RuleBasedStateMachine):
     def take(self, lane: Lane, piece: Stretch, settle: bool) -> Iterator[tuple[Place, Message]]:
         """Somebody gets a stretch; it is the head."""
         mirror = self.mirrors[lane.owner.name]  # type: ignore[attr-defined]
-        assert mirror.queue.lanes[lane.priority] is lane
+        assert mirror.queue.priorities.find(lane.priority) is lane
         for index in range(piece.lo, piece.hi):
             place = (int(lane.priority), piece.base + index)
-            assert place == mirror.head()
+            assert place == mirror.head(self.now_ms)
             message = mirror.ready.pop(place)
+            if mirror.back is not None and place in mirror.back:
+                mirror.back.remove(place)
             assert message.body == body(piece.run.contents[index])
             assert message.deadline_ms == 0 or message.deadline_ms >= self.now_ms, "expired"
             assert not mirror.queue.returning
@@ -492,7 +529,7 @@ class World(RuleBasedStateMachine):
                 message = self.expire(mirror, place)
             else:
                 assert reason == MAXLEN
-                assert place == mirror.head()
+                assert place == mirror.first()
                 self.check_is_long(mirror)
                 message = mirror.ready.pop(place)
             dead.append(message)
@@ -707,6 +744,8 @@ class World(RuleBasedStateMachine):
             if limit is None or message.failures <= limit:
                 held = mirror.delayed if due_ms else mirror.ready
                 held[place] = mirror.unacked.pop(place)
+                if not due_ms:
+                    mirror.came_back([place])
         self.vhost.requeue(taken, failed=failed)
 
     def due_ms(self, queue: Queue, message: Message, failed: bool) -> int:
@@ -823,7 +862,7 @@ class World(RuleBasedStateMachine):
                     for client in self.clients
                     if client.queue is not None and client.queue in mirror.queue.ring
                 )
-            if mirror.limit is not None:
+            if mirror.limit is not None and mirror.ready:
                 assert len(mirror.waiting()) <= mirror.limit or mirror.queue.length.refuses
 
     # -- restarts ------------------------------------------------------------------------

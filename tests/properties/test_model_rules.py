@@ -211,9 +211,27 @@ class GovernedWorld(World):
         if key is None:
             return  # Its own key, which nobody has noted.
         targets = self.ruling.route(str(exchange), str(key)) & self.mirrors.keys()
-        assert set(names_) <= targets
+        assert set(names_) <= self.may_reach(targets)
         if reason == REJECTED and not (targets & refusing) and not self.may_refuse(targets):
             assert sorted(names_) == sorted(list(targets) * (piece.hi - piece.lo))
+
+    def may_reach(self, targets: set[str]) -> set[str]:
+        """Where a message for these queues may end: some dead letter what they refuse."""
+        reached: set[str] = set()
+        going = list(targets)
+        while going:
+            name = going.pop()
+            if name in reached:
+                continue
+            reached.add(name)
+            effective = self.ruling.effective(name)
+            exchange = effective.get("dead-letter-exchange")
+            if exchange is not None and effective.get("overflow") == "reject-publish-dlx":
+                key = effective.get("dead-letter-routing-key")
+                if key is None:
+                    return set(self.mirrors)
+                going += self.ruling.route(str(exchange), str(key)) & self.mirrors.keys()
+        return reached
 
     def may_refuse(self, targets: set[str]) -> bool:
         """Whether one of them might, were more messages in it."""
@@ -494,13 +512,15 @@ class GovernedWorld(World):
             other = theirs.queues[name]
             assert other.arguments == queue.arguments
             assert [lane.id for lane in other.lanes] == [lane.id for lane in queue.lanes]
+            mirror = self.mirrors[name]
             stays = [
                 message
-                for held in (self.mirrors[name].ready, self.mirrors[name].unacked)
+                for held in (mirror.ready, mirror.unacked, mirror.delayed)
                 for message in held.values()
                 if message.stays
             ]
-            assert other.ready == len(stays)
+            # What is due by now is still on disk as delayed.
+            assert other.ready + other.delayed == len(stays)
         ours = {one for one in self.vhost.incoming if one.destination.name not in self.loose()}
         assert set(theirs.incoming) == ours
         assert second.parameters.listing() == self.broker.parameters.listing()

@@ -169,6 +169,33 @@ def test_poison_is_dead_lettered_after_so_many_failures(channel: Any) -> None:
     assert (death["reason"], death["queue"], death["count"]) == ("delivery_limit", "poison", 1)
 
 
+def test_levels_and_dead_letters_that_nobody_takes_are_there_after_a_kill(tmp_path: Path) -> None:
+    sure = {"x_dead_letter_strategy": "at-least-once", "x_overflow": "reject-publish", **DEAD}
+    with Program(tmp_path / "data") as program:
+        connection = connect(program.wait_ready())
+        channel = connection.channel()
+        channel.confirm_delivery()
+        declare(channel, "q", x_queue_type="quorum", **sure)
+        publish(channel, "q", b"lost")
+        ((method, _, _),) = heard(channel, "q", 1)
+        channel.basic_reject(method.delivery_tag, requeue=False)
+        channel.cancel()
+        for priority in (0, None, 31, 5):
+            publish(channel, "q", str(priority).encode(), priority=priority)
+        write_all(channel)
+        kill(program, connection)
+
+    with Program(tmp_path / "data") as program, connect(program.wait_ready()) as connection:
+        channel = connection.channel()
+        found = [octets for _, _, octets in heard(channel, "q", 4)]
+        declare(channel, "dead")
+        (dead,) = heard(connection.channel(), "dead", 1)
+
+    assert found == [b"31", b"5", b"None", b"0"]
+    assert dead[2] == b"lost"
+    assert [death["reason"] for death in dead[1].headers["x-death"]] == ["rejected"]
+
+
 # -- order -------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pamqp.commands import Basic, Exchange, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
@@ -157,6 +159,31 @@ def test_cc_and_bcc_are_more_routing_keys_and_bcc_is_taken_out(client: Client) -
         assert isinstance(got.method, Basic.GetOk)
         assert got.method.routing_key == "a"
         assert got.properties.headers == {"CC": ["b"], "other": 1}
+
+
+@pytest.mark.parametrize("octets", [b"x", b"x" * 300_000])
+def test_a_dead_letter_goes_by_the_keys_of_bcc_too_and_nobody_sees_them(
+    client: Client, octets: bytes
+) -> None:
+    dying: dict[str, object] = {"x-dead-letter-exchange": "amq.direct"}
+    client.declare("q", arguments={**dying, "x-queue-type": "quorum"}, durable=True)
+    client.declare("again", arguments=dying)
+    for queue, key in (("a", "q"), ("again", "c"), ("b", "b")):
+        client.ask(Queue.Bind(queue=queue, exchange="amq.direct", routing_key=key), Queue.BindOk)
+    client.publish(octets, "q", properties=Basic.Properties(headers={"CC": ["b"], "BCC": ["c"]}))
+    client.hear()
+
+    for queue in ("q", "again", "again"):
+        got = client.get(queue, no_ack=False)
+        assert got is not None
+        assert isinstance(got.method, Basic.GetOk)
+        assert "BCC" not in (got.properties.headers or {})
+        client.send(Basic.Reject(got.method.delivery_tag, requeue=False))
+
+    assert got is not None
+    headers: Any = got.properties.headers
+    assert [death["routing-keys"] for death in headers["x-death"]] == [["q", "b"]] * 2
+    assert client.get("again") is not None
 
 
 def test_the_same_queue_by_several_keys_gets_one_copy(client: Client) -> None:

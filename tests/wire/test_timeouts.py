@@ -8,7 +8,7 @@ import pytest
 from pamqp.commands import Basic, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
 
-from amqpd.amqp import timeouts
+from amqpd.amqp import facts, timeouts
 from amqpd.broker.limits import Limits
 from tests.wire.wire import Client, Message, World, bodies
 
@@ -82,6 +82,44 @@ def test_a_client_that_understands_it_loses_its_consumer_and_what_is_overdue() -
     client.send(Basic.Ack(2))
     assert state(client) == (0, 0)
     assert client.world.broker.vhosts["/"].queues["q"].unacked == 0
+
+
+@pytest.mark.parametrize("on_queue", [True, False])
+def test_each_ack_gives_the_others_their_time_again_where_that_is_asked_for(
+    on_queue: bool,
+) -> None:
+    client = a_client(CANCEL)
+    reset = {"x-consumer-timeout-reset": "ack"}
+    client.declare("q", arguments={"x-consumer-timeout": 1_000, **(reset if on_queue else {})})
+    for one in (b"a", b"b", b"c"):
+        client.publish(one, "q")
+    client.consume("q", arguments=None if on_queue else reset)
+    client.hear()
+
+    for tag in (1, 2):
+        assert pass_ms(client, 900) == []
+        client.send(Basic.Ack(tag))
+    assert pass_ms(client, 900) == []
+
+    assert cancelled(pass_ms(client, 300)) == ["t"]
+    assert state(client) == (1, 0)
+
+
+def test_what_was_taken_back_does_not_count_as_unacked_any_more() -> None:
+    client = a_client(CANCEL)
+    hold(client, b"a", b"b", b"c", b"d")
+    channel = client.session.channels[1]
+    pass_ms(client, 1_100)
+
+    assert facts.of_channel(channel).unacked == 0
+    client.consume("q", tag="again")
+    client.hear()
+    assert facts.of_channel(channel).unacked == 4
+    for late in (Basic.Ack(2), Basic.Ack(3, multiple=True), Basic.Ack(4), Basic.Ack(5)):
+        client.send(late)
+        client.hear()
+
+    assert facts.of_channel(channel).unacked == 3
 
 
 def test_what_is_settled_in_time_is_never_overdue() -> None:

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.content import body, build
+from amqpd.broker.deadletter import carbon_copies
 from amqpd.broker.exchange import Exchange, create
-from amqpd.broker.names import split
+from amqpd.broker.names import join_keys, split
 from amqpd.broker.routing import BCC, routing_keys
 from amqpd.broker.run import Run
 from amqpd.broker.types.agenda import LABEL, Agenda
@@ -120,10 +121,12 @@ class DelayedExchange(KeepingExchange):
         properties = kept.properties
         headers = dict(properties.headers or {})
         keys = routing_keys(split(kept.run.names)[1], headers)
+        blind = join_keys(carbon_copies(headers, BCC))
         headers.pop(BCC, None)
         delay_ms = delay_of(headers)
         headers[DELAY] = Field("I" if delay_ms < 2**31 else "l", -delay_ms)
         run = _with_properties(kept.run, replace(properties, headers=headers))
+        run.blind = blind
         self.host.release(self, shelf, kept, run, keys)
 
 
