@@ -369,3 +369,16 @@ async def test_every_metric_of_our_own_dashboard_is_there(api: Api) -> None:
 
     assert len(words - LANGUAGE) > 30
     assert words - LANGUAGE <= exposed
+
+
+async def test_more_queues_than_fit_into_one_piece_are_all_there(api: Api) -> None:
+    vhost = api.broker.server.broker.vhosts["/"]
+    async with api.channel() as channel:
+        for number in range(300):
+            await channel.declare_queue(f"q{number}")
+
+        found = await scrape(api, "/per-object")
+
+        assert len(vhost.queues) == 300
+        assert len(found.samples["rabbitmq_queue_messages"]) == 300
+        assert len(found.samples["rabbitmq_queue_info"]) == 300

@@ -235,3 +235,23 @@ async def test_any_name_of_a_queue_comes_back_as_it_was_sent(api: Api, queue: st
     assert (await api.get(f"/queues/%2F/{name(queue)}"))["name"] == queue
     assert (await api.get(f"/queues/%252F/{name(name(queue))}"))["name"] == queue
     assert (await api.get("/queues", vhost="/"))[0]["name"] == queue
+
+
+async def test_a_queue_with_priorities_counts_over_all_of_them(api: Api) -> None:
+    await api.put("/queues/%2F/q", {"durable": True, "arguments": {"x-max-priority": 3}})
+    async with api.channel() as channel:
+        for priority in (0, 1, 2, 3, 3):
+            await publish(channel, b"12345", "q", delivery_mode=2, priority=priority)
+        queue = await channel.get_queue("q")
+        await (await queue.get()).ack()
+        await queue.get()
+
+        shown = await api.get("/queues/%2F/q")
+        [listed] = await api.get("/queues", columns="name,messages,message_stats.publish")
+
+    lengths = (shown["messages"], shown["messages_ready"], shown["messages_unacknowledged"])
+    assert lengths == (4, 3, 1)
+    assert shown["message_bytes"] == 20
+    stats = shown["message_stats"]
+    assert (stats["publish"], stats["get"], stats["ack"]) == (5, 2, 1)
+    assert listed == {"name": "q", "messages": 4, "message_stats": {"publish": 5}}
