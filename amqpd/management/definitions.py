@@ -18,7 +18,7 @@ from amqpd.broker.restoring import Action, Restoring
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request
 from amqpd.management.listing import BATCH, Slices
-from amqpd.management.request import Answer, encode, json
+from amqpd.management.request import Answer, encode
 from amqpd.management.routing import Operation, Route
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ async def restore(call: Call) -> Answer:
     vhost = call.names.get("vhost")
     if vhost is not None:
         call.find_vhost(vhost)
-    parsed = _parsed(_octets(call, await call.request.read()))
+    parsed = await _parsed(_octets(call, await call.request.read()))
     async with call.alone:
         restoring = Restoring(call.broker, parsed, vhost)
         await _in_slices(restoring.steps())
         if call.flag("dry_run"):
-            return json(_report(restoring.changes))
+            return Answer(body=_report(restoring.changes))
         await _in_slices(restoring.carrying_out(), call)
     await call.safe(restoring.number)
     return Answer(204)
@@ -107,14 +107,28 @@ async def _in_slices(steps: Generator[None, None, None], by: Call | None = None)
                 by.broker.events.by = by.caller.name
 
 
-def _parsed(octets: bytes) -> Facts:
+async def _parsed(octets: bytes) -> Facts:
+    """The document; the entries of a long list are read one by one, in slices."""
+    slices = Slices()
     try:
-        parsed = msgspec.json.decode(octets.removeprefix(_BOM).strip() or b"{}")
+        parts = msgspec.json.decode(
+            octets.removeprefix(_BOM).strip() or b"{}", type=dict[str, msgspec.Raw]
+        )
+        return {name: await _values(raw, slices) for name, raw in parts.items()}
+    except msgspec.ValidationError as error:
+        raise bad_request("failed_to_parse_json: not an object") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"failed_to_parse_json: {error}") from error
-    if not isinstance(parsed, dict):
-        raise bad_request("failed_to_parse_json: not an object")
-    return parsed
+
+
+async def _values(raw: msgspec.Raw, slices: Slices) -> object:
+    if memoryview(raw)[:1] != b"[":
+        return msgspec.json.decode(raw)
+    values: list[object] = []
+    for entry in msgspec.json.decode(raw, type=list[msgspec.Raw]):
+        values.append(msgspec.json.decode(entry))
+        await slices.pause()
+    return values
 
 
 def _octets(call: Call, body: bytes) -> bytes:
@@ -132,27 +146,30 @@ def _octets(call: Call, body: bytes) -> bytes:
     raise bad_request("multipart/form-data: without a field 'file'")
 
 
-def _report(changes: list[Change]) -> Facts:
-    """What would be done, and what would not."""
+async def _report(changes: list[Change]) -> AsyncGenerator[bytes, None]:
+    """What would be done, and what would not, piece by piece."""
     counts: dict[str, dict[str, int]] = {}
     for change in changes:
         of_section = counts.setdefault(change.section, {})
         of_section[change.action] = of_section.get(change.action, 0) + 1
+    yield encode({"dry_run": True, "counts": counts})[:-1] + b',"changes":['
     shown = [change for change in changes if change.action not in (Action.SAME, Action.SKIP)]
+    slices = Slices()
+    for start in range(0, len(shown), BATCH):
+        batch = [encode(_shown(change)) for change in shown[start : start + BATCH]]
+        yield (b"," if start else b"") + b",".join(batch)
+        await slices.pause()
+    yield b"]}"
+
+
+def _shown(change: Change) -> Facts:
     return {
-        "dry_run": True,
-        "counts": counts,
-        "changes": [
-            {
-                "action": str(change.action),
-                "section": change.section,
-                "vhost": change.vhost,
-                "name": change.name,
-                "before": _without_secrets(change.before),
-                "after": _without_secrets(change.after),
-            }
-            for change in shown
-        ],
+        "action": str(change.action),
+        "section": change.section,
+        "vhost": change.vhost,
+        "name": change.name,
+        "before": _without_secrets(change.before),
+        "after": _without_secrets(change.after),
     }
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import secrets
 import time
@@ -35,6 +34,7 @@ from amqpd.server.audit import Audit
 from amqpd.server.boot import exchange_types, first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
+from amqpd.server.garbage import Garbage
 from amqpd.server.listener import RESERVED_FILES
 from amqpd.server.login import Logins
 from amqpd.server.logtail import following
@@ -569,13 +569,17 @@ class BrokerServer:
 
     async def _collecting(self) -> None:
         """Collect cycles of garbage now and then, when nothing else is going on."""
+        garbage = Garbage(freezes=not self._embedded)
         while True:
             await asyncio.sleep(COLLECT_S)
             turns = -1
             while turns != self.turn.busy_turns:
                 turns = self.turn.busy_turns
                 await asyncio.sleep(TICK_S)
-            gc.collect()
+            figures = [one.stats for one in self.broker.vhosts.values()]
+            made = sum(one.queues_created for one in figures) + self.connections.opened
+            gone = sum(one.queues_deleted for one in figures) + self.connections.closed
+            garbage.collect(made, gone)
 
     # -- resources and failures ----------------------------------------------------------
 
