@@ -26,6 +26,9 @@ export function useRange() {
 const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 
+const amount = (n, growing) => (n === undefined || n === null ? "–"
+  : growing && n < 10 ? n.toFixed(1) : count(Math.round(n)));
+
 /** Samples of RabbitMQ's form as [seconds, values]: totals as they are, or their growth. */
 function series(samples, growing) {
   const points = [...(samples || [])].sort((a, b) => a.timestamp - b.timestamp);
@@ -72,12 +75,13 @@ export function Chart({ title, lines, growing = false, unit = "" }) {
         { ...axis, size: 60, values: (_, ticks) => ticks.map((n) => short.format(n)) },
       ],
       series: [
-        {},
+        { value: (plot, n) => (n === null ? "now" : new Date(n * 1000).toLocaleTimeString()) },
         ...shown.map((one) => ({
           label: one.label,
           stroke: styleOf(one.colour),
           width: 2,
-          value: (_, n) => (n === null ? "–" : `${n < 10 && growing ? n.toFixed(1) : count(Math.round(n))}${unit}`),
+          // Without a cursor: the newest.
+          value: (plot, n, at) => amount(n ?? plot.data[at]?.at(-1), growing) + unit,
         })),
       ],
     }, [[], ...shown.map(() => [])], place.current);

@@ -1,5 +1,5 @@
 // The page as a whole: who is logged in, where one is, what is shown.
-import { html, render, useEffect, useState } from "./lib.js";
+import { html, render, useEffect, useRef, useState } from "./lib.js";
 import { get, onSignedOut, signIn, signOut, useLive } from "./api.js";
 import { link, useRoute } from "./route.js";
 import { Field, Form, Trouble } from "./widgets.js";
@@ -61,8 +61,8 @@ function Banners({ overview, me }) {
   if (short("disk")) said.push("Low on disk: publishers are blocked until there is space.");
   const alerts = (alarms?.alerts || []).filter((one) => one.at_ms > Date.now() - RECENT_MS);
   if (alerts.length) {
-    said.push(html`<a href=${link("alarms")}>${plural(alerts.length, "alert")} of the audit in the last hour</a>:
-      ${alerts[0].about} ${alerts[0].text}`);
+    said.push(html`<a href=${link("alarms")}>${plural(alerts.length, "alert")} of the audit in the last hour</a>${": "}
+      '${alerts[0].about}', ${alerts[0].text}`);
   }
   if (overview?.sync === false) said.push("Without syncs: a power cut loses confirmed messages.");
   return said.map((one, at) => html`<p class="alarm" role="alert" key=${at}>${one}</p>`);
@@ -96,6 +96,11 @@ function Shell({ me, leave }) {
   const { words } = useRoute();
   const chosen = words[0] || "overview";
   const [overview, trouble] = useLive("/overview", 5);
+  const pages = useRef(null);
+  useEffect(() => {
+    // On a narrow screen the pages do not fit side by side.
+    pages.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [chosen]);
   useEffect(() => {
     const title = words.length > 2 ? words[2] && words[2] !== "overview" ? words[2] : words[2 - 1] : "";
     document.title = `${title ? `${title} · ` : ""}${chosen} · ${overview?.cluster_name || "amqpd"}`;
@@ -104,7 +109,7 @@ function Shell({ me, leave }) {
     <header class="top">
       <a class="brand" href=${link("overview")}><img src="/ui/icon.svg" alt="" width="24" height="24" />
         <b>amqpd</b> <span>${overview?.cluster_name}</span></a>
-      <nav aria-label="Pages">${PAGES.filter(([, , tag]) => may(me, tag)).map(([name, title]) => html`
+      <nav aria-label="Pages" ref=${pages}>${PAGES.filter(([, , tag]) => may(me, tag)).map(([name, title]) => html`
         <a href=${link(name)} aria-current=${name === chosen ? "page" : undefined}>${title}</a>`)}</nav>
       <${Jump} />
       <div class="me"><span title=${(me.tags || []).join(", ")}>${me.name}</span>

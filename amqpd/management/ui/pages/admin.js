@@ -155,8 +155,14 @@ function Definitions() {
     setSaid("Saved.");
   };
   const bring = async (form) => {
-    await post("/definitions", JSON.parse(await form.file.text()));
-    return "Imported.";
+    const found = JSON.parse(await form.file.text());
+    const { counts } = await post("/definitions?dry_run=true", found);
+    const news = Object.entries(counts).flatMap(([section, each]) => ["create", "update"]
+      .filter((action) => each[action]).map((action) => `${action} ${each[action]} ${section.replace("_", " ")}`));
+    if (!news.length) return "Nothing would change: all of it is there.";
+    if (!window.confirm(`This will ${news.join(", ")}. Nothing is removed. Go on?`)) return "Nothing was changed.";
+    await post("/definitions", found);
+    return `Imported: ${news.join(", ")}.`;
   };
   return html`<${Section} title="Definitions">
     <p>Users, vhosts, permissions, policies, exchanges, queues and bindings, in RabbitMQ's format.</p>

@@ -27,8 +27,10 @@ function Resource({ one }) {
     ${one.alarm && html`<p class="why bad" role="note">${words.over}</p>`}
     <div class="gauges"><${Meter} label=${words.what} part=${words.part(one)} bad=${one.alarm}
       text=${`${bytes(one.now)}; the alarm ${words.comes(one)} and ${words.goes(one)}`} /></div>
-    <${Facts} rows=${Object.entries(one.settings).map(([name, value]) => [
-      html`<code>${name}</code>`, value === 0 ? "not set" : value])} /><//>`;
+    <p class="muted">Set by ${Object.entries(one.settings).filter(([, value]) => value !== 0).map(([name, value], at) => html`
+      ${at > 0 && ", "}<code>${name} = ${value}</code>${name.endsWith("_bytes") && ` (${bytes(value)})`}`)};
+      others are <code>${Object.entries(one.settings).filter(([, value]) => value === 0).map(([name]) => name).join(", ")}</code>.
+      They can be changed without a restart (SIGHUP).</p><//>`;
 }
 
 export function Alerts({ alerts }) {

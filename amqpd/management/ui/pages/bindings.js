@@ -35,25 +35,34 @@ const DRAWN = 24;
 
 /** Exchanges on the left, what they lead to on the right, keys on the lines. */
 function Drawing({ rows }) {
-  const sources = [...new Set(rows.map((row) => row.source))];
-  const targets = [...new Set(rows.map((row) => `${row.destination_type} ${row.destination}`))];
+  const lines = new Map();
+  for (const row of rows) {
+    const target = `${row.destination_type} ${row.destination}`;
+    const pair = JSON.stringify([row.source, target]);
+    if (!lines.has(pair)) lines.set(pair, { source: row.source, target, keys: [] });
+    lines.get(pair).keys.push(row.routing_key || "(no key)");
+  }
+  const drawn = [...lines.values()];
+  const sources = [...new Set(drawn.map((one) => one.source))];
+  const targets = [...new Set(drawn.map((one) => one.target))];
   const step = 44;
   const height = Math.max(sources.length, targets.length) * step + 12;
   const y = (list, one) => (list.indexOf(one) + 0.5) * (height / list.length);
+  const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const box = (x, at, text, kind) => html`<g class=${kind}>
     <rect x=${x} y=${at - 15} width="220" height="30" rx="6" />
-    <text x=${x + 12} y=${at + 5}>${text.length > 26 ? `${text.slice(0, 25)}…` : text}
-      <title>${text}</title></text></g>`;
-  return html`<svg class="drawing" viewBox=${`0 0 760 ${height}`} role="img"
+    <text x=${x + 12} y=${at + 5}>${cut(text, 26)}<title>${text}</title></text></g>`;
+  return html`<div class="scroll"><svg class="drawing" viewBox=${`0 0 760 ${height}`} role="img"
       aria-label="Bindings drawn from exchange to queue">
-    ${rows.map((row) => {
-    const from = y(sources, row.source);
-    const to = y(targets, `${row.destination_type} ${row.destination}`);
-    return html`<path d=${`M230 ${from} C 380 ${from} 380 ${to} 530 ${to}`} />
-        <text class="key" x="380" y=${(from + to) / 2 - 5} text-anchor="middle">${row.routing_key}</text>`;
+    ${drawn.map((one) => {
+    const from = y(sources, one.source);
+    const to = y(targets, one.target);
+    return html`<path d=${`M230 ${from} C 340 ${from} 340 ${to} 530 ${to}`} />
+        <text class="key" x="524" y=${to - 5} text-anchor="end">${cut(one.keys.join(", "), 34)}
+          <title>${one.keys.join("\n")}</title></text>`;
   })}
     ${sources.map((one) => box(10, y(sources, one), one, "exchange"))}
     ${targets.map((one) => box(530, y(targets, one), one.slice(one.indexOf(" ") + 1),
     one.startsWith("queue") ? "queue" : "exchange"))}
-  </svg>`;
+  </svg></div>`;
 }

@@ -12,7 +12,7 @@ const SHOWN = 300;
 /** The moment of a line, in the time of whoever reads it. */
 const moment = (text) => {
   const at = new Date(text);
-  return html`<time datetime=${text} title=${text}>${at.toLocaleDateString()} ${at.toLocaleTimeString()}</time>`;
+  return html`<time class="moment" datetime=${text} title=${text}>${at.toLocaleDateString()} ${at.toLocaleTimeString()}</time>`;
 };
 
 export function Log() {

@@ -3,7 +3,7 @@ import { html, useState } from "../lib.js";
 import { post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Section, Table, Tabs, Trouble } from "../widgets.js";
-import { bytes, count, plural, pretty, rate, time, value } from "../format.js";
+import { bytes, count, duration, plural, pretty, rate, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { DEPTH, RATES } from "./overview.js";
 import { Bindings } from "./bindings.js";
@@ -76,6 +76,16 @@ function Message({ one, path, act }) {
 }
 
 function Messages({ path, row }) {
+  if (row.type === "stream") {
+    return html`<${Section} title="Read this stream"><${Empty}>A stream is read, not looked into: reading takes nothing
+        out of it. <code>amqpd consume ${row.name}</code><//><//>
+      <${Section} title="Publish to this stream">
+        <${PublishForm} vhost=${row.vhost} exchange="amq.default" routingKey=${row.name} /><//>`;
+  }
+  return html`<${Peek} path=${path} row=${row} />`;
+}
+
+function Peek({ path, row }) {
   const [found, setFound] = useState(null);
   const [search, setSearch] = useState("");
   const look = async (after) => {
@@ -115,21 +125,33 @@ function Consumers({ row }) {
         ${one.channel_details?.name}</a>` },
     { title: "Active", show: (one) => (one.active === false ? "waiting" : "yes") },
     { title: "Acks", show: (one) => (one.ack_required ? "manual" : "automatic") },
+    { title: "Unacked", kind: "number", show: (one) => html`${count(one.messages_unacknowledged)}
+        ${one.prefetch_count > 0 && one.messages_unacknowledged >= one.prefetch_count
+    && html` <${Badge} kind="warn" title="It gets nothing more before it acknowledges">full<//>`}` },
     { title: "Prefetch", kind: "number", show: (one) => (one.prefetch_count ? count(one.prefetch_count) : "no limit") },
     { title: "Exclusive", show: (one) => (one.exclusive ? "yes" : "") },
     { title: "Arguments", show: (one) => (Object.keys(one.arguments || {}).length ? value(one.arguments) : "") },
   ]} />`;
 }
 
+/** What a number of an argument is, for people. */
+function meaning(name, one) {
+  if (typeof one !== "number") return null;
+  if (/ttl|expires|timeout|retry-(min|max)/.test(name)) return html`<small>${duration(one)}</small>`;
+  return /bytes/.test(name) ? html`<small>${bytes(one)}</small>` : null;
+}
+
 function InForce({ row }) {
   const rows = Object.entries(row.arguments || {}).map(([name, one]) => ({ name, one, from: "declared" }));
+  const names = { policy: row.policy, "operator policy": row.operator_policy };
   for (const [name, one] of Object.entries(row.effective_policy_definition || {})) {
-    rows.push({ name, one, from: "policy" });
+    const origin = (row.effective_origins?.[name] || "policy").replace("_", " ");
+    rows.push({ name, one, from: names[origin] ? `${origin} '${names[origin]}'` : origin });
   }
   return html`<${Facts} rows=${[["Policy", row.policy], ["Operator policy", row.operator_policy]]} />
     ${rows.length ? html`<${Table} label="Arguments" rows=${rows} columns=${[
     { title: "Name", show: (each) => html`<code>${each.name}</code>` },
-    { title: "Value", show: (each) => html`<code>${value(each.one)}</code>` },
+    { title: "Value", show: (each) => html`<code>${value(each.one)}</code> ${meaning(each.name, each.one)}` },
     { title: "From", show: (each) => each.from },
   ]} />` : html`<${Empty}>Neither arguments nor policies: the defaults are in force.<//>`}`;
 }

@@ -1,0 +1,136 @@
+"""What operators do on the page when something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.test_page import fill
+
+if TYPE_CHECKING:
+    from playwright.async_api import Dialog
+
+    from tests.browser.conftest import Desk
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+LOG = logging.getLogger("amqpd.test")
+
+
+def accept(dialog: Dialog) -> None:
+    """Say yes to what a page asks."""
+    asyncio.ensure_future(dialog.accept())  # noqa: RUF006 - the page waits for it
+
+
+async def test_a_queue_is_paused_and_says_so_until_it_is_resumed(desk: Desk) -> None:
+    await fill(desk, "orders", messages=2)
+    page = desk.page
+    await desk.open("queues/%2F/orders/danger")
+    page.once("dialog", accept)
+    await page.get_by_role("button", name="Pause consumers").click()
+    await expect(page.locator("h1")).to_contain_text("paused")
+
+    await page.get_by_role("tab", name="Overview").click()
+    await expect(page.get_by_role("note")).to_contain_text("Paused by 'guest' since")
+    await page.get_by_role("button", name="Resume").click()
+
+    await expect(page.locator("h1")).to_contain_text("running")
+    assert (await desk.api.get("/queues/%2F/orders"))["paused"] is None
+
+
+async def test_the_log_is_followed_by_level_and_text(desk: Desk) -> None:
+    page = desk.page
+    await desk.open("log")
+    LOG.warning("something is odd")
+    LOG.error("something is broken")
+    await expect(page.locator(".log li").first).to_contain_text("something is broken")
+
+    await page.get_by_label("At least").select_option("error")
+    await expect(page.locator(".log li")).to_have_count(1)
+    await page.get_by_label("At least").select_option("warning")
+    await page.get_by_label("Search the log").fill("odd")
+
+    await expect(page.locator(".log li")).to_have_count(1)
+    await expect(page.locator(".log li")).to_contain_text("something is odd")
+
+
+async def test_the_audit_log_and_alerts_are_shown(desk: Desk) -> None:
+    bob = await desk.api.user("bob", "management")
+    for _ in range(50):
+        await bob.get("/nodes", 401)
+    page = desk.page
+    await page.get_by_role("link", name="1 alert of the audit").click()
+    await expect(page.get_by_role("table", name="Alerts")).to_contain_text("bob")
+
+    await page.get_by_role("link", name="Audit", exact=True).click()
+    await page.get_by_label("Show").select_option("alerts")
+    await expect(page.get_by_role("table", name="Audit log")).to_contain_text("denials")
+    await page.get_by_label("Show").select_option("changes over HTTP")
+    await expect(page.get_by_role("table", name="Audit log")).to_contain_text("/users/bob")
+
+
+async def test_alarms_are_shown_with_their_limits(desk: Desk) -> None:
+    await desk.open("alarms")
+
+    await expect(desk.page.get_by_text("the alarm comes above")).to_be_visible()
+    await expect(desk.page.get_by_text("the alarm comes below 50.0 MB")).to_be_visible()
+
+
+async def test_streams_have_a_page_of_their_own(desk: Desk) -> None:
+    await fill(desk, "orders")
+    arguments = {"x-queue-type": "stream", "x-max-age": "7D"}
+    await desk.api.put("/queues/%2F/clicks", {"durable": True, "arguments": arguments})
+    page = desk.page
+    await desk.open("streams")
+    row = page.get_by_role("row", name="clicks")
+    await expect(row).to_contain_text("7D")
+    await expect(page.get_by_text("1 stream", exact=True)).to_be_visible()
+
+    await row.click()
+    await page.get_by_role("tab", name="Messages").click()
+
+    await expect(page.get_by_text("amqpd consume clicks")).to_be_visible()
+
+
+async def test_anything_is_gone_to_by_its_name(desk: Desk) -> None:
+    await fill(desk, *(f"q{number}" for number in range(30)), "orders")
+    page = desk.page
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("ord")
+    await expect(page.get_by_role("option", name="orders")).to_be_visible()
+
+    await page.keyboard.press("Enter")
+
+    await expect(page.get_by_role("heading", name="orders")).to_be_visible()
+
+
+async def test_who_may_not_see_the_log_is_not_shown_the_way(desk: Desk) -> None:
+    await desk.api.user("monitor", "monitoring")
+    page = desk.page
+    await page.get_by_role("button", name="Log out").click()
+    await page.get_by_label("User").fill("monitor")
+    await page.get_by_label("Password").fill("monitor")
+    await page.get_by_role("button", name="Log in").click()
+
+    await expect(page.get_by_role("link", name="Alarms")).to_be_visible()
+    await expect(page.get_by_role("link", name="Audit")).to_have_count(0)
+
+
+async def test_an_import_says_what_it_will_do(desk: Desk) -> None:
+    page = desk.page
+    await desk.open("admin/definitions")
+    document = b'{"queues": [{"name": "q", "vhost": "/", "durable": true}]}'
+    await page.get_by_label("File").set_input_files(
+        {"name": "definitions.json", "mimeType": "application/json", "buffer": document}
+    )
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.message), accept(dialog)))
+    await page.get_by_role("button", name="Import").click()
+
+    await expect(page.get_by_role("status")).to_have_text("Imported: create 1 queues.")
+    assert "create 1 queues" in asked[0]
+    await desk.api.get("/queues/%2F/q")
