@@ -122,7 +122,7 @@ async def _parsed(octets: bytes) -> Facts:
 
 
 async def _values(raw: msgspec.Raw, slices: Slices) -> object:
-    if memoryview(raw)[:1] != b"[":
+    if bytes(memoryview(raw)[:1]) != b"[":
         return msgspec.json.decode(raw)
     values: list[object] = []
     for entry in msgspec.json.decode(raw, type=list[msgspec.Raw]):

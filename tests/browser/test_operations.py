@@ -128,7 +128,12 @@ async def test_an_import_says_what_it_will_do(desk: Desk) -> None:
         {"name": "definitions.json", "mimeType": "application/json", "buffer": document}
     )
     asked: list[str] = []
-    page.once("dialog", lambda dialog: (asked.append(dialog.message), accept(dialog)))
+
+    def look(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        accept(dialog)
+
+    page.once("dialog", look)
     await page.get_by_role("button", name="Import").click()
 
     await expect(page.get_by_role("status")).to_have_text("Imported: create 1 queues.")

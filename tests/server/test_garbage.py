@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +18,7 @@ class Cycle:
     """Something that refers to itself."""
 
     def __init__(self) -> None:
-        self.own: Self = self
+        self.own = self
 
 
 @pytest.fixture(autouse=True)
