@@ -28,6 +28,7 @@ from amqpd import __version__, config
 from amqpd.broker.broker import Alarms, Broker
 from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
+from amqpd.errors import AmqpError
 from amqpd.management.figures import totals
 from amqpd.server import process, reload, tls
 from amqpd.server.audit import Audit
@@ -393,7 +394,15 @@ class BrokerServer:
     def _recover(self, snapshot: Snapshot) -> None:
         journal = self.broker.journal
         journal.next_message_id = snapshot.next_message_id
-        self.broker.recover(snapshot.commands, snapshot.lanes, snapshot.streams)
+        try:
+            self.broker.recover(snapshot.commands, snapshot.lanes, snapshot.streams)
+        except (LookupError, ValueError, AmqpError) as error:
+            # Pages that are whole, and do not fit together (no sync, bit rot).
+            raise StartError(
+                f"store in '{self.directory}': its definitions do not fit together ({error!r}); "
+                "'amqpd check' tells what is wrong, 'amqpd salvage' saves what can be read",
+                Exit.CONFIG,
+            ) from error
         self.broker.reserve_lanes(snapshot.next_lane_id)
         self.broker.tick(self._clock.now_ms())
 

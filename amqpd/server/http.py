@@ -23,6 +23,7 @@ from amqpd.management.errors import HttpError, bad_request
 from amqpd.management.exposition import CONTENT_TYPE
 from amqpd.management.page import Page
 from amqpd.management.request import Answer, Request
+from amqpd.server import terse
 from amqpd.server.guard import Guarded
 from amqpd.server.listener import Listener
 from amqpd.server.local import user_of
@@ -143,6 +144,7 @@ class HttpServer:
             app,
             handle_signals=False,
             access_log=None,
+            logger=terse.logger(),
             max_line_size=HEADER_BYTES,
             max_field_size=HEADER_BYTES,
             keepalive_timeout=SILENCE_S,

@@ -143,7 +143,7 @@ class SqliteStore:
         opened: list[Connection] = []
         try:
             return self._start(driver, opened)
-        except (SqlError, ValueError, AmqpError, StoreNewer, StoreOlder) as error:
+        except (SqlError, LookupError, ValueError, AmqpError, StoreNewer, StoreOlder) as error:
             for connection in opened:
                 connection.close()
             if isinstance(error, StoreNewer | StoreOlder):

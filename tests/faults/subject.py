@@ -58,7 +58,9 @@ class Amqpd:
         self.data = data
         self.environment = environment or {}
         self.options = options
-        self.module = ("tests.faults.mutants", mutant, "start") if mutant else ("amqpd",)
+        self.module: tuple[str, ...] = ("amqpd",)
+        if mutant:
+            self.module = ("tests.faults.mutants", mutant, "start")
         #: A command in front of the next start: one that makes calls fail (`injected`).
         self.wrapper: tuple[str, ...] = ()
         self._program: Program | None = None
