@@ -230,6 +230,11 @@ def test_what_comes_back_is_redelivered_in_its_old_order(
         let_go(other)
     if other.is_open:
         other.close()
+    # On a connection of its own a consumer may be there before the loss is noticed.
+    wait_for(
+        channel.connection,
+        lambda: channel.queue_declare(queue, passive=True).method.message_count == 6,
+    )
 
     found = heard(channel, queue, 6)
     assert [octets for _, _, octets in found] == [b"%d" % number for number in range(6)]
