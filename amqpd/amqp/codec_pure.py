@@ -242,6 +242,8 @@ class Parser:
         group.size_bytes += count * (length - start)
         if group.names_each is not None:
             group.names_each.extend(repeat(route.names, count))
+        if group.expirations is not None:
+            group.expirations.extend(repeat(group.expirations[-1], count))
         published = route.channel.published
         if group.numbers is not None:
             group.numbers.extend(range(published + 1, published + count + 1))

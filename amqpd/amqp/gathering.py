@@ -63,8 +63,9 @@ class Group:
     with `Events.publish` and never touched again. `numbers`, where they are wanted, says of
     each message the how manieth of its channel it is.
 
-    All have the same expiration, -1 for none. A group is for one priority (-1: for whatever
-    does not matter); `levels` are those for others, by priority, once there were any.
+    All have the same expiration, -1 for none, or `expirations` has them one by one. A group is
+    for one priority (-1: for whatever does not matter); `levels` are those for others, by
+    priority, once there were any.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Group:
         self.names_each: list[bytes] | None = None
         self.persistent = False
         self.expiration_ms: i64 = NONE
+        self.expirations: list[int] | None = None
         self.priority: i64 = priority
         self.levels: list[Group | None] = []
         self.size_bytes: i64 = 0
@@ -96,6 +98,7 @@ class Group:
             slot.pending = None
         self.contents = []
         self.names_each = None
+        self.expirations = None
         self.size_bytes = 0
         if self.numbers is not None:
             self.numbers = []
@@ -159,17 +162,10 @@ class Gathering:
                 expiration_ms = number(content, FLAGS_AT + (found >> PLACE_BITS))
         self.last = group
         persistent = found & PERSISTENT != 0
-        if (
-            not group.gathering
-            or group.persistent != persistent
-            or group.expiration_ms != expiration_ms
-        ):
+        if not group.gathering or group.persistent != persistent:
             self.begin(group, route.names, persistent, expiration_ms)
-        elif group.names_each is not None:
-            group.names_each.append(route.names)
-        elif route.names is not group.names and route.names != group.names:
-            group.names_each = [group.names] * len(group.contents)
-            group.names_each.append(route.names)
+        else:
+            self.join(group, route, expiration_ms)
         group.contents.append(content)
         group.size_bytes += len(content)
         channel = route.channel
@@ -178,6 +174,19 @@ class Gathering:
             group.numbers.append(channel.published)
         if not channel.touched:
             self.touch(channel)
+
+    def join(self, group: Group, route: Route, expiration_ms: i64) -> None:
+        """Note what is different with a message that is not the first of its group."""
+        if group.expirations is not None:
+            group.expirations.append(expiration_ms)
+        elif group.expiration_ms != expiration_ms:
+            group.expirations = [group.expiration_ms] * len(group.contents)
+            group.expirations.append(expiration_ms)
+        if group.names_each is not None:
+            group.names_each.append(route.names)
+        elif route.names is not group.names and route.names != group.names:
+            group.names_each = [group.names] * len(group.contents)
+            group.names_each.append(route.names)
 
     def level(self, group: Group, priority: i64) -> Group:
         """The group of the same messages with a priority."""

@@ -248,7 +248,7 @@ class Incoming:
                 group.size_bytes,
             )
             channel.publisher.publish(
-                target, run, group.numbers, group.expiration_ms, group.priority
+                target, run, group.numbers, group.expiration_ms, group.priority, group.expirations
             )
         except Exception as error:
             self._connection.refuse(error, channel.number, _PUBLISH)

@@ -148,11 +148,20 @@ class Publisher:
         numbers: list[int] | None,
         expiration_ms: int = NONE,
         priority: int = NONE,
+        expirations: list[int] | None = None,
     ) -> None:
         """A run of messages that need no closer look; see `Group` for the rest."""
         channel = self._channel
         path = target.path
         assert path is not None
+        if expirations is not None:
+            publishing = channel.vhost.publishing
+            whole = channel.tx is None and (numbers is None or publishing.is_one(path, run))
+            if not (whole and publishing.date(path, run, expirations)):
+                for index, ttl_ms in enumerate(expirations):
+                    own = None if numbers is None else numbers[index : index + 1]
+                    self.publish(target, run.single(index), own, ttl_ms, priority)
+                return
         if channel.tx is not None:
             channel.tx.publish(
                 Publication(run, target.exchange, target.mandatory, path, expiration_ms, priority)

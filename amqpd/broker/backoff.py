@@ -94,7 +94,7 @@ def _part(piece: Stretch, low: int, high: int) -> Stretch:
         piece.base,
         low,
         high,
-        piece.deadline_ms,
+        piece.earliest(low, high),
         piece.redelivered,
         piece.acquired,
         piece.failed,

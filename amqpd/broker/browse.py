@@ -151,7 +151,7 @@ def _in_memory(lane: Lane, position: int) -> Iterator[Found]:
                 Place(level, stretch.base + index),
                 run.names_of(index),
                 run.contents[index],
-                int(stretch.deadline_ms),
+                int(stretch.earliest(index, index + 1)),
                 stretch.redelivered,
                 run.persistent,
             )

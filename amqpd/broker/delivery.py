@@ -96,12 +96,16 @@ def requeued(taken: list[Taken], failed: bool) -> dict[Lane, list[Stretch]]:
                 found[lane] = pieces = []
             else:
                 pieces = known
+        run = one.run
+        deadline_ms: i64 = one.deadline_ms
+        if run.deadlines is not None:
+            deadline_ms = run.earliest(one.lo, one.hi)
         piece = Stretch(
-            one.run,
+            run,
             one.base,
             one.lo,
             one.hi,
-            one.deadline_ms,
+            deadline_ms,
             True,
             one.acquired + 1,
             one.failed + (1 if failed else 0),

@@ -225,7 +225,13 @@ class Expiry:
             self._look_at(mixed.stored_ms)
 
     def remove(self, lane: Lane, stretch: Stretch) -> bool:
-        """Remove a waiting stretch, or as much of it as this turn allows; False: too much."""
+        """Remove a waiting stretch, or as much of it as this turn allows; False: too much.
+
+        One whose messages expire at different times is divided, for the next look.
+        """
+        if stretch.run.deadlines is not None and (parts := lane.divide(stretch)):
+            self._index(self._mixed(lane), parts)
+            return True
         around, queue = self._around, self._queue
         cost = 1 if queue.arguments.dead_letter_exchange is None else BURIAL_COST
         most = around.spare // cost

@@ -180,7 +180,9 @@ class Lane:
         """
         base: i64 = self.next_position
         count: i64 = len(run.contents)
-        if deadline_ms != 0:
+        if run.deadlines is not None:
+            self._note_deadlines()
+        elif deadline_ms != 0:
             self._note_deadline(base, base + count, deadline_ms)
         self.next_position = base + count
         self.counts.published += count
@@ -207,6 +209,49 @@ class Lane:
             self.mixed = True
         self.latest_ms = max(self.latest_ms, deadline_ms)
         self._latest_upto = upto
+
+    def _note_deadlines(self) -> None:
+        """Messages of one run expire in any order: so does whatever comes behind them."""
+        self.mixed = True
+        self.latest_ms = NO_DEADLINE
+
+    def divide(self, stretch: Stretch) -> list[Stretch]:
+        """Put parts into the place of a stretch whose messages expire at different times.
+
+        In each part they expire at the same time; none if it is one already.
+        """
+        deadlines = stretch.run.deadlines
+        if deadlines is None:
+            return []
+        parts: list[Stretch] = []
+        low: i64 = stretch.lo
+        at: i64 = low
+        while at < stretch.hi:
+            deadline_ms: i64 = deadlines[at]
+            end: i64 = at + 1
+            while end < stretch.hi and deadlines[end] == deadline_ms:
+                end += 1
+            if at == low and end == stretch.hi and deadline_ms == stretch.deadline_ms:
+                return []
+            parts.append(
+                Stretch(
+                    stretch.run,
+                    stretch.base,
+                    at,
+                    end,
+                    deadline_ms,
+                    stretch.redelivered,
+                    stretch.acquired,
+                    stretch.failed,
+                )
+            )
+            at = end
+        place_of = self._find(stretch.base + low)
+        while self._stretches[place_of] is not stretch:
+            place_of += 1
+        self._stretches[place_of : place_of + 1] = parts
+        stretch.waits = False
+        return parts
 
     def load(self, stretches: list[Stretch], upto: int) -> None:
         """Take over what the store had below `upto`, in the order of positions."""

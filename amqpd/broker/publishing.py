@@ -16,6 +16,7 @@ from amqpd.broker.content import body, build, header_payload
 from amqpd.broker.message import Message
 from amqpd.broker.morgue import Morgues
 from amqpd.broker.names import join, split, split_keys
+from amqpd.broker.queue import NEVER
 from amqpd.broker.routing import Walk, reaches, route, routing_keys, walk
 from amqpd.broker.run import Run
 from amqpd.errors import AccessRefused, NotFound
@@ -220,7 +221,7 @@ class Publishing:
             # A run is stored for all its queues or for none.
             own = run.copy() if stored else run
             for queue, lane in loose:
-                queue.put(own, lane, queue.deadline(expiration_ms))
+                queue.put(own, lane, queue.first_deadline(own, expiration_ms))
         result = TRANSIENT
         if stored:
             result = self._store(stored, run, expiration_ms)
@@ -272,6 +273,17 @@ class Publishing:
             return replace(result, refused=refused, crowded=crowded, full=full, tickets=tickets)
         return result
 
+    def date(self, path: Path, run: Run, expirations: list[int]) -> bool:
+        """Give each message its deadline; False: they must be published one by one.
+
+        A queue with a time to live of its own has other deadlines than the next.
+        """
+        if any(queue.arguments.message_ttl_ms is not None for queue in path.queues):
+            return False
+        now_ms = self.around.now_ms
+        run.deadlines = [max(1, now_ms + ttl) if ttl >= 0 else NEVER for ttl in expirations]
+        return True
+
     def is_one(self, path: Path, run: Run) -> bool:
         """Whether queues that may refuse take or refuse a run as a whole.
 
@@ -290,7 +302,7 @@ class Publishing:
         targets = []
         promised = False
         for queue, lane in stored:
-            deadline_ms = queue.deadline(expiration_ms)
+            deadline_ms = queue.first_deadline(run, expiration_ms)
             targets.append((lane, queue.put(run, lane, deadline_ms), deadline_ms))
             promised = promised or queue.keeps(run)
         entry = self.around.journal.append(run, targets)

@@ -256,6 +256,12 @@ class Queue:
             ttl = expiration_ms
         return NEVER if ttl is None else max(1, self.around.now_ms + ttl)
 
+    def first_deadline(self, run: Run, expiration_ms: int) -> int:
+        """The same for a run: when the first of its messages expires."""
+        if run.deadlines is None:
+            return self.deadline(expiration_ms)
+        return run.earliest(0, len(run.contents))
+
     def ack_timeout_ms(self, asked: int | None = None) -> int:
         """How long a client may keep a message; 0: for ever. `asked`: what it wants itself."""
         kind = self.arguments.queue_type

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 _HEAD: Final = struct.Struct(">BQ")
 _COUNT: Final = struct.Struct(">I")
 _LANE: Final = struct.Struct(">Qqqq??")  # lane, base, deadline, priority, transient, early
-#: First id, messages, persistent, shared, lanes, streams.
-_APPEND: Final = struct.Struct(">QI??II")
+#: First id, messages, persistent, shared, lanes, streams; whether each has its own deadline.
+_APPEND: Final = struct.Struct(">QI??II?")
+_DEADLINE: Final = struct.Struct(">q")
 #: Lane, base, time, segment, size before; whether the contents have their offsets in them.
 _STREAM: Final = struct.Struct(">QQQQQ?")
 _TRACK: Final = struct.Struct(">Qq")  # lane, offset; the name follows
@@ -137,6 +138,7 @@ def _append(append: Append) -> bytes:
             run.shared,
             len(append.targets),
             len(append.extensions),
+            run.deadlines is not None,
         )
     ]
     for target in append.targets:
@@ -157,6 +159,7 @@ def _append(append: Append) -> bytes:
         )
         for one in append.extensions
     ]
+    out += [_DEADLINE.pack(deadline_ms) for deadline_ms in run.deadlines or ()]
     for index, content in enumerate(run.kept(0, len(run.contents))):
         names = run.names_of(index)
         out += _COUNT.pack(len(names)), names, _COUNT.pack(len(content)), content
@@ -247,7 +250,7 @@ def _value(field: Field) -> object:
 
 
 def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
-    first_id, count, persistent, shared, lanes, streams = _APPEND.unpack_from(piece)
+    first_id, count, persistent, shared, lanes, streams, dated = _APPEND.unpack_from(piece)
     at = _APPEND.size
     heads: list[tuple[tuple[int, int, int, int, bool, bool], bytes]] = []
     for _ in range(lanes):
@@ -256,7 +259,11 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
         heads.append((head, piece[at : at + count]))
         at += count
     extensions = [_STREAM.unpack_from(piece, at + n * _STREAM.size) for n in range(streams)]
-    reader = _Reader(piece, at + streams * _STREAM.size)
+    at += streams * _STREAM.size
+    deadlines = [
+        _DEADLINE.unpack_from(piece, at + n * _DEADLINE.size)[0] for n in range(count * dated)
+    ]
+    reader = _Reader(piece, at + len(deadlines) * _DEADLINE.size)
     names, contents = [], []
     for _ in range(count):
         names.append(reader.piece())
@@ -269,6 +276,7 @@ def _read_append(piece: bytes, log: SettleLog, number: int) -> Append:
     size = sum(map(len, contents))
     run = Run(contents, names[0], names, persistent, channel, size)
     run.first_id, run.shared, run.blind = first_id, shared, blind
+    run.deadlines = deadlines if dated else None
     append = Append(run, number)
     for (lane, base, deadline_ms, priority, transient, early), gone in heads:
         home = Lane(_Nobody(), log, lane, priority, not transient)

@@ -127,7 +127,8 @@ class Retry:
         singly = waits and arguments.delayed_retry_jitter > 0
         ready: list[Stretch] = []
         for piece in pieces:
-            for part, own in alike(piece, singly=singly):
+            differ = piece.run.deadlines is not None
+            for part, own in alike(piece, singly=singly or differ):
                 if self._is_poison(part, own):
                     self._queue.die(lane, part, DELIVERY_LIMIT)
                 elif waits:
@@ -429,10 +430,12 @@ def _copied(piece: Stretch) -> Stretch:
         run.channel,
         run.share(low, high),
     )
+    own.deadlines = None if run.deadlines is None else run.deadlines[low:high]
     own.first_id = run.first_id + low if run.first_id > 0 else run.first_id
     own.shared, own.blind = run.shared, run.blind
-    copy = _part(piece, 0, high - low)
+    copy = _part(piece, low, high)
     copy.run, copy.base = own, piece.base + low
+    copy.lo, copy.hi = 0, high - low
     return copy
 
 
@@ -442,7 +445,7 @@ def _part(piece: Stretch, low: int, high: int) -> Stretch:
         piece.base,
         low,
         high,
-        piece.deadline_ms,
+        piece.earliest(low, high),
         True,
         piece.acquired,
         piece.failed,

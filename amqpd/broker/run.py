@@ -38,6 +38,7 @@ class Run:
 
     `names` holds exchange and routing key as two AMQP short strings; where messages differ
     `names_each` has them one by one. `channel` is the channel number inside the contents.
+    `deadlines` says when each expires (0: never), if they differ, and in all queues alike.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Run:
         self.channel = channel
         self.size_bytes: i64 = size_bytes
         self.body_bytes: i64 = sizes(contents, 0, len(contents))
+        self.deadlines: list[int] | None = None
         self.first_id: i64 = 0
         self.shared = False
         self.entry: Append | None = None
@@ -72,8 +74,22 @@ class Run:
             self.channel,
             self.size_bytes,
         )
-        copy.blind = self.blind
+        copy.blind, copy.deadlines = self.blind, self.deadlines
         return copy
+
+    def earliest(self, low: int, high: int) -> int:
+        """The first of the deadlines of `contents[low:high]`, which differ; 0: there is none."""
+        found: i64 = 0
+        deadlines = self.deadlines
+        if deadlines is not None:
+            at: i64 = low
+            end: i64 = high
+            while at < end:
+                deadline_ms: i64 = deadlines[at]
+                if deadline_ms and (found == 0 or deadline_ms < found):
+                    found = deadline_ms
+                at += 1
+        return found
 
     def single(self, index: int) -> Run:
         """One of the messages by itself, for where they cannot go together."""
@@ -129,7 +145,9 @@ class Target:
         self.dead: bytearray | None = None
         self.deadline_ms: i64 = deadline_ms
         #: It expires before something that is ahead of it: the store must be able to find it.
-        self.early = self.deadline_ms != 0 and self.deadline_ms < home.latest_ms
+        self.early = self.deadline_ms != 0 and (
+            self.deadline_ms < home.latest_ms or run.deadlines is not None
+        )
         self.priority: i64 = home.priority
         self.transient = not (run.persistent and home.durable)
 

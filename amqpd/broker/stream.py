@@ -109,6 +109,10 @@ class Stream(Queue):
         """Messages of a stream do not expire one by one."""
         return NEVER
 
+    def first_deadline(self, run: Run, expiration_ms: int) -> int:
+        """None of them does."""
+        return NEVER
+
     # -- in ------------------------------------------------------------------------------
 
     def keeps(self, run: Run) -> bool:

@@ -19,6 +19,8 @@ class Stretch:
     Each of its messages was handed out `acquired` times before, as far as is known, of which
     `failed` count against the delivery limit; after a crash it may have been once more.
     `shown` are the contents as they are to be handed out, where these tell the counts.
+    Where messages of a run expire at different times, nothing is due before `deadline_ms`; see
+    `Lane.divide`.
     """
 
     def __init__(
@@ -50,6 +52,12 @@ class Stretch:
     def position(self) -> int:
         """The position of its first message."""
         return self.base + self.lo
+
+    def earliest(self, low: int, high: int) -> int:
+        """When the first message of the run's `contents[low:high]`, which are in it, expires."""
+        if self.run.deadlines is None:
+            return self.deadline_ms
+        return self.run.earliest(low, high)
 
 
 def place(stretch: Stretch) -> int:

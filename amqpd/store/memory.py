@@ -35,7 +35,7 @@ from amqpd.store.memory_streams import MemoryStreams
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from amqpd.broker.journal import Append, Batch, Purge, PurgeDelayed, Requeue, Settle
+    from amqpd.broker.journal import Append, Batch, Purge, PurgeDelayed, Requeue, Settle, Target
 
 #: The order in which definitions can be applied.
 _ORDER: Final = (
@@ -298,7 +298,10 @@ class MemoryStore:
             for target in append.targets:
                 if target.early:
                     early = self._early.setdefault(target.lane, set())
-                    early.update(range(target.base + target.lo, target.base + target.hi))
+                    indexes = range(target.lo, target.hi)
+                    early.update(
+                        target.base + at for at in indexes if _deadline(append, target, at)
+                    )
         for lane, row in rows:
             self._next_lane_id = max(self._next_lane_id, lane + 1)
             self._rows.setdefault(lane, {})[row.position] = row
@@ -377,6 +380,11 @@ def _wanted(
     return [when[1] for when in sorted(delayed) if when > question.after]
 
 
+def _deadline(append: Append, target: Target, index: int) -> int:
+    deadlines = append.run.deadlines
+    return target.deadline_ms if deadlines is None else deadlines[index]
+
+
 def _rows_of(append: Append) -> Iterator[tuple[int, Row]]:
     run = append.run
     for target in append.targets:
@@ -388,7 +396,7 @@ def _rows_of(append: Append) -> Iterator[tuple[int, Row]]:
                     Row(
                         target.base + index,
                         run.first_id + index,
-                        target.deadline_ms,
+                        _deadline(append, target, index),
                         False,
                         target.transient,
                         run.names_of(index),

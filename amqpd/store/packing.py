@@ -123,6 +123,23 @@ class Stay:
 
 
 @dataclass(frozen=True, slots=True)
+class Dated:
+    """Messages from `first_id` on are in a lane until the times in `expire_at` (0: for ever)."""
+
+    first_key: int
+    first_id: int
+    flags: int
+    priority: int
+    expire_at: array[int]
+
+    @property
+    def is_possible(self) -> bool:
+        """As with a `Stay`."""
+        last_key = self.first_key + len(self.expire_at) - 1
+        return self.first_key >> POSITION_BITS == last_key >> POSITION_BITS
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """Messages first_id to last_id are in `lanes` lanes each."""
 
@@ -156,6 +173,7 @@ class Packed:
     chunks: list[Chunk] = field(default_factory=list)
     large: list[Large] = field(default_factory=list)
     stays: list[Stay] = field(default_factory=list)
+    dated: list[Dated] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
     delayed_purges: list[PurgeDelayed] = field(default_factory=list)
     comebacks: list[Comeback] = field(default_factory=list)
@@ -301,7 +319,10 @@ class _Messages:
         run, targets = append.run, append.targets
         for target in targets:
             for low, high in _alive(target):
-                self._stay(target, run.first_id, low, high)
+                if run.deadlines is None:
+                    self._stay(target, run.first_id, low, high)
+                else:
+                    self._dated(target, run, run.deadlines[low:high], low)
                 change = self._packed.change(target.lane)
                 if not target.transient:
                     change.messages += high - low
@@ -324,6 +345,16 @@ class _Messages:
             target.deadline_ms or None,
         )
         self._packed.stays.append(stay)
+
+    def _dated(self, target: Target, run: Run, deadlines: list[int], low: int) -> None:
+        dated = Dated(
+            key_of(target.lane, target.base + low),
+            run.first_id + low,
+            TRANSIENT * target.transient,
+            target.priority,
+            array("q", deadlines),
+        )
+        self._packed.dated.append(dated)
 
     def _take(self, run: Run, low: int, high: int) -> None:
         first_id = run.first_id + low

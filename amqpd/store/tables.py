@@ -16,7 +16,7 @@ from amqpd.store import LaneState, Snapshot
 from amqpd.store.catalogue import Catalogue
 from amqpd.store.driver import SqlError, to_int
 from amqpd.store.identity import Identity
-from amqpd.store.packing import POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
+from amqpd.store.packing import EARLY, POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
 from amqpd.store.returns import COUNT_WAITING, WAITING, Returns, waiting_values
 from amqpd.store.streams import StreamTables
 
@@ -52,6 +52,13 @@ _ROWS: Final = [
 _STAY: Final = """
 INSERT INTO queue_message(key, message_id, flags, priority, expires_at)
 SELECT id + ?1, id, ?4, ?5, ?6 FROM message WHERE id BETWEEN ?2 AND ?3
+"""
+
+#: Messages that expire at different times.
+_DATED: Final = f"""
+INSERT INTO queue_message(key, message_id, flags, priority, expires_at)
+SELECT ?2 + {{index}}, ?3 + {{index}}, ?4 + {EARLY} * (n.value > 0), ?5, nullif(n.value, 0)
+FROM {{source}}
 """
 
 _STAYS: Final = """
@@ -136,6 +143,7 @@ class Tables:
         self._run = connection.run
         source = {"source": driver.source(1), "index": driver.index}
         self._messages = _MESSAGES.format(source=driver.source(2), index=driver.index)
+        self._dated = _DATED.format_map(source)
         self._forget_keys = "DELETE FROM queue_message WHERE key IN (SELECT value FROM {source})"
         self._forget_keys = self._forget_keys.format_map(source)
         self._forget_ids = "DELETE FROM message WHERE id IN (SELECT value FROM {source})"
@@ -193,6 +201,19 @@ class Tables:
                 [s.shift, s.first_id, s.last_id, s.flags, s.priority, s.expires_at] for s in stays
             ]
             self._run(_STAYS, [json.dumps(rows)])
+        for dated in packed.dated:
+            if not dated.is_possible:
+                raise ValueError("a lane has used up its positions")
+            self._run(
+                self._dated,
+                [
+                    self._connection.numbers(dated.expire_at),
+                    dated.first_key,
+                    dated.first_id,
+                    dated.flags,
+                    dated.priority,
+                ],
+            )
         for block in packed.blocks:
             self.streams.insert(block)
         for share in packed.shares:

@@ -88,10 +88,11 @@ class Recorder:
             self.numbers[channel, str(group.target)] += group.numbers
         self.log.append(("publish", channel, group.target, tuple(names), tuple(contents)))
         level = "" if group.priority < 0 else str(group.priority)
-        kind = group.persistent, int(group.expiration_ms)
+        times = group.expirations or [int(group.expiration_ms)] * len(contents)
         for queue in str(group.target):
             self.queues[channel, queue + level] += (
-                Message(*message, *kind) for message in zip(names, contents, strict=True)
+                Message(name, content, group.persistent, time)
+                for name, content, time in zip(names, contents, times, strict=True)
             )
 
     def special(self, route: Route, content: bytes) -> None:

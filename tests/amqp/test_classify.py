@@ -153,7 +153,7 @@ def test_each_priority_is_gathered_apart(codec: Codec) -> None:
     ]
 
 
-def test_messages_with_the_same_expiration_are_gathered(codec: Codec) -> None:
+def test_messages_are_gathered_whatever_their_expirations(codec: Codec) -> None:
     parser, session = a_parser(codec)
     times = [None, "5", "5", "0", "60000", "60000", None, None]
 
@@ -164,10 +164,25 @@ def test_messages_with_the_same_expiration_are_gathered(codec: Codec) -> None:
         )
     )
 
-    assert session.kinds() == ["publish"] * 5
+    assert session.kinds() == ["publish"]
     assert session.bodies(1, "a") == [b"%d" % at for at in range(8)]
     expirations = [message.expiration_ms for message in session.queues[1, "a"]]
     assert expirations == [-1, 5, 5, 0, 60_000, 60_000, -1, -1]
+
+
+def test_expirations_of_one_read_are_not_those_of_the_next(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+
+    for times in (["5", "6"], ["7", "7"]):
+        parser.feed(
+            b"".join(
+                a_publish("a", properties=Properties(expiration=time, delivery_mode=1))
+                for time in times
+            )
+        )
+
+    expirations = [message.expiration_ms for message in session.queues[1, "a"]]
+    assert expirations == [5, 6, 7, 7]
 
 
 def test_expiration_and_priority_go_together(codec: Codec) -> None:

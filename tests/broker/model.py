@@ -105,7 +105,7 @@ class Store:
         for index in range(target.lo, target.hi):
             if target.dead is None or not target.dead[index]:
                 rows[target.base + index] = _row(target, run, index)
-                if target.early:
+                if target.early and _deadline(target, run, index):
                     self.early.add((int(target.lane), target.base + index))
 
     def read(
@@ -230,12 +230,16 @@ class Model:
         """A run of one message that nobody has routed."""
         return a_run(join("", key), Properties(delivery_mode=mode), one)
 
-    def publish_run(self, *bodies: bytes, key: str = "q", mode: int = 2) -> Published:
-        """Publish messages as one run."""
+    def publish_run(
+        self, *bodies: bytes, key: str = "q", mode: int = 2, ttls: Sequence[int] = ()
+    ) -> Published:
+        """Publish messages as one run, which expire at different times (-1: never)."""
         runs = [a_run(join("", key), Properties(delivery_mode=mode), one) for one in bodies]
         contents = [run.contents[0] for run in runs]
         run = Run(contents, join("", key), None, mode == 2, 1, sum(map(len, contents)))
-        return self.vhost.publish(self.vhost.resolve(self.access, "", key), run)
+        path = self.vhost.resolve(self.access, "", key)
+        assert not ttls or self.vhost.publishing.date(path, run, list(ttls))
+        return self.vhost.publish(path, run)
 
     def consume(self, consumer: FakeConsumer, name: str = "q", *, exclusive: bool = False) -> None:
         self.vhost.consume(self.access, name, consumer, exclusive=exclusive, owner=consumer)
@@ -264,12 +268,16 @@ class Model:
         self.broker.dispatch()
 
 
+def _deadline(target: Target, run: Run, index: int) -> int:
+    return target.deadline_ms if run.deadlines is None else run.deadlines[index]
+
+
 def _row(target: Target, run: Run, index: int) -> Row:
     content = run.contents[index]
     return (
         target.base + index,
         run.first_id + index,
-        target.deadline_ms,
+        _deadline(target, run, index),
         run.shared,
         target.transient,
         run.names_of(index),

@@ -48,6 +48,82 @@ def check(queue: Queue, model: Model) -> None:
     assert lane.paged_out == lane.ready - lane.loaded
 
 
+# -- runs of messages that expire at different times ---------------------------------------
+
+
+def test_each_message_of_a_run_expires_at_its_own_time(model: Model) -> None:
+    queue = model.queue(arguments=DEAD)
+    model.queue("dead")
+    model.publish_run(b"a", b"b", b"c", b"d", b"e", ttls=[30, 10, -1, 20, 10])
+    model.commit()
+
+    left = []
+    for _ in range(5):
+        model.turn(10)
+        left.append(queue.ready)
+        check(queue, model)
+
+    assert left == [3, 2, 1, 1, 1]
+    dead = FakeConsumer()
+    model.consume(dead, "dead")
+    model.turn()
+    model.commit()
+    assert dead.bodies == [b"b", b"e", b"d", b"a"]
+
+
+def test_a_run_goes_out_whole_while_nothing_of_it_has_expired(model: Model) -> None:
+    queue = model.queue()
+    model.publish_run(b"a", b"b", b"c", ttls=[30, 10, 20])
+    consumer = FakeConsumer()
+
+    model.consume(consumer)
+    model.turn()
+
+    assert consumer.bodies == [b"a", b"b", b"c"]
+    assert len(consumer.take()) == 1
+    assert queue.ready == 0
+
+
+def test_what_comes_back_of_a_run_expires_at_its_own_times(model: Model) -> None:
+    queue = model.queue()
+    model.publish_run(b"a", b"b", b"c", ttls=[30, 10, 20])
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.turn()
+
+    assert consumer.queue is not None
+    consumer.queue.cancel()
+    model.vhost.requeue(consumer.take())
+    left = []
+    for _ in range(3):
+        model.turn(10)
+        left.append(queue.ready)
+
+    assert left == [2, 1, 0]
+
+
+def test_what_of_a_run_is_on_disk_only_expires_at_its_own_time(model: Model) -> None:
+    queue = paged(model)
+    model.publish_run(b"a", b"b", b"c", ttls=[50, 10, -1])
+    model.commit()
+
+    model.turn(20)
+    model.store.answer()
+    model.turn()
+    check(queue, model)
+
+    assert queue.ready == 3
+
+
+def test_messages_of_a_run_differ_only_where_all_its_queues_give_them_the_same_time(
+    model: Model,
+) -> None:
+    model.queue(arguments={"x-message-ttl": 15})
+    path = model.vhost.resolve(model.access, "", "q")
+
+    assert not model.vhost.publishing.date(path, model.a_run(b"a"), [10])
+
+
 # -- in memory ---------------------------------------------------------------------------
 
 

@@ -140,6 +140,20 @@ def test_a_record_survives_a_round_trip() -> None:
     assert encode(decode(octets)) == octets
 
 
+def test_deadlines_of_single_messages_survive_a_round_trip() -> None:
+    model = Model()
+    model.queue()
+    model.publish_run(b"a", b"b", ttls=[5, -1])
+    batch = model.broker.journal.take()
+    assert batch is not None
+
+    again = decode(encode(batch))
+
+    assert encode(again) == encode(batch)
+    now_ms = model.broker.around.now_ms
+    assert again.appends[0].run.deadlines == [now_ms + 5, 0]
+
+
 def test_what_comes_to_streams_survives_a_round_trip() -> None:
     model = Model()
     for name in ("s", "t"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
 
 WINDOW = 5
 NAMES = ("a", "b", "c")
+#: Messages of one run expire at different times, these in turn.
+DIFFER = -2
+DIFFERING = (-1, 20, 100, 0, 50, 50)
 #: What queues are declared with; dead letters of all go to queue "c".
 DEAD: dict[str, object] = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "c"}
 RETRY: dict[str, object] = {
@@ -477,9 +481,8 @@ class World(RuleBasedStateMachine):
             mirror.level()
         base = put(run, lane, deadline_ms)
         for index, content in enumerate(run.contents):
-            message = Message(
-                body(content), run.persistent and lane.durable, deadline_ms, self.life
-            )
+            own_ms = deadline_ms if run.deadlines is None else run.deadlines[index]
+            message = Message(body(content), run.persistent and lane.durable, own_ms, self.life)
             if self.burying:
                 message.origin = next(one for one in self.burying[-1] if one.body == message.body)
             elif run.contents is self.publishing:  # and not a dead letter of a refused one
@@ -645,6 +648,9 @@ class World(RuleBasedStateMachine):
         run = self.new_run(join(exchange, key), 1 if path.each else count, properties)
         self.put_by = []
         self.publishing = run.contents
+        if ttl == DIFFER:
+            ttl = -1
+            self.vhost.publishing.date(path, run, list(islice(cycle(DIFFERING), len(run.contents))))
         published = self.vhost.publish(path, run, expiration_ms=ttl, priority=priority)
         for message in self.put_by:
             if message.stays:
@@ -660,7 +666,7 @@ class World(RuleBasedStateMachine):
                 st.integers(1, 7),
                 st.sampled_from([2, 2, 1]),
                 st.integers(-1, 3),
-                st.sampled_from([-1, -1, -1, -1, 0, 20, 100]),
+                st.sampled_from([-1, -1, -1, -1, 0, 20, 100, DIFFER, DIFFER]),
             ),
             min_size=1,
             max_size=4,

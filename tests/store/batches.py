@@ -78,6 +78,7 @@ class Writing:
         names: bytes = NAMES,
         names_each: list[bytes] | None = None,
         deadline_ms: int = 0,
+        deadlines: list[int] | None = None,
         frame_max: int = 131_072,
         streams: Sequence[tuple[int, int, int]] = (),
     ) -> Append:
@@ -86,6 +87,7 @@ class Writing:
         size_bytes = sum(map(len, contents))
         run = Run(contents, names, names_each, persistent, 1, size_bytes)
         run.first_id = self.next_message_id
+        run.deadlines = deadlines
         run.shared = len(lanes) > 1
         self.next_message_id += len(bodies)
         entry = Append(run, self.number)

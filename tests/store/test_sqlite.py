@@ -11,6 +11,7 @@ import pytest
 
 from amqpd.broker.attempts import Attempts, Counted, Delayed, Returned, Waiting
 from amqpd.broker.definitions import PutQueue, PutVhost
+from amqpd.broker.expiry import Due
 from amqpd.broker.journal import Mark, PurgeDelayed
 from amqpd.store import LaneState, StoreDamaged, StoreFailed, StoreLocked
 from tests.store.batches import Driven, Writing, came_back, opened, settle
@@ -44,6 +45,27 @@ def test_a_new_store_is_empty_and_clean(tmp_path: Path) -> None:
         "amqpd.id",
         "lock",
     ]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_messages_of_one_run_are_found_when_each_has_expired(
+    tmp_path: Path, driver: Literal["apsw", "sqlite3"]
+) -> None:
+    store, writing = opened(tmp_path, driver, sync=False), Writing()
+    a_queue(store, writing, 4)
+    entry = writing.append([b"a", b"b", b"c", b"d"], 4, deadlines=[30, 0, 10, 20])
+    entry.targets[0].cut(3, 4)
+
+    store.write(writing.batch(entry))
+
+    assert [(row.position, row.deadline_ms) for row in store.read(4)] == [(0, 30), (1, 0), (2, 10)]
+    told: list[object] = []
+    store.store.expired(4, 0, 9, (0, 0), 15, 5, told.append)
+    while not told:
+        store.turn()
+    assert told == [([Due(10, 2, 3, False, False, 1)], 30)]
+    store.close()
+    assert_sound(tmp_path)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

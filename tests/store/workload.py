@@ -150,6 +150,9 @@ class Workload:
             names_each=[b"\x02ex" + bytes([2]) + b"k%d" % (n % 3) for n in range(count)]
             if chance.random() < 0.3
             else None,
+            deadlines=[chance.choice((0, 5, 7)) for _ in range(count)]
+            if chance.random() < 0.2
+            else None,
             streams=self._extended() if not lanes or chance.random() < 0.3 else (),
         )
         for target in entry.targets:

@@ -373,3 +373,79 @@ def test_priorities_and_expirations_are_kept_by_transactions(world: World, clien
     client.consume("p", no_ack=True)
 
     assert bodies(client.hear()) == [b"high", b"low"]
+
+
+def expiring(*times_ms: int) -> bytes:
+    """Messages for queue a in one read, each with its own expiration."""
+    return b"".join(
+        published(b"%d" % ms, "a", properties=Basic.Properties(expiration=str(ms)))
+        for ms in times_ms
+    )
+
+
+def later(client: Client, seconds: int) -> None:
+    """Let the broker's time pass."""
+    broker = client.world.broker
+    broker.tick(broker.around.now_ms + seconds * 1000)
+    client.world.turn()
+
+
+def left(client: Client, queue: str = "a") -> list[bytes]:
+    """The messages of a queue, which is empty afterwards."""
+    found = []
+    while (got := client.get(queue)) is not None:
+        found.append(got.body)
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"x-max-length": 9, "x-overflow": "reject-publish"}, {"x-max-priority": 3}],
+    ids=["plain", "refusing", "priorities"],
+)
+def test_messages_of_one_read_expire_each_at_its_own_time(
+    client: Client, arguments: dict[str, object]
+) -> None:
+    client.ask(Queue.Delete(queue="a"), Queue.DeleteOk)
+    client.declare("a", arguments=arguments)
+    client.say(expiring(9000, 1000, 5000, 1000))
+
+    later(client, 3)
+
+    assert left(client) == [b"9000", b"5000"]
+
+
+def test_the_smaller_of_both_times_counts_for_each_message_of_a_read(client: Client) -> None:
+    client.ask(Queue.Delete(queue="a"), Queue.DeleteOk)
+    client.declare("a", arguments={"x-message-ttl": 4000})
+    client.say(expiring(9000, 1000, 5000))
+
+    later(client, 3)
+    assert client.ask(Queue.Declare(queue="a", passive=True), Queue.DeclareOk).message_count == 2
+    later(client, 3)
+    assert left(client) == []
+
+
+def test_messages_of_one_transaction_expire_each_at_its_own_time(client: Client) -> None:
+    client.tx()
+    client.say(expiring(9000, 1000, 5000))
+    client.ask(Tx.Commit(), Tx.CommitOk)
+
+    later(client, 3)
+
+    assert left(client) == [b"9000", b"5000"]
+
+
+def test_messages_that_do_not_fit_are_refused_one_by_one_whatever_their_expirations(
+    client: Client,
+) -> None:
+    client.ask(Queue.Delete(queue="a"), Queue.DeleteOk)
+    client.declare("a", arguments={"x-max-length": 2, "x-overflow": "reject-publish"})
+    client.confirms()
+    client.hear()
+
+    client.say(expiring(9000, 1000, 5000, 4000))
+
+    answers = client.hear()
+    assert [type(one).__name__ for one in answers] == ["Ack", "Nack"]
+    assert left(client) == [b"9000", b"1000"]
