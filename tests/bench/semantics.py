@@ -72,6 +72,7 @@ VARIANTS = (
     Variant("max-length, block", {"x-max-length": 10_000_000, "x-overflow": "block"}),
     Variant("policy"),
     Variant("quorum", {"x-queue-type": "quorum"}),
+    Variant("quorum, 10 priorities", {"x-queue-type": "quorum"}, priorities(10)),
     # The header with the offset, in a table of its own.
     Variant("stream", {"x-queue-type": "stream"}, added_bytes=29),
 )

@@ -51,6 +51,8 @@ class FakeConsumer:
         self.redelivered: list[bool] = []
         self.gone = False
         self.is_slow = False
+        #: When what is delivered now is overdue; 0: never.
+        self.due_ms = 0
         self._tag = 1
 
     def credit(self) -> int:
@@ -61,7 +63,7 @@ class FakeConsumer:
         self.bodies += [body(content) for content in contents]
         self.redelivered += [piece.redelivered] * len(contents)
         if not self.no_ack:
-            self.unacked.add(self._tag, lane, piece, self)
+            self.unacked.add(self._tag, lane, piece, self, self.due_ms)
             self._tag += len(contents)
 
     def facts(self) -> ConsumerFacts:

@@ -23,7 +23,8 @@ class Kind:
 
     `limit` is its greatest length; if it `refuses`, what is over it is not taken in, else its
     oldest messages go. `levels` counts priorities, 0 included. From one that is `loose`
-    messages may go for good at any time.
+    messages may go for good at any time. One that `counts` tells how often a message came back,
+    and what was given back to it waits `delay_ms`.
     """
 
     at: int
@@ -32,6 +33,8 @@ class Kind:
     limit: int = 0
     refuses: bool = False
     loose: bool = False
+    counts: bool = False
+    delay_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,9 @@ class Delivered:
     drain: int = 0
     deaths: int = 0
     death: str = ""
+    #: As its headers say: how often it was handed out before, and how often that failed.
+    acquired: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ again; afterwards every queue is drained twice and the whole history is judged:
     E1   nothing is delivered long after its time to live
     E2   nothing expires before its time
     L1   no queue is longer than its limit
+    N1   what comes back is counted, each time and no more than that
+    N2   what has to wait before it comes again does
     P1   higher priorities drain first
     R1   what a full queue refused is not in it
     T1   a transaction's publishes and acks took effect together or not at all

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from tests.client import ChannelClosed, Client, Closed, Gone
 from tests.faults import history
 from tests.faults.events import Crashed, Drained, Kind, Linked, Missing, Removed, Stopped, read
-from tests.faults.policies import Administrator, Policies, removed
+from tests.faults.policies import Administrator, Policies, delayed, removed
 from tests.faults.subject import Amqpd, RabbitMQ, injected
 from tests.faults.worker import Consumer, Definer, Log, Publisher, Transactor, Worker
 from tests.faults.workloads import MIXED, WORKLOADS, Workload
@@ -137,8 +137,9 @@ class Campaign:
         for queue in workload.queues:
             levels, limit = workload.levels(queue), workload.limit(queue)
             refuses, loose = workload.refuses(queue), queue in workload.loose
-            if levels > 1 or limit or refuses:
-                kind = (queue, levels, limit, refuses, loose)
+            counts, delay_ms = workload.counts(queue), workload.delay_ms(queue)
+            if levels > 1 or limit or refuses or counts:
+                kind = (queue, levels, limit, refuses, loose, counts, delay_ms)
                 log.add(lambda at, kind=kind: Kind(at, *kind))  # type: ignore[misc]
 
     def _begin(self, log: Log, wrapper: tuple[str, ...] = ()) -> int | None:
@@ -255,6 +256,7 @@ class Campaign:
             drainer.stopping.wait(self.workload.settle_s)
             for queue in self.workload.passing:
                 _wait_empty(drainer, queue)
+            _wait_for_returns(drainer, self.subject.http_port, self.workload)
             for turn in (1, 2):
                 for queue in self.workload.queues:
                     _drain_queue(drainer, queue, turn)
@@ -272,6 +274,15 @@ def _wait_empty(drainer: Worker, queue: str) -> None:
     while drainer.channel.declare_queue(queue, passive=True).message_count:
         assert time.monotonic() < deadline, f"{queue} does not empty itself"
         drainer.stopping.wait(0.02)
+
+
+def _wait_for_returns(drainer: Worker, http_port: int, workload: Workload) -> None:
+    """Until nothing waits for its time any more."""
+    deadline = time.monotonic() + PASSING_S
+    for queue in workload.queues:
+        while workload.delay_ms(queue) and delayed(http_port, queue):
+            assert time.monotonic() < deadline, f"{queue} keeps what came back"
+            drainer.stopping.wait(0.05)
 
 
 def _drain_queue(drainer: Worker, queue: str, turn: int) -> None:

@@ -97,6 +97,9 @@ class Administrator:
             self.problem = f"{kind} {name!r}: status {status}"
 
 
+_LENGTHS: Final = ("messages", "messages_ready", "messages_unacknowledged")
+
+
 def removed(port: int) -> dict[str, int]:
     """How many messages were removed for good since the start, by rule."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
@@ -109,6 +112,13 @@ def removed(port: int) -> dict[str, int]:
         r'^amqpd_messages_dropped_total\{vhost="/",reason="(\w+)"\} (\d+)$', octets.decode(), re.M
     )
     return {reason: int(count) for reason, count in found}
+
+
+def delayed(port: int, queue: str) -> int:
+    """How many messages of a queue are neither ready nor with a client."""
+    found = [one for one in _get(port, "/api/queues/%2F") if one["name"] == queue]
+    (totals,) = ([int(str(one[key])) for key in _LENGTHS] for one in found)
+    return totals[0] - sum(totals[1:])
 
 
 def _get(port: int, path: str) -> list[dict[str, object]]:

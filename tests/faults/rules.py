@@ -31,6 +31,7 @@ def judge_rules(facts: Facts) -> Iterator[Violation]:
                 yield from _time(story, story.publish.at, delivery)
             yield from _refusal(facts, story)
             yield from _way_back(facts, story)
+            yield from _attempts(facts, story)
     yield from _lengths(facts)
     yield from _counts(facts)
     yield from _levels(facts)
@@ -75,6 +76,35 @@ def _way_back(facts: Facts, story: Story) -> Iterator[Violation]:
         else:
             yield "D1", f"{story.id} is in {each.queue} again after {oldest.queue}"
             return
+
+
+def _attempts(facts: Facts, story: Story) -> Iterator[Violation]:
+    """Each way back is counted, none is made up, and what has to wait does.
+
+    The end of a life may lose counts, and what a client had not read yet is counted, too.
+    """
+    before: list[Delivered] = []
+    for found in story.deliveries:
+        kind = facts.kinds.get(found.queue)
+        if kind is None or not kind.counts:
+            continue
+        earlier = [one for one in before if one.queue == found.queue]
+        before.append(found)
+        most = len(earlier) + facts.life(found.at) + 1
+        if not found.failed <= found.acquired <= most:
+            told = f"{found.acquired} times, {found.failed} of which failed"
+            yield "N1", f"{story.id} came to {found.queue} {told}, seen {len(earlier)} times before"
+        if not earlier or facts.life(earlier[-1].at) != facts.life(found.at):
+            continue
+        if found.acquired <= earlier[-1].acquired:
+            yield "N1", f"{story.id} came back to {found.queue} and was not counted"
+        back = [
+            settle.at
+            for settle in story.settles
+            if settle.verb == "requeue" and earlier[-1].at < settle.at < found.at
+        ]
+        if back and found.at < back[-1] + kind.delay_ms * MS - EARLY_NS:
+            yield "N2", f"{story.id} came back to {found.queue} before its time"
 
 
 def _time(story: Story, born: int, found: Delivered) -> Iterator[Violation]:

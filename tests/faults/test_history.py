@@ -276,6 +276,36 @@ def test_a_queue_is_not_longer_than_its_limit_and_drops_no_more_than_it_must() -
     assert story(2, 1) == {"I1"}
 
 
+def test_what_comes_back_is_counted_and_waits() -> None:
+    kind = Kind(0, "q", counts=True, delay_ms=400)
+    start: list[Event] = [
+        kind,
+        Publish(1, "m1", "p", 1, ("q",)),
+        Confirmed(2, "p", 1, multiple=False),
+    ]
+
+    def delivered(at: int, acquired: int, drain: int = 0, failed: int = 0) -> Delivered:
+        return Delivered(at, "m1", "q", "a", at > 3, drain=drain, acquired=acquired, failed=failed)
+
+    def judged(at: int, acquired: int, failed: int = 0) -> set[str]:
+        seen: list[Event] = [
+            *start,
+            delivered(3, 0),
+            Settled(4, "m1", "q", "requeue"),
+            delivered(at, acquired, 1, failed),
+            Drained(at + 1, "q", 1, 1),
+            Drained(at + 2, "q", 2, 0),
+        ]
+        return set(history.check(seen).violations)
+
+    assert judged(SECOND, 1) == set()
+    assert judged(SECOND, 2) == set()
+    assert judged(SECOND, 0) == {"N1"}
+    assert judged(SECOND, 3) == {"N1"}
+    assert judged(SECOND, 1, 2) == {"N1"}
+    assert judged(SECOND // 10, 1) == {"N2"}
+
+
 def test_events_survive_the_file(tmp_path: Path) -> None:
     written: list[Event] = [published(), Missing(2, "exchange 'x'"), Crashed(3)]
     file = tmp_path / "history.jsonl"

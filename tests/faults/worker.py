@@ -108,6 +108,15 @@ def death_of(delivery: Delivery) -> tuple[int, str]:
     return count, f"{entries[0].get('reason')!s}@{entries[0].get('queue')!s}"
 
 
+def attempts_of(delivery: Delivery) -> tuple[int, int]:
+    """How often the message was handed out before, and how often that failed."""
+    headers = delivery.properties.headers or {}
+    acquired, failed = headers.get("x-acquired-count", 0), headers.get("x-delivery-count", 0)
+    assert isinstance(acquired, int)
+    assert isinstance(failed, int)
+    return acquired, failed
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A delivery that was not answered yet."""
@@ -160,12 +169,13 @@ class Worker:
     def note_delivery(self, queue: str, delivery: Delivery, drain: int = 0) -> Held:
         """Write down a delivery."""
         name, intact = name_of(delivery), is_intact(delivery)
-        deaths, death = death_of(delivery)
+        seen = (*death_of(delivery), *attempts_of(delivery))
         self.log.add(
             lambda at: Delivered(
-                at, name, queue, self.name, delivery.redelivered, intact, drain, deaths, death
+                at, name, queue, self.name, delivery.redelivered, intact, drain, *seen
             )
         )
+        deaths = seen[0]
         return Held(delivery.tag, name, deaths)
 
     def note_settled(self, queue: str, held: Held, verb: Verb, tx: str = "") -> None:

@@ -103,6 +103,14 @@ class Workload:
         """How many priorities it tells apart."""
         return 1 + _number(self.queues[queue], "x-max-priority")
 
+    def counts(self, queue: str) -> bool:
+        """Whether it tells how often a message came back."""
+        return self.queues[queue].get("x-queue-type") == "quorum"
+
+    def delay_ms(self, queue: str) -> int:
+        """How long what was given back to it waits; 0: not at all."""
+        return _number(self.queues[queue], "x-delayed-retry-min")
+
     def limit(self, queue: str) -> int:
         """Its greatest length; 0 for none."""
         return _number(self.queues[queue], "x-max-length")
@@ -388,6 +396,42 @@ RETURNS: Final = Workload(
     sizes=(0, 20, 300),
 )
 
+#: Counts of what comes back, and returns that wait for their time.
+ATTEMPTS: Final = Workload(
+    queues={
+        "attempts.count": _to("attempts.dead", queue_type="quorum", delivery_limit=-1),
+        "attempts.late": _to(
+            "attempts.gone",
+            queue_type="quorum",
+            delivery_limit=-1,
+            delayed_retry_type="all",
+            delayed_retry_min=300,
+        ),
+        "attempts.dead": {},
+        "attempts.gone": {},
+    },
+    exchanges={"attempts.fan": "fanout"},
+    bindings=(
+        ("attempts.count", "attempts.fan", ""),
+        ("attempts.late", "attempts.fan", ""),
+    ),
+    routes=(
+        Route("", "attempts.count", ("attempts.count",), durable=1),
+        Route("", "attempts.late", ("attempts.late",), durable=1),
+        Route("attempts.fan", "", ("attempts.count", "attempts.late"), durable=1),
+    ),
+    consumed=(
+        ("attempts.count", Answers(requeue=0.5)),
+        ("attempts.count", Answers(requeue=0.3)),
+        ("attempts.late", Answers(requeue=0.4)),
+    ),
+    links=(
+        Link("attempts.count", "attempts.dead"),
+        Link("attempts.late", "attempts.gone"),
+    ),
+    sizes=(0, 20, 300),
+)
+
 WORKLOADS: Final[Mapping[str, Workload]] = {
     "mixed": MIXED,
     "dead letters": DEAD,
@@ -395,4 +439,5 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     "priority": PRIORITY,
     "limits": LIMITS,
     "policies": POLICIES,
+    "attempts": ATTEMPTS,
 }

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from amqpd.amqp.timeouts import GRAVE
 from amqpd.broker import journal as journal_module
 from amqpd.broker import paging as paging_module
 from amqpd.broker import retry as retry_module
@@ -34,7 +35,7 @@ from amqpd.broker.broker import Broker
 from amqpd.broker.content import body, body_size
 from amqpd.broker.deadletter import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
-from amqpd.broker.delivery import Taken, Unacked
+from amqpd.broker.delivery import Leaving, Taken, Unacked
 from amqpd.broker.journal import Batch, Settle
 from amqpd.broker.limits import Limits
 from amqpd.broker.names import join
@@ -236,11 +237,14 @@ class Client(FakeConsumer):
     def __init__(self, world: World, credit: int, *, no_ack: bool, priority: int) -> None:
         super().__init__(credit, no_ack=no_ack, priority=priority)
         self.world = world
+        #: How long it may keep a message; 0: for ever.
+        self.patience_ms = 30 if credit % 2 else 0
 
     def deliver(self, lane: Lane, piece: Stretch) -> None:
         for place, message in self.world.take(lane, piece, self.no_ack):
             assert piece.redelivered or not message.seen, place
             message.seen = True
+        self.due_ms = self.patience_ms and self.world.now_ms + self.patience_ms
         super().deliver(lane, piece)
 
 
@@ -777,6 +781,27 @@ class World(RuleBasedStateMachine):
             )
             assert client.queue is not None
             client.queue.wake()
+
+    @rule(which=st.integers(0, 3), most=st.integers(1, 4), at_once=st.booleans())
+    def take_overdue_back(self, which: int, most: int, at_once: bool) -> None:
+        """What a client has had for too long; what it says of it later means nothing."""
+        if not self.clients:
+            return
+        client = self.clients[which % len(self.clients)]
+        before = len(client.unacked)
+        overdue = client.unacked.expire(self.now_ms, most, GRAVE)
+        assert all(0 < held.due_ms < self.now_ms for held in overdue)
+        assert len(overdue) == most or not 0 < client.unacked.due_ms < self.now_ms
+        assert before == len(client.unacked) >= client.unacked.lost
+        leaving = Leaving(overdue, 0, list({held.lane: None for held in overdue}))
+        if at_once:
+            while taken := leaving.take_some(2, 3):
+                self.give_back(taken)
+        else:
+            around = self.broker.around
+            self.broker.work_off(Returning(leaving, self.give_back, around, each=False, holds=True))
+        assert client.queue is not None
+        client.queue.wake()
 
     @rule(
         which=st.integers(0, 3),
