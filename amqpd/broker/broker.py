@@ -269,6 +269,7 @@ class Broker:
                         frozenset(command.tags),
                         command.password_hash,
                         command.hashing_algorithm,
+                        command.tags,
                     )
                 )
             case DeleteUser():

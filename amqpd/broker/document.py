@@ -81,7 +81,7 @@ def user_entry(broker: Broker, user: User) -> Entry:
         "name": user.name,
         "password_hash": user.password_hash,
         "hashing_algorithm": user.hashing_algorithm or DEFAULT_ALGORITHM,
-        "tags": sorted(user.tags),
+        "tags": list(user.listed),
         "limits": broker.presence.user_limits.get(user.name, UserLimits()).named(),
     }
 

@@ -59,6 +59,8 @@ class User:
     tags: frozenset[str] = frozenset()
     password_hash: str = field(default="", repr=False)
     hashing_algorithm: str = ""
+    #: The tags in the order in which they were set: tools compare lists with it.
+    listed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.tags) > MAX_TAGS:

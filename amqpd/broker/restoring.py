@@ -165,7 +165,7 @@ class Restoring:
             "name": name,
             "password_hash": user.password_hash,
             "hashing_algorithm": algorithm,
-            "tags": sorted(tags),
+            "tags": list(tags),
             "limits": dict(limits) if limits or before is None else before["limits"],
         }
         self._plan.users.add(name)

@@ -86,6 +86,7 @@ def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     found = named(queue)
     found["node"] = call.host.node
     found["state"] = state(queue)
+    found["idle_since"] = _moment(queue.used_ms)
     found |= shown.facts(queue, LENGTHS, values[: len(LENGTHS)], shown.lengths)
     found |= _numbers(queue)
     found |= _policies(queue)
@@ -155,7 +156,6 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
         "why_waiting": diagnosis.reason(queue),
         "paused": asdict(queue.paused) if queue.paused is not None else None,
         "head_message_timestamp": head_timestamp(queue),
-        "idle_since": _moment(queue.used_ms),
         "consumer_details": [
             consumers.facts(call, queue, subscription) for subscription in queue.ring
         ],

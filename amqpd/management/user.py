@@ -64,7 +64,7 @@ def facts(call: Call, user: User) -> Facts:
         "name": user.name,
         "password_hash": user.password_hash,
         "hashing_algorithm": user.hashing_algorithm or SHA256,
-        "tags": sorted(user.tags),
+        "tags": list(user.listed),
         "limits": limits.named(),
     }
 

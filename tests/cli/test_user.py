@@ -69,7 +69,7 @@ async def test_tags_and_permissions_are_set(api: Api, run: Run) -> None:
     await run("user", "tags", "shop", "policymaker", "management")
     await run("user", "permissions", "shop", "^a", "^b", "^c")
 
-    assert (await api.get("/users/shop"))["tags"] == ["management", "policymaker"]
+    assert (await api.get("/users/shop"))["tags"] == ["policymaker", "management"]
     rights = await api.get("/permissions/%2F/shop")
     assert [rights[key] for key in ("configure", "write", "read")] == ["^a", "^b", "^c"]
     await api.as_user("shop", "x").get("/whoami")
