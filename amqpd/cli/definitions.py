@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from amqpd.cli.options import fail, printable
+from amqpd.cli.progress import working
 from amqpd.cli.reach import as_json, broker_options, json_option, reached
 from amqpd.cli.remote import EX_DATA, segment
 
@@ -29,7 +30,7 @@ def export(
     password: str | None,
 ) -> None:
     """Write all definitions to a file, or to standard output."""
-    with reached(url, username, password) as remote:
+    with reached(url, username, password) as remote, working("reading definitions"):
         found = remote.get(f"/definitions/{segment(vhost)}" if vhost else "/definitions")
     text = json.dumps(found, indent=2) + "\n"
     if file in (None, "-"):
@@ -70,9 +71,10 @@ def import_(
         fail(f"file '{file}': not JSON: {error}", EX_DATA)
     path = f"/definitions/{segment(vhost)}" if vhost else "/definitions"
     with reached(url, username, password) as remote:
-        plan = remote.post(f"{path}?dry_run=true", document)
-        if not dry_run:
-            remote.post(path, document)
+        with working("comparing definitions" if dry_run else "importing definitions"):
+            plan = remote.post(f"{path}?dry_run=true", document)
+            if not dry_run:
+                remote.post(path, document)
     if as_json:
         _json(plan)
     else:

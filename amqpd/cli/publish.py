@@ -14,10 +14,11 @@ from pamqp.commands import Basic
 from amqpd.cli.amqp import ChannelClosed
 from amqpd.cli.dial import address, dial_options, dialled
 from amqpd.cli.options import fail
+from amqpd.cli.progress import counting
 from amqpd.cli.remote import EX_DATA, EX_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from amqpd.cli.amqp import Channel, Client
 
@@ -88,7 +89,8 @@ def publish(
         if properties.content_type is None and body is not None and _is_json(body):
             properties.content_type = "application/json"
         began_s = time.monotonic()
-        sender.send(bodies)
+        with counting(0 if lines else count, "publishing") as done:
+            sender.send(bodies, done)
         took_ms = (time.monotonic() - began_s) * 1000
         sender.report(took_ms, transient, as_json)
         client.close()
@@ -128,7 +130,7 @@ class _Sender:
         self._rate = rate
         self.published = 0
 
-    def send(self, bodies: Iterator[bytes]) -> None:
+    def send(self, bodies: Iterator[bytes], done: Callable[[int], None]) -> None:
         began_s = time.monotonic()
         for octets in bodies:
             if self._rate is not None:
@@ -138,6 +140,7 @@ class _Sender:
                 self._exchange, self._key, octets, mandatory=True, properties=self._properties
             )
             self.published += 1
+            done(1)
             if len(self._channel.unconfirmed) >= WINDOW:
                 self._channel.client.read(self._channel.client.timeout_s)
         while self._channel.unconfirmed:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from amqpd.cli.options import fail, printable
+from amqpd.cli.progress import growing, working
 
 if TYPE_CHECKING:
     from amqpd.store import StoreError
@@ -35,15 +36,18 @@ def check(directory: Path, file: Path | None) -> None:
     from amqpd.store.sqlite import FILE
 
     path = file or directory / FILE
-    count = 0
     try:
-        for finding in look(path):
-            count += 1
+        with working("checking"):
+            findings = list(look(path))
+        for finding in findings:
             click.echo(printable(str(finding)), err=True)
     except StoreError as error:
         _fail(error)
-    if count:
-        fail(f"store {path}: {count} findings; 'amqpd salvage' saves what can be read", EX_DATA)
+    if findings:
+        fail(
+            f"store {path}: {len(findings)} findings; 'amqpd salvage' saves what can be read",
+            EX_DATA,
+        )
     click.echo(printable(f"store {path}: whole"))
 
 
@@ -61,8 +65,10 @@ def backup(target: Path, directory: Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
         fail(f"'{target}' is there already: choose another name, or --overwrite", EX_DATA)
     try:
-        copy(directory / FILE, target)
-        damaged = next(look(target), None)
+        with growing(_new(target), _size(directory / FILE), "copying"):
+            copy(directory / FILE, target)
+        with working("checking"):
+            damaged = next(look(target), None)
     except StoreError as error:
         _fail(error)
     if damaged is not None:
@@ -80,7 +86,8 @@ def restore(source: Path, directory: Path, replace: bool) -> None:
     from amqpd.store.copy import restore as put_back
 
     try:
-        put_back(source, directory, replace=replace)
+        with working("copying"):
+            put_back(source, directory, replace=replace)
     except StoreError as error:
         _fail(error)
     click.echo(printable(f"{directory}: restored; start the broker"))
@@ -99,13 +106,25 @@ def salvage(target: Path, directory: Path) -> None:
         fail(f"'{target}' is there already: choose another name", EX_DATA)
     try:
         lock(directory / LOCK)  # until the process ends
-        rows = save(directory / FILE, target)
+        with growing(_new(target), _size(directory / FILE), "saving"):
+            rows = save(directory / FILE, target)
     except StoreError as error:
         _fail(error)
     for table, count in rows.items():
         if count:
             click.echo(f"{count:>12} {table}")
     click.echo(printable(f"{target}: look at it with 'amqpd check --file', then 'amqpd restore'"))
+
+
+def _new(target: Path) -> Path:
+    """Where a copy is made before it is put in its place (`amqpd.store.copy`)."""
+    return target.with_name(f"{target.name}.new")
+
+
+def _size(path: Path) -> int:
+    """Of a store, with what is only in its log yet; 0 if there is none."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return sum(one.stat().st_size for one in files if one.exists())
 
 
 def _fail(error: StoreError) -> NoReturn:

@@ -213,6 +213,11 @@ ROUTES: Final = (
     Route(f"{_CHECKS}/alarms", GET=Operation(alarms, LOGIN, while_stopped=True)),
     Route(f"{_CHECKS}/local-alarms", GET=Operation(alarms, LOGIN, while_stopped=True)),
     Route(f"{_CHECKS}/virtual-hosts", GET=Operation(virtual_hosts, LOGIN, while_stopped=True)),
+    # Gone with RabbitMQ 4, and still asked for: there is nothing to be in sync with.
+    Route(
+        f"{_CHECKS}/node-is-mirror-sync-critical",
+        GET=Operation(quorum_critical, LOGIN, while_stopped=True),
+    ),
     Route(
         f"{_CHECKS}/node-is-quorum-critical",
         GET=Operation(quorum_critical, LOGIN, while_stopped=True),
