@@ -70,11 +70,11 @@ def import_(
     except ValueError as error:
         fail(f"file '{file}': not JSON: {error}", EX_DATA)
     path = f"/definitions/{segment(vhost)}" if vhost else "/definitions"
-    with reached(url, username, password) as remote:
-        with working("comparing definitions" if dry_run else "importing definitions"):
-            plan = remote.post(f"{path}?dry_run=true", document)
-            if not dry_run:
-                remote.post(path, document)
+    what = "comparing definitions" if dry_run else "importing definitions"
+    with reached(url, username, password) as remote, working(what):
+        plan = remote.post(f"{path}?dry_run=true", document)
+        if not dry_run:
+            remote.post(path, document)
     if as_json:
         _json(plan)
     else:

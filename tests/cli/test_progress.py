@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +24,8 @@ class Screen(io.StringIO):
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
     made = Screen()
-    monkeypatch.setattr(sys, "stderr", made)
+    # Not sys.stderr itself: pytest puts its own there after this.
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=made))
     return made
 
 
