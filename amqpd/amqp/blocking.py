@@ -70,6 +70,8 @@ class Blocking:
     def alarmed(self, reason: str) -> None:
         """Resources ran low, or are back (no reason)."""
         self.alarm = reason
+        for channel in self._connection.channels.values():
+            channel.wake_consumers()
         if not reason and self.is_blocked:
             self.is_blocked = False
             self._go_on()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: The most that is handed over at once where the client sets no limit.
 UNLIMITED: Final = 4096
+#: While memory is short, who sets no limit gets nothing more as long as clients have so much of
+#: its queues: what they have is in memory.
+HOARD_BYTES: Final = 16 << 20
 
 
 class Consumer:
@@ -88,10 +91,16 @@ class Consumer:
             # It uses up nothing of a shared limit, but waits while the others have used it up.
             shared = channel.prefetch_shared
             return 0 if shared and channel.unacked_shared >= shared else UNLIMITED
+        if not self.prefetch and channel.broker.alarms.memory and self._is_hoarding():
+            return 0
         credit = self.prefetch - self.unacked if self.prefetch else UNLIMITED
         if channel.prefetch_shared:
             credit = min(credit, channel.prefetch_shared - channel.unacked_shared)
         return max(0, min(credit, UNLIMITED))
+
+    def _is_hoarding(self) -> bool:
+        """Clients have very much of the queues that this channel has messages of."""
+        return sum(lane.unacked_bytes for lane in self.channel.unacked.lanes) > HOARD_BYTES
 
     def _relieved(self) -> None:
         self._starving = False

@@ -7,7 +7,7 @@ from pamqp import frame
 from pamqp.commands import Basic, Channel, Queue, Tx
 from pamqp.commands import Connection as ConnectionClass
 
-from amqpd.amqp import blocking
+from amqpd.amqp import blocking, consumer
 from amqpd.broker.broker import Alarms
 from tests.broker.model import FakeConsumer
 from tests.wire.wire import Client, World, bodies, published
@@ -429,3 +429,46 @@ def test_a_blocked_publisher_is_heard_when_the_connection_ends(world: World) -> 
     client.session.shut_down()
 
     assert client.session.wants_reading
+
+
+def test_who_hoards_gets_no_more_while_memory_is_short(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "HOARD_BYTES", 100)
+    hoarder, modest = world.client(), world.client()
+    for queue in ("h", "m"):
+        client.declare(queue)
+    hoarder.consume("h")
+    modest.ask(Basic.Qos(prefetch_count=100), Basic.QosOk)
+    modest.consume("m")
+    for queue in ("h", "m"):
+        client.publish(bytes(80), queue)
+        client.publish(bytes(80), queue)
+    assert [len(hoarder.hear()), len(modest.hear())] == [2, 2]
+
+    world.broker.resources(Alarms(memory=True))
+    client.publish(b"late", "h")
+    client.publish(b"late", "m")
+    assert [bodies(hoarder.hear()), bodies(modest.hear())] == [[], [b"late"]]
+
+    hoarder.send(Basic.Ack(delivery_tag=1))
+    assert bodies(hoarder.hear()) == [b"late"]
+
+
+def test_who_hoards_gets_the_rest_when_memory_is_back(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "HOARD_BYTES", 100)
+    hoarder = world.client()
+    client.declare("h")
+    hoarder.consume("h")
+    client.publish(bytes(101), "h")
+    assert len(hoarder.hear()) == 1
+    world.broker.resources(Alarms(memory=True))
+    client.publish(b"late", "h")
+    assert hoarder.hear() == []
+
+    world.broker.resources(Alarms())
+    world.turn()
+
+    assert bodies(hoarder.hear()) == [b"late"]
