@@ -29,7 +29,7 @@ from amqpd.broker.text import resource
 from amqpd.errors import NotImplementedHere, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from amqpd.broker.archive import StreamState
     from amqpd.broker.arguments import QueueArguments
@@ -104,6 +104,11 @@ class Stream(Queue):
         """How far the last of the consumers is behind."""
         offsets = [one.offset for one in self._cursors.values() if one.offset >= 0]
         return self.lane.next_position - max(min(offsets), self.first) if offsets else 0
+
+    @property
+    def tracked(self) -> Mapping[str, int]:
+        """Where consumers with a name go on."""
+        return self._tracked
 
     def deadline(self, expiration_ms: int) -> int:
         """Messages of a stream do not expire one by one."""

@@ -124,6 +124,11 @@ async def no_erlang(call: Call) -> Answer:
     raise HttpError(404, "not_found", "this broker is not written in Erlang")
 
 
+async def no_shovel(call: Call) -> Answer:
+    """A shovel or a federation link; their parameters are kept for those who have them."""
+    raise HttpError(404, "not_found", "shovels and federation links do not run in this broker")
+
+
 async def no_trace_files(call: Call) -> Answer:
     """Traces in files: see the firehose, amq.rabbitmq.trace."""
     raise HttpError(
@@ -155,17 +160,44 @@ ROUTES: Final = (
     Route(f"{_REPLICAS}/replicas/on/{{node}}/shrink", DELETE=Operation(alone, ADMIN)),
     Route("/shovels", GET=Operation(none_of_these, MONITOR)),
     Route("/shovels/{vhost}", GET=Operation(none_of_these, Needs.VHOST_VISIBLE)),
+    Route(
+        "/shovels/vhost/{vhost}/{name}",
+        GET=Operation(no_shovel, Needs.VHOST_VISIBLE),
+        DELETE=Operation(no_shovel, Needs.POLICYMAKER),
+    ),
+    Route("/shovels/vhost/{vhost}/{name}/restart", DELETE=Operation(no_shovel, Needs.POLICYMAKER)),
+    Route("/federation-links/state/down", GET=Operation(none_of_these, MONITOR)),
+    Route(
+        "/federation-links/{vhost}/state/down", GET=Operation(none_of_these, Needs.VHOST_VISIBLE)
+    ),
+    Route(
+        "/federation-links/vhost/{vhost}/{id}/{node}/restart",
+        DELETE=Operation(no_shovel, Needs.POLICYMAKER),
+    ),
     Route("/federation-links", GET=Operation(none_of_these, MONITOR)),
     Route("/federation-links/{vhost}", GET=Operation(none_of_these, Needs.VHOST_VISIBLE)),
-    Route("/stream/connections", GET=Operation(none_of_these, MONITOR)),
-    Route("/stream/connections/{vhost}", GET=Operation(none_of_these, Needs.VHOST_VISIBLE)),
-    Route("/stream/publishers", GET=Operation(none_of_these, MONITOR)),
-    Route("/stream/publishers/{vhost}", GET=Operation(none_of_these, Needs.VHOST_VISIBLE)),
-    Route("/stream/consumers", GET=Operation(none_of_these, MONITOR)),
-    Route("/stream/consumers/{vhost}", GET=Operation(none_of_these, Needs.VHOST_VISIBLE)),
     Route("/traces", GET=Operation(no_trace_files, ADMIN)),
     Route("/traces/{vhost}", GET=Operation(no_trace_files, ADMIN)),
+    Route(
+        "/traces/{vhost}/{name}",
+        GET=Operation(no_trace_files, ADMIN),
+        PUT=Operation(no_trace_files, ADMIN),
+        DELETE=Operation(no_trace_files, ADMIN),
+    ),
+    Route("/traces/node/{node}", GET=Operation(no_trace_files, ADMIN)),
+    Route("/traces/node/{node}/{vhost}", GET=Operation(no_trace_files, ADMIN)),
+    Route(
+        "/traces/node/{node}/{vhost}/{name}",
+        GET=Operation(no_trace_files, ADMIN),
+        PUT=Operation(no_trace_files, ADMIN),
+        DELETE=Operation(no_trace_files, ADMIN),
+    ),
     Route("/trace-files", GET=Operation(no_trace_files, ADMIN)),
+    Route(
+        "/trace-files/{name}",
+        GET=Operation(no_trace_files, ADMIN),
+        DELETE=Operation(no_trace_files, ADMIN),
+    ),
     Route("/top/{node}", GET=Operation(no_erlang, ADMIN)),
     Route("/top/ets/{node}", GET=Operation(no_erlang, ADMIN)),
     Route("/process/{pid}", GET=Operation(no_erlang, ADMIN)),

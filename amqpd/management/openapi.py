@@ -63,6 +63,7 @@ IN_PATH: Final[Mapping[str, Parameter]] = {
     "destination": Parameter("The queue or exchange that is bound", NAME),
     "exchange": Parameter("An exchange; `amq.default` is the one without a name", NAME),
     "filter": Parameter("Which tables of Erlang", NAME),
+    "id": Parameter("The identity of a federation link", NAME),
     "key": Parameter("The dotted name of a setting, like `amqp.channel_max`", NAME),
     "kind": Parameter("`q`: a queue, `e`: an exchange", {"type": "string", "enum": ["q", "e"]}),
     "name": Parameter("Its name", NAME),

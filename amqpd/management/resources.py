@@ -25,6 +25,7 @@ from amqpd.management import (
     policy,
     queue,
     records,
+    stream,
     user,
     vhost,
 )
@@ -54,5 +55,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *feature.ROUTES,
     *cluster.ROUTES,
     *records.ROUTES,
+    *stream.ROUTES,
     *control.ROUTES,
 )

@@ -72,7 +72,23 @@ async def test_a_quorum_queue_has_one_member(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/top/node", "/top/ets/node", "/process/1", "/traces", "/trace-files"]
+    "path",
+    [
+        "/top/node",
+        "/top/ets/node",
+        "/process/1",
+        "/traces",
+        "/trace-files",
+        "/traces/%2F/name",
+        "/traces/node/n",
+        "/traces/node/n/%2F",
+        "/traces/node/n/%2F/name",
+        "/trace-files/name",
+        "/shovels/vhost/%2F/name",
+        "/stream/connections/%2F/name",
+        "/stream/connections/%2F/name/publishers",
+        "/stream/connections/%2F/name/consumers",
+    ],
 )
 async def test_what_there_cannot_be_is_404_with_the_reason(api: Api, path: str) -> None:
     refusal = await api.get(path, 404)
@@ -82,7 +98,17 @@ async def test_what_there_cannot_be_is_404_with_the_reason(api: Api, path: str) 
 
 
 @pytest.mark.parametrize(
-    "path", ["/shovels", "/federation-links/%2F", "/stream/connections", "/stream/publishers/%2F"]
+    "path",
+    [
+        "/shovels",
+        "/federation-links/%2F",
+        "/federation-links/state/down",
+        "/federation-links/%2F/state/down",
+        "/stream/connections",
+        "/stream/publishers/%2F",
+        "/stream/publishers/%2F/name",
+        "/stream/consumers",
+    ],
 )
 async def test_of_what_this_broker_does_not_run_there_are_none(api: Api, path: str) -> None:
     assert await api.get(path) == []
