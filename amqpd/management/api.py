@@ -194,7 +194,7 @@ class Api:
                 GET=Operation(
                     self._live,
                     nothing,
-                    query=("path", "interval"),
+                    query=("path", "interval", "paths"),
                     gives=STREAM,
                     while_stopped=True,
                 ),

@@ -4,14 +4,19 @@
 at once and whenever it has changed since, and `event: failed` with error and reason where it
 is refused. A browser connects again by itself; a proxy sees an ordinary long answer.
 (HTML Living Standard, server-sent events.)
+
+Browsers open six connections to a host and no more. So a page asks for all that it shows by one:
+`GET /api/live?paths=[["/overview",5],["/queues?page=1",2]]` has `data-0`, `data-1`, … instead.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
+
+import msgspec
 
 from amqpd.management.errors import bad_request
 from amqpd.management.request import Answer
@@ -27,43 +32,85 @@ LEAST_S: Final = 0.5
 MOST_S: Final = 60.0
 #: A silent stream says something this often, so that nobody takes it for dead.
 SIGN_OF_LIFE_S: Final = 15.0
+#: Views of one stream.
+MOST_VIEWS: Final = 20
+
+
+@dataclass(slots=True)
+class _View:
+    """What one path shows, and when it is looked at next."""
+
+    asked: Request
+    wait_s: float
+    #: What follows the names of its events.
+    suffix: bytes = b""
+    before: bytes = b""
+    due_s: float = 0.0
 
 
 def live(request: Request, answer: Callable[[Request], Awaitable[Answer]]) -> Answer:
-    """An endless answer with what `answer` says to the path that is asked for.
+    """An endless answer with what `answer` says to the paths that are asked for.
 
     Raises:
-        HttpError: there is no path, or the interval is no number.
+        HttpError: there is no path, or an interval is no number.
     """
-    path, _, query = request.query.get("path", "").partition("?")
+    query = request.query
+    if "paths" in query:
+        views = _views(request, query["paths"])
+    else:
+        try:
+            interval_s = float(query.get("interval", DEFAULT_S))
+        except ValueError as error:
+            raise bad_request(f"interval: not a number of seconds: {error}") from error
+        views = [_view(request, query.get("path", ""), interval_s)]
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return Answer(200, _events(views, answer), STREAM, headers)
+
+
+def _views(request: Request, text: str) -> list[_View]:
+    try:
+        asked = msgspec.json.decode(text, type=list[tuple[str, float]])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise bad_request(f"paths: {error}") from error
+    if not 0 < len(asked) <= MOST_VIEWS:
+        raise bad_request(f"paths: from 1 to {MOST_VIEWS}")
+    found = [_view(request, path, interval_s) for path, interval_s in asked]
+    for place, view in enumerate(found):
+        view.suffix = f"-{place}".encode()
+    return found
+
+
+def _view(request: Request, text: str, interval_s: float) -> _View:
+    path, _, query = text.partition("?")
     if not path.startswith("/") or path.startswith("/live"):
         raise bad_request("path: must be one of the API, like /overview")
-    try:
-        interval_s = float(request.query.get("interval", DEFAULT_S))
-    except ValueError as error:
-        raise bad_request(f"interval: not a number of seconds: {error}") from error
     asked = replace(request, method="GET", path=path, query=dict(parse_qsl(query)))
-    wait_s = min(max(interval_s, LEAST_S), MOST_S)
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return Answer(200, _events(asked, answer, wait_s), STREAM, headers)
+    return _View(asked, min(max(interval_s, LEAST_S), MOST_S))
 
 
 async def _events(
-    asked: Request, answer: Callable[[Request], Awaitable[Answer]], wait_s: float
+    views: list[_View], answer: Callable[[Request], Awaitable[Answer]]
 ) -> AsyncGenerator[bytes, None]:
-    before = b""
-    silent_s = 0.0
+    time_s = asyncio.get_running_loop().time
+    said_s = time_s()
     while True:
-        found = await answer(asked)
-        body = found.body
-        octets = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
-        name = b"data" if found.status == 200 else b"failed"
-        event = b"event: " + name + b"\ndata: " + octets + b"\n\n"
-        if event != before:
-            before, silent_s = event, 0.0
+        view = min(views, key=lambda one: one.due_s)
+        wait_s = view.due_s - time_s()
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        event = await _event(view, answer)
+        view.due_s = time_s() + view.wait_s
+        if event != view.before:
+            view.before, said_s = event, time_s()
             yield event
-        elif silent_s >= SIGN_OF_LIFE_S:
-            silent_s = 0.0
+        elif time_s() - said_s >= SIGN_OF_LIFE_S:
+            said_s = time_s()
             yield b": still here\n\n"
-        await asyncio.sleep(wait_s)
-        silent_s += wait_s
+
+
+async def _event(view: _View, answer: Callable[[Request], Awaitable[Answer]]) -> bytes:
+    found = await answer(view.asked)
+    body = found.body
+    octets = body if isinstance(body, bytes) else b"".join([piece async for piece in body])
+    name = b"data" if found.status == 200 else b"failed"
+    return b"event: " + name + view.suffix + b"\ndata: " + octets + b"\n\n"

@@ -103,6 +103,7 @@ IN_QUERY: Final[Mapping[str, Parameter]] = {
         "How many are on a page", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}
     ),
     "path": Parameter("What to look at, with its own query", NAME),
+    "paths": Parameter("Several of them, each with its interval, as JSON", TEXT),
     "sort": Parameter("The key to sort by; a dot goes into an object", TEXT),
     "sort_reverse": Parameter("Sort the other way round", FLAG),
     "text": Parameter("Show only lines with this in them", TEXT),

@@ -42,22 +42,15 @@ class Ports:
         self.local: LocalSocket | None = None
         #: When the first certificate ends.
         self.certificate_ends_s = float("inf")
+        #: Where the API is, and where metrics are; also while these are being closed.
+        self.http: list[Listening] = []
+        self.scraped: list[Listening] = []
         #: What is open for AMQP; empty while nobody is let in.
         self.amqp: list[Listening] = []
         #: The numbers that ports of 0 have got, by their option.
         self._numbers: dict[str, int] = {}
         self._directory = directory
         self._run_file = RunFile(directory)
-
-    @property
-    def http(self) -> list[Listening]:
-        """Where the API is."""
-        return [*_at("http", self.web.api), *_at("https", self.web.api_tls)]
-
-    @property
-    def scraped(self) -> list[Listening]:
-        """Where metrics are."""
-        return [*_at("http", self.web.metrics), *_at("https", self.web.metrics_tls)]
 
     @property
     def all_http(self) -> list[Listening]:
@@ -87,7 +80,10 @@ class Ports:
             (self.web.metrics_tls, scraped, metrics.tls_port, "AMQPD_METRICS_TLS_PORT"),
         ):
             found += self._bind(address, port, amqp.backlog, option)
-        if self.web.api_tls or self.web.metrics_tls:
+        web = self.web
+        self.http = [*_at("http", web.api), *_at("https", web.api_tls)]
+        self.scraped = [*_at("http", web.metrics), *_at("https", web.metrics_tls)]
+        if web.api_tls or web.metrics_tls:
             tls.for_browsers(settings.tls)  # a wrong file is told before anybody is let in
             self.certificate_ends_s = tls.ends_s(settings.tls)
         if http.local_socket:

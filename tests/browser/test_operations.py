@@ -45,17 +45,19 @@ async def test_a_queue_is_paused_and_says_so_until_it_is_resumed(desk: Desk) -> 
 async def test_the_log_is_followed_by_level_and_text(desk: Desk) -> None:
     page = desk.page
     await desk.open("log")
-    LOG.warning("something is odd")
-    LOG.error("something is broken")
-    await expect(page.locator(".log li").first).to_contain_text("something is broken")
+    await page.get_by_label("Search the log").fill("gizmo")
+    LOG.warning("gizmo is odd")
+    LOG.error("gizmo is broken")
+    await expect(page.locator(".log li")).to_have_count(2)
+    await expect(page.locator(".log li").first).to_contain_text("gizmo is broken")
 
     await page.get_by_label("At least").select_option("error")
     await expect(page.locator(".log li")).to_have_count(1)
     await page.get_by_label("At least").select_option("warning")
-    await page.get_by_label("Search the log").fill("odd")
+    await page.get_by_label("Search the log").fill("gizmo is odd")
 
     await expect(page.locator(".log li")).to_have_count(1)
-    await expect(page.locator(".log li")).to_contain_text("something is odd")
+    await expect(page.locator(".log li")).to_contain_text("gizmo is odd")
 
 
 async def test_the_audit_log_and_alerts_are_shown(desk: Desk) -> None:
@@ -99,7 +101,9 @@ async def test_streams_have_a_page_of_their_own(desk: Desk) -> None:
 async def test_anything_is_gone_to_by_its_name(desk: Desk) -> None:
     await fill(desk, *(f"q{number}" for number in range(30)), "orders")
     page = desk.page
+    await expect(page.get_by_role("button", name="Go to…")).to_be_visible()
     await page.keyboard.press("Control+k")
+    await expect(page.get_by_role("dialog", name="Go to")).to_be_visible()
     await page.keyboard.type("ord")
     await expect(page.get_by_role("option", name="orders")).to_be_visible()
 

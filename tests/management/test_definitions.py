@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import aiohttp
 import pytest
 
 from amqpd.auth.passwords import hash_password
+from amqpd.management import listing
 from tests.management.served import Json, publish, served
 
 if TYPE_CHECKING:
@@ -351,3 +353,36 @@ async def test_definitions_are_for_administrators(api: Api) -> None:
 
     await monitor.get("/definitions", 401)
     await monitor.post("/definitions", RABBITMQ, 401)
+
+
+async def test_others_have_their_turn_while_a_long_document_comes_in(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SLICE_S", 0.0)
+    queues = [{"name": f"q{number}", "vhost": "/", "durable": True} for number in range(200)]
+    seen = []
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(0)
+            seen.append(len(api.broker.server.broker.vhosts["/"].queues))
+
+    watching = asyncio.create_task(watch())
+    await api.post("/definitions", {"queues": queues}, 204)
+    watching.cancel()
+
+    # One queue at a time, and nothing of it on disk before all of it was.
+    assert len(set(seen)) > 100
+    assert max(seen) == 200
+
+
+async def test_two_documents_come_in_one_after_the_other(api: Api) -> None:
+    def document(prefix: str) -> Json:
+        return {"queues": [{"name": f"{prefix}{n}", "vhost": "/"} for n in range(300)]}
+
+    await asyncio.gather(
+        api.post("/definitions", document("a"), 204), api.post("/definitions", document("b"), 204)
+    )
+
+    assert len(await api.get("/queues", columns="name")) == 600
+    assert api.broker.server.broker.journal.open is None

@@ -34,6 +34,20 @@ async def test_a_view_is_sent_at_once_and_again_when_it_changes(api: Api) -> Non
         assert await event(answer) == ("data", [{"name": "/"}, {"name": "v"}])
 
 
+async def test_several_views_come_by_one_stream(api: Api) -> None:
+    paths = [["/vhosts?columns=name", 0.5], ["/vhosts/nope", 0.5], ["/users?columns=name", 60]]
+    query = {"paths": json.dumps(paths)}
+    async with api.client.get(f"{api.uri}/api/live", params=query, headers=api.headers) as answer:
+        first = dict([await event(answer) for _ in paths])
+        assert first["data-0"] == [{"name": "/"}]
+        assert first["failed-1"]["error"]
+        assert first["data-2"] == [{"name": "guest"}]
+
+        await api.put("/vhosts/v")
+
+        assert await event(answer) == ("data-0", [{"name": "/"}, {"name": "v"}])
+
+
 async def test_what_is_refused_is_said_in_the_view(api: Api) -> None:
     query = {"path": "/vhosts/nope"}
     async with api.client.get(f"{api.uri}/api/live", params=query, headers=api.headers) as answer:
@@ -53,7 +67,18 @@ async def test_a_view_shows_what_its_caller_may_see(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{}, {"path": "vhosts"}, {"path": "/live?path=/x"}, {"path": "/x", "interval": "soon"}]
+    "query",
+    [
+        {},
+        {"path": "vhosts"},
+        {"path": "/live?path=/x"},
+        {"path": "/x", "interval": "soon"},
+        {"paths": "x"},
+        {"paths": "[]"},
+        {"paths": '[["x", 1]]'},
+        {"paths": '[["/x", "soon"]]'},
+        {"paths": json.dumps([["/x", 1]] * 21)},
+    ],
 )
 async def test_what_is_no_path_is_refused(api: Api, query: dict[str, str]) -> None:
     async with api.client.get(f"{api.uri}/api/live", params=query, headers=api.headers) as answer:

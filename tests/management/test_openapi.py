@@ -69,7 +69,7 @@ def test_every_name_is_explained_and_none_is_for_nothing() -> None:
     }
 
     assert in_paths == set(IN_PATH)
-    assert in_queries | {"path", "interval"} == set(IN_QUERY)
+    assert in_queries | {"path", "interval", "paths"} == set(IN_QUERY)
 
 
 def test_every_operation_has_a_summary_and_a_name_of_its_own() -> None:

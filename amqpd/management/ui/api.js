@@ -1,5 +1,5 @@
 // The broker's HTTP API: requests, and views that stay up to date by themselves.
-import { useEffect, useRef, useState } from "./lib.js";
+import { useEffect, useState } from "./lib.js";
 
 export class Refused extends Error {
   constructor(status, reason) {
@@ -68,48 +68,85 @@ export async function signIn(username, password) {
 export const signOut = () => fetch("/api/login", { method: "DELETE" });
 
 /**
+ * All views of the page share one stream: browsers open six connections to a host and no more.
+ * A view is {path, seconds, content, error, tell: Set of functions}.
+ */
+const views = new Map();
+let source = null;
+let opening = 0;
+
+function announce(view, change) {
+  Object.assign(view, change);
+  view.tell.forEach((tell) => tell({ content: view.content, error: view.error }));
+}
+
+function failed(view, event) {
+  const { error, reason } = JSON.parse(event.data);
+  if (error === "not_authorised" && /login/i.test(reason)) signedOut();
+  announce(view, { error: new Refused(400, reason) });
+}
+
+function lost() {
+  // Refused for good (no login any more), or the broker is away and the browser retries.
+  if (source?.readyState === EventSource.CLOSED) {
+    source = null;
+    call("GET", "/whoami").then(() => reopen(1000), () => reopen(3000));
+  }
+  views.forEach((view) => announce(view, { error: new Refused(0, "The broker does not answer.") }));
+}
+
+function open() {
+  source?.close();
+  source = null;
+  if (document.hidden || !views.size) return;
+  const asked = [...views.values()];
+  const paths = JSON.stringify(asked.map((view) => [view.path, view.seconds]));
+  source = new EventSource(`/api/live?paths=${encodeURIComponent(paths)}`);
+  asked.forEach((view, at) => {
+    source.addEventListener(`data-${at}`, (event) => {
+      announce(view, { content: JSON.parse(event.data), error: null });
+    });
+    source.addEventListener(`failed-${at}`, (event) => failed(view, event));
+  });
+  source.onerror = lost;
+}
+
+/** Open the stream anew, once for all that changes at the same time. */
+function reopen(afterMs = 0) {
+  clearTimeout(opening);
+  opening = setTimeout(open, afterMs);
+}
+
+document.addEventListener("visibilitychange", () => reopen());
+
+function follow(path, seconds, tell) {
+  const key = `${seconds} ${path}`;
+  let view = views.get(key);
+  if (view) {
+    tell({ content: view.content, error: view.error });
+  } else {
+    view = { path, seconds, content: null, error: null, tell: new Set() };
+    views.set(key, view);
+    reopen();
+  }
+  view.tell.add(tell);
+  return () => {
+    view.tell.delete(tell);
+    if (!view.tell.size) {
+      views.delete(key);
+      reopen();
+    }
+  };
+}
+
+/**
  * What a path shows, kept up to date: [content, error, again].
  * Nothing is asked for while the page is hidden, or with an empty path.
  */
 export function useLive(path, seconds = 1) {
   const [state, setState] = useState({ path, content: null, error: null });
-  const [round, setRound] = useState(0);
-  const shown = useRef(path);
-  shown.current = path;
-  useEffect(() => {
-    if (!path) return undefined;
-    let source = null;
-    const open = () => {
-      if (source || document.hidden) return;
-      source = new EventSource(
-        `/api/live?path=${encodeURIComponent(path)}&interval=${seconds}`,
-      );
-      source.addEventListener("data", (event) => {
-        setState({ path, content: JSON.parse(event.data), error: null });
-      });
-      source.addEventListener("failed", (event) => {
-        const { error, reason } = JSON.parse(event.data);
-        if (error === "not_authorised" && /login/i.test(reason)) signedOut();
-        setState((now) => ({ ...now, path, error: new Refused(400, reason) }));
-      });
-      source.onerror = () => {
-        // Refused for good (no login any more), or the broker is away and the browser retries.
-        if (source.readyState === EventSource.CLOSED) {
-          source = null;
-          call("GET", "/whoami").then(() => setTimeout(open, 1000), () => setTimeout(open, 3000));
-        }
-        setState((now) => ({ ...now, error: new Refused(0, "The broker does not answer.") }));
-      };
-    };
-    const close = () => { source?.close(); source = null; };
-    const look = () => (document.hidden ? close() : open());
-    open();
-    document.addEventListener("visibilitychange", look);
-    return () => {
-      document.removeEventListener("visibilitychange", look);
-      close();
-    };
-  }, [path, seconds, round]);
+  useEffect(() => (path
+    ? follow(path, seconds, (now) => setState({ path, ...now })) : undefined), [path, seconds]);
   const fresh = state.path === path;
-  return [fresh ? state.content : null, fresh ? state.error : null, () => setRound((n) => n + 1)];
+  return [fresh ? state.content : null, fresh ? state.error : null, () => reopen()];
 }
