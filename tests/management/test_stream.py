@@ -12,6 +12,7 @@ from tests.server.waiting import until
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractIncomingMessage
+    from pamqp.common import FieldTable
 
     from tests.management.served import Api
 
@@ -27,7 +28,7 @@ async def test_positions_of_consumers_with_a_name_are_shown(api: Api) -> None:
         for body in (b"a", b"b"):
             await publish(channel, body, "s")
         stream = await channel.get_queue("s")
-        first = {"x-stream-offset": "first", "x-stream-automatic-offset-tracking": True}
+        first: FieldTable = {"x-stream-offset": "first", "x-stream-automatic-offset-tracking": True}
         await stream.consume(got.put, arguments=first, consumer_tag="reader")
         for _ in range(2):
             await (await got.get()).ack()
