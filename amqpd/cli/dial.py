@@ -25,6 +25,10 @@ from amqpd.cli.remote import (
     EX_SOFTWARE,
     EX_UNAVAILABLE,
     EX_USAGE,
+    Place,
+    Remote,
+    RemoteError,
+    local_socket,
     run_file,
 )
 
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 AMQP_PORT: Final = 5672
 AMQPS_PORT: Final = 5671
+#: How long the local socket may take.
+SOCKET_S: Final = 10.0
 URI_VARIABLE: Final = "AMQPD_AMQP_URL"
 #: Reply codes that say: you may not.
 REFUSED: Final = frozenset({403, 530})
@@ -78,7 +84,9 @@ def address(
     known = None if chosen else _context(name, environment)
     if known is not None:
         chosen = known.amqp or _beside(known.url, environment)
-    parts = urlsplit(chosen or _running_here(environment, directory))
+    if chosen is None:
+        chosen, known = _running_here(environment, directory), _ticket(environment, directory)
+    parts = urlsplit(chosen)
     tls = parts.scheme == "amqps"
     try:
         port = parts.port or (AMQPS_PORT if tls else AMQP_PORT)
@@ -97,6 +105,21 @@ def address(
         tls,
         kept(CA) or context.ca,
     )
+
+
+def _ticket(environment: Mapping[str, str], directory: Path) -> Context | None:
+    """Who we are to the broker here: its local socket says it, if there is one."""
+    path = local_socket(environment, directory)
+    if path is None:
+        return None
+    remote = Remote(Place(str(path), "", "", SOCKET_S, socket=path))
+    try:
+        found = remote.post("/local/ticket")
+    except RemoteError:
+        return None  # it is stopped, or of an older version: as guest, then
+    finally:
+        remote.close()
+    return Context("", found["username"], found["password"])
 
 
 def _context(name: str, environment: Mapping[str, str]) -> Context | None:
@@ -146,7 +169,10 @@ def dialled(place: Address, name: str) -> Iterator[Client]:
         code = EX_NO_PERMISSION if error.code in REFUSED else EX_DATA
         if isinstance(error, ConnectionClosed) and code == EX_DATA:
             code = EX_SOFTWARE
-        fail(f"{place}: {error.code} {error.text}", code)
+        hint = ""
+        if isinstance(error, ConnectionClosed) and error.code in REFUSED:
+            hint = f"; you came as '{place.user}': --uri or --context say who you are"
+        fail(f"{place}: {error.code} {error.text}{hint}", code)
     except (OSError, Gone) as error:
         reason = "timed out" if isinstance(error, TimeoutError) else str(error)
         fail(

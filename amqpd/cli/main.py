@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "doctor": "amqpd.cli.doctor:doctor",
     "exchanges": "amqpd.cli.nouns:exchanges",
     "export": "amqpd.cli.definitions:export",
+    "hash-password": "amqpd.cli.user:hash_password",
     "import": "amqpd.cli.definitions:import_",
     "peek": "amqpd.cli.queue:peek",
     "policy": "amqpd.cli.vhost:policy",

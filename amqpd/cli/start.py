@@ -115,10 +115,12 @@ def screen(started: Started, loop_name: str, source: str) -> Iterator[str]:
     settings = started.settings
     yield _line("data", settings.store.path, _state(started))
     yield _line("config", source, "amqpd config show")
+    rule = _login_rule(settings)
     for one in started.listeners:
-        yield _line(one.protocol.upper(), one.uri, _login_rule(settings))
+        # Where somebody is asked for it; without a page it belongs to the first line.
+        yield _line(one.protocol.upper(), one.uri, "" if started.http else rule)
     for one in started.http:
-        yield _line("web", one.uri)
+        yield _line("web", one.uri, rule)
     for one in started.metrics:
         yield _line("metrics", f"{one.uri}/metrics")
     if not settings.store.sync:

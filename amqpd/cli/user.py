@@ -1,4 +1,4 @@
-"""`amqpd user …`: one user: add, password, tags, permissions, delete."""
+"""`amqpd user …`: one user: add, password, tags, permissions, delete; `amqpd hash-password`."""
 
 from __future__ import annotations
 
@@ -135,6 +135,16 @@ def delete(
         sure(f"user '{name}' is removed, {count} connections of it are closed", yes)
         remote.delete(f"/users/{segment(name)}")
     click.echo("removed")
+
+
+@click.command("hash-password")
+@click.argument("password", required=False)
+def hash_password(password: str | None) -> None:
+    """Print a password's hash, as definitions have it; no broker is needed."""
+    from amqpd.auth.passwords import hash_password as hashed
+
+    made, _ = _password(False, password)
+    click.echo(hashed(made))
 
 
 def _known(remote: Remote, name: str) -> dict[str, Any] | None:

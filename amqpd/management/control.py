@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from amqpd.management.access import Needs
+from amqpd.management.access import Needs, local
 from amqpd.management.errors import not_found
-from amqpd.management.request import Answer
+from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
 
 if TYPE_CHECKING:
@@ -69,12 +69,21 @@ async def set_setting(call: Call) -> Answer:
     return Answer(204)
 
 
+async def ticket(call: Call) -> Answer:
+    """A password for AMQP that is good for a minute; only over the local socket."""
+    user = call.request.local_user
+    if not user:
+        raise not_found("only the local socket gives tickets", "not_found")
+    return json({"username": local(user).name, "password": call.host.controls.ticket(user)})
+
+
 _ADMINISTRATOR: Final = Needs.ADMINISTRATOR
 ROUTES: Final = (
     Route(
         "/nodes/{node}/actions",
         POST=Operation(act, _ADMINISTRATOR, Action, while_stopped=True),
     ),
+    Route("/local/ticket", POST=Operation(ticket, _ADMINISTRATOR)),
     Route(
         "/config/effective/{key}",
         PUT=Operation(set_setting, _ADMINISTRATOR, Value, while_stopped=True),

@@ -27,6 +27,9 @@ class Controls(Protocol):
     async def act(self, action: str) -> None:
         """Stop, start, suspend and so on: one of `control.ACTIONS`."""
 
+    def ticket(self, user: str) -> str:
+        """A password for a minute, for a user who came by the local socket."""
+
     def set_alarm(self, resource: str, on: bool) -> None:
         """Raise an alarm for `memory` or `disk`, or take back that one."""
 

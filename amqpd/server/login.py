@@ -21,6 +21,7 @@ from amqpd.clock import SteadyClock
 from amqpd.server.backends import ways
 from amqpd.server.room import source_of
 from amqpd.server.throttle import Throttle
+from amqpd.server.tickets import Tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -64,6 +65,8 @@ class Logins:
         self._events = broker.events
         self._revision = self._permissions.revision
         self._loopback_users = frozenset(auth.loopback_users)
+        #: For whoever came by the local socket.
+        self.tickets = Tickets(loop.time)
         self._throttle = Throttle(auth.failure_delay_s)
         #: Refused, and of them those whose password was not looked at.
         self.refused = 0
@@ -189,6 +192,9 @@ class Logins:
     def _recall(self, credentials: Credentials) -> Accepted | None:
         if credentials.password is None or credentials.replaced is not None:
             return None
+        ticket = self.tickets.find(credentials.user, _text(credentials.password))
+        if ticket is not None:
+            return ticket
         return self._chain.recall(credentials.user, _text(credentials.password), self._now_s())
 
     async def _authenticate(

@@ -46,8 +46,8 @@ def test_the_first_screen_says_where_to_go() -> None:
     assert lines[1:] == [
         "  data      ./amqpd-data              new",
         "  config    defaults                  amqpd config show",
-        "  AMQP      amqp://127.0.0.1:5672     guest / guest, this machine only",
-        "  web       http://127.0.0.1:15672",
+        "  AMQP      amqp://127.0.0.1:5672",
+        "  web       http://127.0.0.1:15672    guest / guest, this machine only",
         "  metrics   http://127.0.0.1:15692/metrics",
     ]
 
@@ -57,8 +57,8 @@ def test_no_sync_is_said_loudly() -> None:
 
 
 def test_a_password_that_everybody_knows_and_anybody_may_use_is_said_loudly() -> None:
-    assert "from ANYWHERE" in shown(auth__loopback_users="")[3]
-    assert shown(auth__default_password="s3cret")[3].endswith("amqp://127.0.0.1:5672")
+    assert "from ANYWHERE" in shown(auth__loopback_users="")[4]
+    assert shown(auth__default_password="s3cret")[4].endswith("http://127.0.0.1:15672")
 
 
 def test_the_screen_is_on_standard_output_and_the_log_on_standard_error(tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ async def test_a_password_comes_on_standard_input(api: Api, run: Run) -> None:
     assert "on standard input" in await run("user", "password", "shop", code=64)
 
 
+async def test_a_hash_is_what_definitions_want(api: Api, run: Run) -> None:
+    made = (await run("hash-password", stdin="secret\n")).strip()
+
+    await api.put("/users/shop", {"password_hash": made, "tags": "management"})
+    await api.as_user("shop", "secret").get("/whoami")
+
+
 async def test_tags_and_permissions_are_set(api: Api, run: Run) -> None:
     await run("user", "add", "shop", "--new-password", "x")
     await run("user", "tags", "shop", "policymaker", "management")

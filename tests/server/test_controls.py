@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.broker.broker import Alarms
+from amqpd.cli.dial import address, connect
 from amqpd.cli.remote import Place, Remote, RemoteError
 from amqpd.server.local import LocalSocket
+from amqpd.server.tickets import LIFE_S, MOST, Tickets
 from amqpd.server.unix import NAME, PATH_BYTES
 from amqpd.store.settings import StoreSettings
 from amqpd.store.sqlite import SqliteStore
@@ -229,3 +231,47 @@ async def test_a_path_of_any_length_will_do(tmp_path: Path) -> None:
 async def test_where_there_can_be_no_socket_the_broker_goes_on(tmp_path: Path) -> None:
     assert LocalSocket.bound_in(tmp_path / "nowhere") is None
     assert os.listdir(tmp_path) == []
+
+
+async def test_messages_go_without_anybodys_password(tmp_path: Path) -> None:
+    async with served(tmp_path) as api:
+        await api.put("/users/guest", {"password": "changed", "tags": "administrator"}, 204)
+        environment = {"AMQPD_STORE_PATH": str(tmp_path / "data")}
+
+        def talk() -> str:
+            place = address(None, None, environment=environment)
+            with connect(place, "test") as client:
+                channel = client.channel()
+                channel.declare_queue("q", durable=True)
+                channel.select_confirms()
+                channel.publish("", "q", b"x")
+                channel.wait_confirms()
+            return place.password
+
+        password = await asyncio.to_thread(talk)
+
+        assert len(password) > 20
+        with pytest.raises(ConnectionClosed):
+            await api.connect("local user root", "x" * len(password))
+
+
+async def test_only_the_local_socket_gives_tickets(tmp_path: Path) -> None:
+    async with served(tmp_path) as api:
+        await api.post("/local/ticket", status=404)
+
+
+def test_a_ticket_is_good_for_a_minute_and_for_one_user() -> None:
+    now = [0.0]
+    tickets = Tickets(lambda: now[0])
+    password = tickets.issue("root")
+
+    found = tickets.find("local user root", password)
+    assert found is not None
+    assert found.name == "local user root"
+    assert tickets.find("local user other", password) is None
+    assert tickets.find("local user root", "x") is None
+    now[0] = LIFE_S
+    assert tickets.find("local user root", password) is None
+    for _ in range(2 * MOST):
+        password = tickets.issue("root")
+    assert tickets.find("local user root", password) is not None
