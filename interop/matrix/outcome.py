@@ -92,7 +92,8 @@ def closing(outcomes: Sequence[Outcome]) -> str:
 def markdown(outcomes: Sequence[Outcome], shows: dict[str, str], broker: str) -> str:
     """The matrix of the clients, then a table for each program with a list of its own."""
     ran = [outcome for outcome in outcomes if not outcome.not_runnable]
-    columns = [outcome for outcome in ran if not outcome.client.shows]
+    columns = [each for each in ran if not each.client.shows and not each.client.only]
+    further = [each for each in ran if each.client.only]
     lines = [f"# Clients against {broker}", ""]
     if columns:
         heads = [f"{each.client.library} {each.client.version}" for each in columns]
@@ -101,6 +102,8 @@ def markdown(outcomes: Sequence[Outcome], shows: dict[str, str], broker: str) ->
             signs = [SIGNS[outcome.verdicts[name]] for outcome in columns]
             lines.append(f"| {name}: {what} | {' | '.join(signs)} |")
         lines.append("")
+    if further:
+        lines += [*_short(further, shows), ""]
     for outcome in ran:
         if outcome.client.shows:
             client = outcome.client
@@ -110,6 +113,16 @@ def markdown(outcomes: Sequence[Outcome], shows: dict[str, str], broker: str) ->
             lines.append("")
     lines += [f"- {line}" for line in details(outcomes)]
     return "\n".join([*lines, "", closing(outcomes), ""])
+
+
+def _short(outcomes: Sequence[Outcome], shows: dict[str, str]) -> list[str]:
+    """The table of programs about a part of the scenarios, a row for each."""
+    names = [name for name in shows if any(name in each.verdicts for each in outcomes)]
+    lines = [f"| client | {' | '.join(names)} |", "|---|" + ":-:|" * len(names)]
+    for outcome in outcomes:
+        signs = [SIGNS.get(outcome.verdicts.get(name, ""), "") for name in names]
+        lines.append(f"| {outcome.client.library} {outcome.client.version} | {' | '.join(signs)} |")
+    return lines
 
 
 def write(folder: Path, outcomes: Sequence[Outcome], shows: dict[str, str], broker: str) -> None:

@@ -25,6 +25,8 @@ class Client:
     python: tuple[str, ...] = ()
     #: What its lines are about; empty: the list of scenarios.toml.
     shows: dict[str, str] = field(default_factory=dict)
+    #: The scenarios that its program is about, where it is not about all of them.
+    only: tuple[str, ...] = ()
     #: Scenarios that this client cannot do, each with the reason.
     without: dict[str, str] = field(default_factory=dict)
     group: str = "client"
@@ -32,6 +34,12 @@ class Client:
     seconds: int = 180
     #: Settings of amqpd that the program needs.
     settings: dict[str, str] = field(default_factory=dict)
+
+    def plays(self, scenarios: dict[str, str]) -> dict[str, str]:
+        """What this program shows: a list of its own, or its part of the scenarios."""
+        if self.shows:
+            return self.shows
+        return {name: scenarios[name] for name in self.only} if self.only else scenarios
 
 
 def scenarios() -> dict[str, str]:
