@@ -489,8 +489,12 @@ class Broker:
 
     def tick(self, now_ms: int) -> None:
         """Time passed: what is due is done."""
-        self.around.now_ms = self.events.now_ms = now_ms
+        self.time_is(now_ms)
         self.timers.tick(now_ms)
+
+    def time_is(self, now_ms: int) -> None:
+        """What happens from now on happens at this time; what is due waits for the tick."""
+        self.around.now_ms = self.events.now_ms = now_ms
 
     def resources(self, alarms: Alarms) -> None:
         """The machine's state changed; publishers hear of it."""

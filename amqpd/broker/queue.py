@@ -450,8 +450,18 @@ class Queue:
                 self.returned.add(lane, pieces)
             if self.expiry.active:
                 self.expiry.came_back(lane, pieces)
+                self._expire()
         self.wake()
         return len(pieces)
+
+    def _expire(self) -> None:
+        """What came back has had its chance, whatever consumer waits."""
+        if not self._busy:
+            self._busy = True
+            try:
+                self.expiry.run()
+            finally:
+                self._busy = False
 
     def discard(self, taken: Iterable[Taken]) -> None:
         """Unacked messages were rejected for good: they are dead."""

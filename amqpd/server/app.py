@@ -349,7 +349,7 @@ class BrokerServer:
             events_vhost=self.settings.events.vhost,
         )
         self.audit.on_alert = self._alert
-        self.turn = Turn(loop, self.broker.dispatch, self._push)
+        self.turn = Turn(loop, self.broker.dispatch, self._push, self._tell_time)
         self.commits = Commits(
             loop,
             self.broker.journal,
@@ -568,6 +568,9 @@ class BrokerServer:
                 LOG.exception("tick failed; the broker goes on")
             self.turn.wake()
             await asyncio.sleep(TICK_S)
+
+    def _tell_time(self) -> None:
+        self.broker.time_is(self._clock.now_ms())
 
     def _tick(self) -> Iterator[None]:
         now_ms = self._clock.now_ms()

@@ -135,6 +135,7 @@ class Transport(asyncio.BufferedProtocol):
         """So many bytes were read."""
         if self._is_ending:
             return
+        self._turn.read()
         if nbytes >= self._turn.read_bytes:
             self._turn.full_reads += 1
         try:

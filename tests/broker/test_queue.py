@@ -399,6 +399,22 @@ def test_basic_get_finds_nothing_that_had_no_time_to_live(model: Model) -> None:
     assert got == [None]
 
 
+def test_what_had_no_time_to_live_expires_when_it_comes_back(model: Model) -> None:
+    model.queue(durable=False, arguments={"x-message-ttl": 0})
+    model.turn(1000)
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.publish(b"a", mode=1)
+    model.turn()
+    assert consumer.bodies == [b"a"]
+
+    model.vhost.requeue(consumer.take())
+    model.turn()
+
+    assert consumer.bodies == [b"a"]
+    assert model.vhost.queues["q"].ready == 0
+
+
 def test_basic_get_skips_what_has_expired(model: Model) -> None:
     model.queue(durable=False)
     model.publish(b"a", mode=1)

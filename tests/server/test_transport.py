@@ -106,7 +106,7 @@ async def joined() -> AsyncIterator[Joined]:
     """Both ends of one connection."""
     it = Joined()
     loop = asyncio.get_running_loop()
-    turn = Turn(loop, lambda: None, lambda: None)
+    turn = Turn(loop, lambda: None, lambda: None, lambda: None)
 
     def make_session(transport: Transport) -> Echo:
         it.session = Echo(transport)

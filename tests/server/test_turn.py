@@ -20,6 +20,7 @@ class Journalled:
             asyncio.get_running_loop(),
             lambda: self.done.append("dispatch"),
             lambda: self.done.append("journal"),
+            lambda: self.done.append("time"),
         )
 
 
@@ -44,6 +45,18 @@ class Connection:
         if self.again:
             self.again -= 1
             self.into.turn.touch(self)
+
+
+async def test_the_first_read_of_a_turn_brings_the_time() -> None:
+    log = Journalled()
+
+    for _ in range(2):
+        log.turn.read()
+        log.turn.read()
+        log.turn.wake()
+        await asyncio.sleep(0)
+
+    assert log.done == ["time", "dispatch", "journal"] * 2
 
 
 async def test_a_turn_dispatches_then_gives_the_journal_to_the_store_then_writes() -> None:
@@ -102,7 +115,7 @@ async def test_a_failing_dispatch_does_not_stop_the_writing(
     def fail() -> None:
         raise ZeroDivisionError
 
-    turn = Turn(asyncio.get_running_loop(), fail, lambda: log.done.append("journal"))
+    turn = Turn(asyncio.get_running_loop(), fail, lambda: log.done.append("journal"), lambda: None)
     turn.touch(Connection("a", log))
     await asyncio.sleep(0)
 
