@@ -62,7 +62,7 @@ class Blocking:
     # -- alarms --------------------------------------------------------------------------
 
     def published(self) -> None:
-        """The client publishes during an alarm: it is not read until that is over."""
+        """The client publishes during an alarm: what it sends waits until that is over."""
         if not self.is_blocked:
             self.is_blocked = True
             self._tell(self.alarm)
@@ -74,6 +74,7 @@ class Blocking:
             channel.wake_consumers()
         if not reason and self.is_blocked:
             self.is_blocked = False
+            self._connection.read_on()
             self._go_on()
 
     # -- full queues ---------------------------------------------------------------------

@@ -166,6 +166,10 @@ class Connection:
         if self.blocking.full:
             self.blocking.end_read(len(octets))
 
+    def read_on(self) -> None:
+        """The alarm is over: what was read of a publisher meanwhile is taken in now."""
+        self._incoming.go_on()
+
     def data_to_send(self) -> bytes:
         """Everything that is to be written now."""
         return self.output.take()

@@ -50,6 +50,9 @@ codec = wire.select()
 Ids: TypeAlias = tuple[int, int]
 UNKNOWN: Final[Ids] = (0, 0)
 _PUBLISH: Final[Ids] = (60, 40)
+_PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
+#: Of a frame: its type, channel and size.
+_START: Final = 7
 _ACK: Final[Ids] = (60, 80)
 _REJECT: Final[Ids] = (60, 90)
 _NACK: Final[Ids] = (60, 120)
@@ -88,10 +91,13 @@ class Incoming:
             self._listen(octets)
             return
         octets = self._kept + octets
-        if self.is_waiting:
+        running = self._connection.phase is Phase.RUNNING
+        if self.is_waiting or (running and self._blocking.is_blocked):
             self._kept = octets
             return
         self._kept = b""
+        if running and self._blocking.alarm:
+            octets = self._until_publish(octets)
         if self._connection.phase in BEFORE_LOGIN:
             octets = self._until_login(octets)
             if not octets:
@@ -114,6 +120,25 @@ class Incoming:
             self._parse(octets[:end])
             octets = octets[end:]
         return octets
+
+    def _until_publish(self, octets: bytes) -> bytes:
+        """Whole frames up to the first publish during an alarm; what follows waits for its end."""
+        if self._parser.held_bytes:
+            return octets  # the alarm came in the middle of a frame
+        begin, limit = 0, frames.payload_limit(self._parser.frame_max)
+        while begin + _START <= len(octets):
+            size = int.from_bytes(octets[begin + 3 : begin + 7])
+            if size > limit:
+                return octets  # the parser will say so
+            end = begin + size + frames.OVERHEAD
+            if end > len(octets):
+                break
+            if octets[begin] == frames.METHOD and octets[begin + 7 : begin + 11] == _PUBLISH_IDS:
+                self._blocking.published()
+                break
+            begin = end
+        self._kept = octets[begin:]
+        return octets[:begin]
 
     def _parse(self, octets: bytes) -> None:
         self.check_revision()
@@ -149,6 +174,11 @@ class Incoming:
     def tuned(self, frame_max: int) -> None:
         """Frames may be this large from now on."""
         self._parser.frame_max = frame_max
+
+    def go_on(self) -> None:
+        """The alarm is over: take what was kept, the first publish ahead."""
+        if self._kept:
+            self.feed(b"")
 
     def resume(self) -> None:
         """The login was decided on: go on with what came meanwhile."""

@@ -10,7 +10,7 @@ from pamqp.commands import Connection as ConnectionClass
 from amqpd.amqp import blocking, consumer
 from amqpd.broker.broker import Alarms
 from tests.broker.model import FakeConsumer
-from tests.wire.wire import Client, World, bodies, published
+from tests.wire.wire import Client, Message, World, bodies, published
 
 PERSISTENT = Basic.Properties(delivery_mode=2)
 
@@ -60,6 +60,52 @@ def test_a_publisher_is_blocked_with_the_reason_and_unblocked(
     (unblocked,) = client.hear()
     assert isinstance(unblocked, ConnectionClass.Unblocked)
     assert not is_held(client)
+
+
+def test_a_publish_and_all_that_follows_wait_for_the_end_of_an_alarm(
+    world: World, client: Client
+) -> None:
+    client.declare("q")
+    client.publish(b"1", "q")
+    world.broker.resources(Alarms(memory=True))
+    get = frame.marshal(Basic.Get(queue="q", no_ack=True), 1)
+
+    client.say(get + published(b"2", "q") + get[:5])
+    client.say(get[5:])
+
+    blocked, message = client.hear()
+    assert bodies([message]) == [b"1"]
+    assert isinstance(blocked, ConnectionClass.Blocked)
+    assert world.client().get("q") is None
+    world.broker.resources(Alarms())
+    assert bodies([one for one in client.hear() if isinstance(one, Message)]) == [b"2"]
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20, 60])
+def test_an_alarm_in_the_middle_of_a_message_lets_it_through(
+    world: World, client: Client, cut: int
+) -> None:
+    client.declare("q")
+    octets = published(b"a body that is long enough to be cut", "q")
+    client.say(octets[:cut])
+    world.broker.resources(Alarms(memory=True))
+
+    client.say(octets[cut:])
+
+    assert is_held(client)
+    assert world.client().get("q") is not None
+
+
+def test_a_frame_that_is_too_large_is_an_error_during_an_alarm(
+    world: World, client: Client
+) -> None:
+    world.broker.resources(Alarms(memory=True))
+
+    client.say(b"\x01\x00\x01\xff\xff\xff\xff")
+
+    (close,) = client.hear()
+    assert isinstance(close, ConnectionClass.Close)
+    assert close.reply_code == 501
 
 
 def test_special_messages_are_publishes_too(world: World, client: Client) -> None:
@@ -203,7 +249,7 @@ def test_an_alarm_and_a_full_queue_are_told_once(world: World, full: Client) -> 
     full.publish(b"x", "full")
     assert full.hear() == []
 
-    take(world, 12)
+    take(world, 11)
     assert full.hear() == []
     assert is_held(full)
     world.broker.resources(Alarms())
