@@ -222,7 +222,8 @@ class Publishing:
             own = run.copy() if stored else run
             for queue, lane in loose:
                 queue.put(own, lane, queue.first_deadline(own, expiration_ms))
-        result = TRANSIENT
+        # Unrouted when all its queues have been deleted since it was routed.
+        result = TRANSIENT if loose or refusing else UNROUTED
         if stored:
             result = self._store(stored, run, expiration_ms)
         # The message itself is everywhere before anything that it brings about.

@@ -43,6 +43,22 @@ def test_messages_are_in_their_queues_only_after_the_commit(client: Client) -> N
     assert (count(client, "a"), count(client, "b")) == (1, 1)
 
 
+def test_a_mandatory_message_whose_queues_are_gone_by_the_commit_comes_back(
+    client: Client,
+) -> None:
+    client.publish(b"1", "a", mandatory=True)
+    client.ask(Queue.Delete(queue="a"), Queue.DeleteOk)
+    assert client.hear() == []
+
+    client.send(Tx.Commit())
+
+    returned, ok = client.hear()
+    assert isinstance(returned, Message)
+    assert isinstance(returned.method, Basic.Return)
+    assert (returned.method.reply_code, returned.body) == (312, b"1")
+    assert isinstance(ok, Tx.CommitOk)
+
+
 def test_commit_ok_waits_for_the_disk_and_all_of_it_is_one_entry(
     world: World, client: Client
 ) -> None:
