@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: A thread that was told to stop may need a moment to be gone.
-THREAD_GRACE_S = 2.0
+THREAD_GRACE_S = 30.0
 
 
 class LoopErrors(logging.Handler):

@@ -83,7 +83,7 @@ def test_settings_come_from_the_file_it_is_given(tmp_path: Path) -> None:
 
 def test_a_wrong_setting_is_one_line_and_nothing_is_made(tmp_path: Path) -> None:
     with Program(tmp_path / "data", environment={"AMQPD_AMQP_PROT": "1"}) as broker:
-        assert broker.process.wait(timeout=10) == Exit.CONFIG
+        assert broker.process.wait(timeout=60) == Exit.CONFIG
         (line,) = broker.log.splitlines()
 
     assert line.startswith("amqpd: setting 'amqp.prot' (from AMQPD_AMQP_PROT): does not exist")

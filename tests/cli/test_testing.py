@@ -33,7 +33,7 @@ def test_it_writes_its_addresses_and_ends_with_standard_input() -> None:
 
         broker.stdin.close()
 
-        assert broker.wait(timeout=10) == Exit.OK
+        assert broker.wait(timeout=60) == Exit.OK
         assert broker.stdout.read() == ""
 
 

@@ -87,7 +87,7 @@ def judged(
                 outcome.refused += 1
             else:
                 outcome.hidden.append(f"{what}: refused without saying where: {failed}")
-        except (Closed, Gone, TimeoutError):
+        except (Closed, Gone, OSError):
             # It has noticed while it ran, and has ended.
             outcome.told += 1
         else:

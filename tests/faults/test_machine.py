@@ -30,9 +30,9 @@ SOFTWARE: Final = 70
 YEAR_S: Final = 365 * 24 * 3600
 
 
-def beating(port: int, count: int) -> list[Client]:
-    """Clients with heartbeats of two seconds, and a channel each."""
-    clients = [Client(port, heartbeat_s=2, timeout_s=PATIENCE_S) for _ in range(count)]
+def beating(port: int, count: int, heartbeat_s: int) -> list[Client]:
+    """Clients with heartbeats, and a channel each."""
+    clients = [Client(port, heartbeat_s=heartbeat_s, timeout_s=PATIENCE_S) for _ in range(count)]
     for client in clients:
         client.channel()
     return clients
@@ -51,7 +51,7 @@ def all_are_served(clients: list[Client]) -> None:
 @pytest.mark.parametrize("stopped_s", [5, pytest.param(90, marks=pytest.mark.slow)])
 def test_a_machine_that_stood_still_cuts_nobody_off(tmp_path: Path, stopped_s: int) -> None:
     with Program(tmp_path / "data") as program:
-        clients = beating(program.wait_ready().port, 10)
+        clients = beating(program.wait_ready().port, 10, 2)
         all_are_served(clients)
 
         # Clients on the same machine say nothing, either.
@@ -104,7 +104,7 @@ def test_setting_the_clock_expires_nothing_and_cuts_nobody_off(
 ) -> None:
     clock = WallClock(tmp_path)
     with Program(tmp_path / "data", environment=clock.environment) as program:
-        clients = beating(program.wait_ready().port, 3)
+        clients = beating(program.wait_ready().port, 3, 60)
         channel = clients[0].channels[1]
         channel.select_confirms()
         channel.declare_queue("q", durable=True)

@@ -25,8 +25,11 @@ FAST: Final = 1_000
 SLOW: Final = 20_000
 #: How many unfriendly connections there are at a time.
 AT_ONCE: Final = 8
-#: The sentinel's slowest one per cent, publish to confirm; machines under test are busy.
-SENTINEL_P99_S: Final = 0.5
+#: The sentinel's slowest one per cent, publish to confirm, beside that of a quiet broker; the
+#: long form judges it, because short ones run on busy machines.
+SENTINEL_FACTOR: Final = 3
+SENTINEL_P99_S: Final = 0.1
+QUIET_SAMPLES: Final = 500
 GROWTH_BYTES: Final = 48 << 20
 GONE_S: Final = 20.0
 #: Files that a broker may open at first use (the reader's connection to the store).
@@ -150,11 +153,29 @@ def wait_for(limit: int, pid: int) -> int:
     return count
 
 
-def under_fire(folder: Path, count: int, seed: int) -> None:
+def p99_s(took_s: list[float]) -> float:
+    """The slowest one per cent."""
+    return statistics.quantiles(took_s, n=100)[98]
+
+
+def quiet_p99_s(port: int) -> float:
+    """The same of a sentinel that is alone."""
+    sentinel, tick = Sentinel(port), threading.Event()
+    while len(sentinel.took_s) < QUIET_SAMPLES and sentinel.thread.is_alive():
+        tick.wait(0.05)
+    sentinel.stop()
+    assert not sentinel.problem, sentinel.problem
+    return p99_s(sentinel.took_s)
+
+
+def under_fire(folder: Path, count: int, seed: int, *, judge_p99: bool = False) -> None:
     """A broker, its sentinel, and so many mutated sessions."""
     with Program(folder / "data") as broker:
         pid = broker.wait_ready().process.pid
         quiet = descriptors(pid) + OPENED_LATER
+        most_s = 0.0
+        if judge_p99:
+            most_s = max(SENTINEL_P99_S, SENTINEL_FACTOR * quiet_p99_s(broker.port))
         # Once over, so that what is made at first use is not taken for growth.
         sentinel = Sentinel(broker.port)
         attackers(sentinel, AT_ONCE * 20, seed + 1_000)
@@ -167,8 +188,9 @@ def under_fire(folder: Path, count: int, seed: int) -> None:
         growth = resident_bytes(pid) - before
         assert not wrong, wrong[:5]
         assert not sentinel.problem, sentinel.problem
-        p99_s = statistics.quantiles(sentinel.took_s, n=100)[98]
-        assert p99_s < SENTINEL_P99_S, f"sentinel p99 {p99_s:.3f} s of {len(sentinel.took_s)}"
+        assert sentinel.took_s, "the sentinel was not served"
+        slow_s = p99_s(sentinel.took_s)
+        assert not judge_p99 or slow_s < most_s, f"p99 {slow_s:.3f} s of {len(sentinel.took_s)}"
         assert left <= quiet, f"{left - quiet} descriptors left over"
         assert growth < GROWTH_BYTES, f"grew by {growth >> 20} MiB"
         assert broker.stop() == 0
@@ -184,4 +206,6 @@ def test_a_broker_under_fire_serves_others(tmp_path: Path) -> None:
 def test_a_broker_under_long_fire_serves_others(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    under_fire(tmp_path, request.config.getoption("--fuzz-inputs") or SLOW, 2)
+    count = request.config.getoption("--fuzz-inputs") or SLOW
+
+    under_fire(tmp_path, count, 2, judge_p99=True)

@@ -76,7 +76,7 @@ def test_a_broker_is_found_and_stopped_from_the_directory_it_was_started_in(
         result = CliRunner(env=here).invoke(group, ["ctl", "stop"])
 
         assert result.exit_code == 0, result.output
-        assert broker.wait(10) == 0
+        assert broker.wait(60) == 0
 
 
 @pytest.mark.parametrize(
