@@ -41,6 +41,11 @@ class Burial:
         """Why it died this time."""
         return _text(self.deaths[0].get("reason")) if self.deaths else ""
 
+    @property
+    def queues(self) -> list[str]:
+        """Where it died, the last time first."""
+        return [_text(death.get("queue")) for death in self.deaths]
+
     def is_cycle(self, queue: str, reason: str) -> bool:
         """Whether it died in this queue before and nobody rejected it since.
 

@@ -7,6 +7,7 @@ entry, so a crash leaves it in all of them or in none.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from amqpd.broker.tally import Tallies, Tally
     from amqpd.properties import Properties
 
+logger = logging.getLogger(__name__)
+
+#: Cycles of dead letters that are warned of.
+MOST_CYCLES: Final = 1000
 #: The channel number inside contents that the broker itself makes.
 OWN_CHANNEL: Final = 1
 PERSISTENT: Final = 2
@@ -118,6 +123,8 @@ class Publishing:
     #: Dead letters by reason, and those that went nowhere; counted, never silent.
     buried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    #: Ways in which dead letters go round.
+    _cycles: set[str] = field(default_factory=set)
     #: Dead letters that wait in the queues where they died.
     morgues: Morgues = field(init=False)
 
@@ -445,7 +452,12 @@ class Publishing:
             return ()
         message = self._message(burial.keys, burial.properties)
         found = walk(source, message, self.exchanges.get)
-        names = [name for name in found.queues if not burial.is_cycle(name, burial.reason)]
+        names = []
+        for name in found.queues:
+            if burial.is_cycle(name, burial.reason):
+                self._warn_of_cycle(name, burial)
+            else:
+                names.append(name)
         path = self._with_keepers(self._path(names), found, message)
         if not (path.queues or path.keeping):
             return ()
@@ -455,6 +467,19 @@ class Publishing:
                 return refusing
         self.publish(path, run, priority=_or_none(burial.properties.priority))
         return None
+
+    def _warn_of_cycle(self, queue: str, burial: Burial) -> None:
+        """Once for each: a queue may have millions of them."""
+        path = " -> ".join([*reversed(burial.queues), queue])
+        if path not in self._cycles and len(self._cycles) < MOST_CYCLES:
+            self._cycles.add(path)
+            logger.warning(
+                "queue '%s' in vhost '%s': dead letters that came round without having been "
+                "rejected are dropped (%s); this is not logged again",
+                queue,
+                self.name,
+                path,
+            )
 
     def count_dead(self, reason: str, *, sent: bool) -> None:
         """A dead letter went to the dead letter exchange, or is gone."""

@@ -25,6 +25,7 @@ from amqpd.broker.arguments import DelayedRetry
 from amqpd.broker.attempts import Delayed, assemble_counted
 from amqpd.broker.backoff import alike, delay_ms, delays
 from amqpd.broker.deadletter import DELIVERY_LIMIT
+from amqpd.broker.expiry import BURIAL_COST
 from amqpd.broker.journal import PurgeDelayed
 from amqpd.broker.run import Run
 from amqpd.broker.stretch import Stretch
@@ -130,6 +131,8 @@ class Retry:
             differ = piece.run.deadlines is not None
             for part, own in alike(piece, singly=singly or differ):
                 if self._is_poison(part, own):
+                    if arguments.dead_letter_exchange is not None:
+                        self._around.spare -= BURIAL_COST * (part.hi - part.lo)
                     self._queue.die(lane, part, DELIVERY_LIMIT)
                 elif waits:
                     self._hold(lane, part, own)

@@ -66,6 +66,8 @@ class Returning:
             self._cost, self._messages = WAIT_COST, AT_ONCE_EACH
         elif any(queue.looks_at_returns for queue in self._queues):
             self._cost, self._messages = LOOK_COST, AT_ONCE_LOOKED_AT
+            if any(queue.arguments.dead_letter_exchange is not None for queue in self._queues):
+                self._messages = AT_ONCE_EACH  # all of them may be poison
         for queue in self._queues:
             queue.returning += 1
 

@@ -428,3 +428,19 @@ def test_what_is_purged_or_goes_with_its_queue_is_counted(model: Model) -> None:
     model.vhost.delete_queue(model.access, "b", if_unused=False, if_empty=False, owner=model)
 
     assert model.vhost.publishing.dropped == {"purged": 2, "deleted": 3}
+
+
+def test_dead_letters_that_go_round_are_warned_of_once(
+    model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "two", "x-message-ttl": 5}
+    model.queue("one", arguments=one)
+    model.queue("two", arguments={**one, "x-dead-letter-routing-key": "one"})
+    model.publish(b"a", b"b", key="one")
+
+    for _ in range(4):
+        model.turn(10)
+
+    assert model.vhost.publishing.dropped == {"expired": 2}
+    (warning,) = [one.getMessage() for one in caplog.records]
+    assert "(one -> two -> one)" in warning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -193,3 +194,31 @@ def test_a_queue_that_is_deleted_meanwhile_gets_nothing_back(model: Model) -> No
         pass
 
     assert "q" not in model.vhost.queues
+
+
+def test_poison_that_is_dead_lettered_is_spread_over_turns(model: Model) -> None:
+    model.queue("dead")
+    queue = model.queue(
+        arguments={
+            "x-delivery-limit": 0,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "dead",
+        }
+    )
+    holder = FakeConsumer()
+    model.consume(holder)
+    model.publish_run(*[b"m"] * 1000)
+    model.broker.dispatch()
+    model.vhost.cancel(holder)
+    around = model.broker.around
+    requeue = partial(model.vhost.requeue, failed=True)
+    model.broker.work_off(
+        Returning(holder.unacked.detach(0), requeue, around, each=False, holds=True)
+    )
+
+    model.broker.dispatch()
+    assert model.vhost.queues["dead"].ready <= returning.AT_ONCE_EACH
+    while model.broker.dispatch():
+        pass
+
+    assert (queue.messages, model.vhost.queues["dead"].ready) == (0, 1000)

@@ -38,6 +38,9 @@ MS: Final = 1_000_000
 GROUP_NS: Final = 100 * MS
 #: A publish whose time to live is changed by others while it waits.
 ANY_TTL: Final = -1
+#: RabbitMQ's levels of quorum queues, and that of messages without a priority.
+QUORUM_LEVELS: Final = 32
+QUORUM_DEFAULT: Final = 4
 
 
 @dataclass(slots=True)
@@ -326,4 +329,7 @@ class Facts:
     def level(self, queue: str, priority: int) -> int:
         """The level of a message in a queue with priorities."""
         kind = self.kinds.get(queue)
-        return 0 if kind is None else min(max(priority, 0), kind.levels - 1)
+        if kind is None:
+            return 0
+        none = QUORUM_DEFAULT if kind.levels == QUORUM_LEVELS else 0
+        return none if priority < 0 else min(priority, kind.levels - 1)

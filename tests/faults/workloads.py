@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tests.faults.facts import ANY_TTL
+from tests.faults.facts import ANY_TTL, QUORUM_LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +101,8 @@ class Workload:
 
     def levels(self, queue: str) -> int:
         """How many priorities it tells apart."""
+        if self.counts(queue):
+            return QUORUM_LEVELS
         return 1 + _number(self.queues[queue], "x-max-priority")
 
     def counts(self, queue: str) -> bool:
@@ -272,6 +274,7 @@ PRIORITY: Final = Workload(
     queues={
         "priority.work": {"x-max-priority": 4},
         "priority.kept": {"x-max-priority": 10},
+        "priority.quorum": {"x-queue-type": "quorum"},
         "priority.many": {"x-max-priority": 255},
         "priority.dying": _to("priority.dead", max_priority=4, max_length=25),
         "priority.dead": {"x-max-priority": 2},
@@ -282,6 +285,7 @@ PRIORITY: Final = Workload(
         Route("", "priority.work", ("priority.work",), priorities=_LEVELS),
         Route("", "priority.kept", ("priority.kept",), priorities=_LEVELS),
         Route("", "priority.many", ("priority.many",), priorities=(0, 1, 100, 254, 255)),
+        Route("", "priority.quorum", ("priority.quorum",), priorities=_LEVELS),
         Route("", "priority.dying", ("priority.dying",), priorities=_LEVELS),
         Route("priority.fan", "", ("priority.work", "priority.kept"), priorities=_LEVELS),
     ),
