@@ -19,6 +19,7 @@ from amqpd.cli.ctl import (
     limits,
     node,
     objects,
+    others,
     parameters,
     permissions,
     plugins,
@@ -47,6 +48,7 @@ ROOMS = (
     control,
     evaluate,
     diagnostics,
+    others,
 )
 VERBS["plugins"] = plugins.plugins
 GROUPS["plugins"] = ["plugins"]

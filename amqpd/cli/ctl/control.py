@@ -155,19 +155,20 @@ def clear_cache(ctl: Ctl) -> None:
     ctl.say("Answers of auth backends are asked for again within auth.cache_ttl_s.")
 
 
-def _refuse(name: str, text: str) -> None:
-    def refuse(ctl: Ctl, rest: tuple[str, ...]) -> None:
+def refuse(name: str, text: str, group: str = "not here") -> None:
+    """A verb of RabbitMQ that cannot be here, with the reason."""
+
+    def refused(ctl: Ctl, rest: tuple[str, ...]) -> None:
         fail(f"{name}: {text}", EX_USAGE)
 
-    refuse.__doc__ = f"Refused: {text}."
-    made = verb(name, "clusters", click.Argument(["rest"], nargs=-1))
-    made(refuse)
+    refused.__doc__ = f"Refused: {text}."
+    verb(name, group, click.Argument(["rest"], nargs=-1))(refused)
 
 
 for _name in ("join_cluster", "forget_cluster_node", "rename_cluster_node", "add_member"):
-    _refuse(_name, "amqpd is one node; there is no cluster to change")
+    refuse(_name, "amqpd is one node; there is no cluster to change")
 for _name in ("reset", "force_reset"):
-    _refuse(_name, "to begin anew, stop the broker and move its data directory away")
+    refuse(_name, "to begin anew, stop the broker and move its data directory away")
 
 
 def _number(text: str) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.broker.broker import Alarms
+from amqpd.cli.ctl import others
 from amqpd.cli.ctl.evaluate import value_of
 
 if TYPE_CHECKING:
@@ -171,3 +172,34 @@ async def test_plugins_of_rabbitmq_are_there_or_not(ctl: Ctl) -> None:
     await ctl.run("plugins", "directories")
     rows = json.loads(await ctl.run("plugins", "list", "--formatter", "json"))
     assert {row["enabled"] for row in rows} == {"enabled"}
+
+
+async def test_the_rest_of_rabbitmqs_verbs_does_it_does_nothing_or_says_why(ctl: Ctl) -> None:
+    for name in others.IDLE:
+        assert others.IDLE[name] in await ctl.run(name, "anything")
+    for reason, names in others.REFUSED:
+        for name in names:
+            assert reason in await ctl.run(name, "anything", code=64)
+    for arguments in (
+        ["help"], ["help", "add_user"], ["node_health_check"], ["certificates"], ["os_env"],
+        ["reset_node_auth_attempt_metrics"], ["log_tail"], ["log_tail", "-N", "3"],
+    ):  # fmt: skip
+        await ctl.run(*arguments)
+    assert "lists them" in await ctl.run("help", "nothing", code=64)
+
+
+async def test_one_message_is_peeked_at_as_rabbitmq_queues_does(ctl: Ctl) -> None:
+    await ctl.api.put("/queues/%2F/q", {"durable": True})
+    for payload in ("a", "b"):
+        sent = {"routing_key": "q", "payload": payload, "payload_encoding": "string"}
+        await ctl.api.post("/exchanges/%2F/amq.default/publish", {**sent, "properties": {}})
+
+    rows = dict(await ctl.quiet("peek", "q", "2"))
+
+    assert (rows["payload"], rows["routing_key"]) == ("b", "q")
+    assert "only 2 messages" in await ctl.run("peek", "q", "3", code=65)
+    await ctl.run("peek", "q", "first", code=64)
+    assert "is no stream" in await ctl.run("stream_status", "q", code=65)
+    stream = {"durable": True, "arguments": {"x-queue-type": "stream"}}
+    await ctl.api.put("/queues/%2F/s", stream)
+    assert (await ctl.quiet("stream_status", "s"))[0][0] == "writer"

@@ -1,0 +1,164 @@
+"""The rest of RabbitMQ's verbs: small ones, and those that need Erlang or a cluster.
+
+Whatever is refused says why, so that nobody looks for it; what would do nothing does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from amqpd.cli.ctl.control import refuse
+from amqpd.cli.ctl.verb import VERBS, Ctl, argument, option, verb
+from amqpd.cli.options import fail, printable
+from amqpd.cli.remote import EX_DATA, EX_SOFTWARE, EX_USAGE, RemoteError, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+GROUP: Final = "others"
+LOGS: Final = "logs"
+#: What is not there, by the reason.
+REFUSED: Final = (
+    ("there is no Erlang here", (
+        "eval_file", "exec", "remote_shell", "observer", "erlang_version", "erlang_cookie_hash",
+        "erlang_cookie_sources", "hipe_compile", "maybe_stuck", "runtime_thread_stats",
+        "resolver_info",
+    )),
+    ("secrets are encrypted by whoever keeps them: settings take files (AMQPD_…_FILE)", (
+        "encode", "decode",
+    )),
+    ("amqpd is one node; there is no cluster to change", (
+        "change_cluster_node_type", "update_cluster_nodes", "force_boot", "grow", "shrink",
+        "delete_member", "add_replica", "delete_replica", "discover_peers",
+    )),
+)  # fmt: skip
+#: What has nothing to do, and why that is right.
+IDLE: Final = {
+    "sync_queue": "Queues have no mirrors: nothing to bring in line.",
+    "cancel_sync_queue": "Queues have no mirrors: nothing is under way.",
+    "check_if_node_is_mirror_sync_critical": "Queues have no mirrors: nothing depends on one.",
+    "await_online_synchronized_mirror": "Queues have no mirrors: nothing to wait for.",
+    "post_upgrade": "Nothing is left to be done after an upgrade.",
+    "force_gc": "Memory is collected when nothing else is going on.",
+    "reclaim_quorum_memory": "Quorum queues keep nothing that could be given back.",
+    "enable_auth_attempt_source_tracking": "Where logins come from is always counted.",
+}
+
+for _reason, _names in REFUSED:
+    for _name in _names:
+        refuse(_name, _reason, "not here")
+
+
+def _idle(name: str, text: str) -> None:
+    def nothing(ctl: Ctl, rest: tuple[str, ...]) -> None:
+        ctl.remote.get("/overview")
+        ctl.say(text)
+
+    nothing.__doc__ = text
+    verb(name, GROUP, click.Argument(["rest"], nargs=-1))(nothing)
+
+
+for _name, _text in IDLE.items():
+    _idle(_name, _text)
+
+
+@verb("help", GROUP, argument("name", required=False))
+def show_help(ctl: Ctl, name: str | None) -> None:
+    """What there is, or how one verb is used."""
+    above = click.get_current_context().parent
+    if name is None:
+        click.echo("" if above is None else above.get_help())
+    elif name in VERBS:
+        click.echo(VERBS[name].get_help(click.Context(VERBS[name], above, name)))
+    else:
+        fail(f"help: no verb '{name}'; 'amqpd ctl --help' lists them", EX_USAGE)
+
+
+@verb("node_health_check", GROUP)
+def node_health_check(ctl: Ctl) -> None:
+    """No alarm is on; 70 if one is."""
+    found = ctl.remote.get("/healthchecks/node")
+    if found["status"] != "ok":
+        fail(f"node_health_check: {found['reason']}", EX_SOFTWARE)
+    ctl.say("Health check passed")
+
+
+@verb("reset_node_auth_attempt_metrics", GROUP)
+def reset_attempts(ctl: Ctl) -> None:
+    """Begin to count logins anew."""
+    node = ctl.remote.get("/overview")["node"]
+    ctl.remote.delete(f"/auth/attempts/{segment(node)}")
+
+
+@verb("certificates", GROUP)
+def certificates(ctl: Ctl) -> None:
+    """The certificates that are served, by the settings that name them."""
+    settings = ctl.remote.get("/config/effective")
+    keys = ("tls.certificate", "tls.ca")
+    rows = [{"setting": key, "file": settings[key]} for key in keys if settings[key]]
+    ctl.show(("setting", "file"), rows)
+
+
+@verb("os_env", GROUP)
+def os_env(ctl: Ctl) -> None:
+    """The variables that amqpd reads, as this command has them; secrets only by name."""
+    names = sorted(name for name in os.environ if name.startswith(("AMQPD_", "RABBITMQ_")))
+    rows = [
+        {"name": name, "value": "***" if "PASS" in name else os.environ[name]} for name in names
+    ]
+    ctl.show(("name", "value"), rows)
+
+
+@verb("peek", GROUP, argument("queue"), argument("position"))
+def peek(ctl: Ctl, queue: str, position: str) -> None:
+    """The message at a place of a queue, 1 being the first; it stays as it is."""
+    if not position.isdecimal() or not 0 < int(position) <= 1000:
+        fail("peek: a position is 1 to 1000", EX_USAGE)
+    path = f"/queues/{ctl.vhost_path}/{segment(queue)}/peek"
+    found = ctl.remote.post(path, {"count": int(position)})["messages"]
+    if len(found) < int(position):
+        fail(f"peek: there are only {len(found)} messages in queue '{queue}'", EX_DATA)
+    one = found[-1]
+    facts = ("exchange", "routing_key", "redelivered", "payload_bytes", "payload")
+    ctl.show(("keys", "values"), [{"keys": key, "values": one[key]} for key in facts])
+
+
+@verb("stream_status", GROUP, argument("name"), option("--tracking", is_flag=True, hidden=True))
+def stream_status(ctl: Ctl, name: str, tracking: bool) -> None:
+    """What is known of a stream."""
+    found = ctl.remote.get(f"/queues/{ctl.vhost_path}/{segment(name)}")
+    if found["type"] != "stream":
+        fail(f"stream_status: queue '{name}' is no stream", EX_DATA)
+    row = {"role": "writer", "node": found["node"], "messages": found["messages"]}
+    ctl.show(("role", "node", "messages"), [row])
+
+
+# -- the log -------------------------------------------------------------------------------
+
+
+def _lines(ctl: Ctl, **query: str | int) -> Iterable[str]:
+    found: list[dict[str, Any]] = ctl.remote.get("/logs", **query)
+    for one in reversed(found):
+        yield printable(f"{one['time']} [{one['level']}] {one['text']}")
+
+
+@verb("log_tail", LOGS, option("-N", "--number", type=int, default=50, help="Lines.  [50]"))
+def log_tail(ctl: Ctl, number: int) -> None:
+    """The last lines of the log."""
+    for line in _lines(ctl, count=number):
+        click.echo(line)
+
+
+@verb("check_log", LOGS, option("--level", default="error"))
+def check_log(ctl: Ctl, level: str) -> None:
+    """Nothing of this level is in the log's last lines; 70 with the newest of them if not."""
+    try:
+        found = list(_lines(ctl, level=level, count=1))
+    except RemoteError as error:
+        fail(f"check_log: {error.reason}", error.code)
+    if found:
+        fail(f"check_log: {found[-1]}", EX_SOFTWARE)
+    ctl.say("check_log: passed")
