@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import platform
 from typing import TYPE_CHECKING, Final
@@ -70,6 +71,18 @@ class StartByDefault(click.Group):
             return None
         assert isinstance(part, click.Command)
         return part
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a name that nobody has gets the nearest one that is there."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            if not near or args[0].startswith("-"):
+                raise
+            raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from error
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put `start` in front of what does not name a command or ask about the group."""

@@ -140,16 +140,37 @@ def settle_memory() -> None:
     gc.enable()
 
 
+def has_terminal() -> bool:
+    """Whether there is a terminal that this process belongs to."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def on_signals(
     loop: asyncio.AbstractEventLoop,
     stop: Callable[[str], None],
     reload: Callable[[], None],
 ) -> Callable[[], None]:
-    """Call `stop(name)` on SIGTERM and SIGINT, `reload()` on SIGHUP; returns how to undo it."""
+    """Call `stop(name)` on SIGTERM and SIGINT, `reload()` on SIGHUP; returns how to undo it.
+
+    A SIGHUP because the terminal was closed in which the broker was started is a stop: nobody
+    wants it to go on unseen, but for whoever has said so (nohup).
+    """
+    may_end = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and has_terminal()
+
+    def hung_up() -> None:
+        if may_end and not has_terminal():
+            stop("the terminal was closed")
+        else:
+            reload()
+
     calls: dict[signal.Signals, tuple[Callable[..., None], tuple[str, ...]]] = {
         signal.SIGTERM: (stop, ("SIGTERM",)),
         signal.SIGINT: (stop, ("SIGINT",)),
-        signal.SIGHUP: (reload, ()),
+        signal.SIGHUP: (hung_up, ()),
     }
     for number, (call, arguments) in calls.items():
         loop.add_signal_handler(number, call, *arguments)

@@ -86,3 +86,7 @@ def test_nothing_slow_is_imported_to_tell_the_version() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_that_is_mistyped_gets_the_nearest() -> None:
+    assert "No such command 'quues'. Did you mean 'queues'?" in invoke("quues").output
