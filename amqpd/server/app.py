@@ -35,6 +35,7 @@ from amqpd.server.audit import Audit
 from amqpd.server.boot import exchange_types, first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
+from amqpd.server.due import Due
 from amqpd.server.garbage import Garbage
 from amqpd.server.listener import RESERVED_FILES
 from amqpd.server.login import Logins
@@ -350,6 +351,7 @@ class BrokerServer:
         )
         self.audit.on_alert = self._alert
         self.turn = Turn(loop, self.broker.dispatch, self._push, self._tell_time)
+        self.due = Due(loop, self.broker.timers, self._clock, self._fall_due, TICK_S)
         self.commits = Commits(
             loop,
             self.broker.journal,
@@ -479,6 +481,7 @@ class BrokerServer:
             self.connections.fail()
             await self.connections.shut_down(LAST_WORDS_S)
         self.commits.close()
+        self.due.stop()
 
     async def _farewell(self) -> None:
         """Close all clients with 320; a second signal cuts this short."""
@@ -511,6 +514,12 @@ class BrokerServer:
 
     def _push(self) -> None:
         self.commits.push()
+        self.due.look()
+
+    def _fall_due(self, now_ms: int) -> None:
+        if not self.is_stopped:
+            self.broker.tick(now_ms)
+            self.turn.wake()
 
     def _committed(self) -> None:
         self._pending_bytes = self.broker.journal.pending_bytes
