@@ -249,9 +249,14 @@ async def _found_out(undecided: Undecided) -> None:
 def _about(route: Route, names: Mapping[str, str]) -> str:
     """The path with its names, for people; what is secret in it stays out."""
     return "/" + "/".join(
-        ("…" if word in SECRET else names[word[1:-1]]) if word.startswith("{") else word
+        _named(word, names) if word.startswith("{") else word
         for word in route.path.strip("/").split("/")
     )
+
+
+def _named(word: str, names: Mapping[str, str]) -> str:
+    # A slash would begin another name.
+    return "…" if word in SECRET else names[word[1:-1]].replace("/", "%2F")
 
 
 def _operation(route: Route, method: str) -> Operation:

@@ -36,13 +36,13 @@ async def test_a_wrong_level_or_count_is_told(api: Api) -> None:
 
 async def test_the_audit_log_is_shown_newest_first_and_in_parts(api: Api) -> None:
     await api.put("/vhosts/one")
-    await api.put("/vhosts/two")
+    await api.put("/queues/%2F/q", {"durable": True})
     # A change of the same kind again and again is written down each time.
     seen = (await api.get("/audit", event="http put"))["items"]
     while len(seen) < 2:
         seen = (await api.get("/audit", event="http put"))["items"]
 
-    assert [one["object"] for one in seen] == ["/vhosts/two", "/vhosts/one"]
+    assert [one["object"] for one in seen] == ["/queues/%2F/q", "/vhosts/one"]
     assert seen[0]["user"] == "guest"
     older = (await api.get("/audit", event="http put", below=seen[0]["seq"]))["items"]
     assert [one["object"] for one in older] == ["/vhosts/one"]
