@@ -282,12 +282,12 @@ async def _stream(
     request: web.Request, answer: Answer, headers: dict[str, str]
 ) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
     assert not isinstance(answer.body, bytes)
-    if request.method == "HEAD":
-        return response
     async with contextlib.aclosing(answer.body) as pieces:
         try:
+            await response.prepare(request)
+            if request.method == "HEAD":
+                return response
             async for piece in pieces:
                 await response.write(piece)
             await response.write_eof()

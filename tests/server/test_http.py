@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import logging
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
 from tests.server.running import Running, running
+from tests.server.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,3 +78,26 @@ async def test_a_stopping_broker_closes_its_http_ports(tmp_path: Path) -> None:
 async def test_it_can_be_stopped_while_http_is_still_starting(tmp_path: Path) -> None:
     async with running(tmp_path, http__port=0) as broker:
         assert await broker.stop() == 0
+
+
+async def test_a_client_that_goes_before_its_answer_is_nothing_to_tell(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(tmp_path) as it:
+        port = it.broker.started.result().http[0].port
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        login = base64.b64encode(b"guest:guest").decode()
+        request = (
+            f"GET /api/live?path=/overview HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {login}"
+        )
+        writer.write(f"{request}\r\n\r\n".encode())
+        # A reset: nothing more can be written to it.
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        writer.transport.abort()
+        await until(lambda: it.broker.server.http_room.connections == 0)
+        async with it.client.get(f"{it.api}/healthz") as answer:
+            assert answer.status == 200
+
+    assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == []
