@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from amqpd.management.rates import Shown
 
 
+#: What RabbitMQ divides memory into.
+MEMORY_KINDS: Final = (
+    "connection_readers", "connection_writers", "connection_channels", "connection_other",
+    "queue_procs", "quorum_queue_procs", "quorum_queue_dlx_procs", "stream_queue_procs",
+    "stream_queue_replica_reader_procs", "stream_queue_coordinator_procs", "plugins",
+    "metadata_store", "other_proc", "metrics", "mgmt_db", "mnesia", "quorum_ets",
+    "metadata_store_ets", "other_ets", "binary", "msg_index", "code", "atom", "other_system",
+    "allocated_unused", "reserved_unallocated",
+)  # fmt: skip
+
+
 def facts(call: Call, now: Figures, shown: Shown) -> Facts:
     """What is shown of the node."""
     return {
@@ -88,30 +99,30 @@ async def show(call: Call) -> Answer:
     return json(facts(call, this_node(call), call.shown()))
 
 
+def _memory(now: Figures) -> dict[str, int]:
+    """Bytes by RabbitMQ's kinds: clients want all of them, most are Erlang's and nothing here."""
+    waiting = min(now.store_pending_bytes, now.resident_bytes)
+    return {
+        **dict.fromkeys(MEMORY_KINDS, 0),
+        # Bodies that are not on disk yet.
+        "binary": waiting,
+        "other_system": now.resident_bytes - waiting,
+    }
+
+
 async def memory(call: Call) -> Answer:
     """What memory is used for."""
     now = this_node(call)
-    return json(
-        {
-            "memory": {
-                "total": {
-                    "rss": now.resident_bytes,
-                    "allocated": now.resident_bytes,
-                    "erlang": 0,
-                },
-                "strategy": "rss",
-                "store_pending": now.store_pending_bytes,
-                "other": max(0, now.resident_bytes - now.store_pending_bytes),
-            }
-        }
-    )
+    total = {"rss": now.resident_bytes, "allocated": now.resident_bytes, "erlang": 0}
+    return json({"memory": {**_memory(now), "strategy": "rss", "total": total}})
 
 
 async def memory_relative(call: Call) -> Answer:
     """The same in percent."""
     now = this_node(call)
-    pending = round(100 * now.store_pending_bytes / max(1, now.resident_bytes))
-    return json({"memory": {"store_pending": pending, "other": 100 - pending, "total": 100}})
+    whole = max(1, now.resident_bytes)
+    shares = {kind: round(100 * octets / whole) for kind, octets in _memory(now).items()}
+    return json({"memory": {**shares, "total": 100}})
 
 
 async def no_ets(call: Call) -> Answer:

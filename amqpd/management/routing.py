@@ -7,7 +7,7 @@ Paths are matched as they were sent, quoted, one segment after the other: only t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote
 
 from amqpd.management.request import JSON
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from amqpd.management.call import Call
     from amqpd.management.request import Answer
 
+#: How the exchange without a name is called in paths.
+DEFAULT_EXCHANGE: Final = "amq.default"
 Answering: TypeAlias = "Callable[[Call], Awaitable[Answer]]"
 
 
@@ -112,6 +114,9 @@ def _readings(path: str) -> Iterator[list[str]]:
     if len(words) > 1 and words[-1] == "":
         yield words[:-1]
     yield words
+    if words[0] == "exchanges" and len(words) > 2 and not words[2]:
+        # The exchange without a name, as rabbitmqadmin 2 has it.
+        yield [*words[:2], DEFAULT_EXCHANGE, *words[3:]]
     if "//" in path:
         mended = path.replace("///", "/%2F/")
         if mended.endswith("//"):

@@ -218,3 +218,10 @@ async def test_publishing_and_getting_need_rights(queue: Api) -> None:
 
     await shop.post(DEFAULT, message(), 401)
     await shop.post("/queues/%2F/q/get", wish(), 401)
+
+
+async def test_the_default_exchange_may_have_no_name_in_a_path(api: Api) -> None:
+    await api.put("/queues/%2F/q", {"durable": True})
+    sent = {"routing_key": "q", "payload": "x", "payload_encoding": "string", "properties": {}}
+
+    assert (await api.post("/exchanges/%2F//publish", sent))["routed"] is True

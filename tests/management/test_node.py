@@ -26,7 +26,7 @@ async def test_memory_is_told_in_bytes_and_in_percent(api: Api) -> None:
     memory = (await api.get(f"/nodes/{node}/memory"))["memory"]
     relative = (await api.get(f"/nodes/{node}/memory/relative"))["memory"]
 
-    assert memory["other"] + memory["store_pending"] == memory["total"]["rss"]
+    assert memory["other_system"] + memory["binary"] == memory["total"]["rss"]
     assert relative["total"] == 100
     refusal = await api.get(f"/nodes/{node}/memory/ets", 404)
     assert refusal["reason"] == "this broker has no Erlang tables"
