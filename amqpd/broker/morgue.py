@@ -93,10 +93,12 @@ class Morgue(Queue):
         """Drop all of them."""
         for piece in self._stuck:
             self._settle(piece)
-        count = len(self._stuck)
+        count, number = len(self._stuck), 0
         self._stuck = []
-        more, number = super().purge()
-        return count + more, number
+        if count and self.durable:
+            number = self.around.journal.next_number()
+        more, last = super().purge()
+        return count + more, max(number, last)
 
     # -- out -----------------------------------------------------------------------------
 
