@@ -64,6 +64,7 @@ class Morgue(Queue):
         self._stuck: list[Stretch] = []
         self._changed = False
         self._tried_ms = 0
+        self._is_later = False
 
     @property
     def messages(self) -> int:
@@ -119,12 +120,15 @@ class Morgue(Queue):
         now_ms = self.around.now_ms
         again_ms = self._tried_ms + PAUSE_MS
         if now_ms < again_ms:
-            self.around.timers.at(again_ms, self._look_later)
+            if not self._is_later:
+                self._is_later = True
+                self.around.timers.at(again_ms, self._look_later)
             return
         self._changed, self._tried_ms = False, now_ms
         self._stuck = [piece for piece in self._stuck if not self._try(piece)]
 
     def _look_later(self, now_ms: int) -> None:
+        self._is_later = False
         self.wake()
 
     def _try(self, piece: Stretch) -> bool:
