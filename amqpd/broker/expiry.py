@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 #: What the store is asked for at a time: without and with dead lettering.
 SWEEP_MESSAGES: Final = 4096
-SWEEP_BURIALS: Final = 256
+SWEEP_BURIALS: Final = 128
 SWEEP_BYTES: Final = 4 << 20
 #: What the removal of a message costs with dead lettering, in units of `Surroundings.spare`.
-BURIAL_COST: Final = 30
+BURIAL_COST: Final = 50
 
 
 class Due(NamedTuple):
