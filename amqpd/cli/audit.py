@@ -8,6 +8,8 @@ from typing import Final
 import click
 
 from amqpd.cli.options import fail, load
+from amqpd.cli.reach import as_json as print_json
+from amqpd.cli.reach import json_option
 
 EX_DATA: Final = 65
 EX_NO_INPUT: Final = 66
@@ -23,7 +25,10 @@ def audit() -> None:
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
               help="Settings (TOML); they say where the data directory is.")  # fmt: skip
 @click.option("--data-dir", metavar="DIR", help="Where messages are kept.  [./amqpd-data]")
-def verify(file: Path | None, config_file: Path | None, data_dir: str | None) -> None:
+@json_option
+def verify(
+    file: Path | None, config_file: Path | None, data_dir: str | None, as_json: bool
+) -> None:
     """See whether the audit log was changed since it was written.
 
     FILE is audit.log in the data directory, unless another one is named. Older files beside it
@@ -38,6 +43,17 @@ def verify(file: Path | None, config_file: Path | None, data_dir: str | None) ->
         found = verified(file)
     except OSError as error:
         fail(f"{file}: {error.strerror}", EX_NO_INPUT)
+    if as_json:
+        head = found.head
+        print_json(
+            {
+                "lines": found.lines,
+                "number": head.number,
+                "hash": head.digest,
+                "error": found.error or None,
+            }
+        )
+        raise SystemExit(EX_DATA if found.error else 0)
     if found.error:
         fail(f"{file.parent}: {found.error}; {found.lines} lines before it are whole", EX_DATA)
     click.echo(f"{found.lines} lines are whole, up to number {found.head.number}")

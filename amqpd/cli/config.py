@@ -8,6 +8,8 @@ import click
 
 from amqpd import config as settings
 from amqpd.cli.options import EX_CONFIG, fail, load, settings_options
+from amqpd.cli.reach import as_json as print_json
+from amqpd.cli.reach import json_option
 
 
 @click.group()
@@ -38,9 +40,14 @@ def show(
 
 @config.command()
 @settings_options
-def check(file: Path | None, **options: object) -> None:
+@json_option
+def check(file: Path | None, as_json: bool, **options: object) -> None:
     """Say whether the settings are right; 78 if not."""
     found = load(file, options)
+    if as_json:
+        changed = {key: entry.source for key, entry in sorted(found.origins.items())}
+        print_json({"warnings": list(found.warnings), "not_defaults": changed})
+        return
     for warning in found.warnings:
         click.echo(f"warning: {warning}", err=True)
     click.echo(f"settings are right ({len(found.origins)} of them not defaults)")

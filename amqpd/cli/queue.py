@@ -89,6 +89,7 @@ _json = as_json
 @click.argument("name")
 @vhost_option
 @broker_options
+@json_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def purge(
     name: str,
@@ -97,6 +98,7 @@ def purge(
     username: str | None,
     password: str | None,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Remove the ready messages of a queue for good."""
     with reached(url, username, password) as remote:
@@ -104,6 +106,9 @@ def purge(
         count = found["messages_ready"]
         sure(f"{count} ready messages of queue '{name}' are removed for good", yes)
         remote.delete(f"/queues/{segment(vhost or '/')}/{segment(name)}/contents")
+    if as_json:
+        _json({"queue": name, "removed": count})
+        return
     click.echo(f"{count} messages removed")
 
 
@@ -111,6 +116,7 @@ def purge(
 @click.argument("name")
 @vhost_option
 @broker_options
+@json_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(
     name: str,
@@ -119,6 +125,7 @@ def delete(
     username: str | None,
     password: str | None,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Delete a queue with its messages."""
     with reached(url, username, password) as remote:
@@ -126,6 +133,9 @@ def delete(
         count = found["messages"]
         sure(f"queue '{name}' and its {count} messages are deleted for good", yes)
         remote.delete(f"/queues/{segment(vhost or '/')}/{segment(name)}")
+    if as_json:
+        _json({"queue": name, "deleted": True, "messages": count})
+        return
     click.echo(f"deleted, with {count} messages")
 
 

@@ -149,10 +149,10 @@ def near(name: str, names: Iterable[str]) -> str:
 
 
 def sure(what: str, yes: bool) -> None:
-    """Ask on a terminal; a script says `--yes`."""
-    click.echo(printable(what))
+    """Ask on a terminal, on standard error; a script says `--yes`."""
+    click.echo(printable(what), err=True)
     if yes:
         return
     if not sys.stdin.isatty():
         fail("--yes says that this is meant", EX_USAGE)
-    click.confirm("Go on?", abort=True)
+    click.confirm("Go on?", abort=True, err=True)

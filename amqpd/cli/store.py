@@ -9,6 +9,8 @@ import click
 
 from amqpd.cli.options import fail, printable
 from amqpd.cli.progress import growing, working
+from amqpd.cli.reach import as_json as print_json
+from amqpd.cli.reach import json_option
 
 if TYPE_CHECKING:
     from amqpd.store import StoreError
@@ -29,7 +31,8 @@ _directory = click.option(
 @click.command()
 @_directory
 @click.option("--file", "file", type=_FILE, metavar="FILE", help="A copy, instead of a directory.")
-def check(directory: Path, file: Path | None) -> None:
+@json_option
+def check(directory: Path, file: Path | None, as_json: bool) -> None:
     """Look through a store: pages, tables, counters, every message; 65 if something is wrong."""
     from amqpd.store import StoreError
     from amqpd.store.check import check as look
@@ -39,6 +42,9 @@ def check(directory: Path, file: Path | None) -> None:
     try:
         with working("checking"):
             findings = list(look(path))
+        if as_json:
+            print_json({"store": str(path), "findings": [str(one) for one in findings]})
+            raise SystemExit(EX_DATA if findings else 0)
         for finding in findings:
             click.echo(printable(str(finding)), err=True)
     except StoreError as error:
@@ -55,7 +61,8 @@ def check(directory: Path, file: Path | None) -> None:
 @click.argument("target", type=_FILE)
 @_directory
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
-def backup(target: Path, directory: Path, overwrite: bool) -> None:
+@json_option
+def backup(target: Path, directory: Path, overwrite: bool, as_json: bool) -> None:
     """Copy a store into one file, consistent, while the broker runs."""
     from amqpd.store import StoreError
     from amqpd.store.check import check as look
@@ -73,7 +80,11 @@ def backup(target: Path, directory: Path, overwrite: bool) -> None:
         _fail(error)
     if damaged is not None:
         fail(f"{damaged} (the copy is as the store is: see 'amqpd check')", EX_DATA)
-    click.echo(printable(f"{target}: {target.stat().st_size} bytes, checked"))
+    size = target.stat().st_size
+    if as_json:
+        print_json({"file": str(target), "bytes": size, "checked": True})
+        return
+    click.echo(printable(f"{target}: {size} bytes, checked"))
 
 
 @click.command()

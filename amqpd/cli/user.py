@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from amqpd.cli.options import fail, printable
-from amqpd.cli.reach import broker_options, near, reached, sure, vhost_option
+from amqpd.cli.reach import as_json as _print_json
+from amqpd.cli.reach import broker_options, json_option, near, reached, sure, vhost_option
 from amqpd.cli.remote import EX_NO_USER, EX_USAGE, Remote, RemoteError, segment
 
 _generate = click.option(
@@ -35,6 +36,7 @@ def user() -> None:
 @click.option("--permissions", metavar="PATTERN", help="May do everything with such names.")
 @vhost_option
 @broker_options
+@json_option
 def add(
     name: str,
     generate_password: bool,
@@ -45,6 +47,7 @@ def add(
     url: str | None,
     username: str | None,
     password: str | None,
+    as_json: bool,
 ) -> None:
     """Make a user; its password is the first line of standard input, or generated."""
     with reached(url, username, password) as remote:
@@ -54,6 +57,9 @@ def add(
         remote.put(f"/users/{segment(name)}", {"password": made, "tags": tags})
         if permissions is not None:
             _permit(remote, name, vhost or "/", permissions, permissions, permissions)
+    if as_json:
+        _print_json({"user": name, "tags": tags, "password": made if told else None})
+        return
     click.echo(printable(f"user '{name}' added{told}"))
     if permissions is None:
         click.echo(printable(f"it may do nothing yet: amqpd user permissions {name} '.*'"))
@@ -64,6 +70,7 @@ def add(
 @_generate
 @_new_password
 @broker_options
+@json_option
 def password_(
     name: str,
     generate_password: bool,
@@ -71,12 +78,16 @@ def password_(
     url: str | None,
     username: str | None,
     password: str | None,
+    as_json: bool,
 ) -> None:
     """Give a user another password: the first line of standard input, or a generated one."""
     with reached(url, username, password) as remote:
         known = _find(remote, name)
         made, told = _password(generate_password, new_password)
         remote.put(f"/users/{segment(name)}", {"password": made, "tags": known["tags"]})
+    if as_json:
+        _print_json({"user": name, "password": made if told else None})
+        return
     click.echo(printable(f"user '{name}' has another password{told}"))
 
 

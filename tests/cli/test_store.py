@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING
 
@@ -111,3 +112,22 @@ def test_a_data_directory_in_use_is_not_restored_into(tmp_path: Path) -> None:
         assert restored.exit_code == 75
         assert "in use" in restored.output
         assert amqpd("check", "--data-dir", tmp_path / "none").exit_code == 65
+
+
+def test_programs_get_json(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with Program(folder).wait_ready() as broker:
+        broker.stop()
+    runner = CliRunner()
+
+    def ask(*arguments: str) -> dict[str, object]:
+        result = runner.invoke(group, [*arguments, "--json", "--data-dir", str(folder)])
+        assert result.exit_code == 0, (result.output, result.exception)
+        found: dict[str, object] = json.loads(result.stdout)
+        return found
+
+    assert ask("check")["findings"] == []
+    made = ask("backup", str(tmp_path / "copy"))
+    assert made == {"file": str(tmp_path / "copy"), "bytes": made["bytes"], "checked": True}
+    assert ask("audit", "verify")["error"] is None
+    assert ask("config", "check")["not_defaults"] == {"store.path": "command line"}

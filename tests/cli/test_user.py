@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -123,3 +124,11 @@ async def test_a_policy_is_set_and_removed(api: Api, run: Run) -> None:
     assert "Did you mean 'limits'?" in await run("policy", "delete", "limit", code=65)
     await run("policy", "delete", "limits", "--yes")
     assert await api.get("/policies") == []
+
+
+async def test_programs_get_json(api: Api, run: Run) -> None:
+    made = json.loads(await run("user", "add", "shop", "--generate-password", "--json"))
+    await api.put("/permissions/%2F/shop", {"configure": ".*", "write": ".*", "read": ".*"})
+    (await api.connect("shop", made["password"])).abort()
+    given = json.loads(await run("user", "password", "shop", "--json", stdin="x\n"))
+    assert given == {"user": "shop", "password": None}
