@@ -7,6 +7,7 @@ are left to `retry`.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from amqpd.broker.attempts import FRESH, Counted, assemble_counted
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from amqpd.broker.queue import Queue
     from amqpd.broker.rows import Row
     from amqpd.broker.stretch import Stretch
+
+logger = logging.getLogger(__name__)
 
 
 class Refill(Protocol):
@@ -73,7 +76,17 @@ class Refills:
         return not lane.dead and lane.loaded_upto < seen  # else a purge was faster
 
     def _load(self, lane: Lane, stretches: list[Stretch], seen: int) -> None:
+        before = lane.ready
         lane.load(stretches, seen)
+        if lane.ready < before:
+            queue, missing = self._queue, before - lane.ready
+            logger.error(
+                "queue '%s' in vhost '%s': %d messages that were counted are not in the store; "
+                "'amqpd check' tells why",
+                queue.name,
+                queue.vhost,
+                missing,
+            )
         self._queue.expiry.came_back(lane, stretches)
 
     def _load_counted(self, lane: Lane, returned: Returned) -> None:

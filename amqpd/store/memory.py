@@ -279,7 +279,7 @@ class MemoryStore:
     # -- what a batch does ---------------------------------------------------------------
 
     def _change(
-        self, lane: int, next_position: int, messages: int, body_bytes: int, upto: int
+        self, lane: int, next_position: int, messages: int, body_bytes: int, upto: int | None = None
     ) -> None:
         state = self._lanes.get(lane)
         if state is not None:
@@ -288,7 +288,7 @@ class MemoryStore:
                 next_position=max(state.next_position, next_position),
                 messages=state.messages + messages,
                 body_bytes=state.body_bytes + body_bytes,
-                delivered_upto=max(state.delivered_upto, upto),
+                delivered_upto=state.delivered_upto if upto is None else upto,
             )
 
     def _append(self, appends: list[Append], rows: list[tuple[int, Row]]) -> None:
@@ -306,14 +306,14 @@ class MemoryStore:
             self._next_lane_id = max(self._next_lane_id, lane + 1)
             self._rows.setdefault(lane, {})[row.position] = row
             counted = 0 if row.transient else 1
-            self._change(lane, row.position + 1, counted, counted * len(row.body), 0)
+            self._change(lane, row.position + 1, counted, counted * len(row.body))
 
     def _extend(self, blocks: list[Block]) -> None:
         for block in blocks:
             for chunk in block.chunks:
                 self._next_lane_id = max(self._next_lane_id, chunk.lane + 1)
                 upto = chunk.base + chunk.messages
-                self._change(chunk.lane, upto, chunk.messages, chunk.size_bytes, 0)
+                self._change(chunk.lane, upto, chunk.messages, chunk.size_bytes)
             self._streams.add(block)
 
     def _settle(self, settle: Settle) -> None:
@@ -321,7 +321,7 @@ class MemoryStore:
         for position in range(settle.lo, settle.hi):
             rows.pop(position, None)
         if not settle.transient:
-            self._change(settle.lane, 0, settle.lo - settle.hi, -settle.body_bytes, 0)
+            self._change(settle.lane, 0, settle.lo - settle.hi, -settle.body_bytes)
 
     def _requeue(self, requeue: Requeue) -> None:
         counts = Attempts(requeue.acquired, requeue.failed, requeue.due_ms)
@@ -333,7 +333,7 @@ class MemoryStore:
         for position in [at for at in rows if purge.low <= at < purge.high]:
             del rows[position]
         self._streams.cut(purge.lane, purge.high)
-        self._change(purge.lane, 0, -purge.messages, -purge.body_bytes, 0)
+        self._change(purge.lane, 0, -purge.messages, -purge.body_bytes)
 
     def _purge_delayed(self, purge: PurgeDelayed) -> None:
         rows, known = self._rows.get(purge.lane, {}), self._returns(purge.lane)
@@ -341,7 +341,7 @@ class MemoryStore:
             if one.due_ms and position < purge.upto and (one.due_ms, position) > purge.after:
                 row = rows.pop(position)
                 if not row.transient:
-                    self._change(purge.lane, 0, -1, -len(row.body), 0)
+                    self._change(purge.lane, 0, -1, -len(row.body))
 
     def _drop(self, lanes: tuple[int, ...]) -> None:
         for lane in lanes:

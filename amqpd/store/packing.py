@@ -159,7 +159,8 @@ class Change:
     next_position: int = 0
     messages: int = 0
     body_bytes: int = 0
-    delivered_upto: int = 0
+    #: None: as it was. Only the last mark before a clean stop is lower than the one before.
+    delivered_upto: int | None = None
 
 
 @dataclass(slots=True)
@@ -262,7 +263,7 @@ class Packing:
             packed.dropped.extend(drop.lanes)
         for mark in batch.marks:
             change = packed.change(mark.lane)
-            change.delivered_upto = max(change.delivered_upto, mark.upto)
+            change.delivered_upto = max(change.delivered_upto or 0, mark.upto)
         return packed
 
 

@@ -81,7 +81,7 @@ SELECT id, ?3 FROM message WHERE id BETWEEN ?1 AND ?2
 _CHANGE: Final = """
 UPDATE lane SET
     next_position = max(next_position, ?2), messages = messages + ?3,
-    body_bytes = body_bytes + ?4, delivered_upto = max(delivered_upto, ?5)
+    body_bytes = body_bytes + ?4, delivered_upto = coalesce(?5, delivered_upto)
 WHERE id = ?1
 """
 
@@ -90,7 +90,7 @@ UPDATE lane SET
     next_position = max(lane.next_position, c.next_position),
     messages = lane.messages + c.messages,
     body_bytes = lane.body_bytes + c.body_bytes,
-    delivered_upto = max(lane.delivered_upto, c.delivered_upto)
+    delivered_upto = coalesce(c.delivered_upto, lane.delivered_upto)
 FROM (
     SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS next_position,
            json_extract(value, '$[2]') AS messages, json_extract(value, '$[3]') AS body_bytes,

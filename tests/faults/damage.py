@@ -8,11 +8,12 @@ of how many that is not possible.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from amqpd.testing import EmbeddedBroker
 from amqpd.testing.address import StartFailed
@@ -80,8 +81,10 @@ def judged(
         copy = directory.with_name(f"damaged{number}")
         shutil.copytree(directory, copy)
         what = damage(copy)
+        told = Told()
         try:
-            found = drained(copy)
+            with told:
+                found = drained(copy)
         except StartFailed as failed:
             if str(copy) in str(failed):
                 outcome.refused += 1
@@ -91,9 +94,27 @@ def judged(
             # It has noticed while it ran, and has ended.
             outcome.told += 1
         else:
-            _compare(outcome, what, contents, found, set_aside(copy))
+            _compare(outcome, what, contents, found, max(told.missing, set_aside(copy)))
         shutil.rmtree(copy)
     return outcome
+
+
+class Told(logging.Handler):
+    """How many messages the log says are missing; a context manager."""
+
+    missing = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at a line."""
+        if "are not in the store" in record.msg and isinstance(record.args, tuple):
+            self.missing += int(str(record.args[2]))
+
+    def __enter__(self) -> Self:
+        logging.getLogger("amqpd.broker").addHandler(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        logging.getLogger("amqpd.broker").removeHandler(self)
 
 
 def _compare(outcome: Outcome, what: str, contents: Contents, found: Contents, aside: int) -> None:
@@ -109,7 +130,7 @@ def _compare(outcome: Outcome, what: str, contents: Contents, found: Contents, a
     elif aside >= missing:
         outcome.told += 1
     else:
-        outcome.hidden.append(f"{what}: {missing} messages are missing, {aside} were set aside")
+        outcome.hidden.append(f"{what}: {missing} messages are missing, {aside} are told")
 
 
 def drained(directory: Path) -> Contents:

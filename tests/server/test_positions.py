@@ -44,3 +44,24 @@ async def test_messages_of_a_lane_that_began_again_survive(
             await connection.close()
 
     assert len(set(lanes)) > 1
+
+
+async def test_after_a_clean_stop_only_what_was_handed_out_is_redelivered(tmp_path: Path) -> None:
+    async with running(tmp_path, make_store, store__sync=False) as broker:
+        connection = await aio_pika.connect(broker.uri)
+        channel = await connection.channel()
+        queue = await channel.declare_queue("q", durable=True)
+        for number in range(5):
+            message = aio_pika.Message(b"%d" % number, delivery_mode=2)
+            await channel.default_exchange.publish(message, "q")
+        await (await queue.get()).nack()
+        await (await queue.get()).nack()
+        await connection.close()
+    async with running(tmp_path, make_store, store__sync=False) as broker:
+        connection = await aio_pika.connect(broker.uri)
+        channel = await connection.channel()
+        queue = await channel.get_queue("q")
+        found = [(await queue.get(no_ack=True)).redelivered for _ in range(5)]
+        await connection.close()
+
+    assert found == [True, False, False, False, False]
