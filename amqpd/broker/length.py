@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from amqpd.broker.arguments import QueueArguments
     from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Queue
+    from amqpd.broker.stretch import Stretch
 
 _REFUSING = frozenset({Overflow.REJECT_PUBLISH, Overflow.REJECT_PUBLISH_DLX})
 
@@ -96,14 +97,12 @@ class Length:
             return
         queue = self._queue
         while (over := self._over()) is not None:
-            lane = self._lane()
-            if lane is None:
+            lane, head = self._victim_of()
+            if lane is None or head is None:
                 return  # the first to go is on its way from the store
             messages, size_bytes = over
-            head = lane.head()
-            assert head is not None
             count = max(messages, head.run.reaching(head.lo, head.hi, size_bytes))
-            queue.around.bury(queue, lane, lane.remove(count), MAXLEN)
+            queue.around.bury(queue, lane, lane.remove_of(head, count), MAXLEN)
 
     def _over(self) -> tuple[int, int] | None:
         """Messages and bytes above the limits."""
@@ -114,12 +113,18 @@ class Length:
             return None
         return max(messages, 0), max(size_bytes, 0)
 
-    def _lane(self) -> Lane | None:
+    def _victim_of(self) -> tuple[Lane | None, Stretch | None]:
         """Where the next victim is: the head, or the oldest of the lowest priority."""
         queue = self._queue
+        lane: Lane | None = None
         if self._victim is Victim.HEAD:
-            return queue.paging.head()
-        for lane in reversed(queue.paging.occupied):
-            if lane.ready:
-                return lane if lane.loaded else None
-        return None
+            if queue.returned is not None:
+                found = queue.returned.first(queue.around.now_ms)
+                if found is not None:
+                    return found
+            lane = queue.paging.head()
+        else:
+            lane = next((one for one in reversed(queue.paging.occupied) if one.ready), None)
+        if lane is None or not lane.loaded:
+            return None, None
+        return lane, lane.head()

@@ -258,3 +258,17 @@ def test_the_hidden_keys_of_a_message_are_there_after_a_start() -> None:
     assert consumer.bodies == [b"a", b"b", b"c"]
     model.vhost.discard(consumer.take())
     assert model.bodies("dead") == [b"b"]
+
+
+def test_what_came_back_is_the_head_that_is_dropped(model: Model) -> None:
+    queue = model.queue(arguments={**QUORUM, "x-max-length": 2})
+    model.publish(b"low", priority=1)
+    consumer = consumed(model)
+    model.publish(b"high", priority=9)
+    model.vhost.cancel(consumer)
+    model.vhost.requeue(consumer.take())
+
+    model.publish(b"none")
+
+    assert queue.ready == 2
+    assert consumed(model).bodies == [b"high", b"none"]

@@ -171,10 +171,6 @@ class Mirror:
             message = self.ready.get(place)
             if message is not None and not 0 < message.deadline_ms < now_ms:
                 return place
-        return self.first()
-
-    def first(self) -> Place:
-        """The first of the highest level."""
         return min(self.ready, key=lambda place: (-place[0], place[1]))
 
 
@@ -536,7 +532,7 @@ class World(RuleBasedStateMachine):
                 message = self.expire(mirror, place)
             else:
                 assert reason == MAXLEN
-                assert place == mirror.first()
+                assert place == mirror.head(self.now_ms)
                 self.check_is_long(mirror)
                 message = mirror.ready.pop(place)
             dead.append(message)
