@@ -19,7 +19,7 @@ async def test_the_log_is_shown_newest_first_by_level_and_text(api: Api) -> None
     LOG.warning("something with orders")
     LOG.error("something else")
 
-    lines = await api.get("/logs", level="warning", count=2)
+    lines = await api.get("/logs", level="warning", text="something", count=2)
     assert [one["text"] for one in lines] == ["something else", "something with orders"]
     found = await api.get("/logs", text="ORDERS")
     assert found[0]["level"] == "warning"
