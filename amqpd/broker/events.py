@@ -250,9 +250,9 @@ def _exchange(command: PutExchange | DeleteExchange) -> tuple[str, Facts]:
 
 
 def _queue(command: PutQueue | DeleteQueue, queue: Queue | None) -> tuple[str, Facts]:
-    facts: Facts = {"name": command.name, "vhost": command.vhost}
-    if queue is not None:
-        facts["type"] = str(queue.own.queue_type)
+    assert queue is not None
+    kind = str(queue.own.queue_type)
+    facts: Facts = {"name": command.name, "vhost": command.vhost, "type": kind}
     if isinstance(command, DeleteQueue):
         return "queue.deleted", facts
     return "queue.created", facts | {

@@ -9,16 +9,15 @@ import pytest
 from amqpd.broker import definitions as d
 from amqpd.broker.broker import Alarms
 from amqpd.broker.content import body, header_payload
-from amqpd.broker.events import INTERNAL, MOST_WAITING
+from amqpd.broker.events import INTERNAL, LONGEST, MOST_WAITING
 from amqpd.broker.exchange import EVENTS, LOG
 from amqpd.broker.names import split
 from amqpd.broker.pause import Pause, pausing, resuming
 from amqpd.broker.publishing import Publishing
-from amqpd.broker.session import ConnectionFacts
 from amqpd.fields import plain_table
 from amqpd.properties import decode_header
 from tests.broker.model import FakeConsumer, Model
-from tests.broker.visitor import Visitor
+from tests.broker.visitor import Guest
 
 if TYPE_CHECKING:
     from amqpd.broker.lane import Lane
@@ -42,19 +41,6 @@ class Listener(FakeConsumer):
             properties = decode_header(header_payload(piece.run.contents[index]))[2]
             key = split(piece.run.names_of(index))[1]
             self.told.append((key, plain_table(properties.headers or {})))
-
-
-class Guest(Visitor):
-    """A connection that tells of itself."""
-
-    def facts(self) -> ConnectionFacts:
-        return ConnectionFacts(
-            name="visitor", given_name="", protocol="AMQP 0-9-1", user="u", vhost="", host="h",
-            port=1, peer_host="p", peer_port=2, tls=False, mechanism="PLAIN", state="running",
-            channels=0, channel_max=9, frame_max=4096, heartbeat_s=0, client_properties={},
-            connected_at_ms=7, received_bytes=0, received_reads=0, sent_bytes=0, sent_writes=0,
-            pending_bytes=0,
-        )  # fmt: skip
 
 
 class Watched(Model):
@@ -225,6 +211,12 @@ def test_what_a_broker_remembers_at_its_start_is_no_news(model: Watched) -> None
     model.broker.recover([d.PutVhost("v")], {})
 
     assert model.seen() == {}
+
+
+def test_what_is_too_long_for_a_header_is_cut(model: Watched) -> None:
+    model.broker.events.tell("audit.alert", {"text": "x" * (LONGEST + 1)})
+
+    assert model.seen()["audit.alert"]["text"] == "x" * LONGEST
 
 
 def test_too_much_at_once_is_lost_and_counted(model: Watched) -> None:

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from amqpd.broker.events import Events
 from amqpd.broker.limits import Limits, UserLimits, VhostLimits
 from amqpd.broker.presence import Carried, Presence
 from amqpd.errors import NotAllowed
-from tests.broker.visitor import Visitor
+from tests.broker.visitor import Guest, Visitor
+
+if TYPE_CHECKING:
+    from amqpd.broker.session import ConnectionFacts
 
 
 def a_presence(limits: Limits | None = None) -> Presence:
     return Presence(limits or Limits(), "n", Events({}, "n", "/"))
+
+
+class Heard(Events):
+    """Events that somebody is bound to."""
+
+    on = True
+
+    def __init__(self) -> None:
+        super().__init__({}, "n", "/")
+        self.told: list[str] = []
+
+    def connected(self, facts: ConnectionFacts, user: str, vhost: str) -> None:
+        self.told.append(f"{user} is in {vhost}")
+
+    def disconnected(self, facts: ConnectionFacts, user: str, vhost: str) -> None:
+        self.told.append(f"{user} left {vhost}")
+
+    def channel(self, happened: str, connection: str, number: int, user: str, vhost: str) -> None:
+        self.told.append(f"channel {number} {happened}")
+
+
+def test_who_comes_and_goes_is_told_with_its_channels() -> None:
+    heard, guest = Heard(), Guest()
+    presence = Presence(Limits(), "n", heard)
+
+    presence.enter(guest, "/", "u")
+    presence.open_channel(guest, 1)
+    presence.open_channel(guest, 2)
+    presence.close_channel(guest, 1)
+    presence.leave(guest)
+
+    assert heard.told == [
+        "u is in /", "channel 1 created", "channel 2 created", "channel 1 closed",
+        "channel 2 closed", "u left /",
+    ]  # fmt: skip
 
 
 def test_guests_are_found_by_vhost_and_user() -> None:

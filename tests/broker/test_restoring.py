@@ -224,3 +224,13 @@ def test_broken_off_it_does_the_rest_at_once(model: Model) -> None:
 
     assert len(model.vhost.exchanges["x"].bindings) == 1
     assert model.broker.journal.open is None
+
+
+def test_a_queue_comes_in_paused_if_it_is_durable(model: Model) -> None:
+    paused = {"paused": {"user": "ann", "since_ms": 7}}
+    transient = {**QUEUE, "name": "t", "durable": False, "arguments": {}}
+
+    planned(model, queues=[{**QUEUE, **paused}, {**transient, **paused}]).carry_out()
+
+    assert model.vhost.queues["q"].paused is not None
+    assert model.vhost.queues["t"].paused is None
