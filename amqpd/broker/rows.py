@@ -40,7 +40,6 @@ def assemble(rows: list[Row], redelivered_below: int) -> list[Stretch]:
 def _follows(first: Row, row: Row, distance: i64) -> bool:
     return (
         row[0] == first[0] + distance
-        and row[2] == first[2]
         and row[3] == first[3]
         and row[4] == first[4]
         and not is_sealed(first[6])
@@ -56,6 +55,8 @@ def _stretch(rows: list[Row], start: i64, end: i64, redelivered: bool) -> Stretc
     size: i64 = 0
     at: i64 = start
     blind = b""
+    deadline_ms: i64 = first[2]
+    deadlines: list[int] | None = None
     while at < end:
         row = rows[at]
         header = row[6]
@@ -68,10 +69,17 @@ def _stretch(rows: list[Row], start: i64, end: i64, redelivered: bool) -> Stretc
             each = [names] * (at - start)
         if each is not None:
             each.append(row[5])
+        if deadlines is None and row[2] != deadline_ms:
+            deadlines = [first[2]] * (at - start)
+        if deadlines is not None:
+            deadlines.append(row[2])
         at += 1
     run = Run(contents, names, each, not first[4], 1, size)
     # Ids grow with positions, so the ends tell whether they are consecutive.
     run.first_id = first[1] if rows[end - 1][1] - first[1] == end - start - 1 else UNKNOWN_IDS
     run.shared = first[3]
     run.blind = blind
-    return Stretch(run, first[0], 0, end - start, first[2], redelivered)
+    if deadlines is not None:
+        run.deadlines = deadlines
+        deadline_ms = run.earliest(0, end - start)
+    return Stretch(run, first[0], 0, end - start, deadline_ms, redelivered)

@@ -332,9 +332,11 @@ def test_an_atomic_group_settles_what_it_would_otherwise_cut() -> None:
     assert [(one.lo, one.hi, one.first_id) for one in batch.settles] == [(0, 1, 1)]
 
 
-def a_row(position: int, ident: int, body: bytes, names: bytes = b"\x00\x01q") -> Row:
+def a_row(
+    position: int, ident: int, body: bytes, names: bytes = b"\x00\x01q", deadline_ms: int = 0
+) -> Row:
     header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + b"\x00\x00"
-    return (position, ident, 0, False, False, names, header, body)
+    return (position, ident, deadline_ms, False, False, names, header, body)
 
 
 def test_rows_become_stretches_that_break_at_gaps() -> None:
@@ -346,6 +348,17 @@ def test_rows_become_stretches_that_break_at_gaps() -> None:
     assert [piece.redelivered for piece in stretches] == [True, False, False]
     assert [piece.run.first_id for piece in stretches] == [10, 11, -1]
     assert [piece.position for piece in stretches] == [3, 4, 6]
+
+
+def test_rows_that_expire_at_different_times_become_one_stretch() -> None:
+    rows = [a_row(at, at + 1, b"x", deadline_ms=ms) for at, ms in enumerate((0, 9, 7, 9))]
+
+    (stretch,) = assemble(rows, 0)
+
+    assert stretch.run.deadlines == [0, 9, 7, 9]
+    assert stretch.deadline_ms == 7
+    (alike,) = assemble([a_row(at, at + 1, b"x", deadline_ms=5) for at in range(2)], 0)
+    assert (alike.run.deadlines, alike.deadline_ms) == (None, 5)
 
 
 def test_an_unknown_tag_is_told_with_what_was_settled_before_it() -> None:
