@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Definition = dict[str, "str | int"]
 #: Definitions, one of which is in force at a time, or none.
 Choices = tuple[Definition, ...]
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 60.0
 PAUSE_S: Final = 0.02
 _CREDENTIALS: Final = base64.b64encode(b"guest:guest").decode()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import resource
 import signal
 import socket
 import statistics
@@ -21,6 +23,8 @@ from tests.faults.proxy import Proxy
 from tests.faults.subject import Amqpd
 from tests.faults.workloads import MIXED
 from tests.fuzz import octets
+from tests.fuzz.test_sockets import resident_bytes
+from tests.load import crowd
 from tests.server.running import Program
 
 if TYPE_CHECKING:
@@ -357,6 +361,36 @@ def test_strangers_are_cut_off_in_time_and_keep_nobody_out(broker: Program) -> N
     for one in (*silent, *dripping):
         one.close()
     assert statistics.median(took_s) < max(10 * quiet_s, 0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_two_thousand_clients_come_back_at_once(tmp_path: Path) -> None:
+    """Without pauses of their own choice: each tries again as soon as it is refused."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+
+    async def come(port: int) -> crowd.Member:
+        while True:
+            try:
+                return await crowd.Member.join(port)
+            except (OSError, EOFError):
+                await asyncio.sleep(0.05)
+
+    port, used = 0, list[int]()
+    for _ in range(2):
+        arguments = ("--port", str(port)) if port else ()
+        with Program(tmp_path / "data", *arguments) as program:
+            await asyncio.to_thread(program.wait_ready)
+            port, begin_s = program.port, time.monotonic()
+            members = await asyncio.gather(*(come(port) for _ in range(2000)))
+            assert time.monotonic() - begin_s < 30
+            used.append(resident_bytes(program.process.pid))
+            program.process.kill()
+        for member in members:
+            await member.drop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert used[1] < 1.2 * used[0]
 
 
 # -- all at once -------------------------------------------------------------------------

@@ -46,8 +46,12 @@ class Member:
         """Connect and open the vhost."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         member = cls(reader, writer)
-        await member.say(greeting(heartbeat_s))
-        await member.hear(OPEN_OK)
+        try:
+            await member.say(greeting(heartbeat_s))
+            await member.hear(OPEN_OK)
+        except BaseException:
+            await member.drop()
+            raise
         return member
 
     async def say(self, octets: bytes) -> None:

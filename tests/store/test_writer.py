@@ -21,6 +21,8 @@ from tests.store.test_sqlite import a_queue
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 def written(directory: Path) -> int:
     """Size of the WAL file."""
@@ -175,3 +177,47 @@ def test_counts_leave_with_their_messages_whatever_way_these_go(tmp_path: Path) 
 
     assert query(tmp_path, "SELECT key >> 40 FROM message_return") == []
     assert_sound(tmp_path)
+
+
+#: Another program that looks at the store and does not stop looking.
+HOLDS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("BEGIN")
+connection.execute("SELECT count(*) FROM lane").fetchall()
+print("holds", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_reader_that_does_not_let_go_is_told_of_and_the_wal_ends_growing_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, writing = opened(tmp_path, sync=False, wal_limit_bytes=1 << 18), Writing()
+    a_queue(store, writing, 1)
+    wal = tmp_path / "amqpd.db-wal"
+
+    def fill() -> int:
+        for _ in range(20):
+            store.write(writing.batch(writing.append([bytes(100_000)], 1)))
+            # Our own reader is no such one.
+            assert store.read(1, max_messages=1)
+        return wal.stat().st_size
+
+    before = fill()
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "amqpd.db")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert "times its limit" not in caplog.text
+        held = fill()
+        holder.communicate()
+    fill()
+    after = fill()
+
+    assert held > 4 * (1 << 18) > before
+    assert "times its limit" in caplog.text
+    assert after <= held + (1 << 18)
+    assert len(store.bodies(1)) == 80
+    store.close()
