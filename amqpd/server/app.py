@@ -22,16 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from amqpd import __version__, config
-from amqpd.broker.broker import Alarms, Broker
+from amqpd.broker.broker import Broker
 from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.errors import AmqpError
 from amqpd.management.figures import totals
 from amqpd.server import process, reload, tls
-from amqpd.server.audit import Audit
+from amqpd.server.alarming import Alarming
+from amqpd.server.audit import open_audit
 from amqpd.server.boot import exchange_types, first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
@@ -43,7 +42,7 @@ from amqpd.server.logtail import following
 from amqpd.server.ports import Ports
 from amqpd.server.private import make_private
 from amqpd.server.process import Exit, Listening, StartError
-from amqpd.server.resources import Look, Watch
+from amqpd.server.resources import Watch
 from amqpd.server.room import Room
 from amqpd.server.sessions import Sessions, limits
 from amqpd.server.transport import Transport
@@ -126,18 +125,15 @@ class BrokerServer:
         self.started_s = time.monotonic()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._look_now = asyncio.Event()
         self.ports = Ports(self.directory)
         #: Clients are let in.
         self.ready = False
         #: By `stop_app`: there are no clients and no store until `start_app`.
         self.is_stopped = False
-        self._changing = asyncio.Lock()
-        #: Alarms that somebody wants, whatever is measured.
-        self.forced = Alarms()
-        self._disk_full = False
+        #: Held by whoever opens or closes what clients come in by.
+        self.changing = asyncio.Lock()
         self._pending_bytes = 0
-        self.look: Look | None = None
+        self.alarming = Alarming(self)
         #: The last lines of the log.
         self.recent: Recent | None = None
         self._http: HttpServer | None = None
@@ -161,7 +157,7 @@ class BrokerServer:
         # What a killed broker left says nothing about this one.
         self.ports.forget()
         try:
-            self.audit = self._open_audit()
+            self.audit = open_audit(self.settings.audit, self.directory, self._embedded)
             try:
                 await self._serve(loop, snapshot)
             finally:
@@ -201,7 +197,7 @@ class BrokerServer:
         self.logins.use(settings.auth)
         self.watch.use(settings.resources)
         self.room.use(*self._most())
-        self._look_now.set()
+        self.alarming.look_soon()
 
     async def _serve(self, loop: asyncio.AbstractEventLoop, snapshot: Snapshot) -> None:
         await self._begin(loop, snapshot)
@@ -216,7 +212,7 @@ class BrokerServer:
                     self._let_in(snapshot)
                     background = [
                         tasks.create_task(self._ticking()),
-                        tasks.create_task(self._watching()),
+                        tasks.create_task(self.alarming.watch()),
                         tasks.create_task(self._collecting()),
                         tasks.create_task(self._start_http(tasks)),
                     ]
@@ -230,14 +226,14 @@ class BrokerServer:
 
     async def stop_app(self) -> None:
         """Go on without clients and store; HTTP stays, for `start_app`."""
-        async with self._changing:
+        async with self.changing:
             if self.is_stopped or self._stop.is_set():
                 return
             LOG.info("application: stopping")
             await self._part()
             await asyncio.to_thread(self._store.close)
             self.is_stopped = True
-            self._tell()
+            self.tell()
             self.audit.record("app", "stopped")
 
     async def start_app(self) -> None:
@@ -246,7 +242,7 @@ class BrokerServer:
         Raises:
             StartError: the store cannot be opened, or a port is taken; it is still stopped.
         """
-        async with self._changing:
+        async with self.changing:
             if not self.is_stopped or self._stop.is_set():
                 return
             loop = asyncio.get_running_loop()
@@ -254,14 +250,14 @@ class BrokerServer:
             try:
                 await self.logins.close()
                 await self._begin(loop, snapshot)
-                self.ports.open_amqp(self.settings, self._protocol, self.room)
+                self.open_ports()
             except BaseException:
                 await asyncio.to_thread(self._store.close)
                 raise
             self.is_stopped = False
             self.open_doors()
             self.audit.record("app", "started")
-            self._look_now.set()
+            self.alarming.begin_anew()
 
     def open_doors(self) -> None:
         """Let clients in."""
@@ -269,22 +265,13 @@ class BrokerServer:
         self.ports.let_in(self._tasks, __version__, config.node_name(self.settings))
         self.ready = True
 
-    def _tell(self) -> None:
+    def open_ports(self) -> None:
+        """Bind what clients come in by, on the ports that it had; raises as `start_app`."""
+        self.ports.open_amqp(self.settings, self._protocol, self.room)
+
+    def tell(self) -> None:
+        """Write down where the broker is."""
         self.ports.tell(__version__, config.node_name(self.settings))
-
-    async def suspend_listeners(self) -> None:
-        """Let nobody in any more; who is here stays."""
-        async with self._changing:
-            self.ports.close_amqp()
-            self._tell()
-
-    async def resume_listeners(self) -> None:
-        """Let clients in again; raises as `start_app`."""
-        async with self._changing:
-            if self.is_stopped or self.ports.listeners:
-                return
-            self.ports.open_amqp(self.settings, self._protocol, self.room)
-            self.open_doors()
 
     def _follow_log(self, loop: asyncio.AbstractEventLoop, block: contextlib.ExitStack) -> None:
         if not self._embedded:
@@ -325,19 +312,8 @@ class BrokerServer:
         self._recover(snapshot)
         await self._first_definitions(snapshot)
 
-    def _open_audit(self) -> Audit:
-        settings = self.settings.audit
-        if self._embedded:
-            settings = msgspec.structs.replace(settings, enabled=False)
-        try:
-            return Audit(settings, self.directory)
-        except OSError as error:
-            raise StartError(
-                f"audit log: {error.filename}: {error.strerror}", Exit.CONFIG
-            ) from error
-
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
-        self._pending_bytes, self._disk_full = 0, False
+        self._pending_bytes = 0
         self.broker = Broker(
             limits=limits(self.settings),
             refill=self._refill,
@@ -357,7 +333,7 @@ class BrokerServer:
             self.broker.journal,
             store,
             committed=self._committed,
-            full=self._disk_is_full,
+            full=self.alarming.disk_is_full,
             failed=self._store_failed,
         )
         around = self.broker.around
@@ -461,7 +437,7 @@ class BrokerServer:
 
     async def _say_goodbye(self, background: list[asyncio.Task[None]]) -> None:
         process.notify("STOPPING=1")
-        async with self._changing:
+        async with self.changing:
             if not self.is_stopped:
                 await self._part()
         for task in background:
@@ -602,62 +578,12 @@ class BrokerServer:
             gone = sum(one.queues_deleted for one in figures) + self.connections.closed
             garbage.collect(made, gone)
 
-    # -- resources and failures ----------------------------------------------------------
-
-    async def _watching(self) -> None:
-        warned = ""
-        while True:
-            await self.look_once()
-            text = tls.ends_soon(self.ports.certificate_ends_s, time.time())
-            if text and text != warned:
-                LOG.warning("%s", text)
-                self.audit.record("certificate", "ends", text=text)
-            warned = text
-            pause_s = self.settings.resources.check_interval_s
-            if self.look is not None and self.look.is_close:
-                pause_s = min(pause_s, TICK_S)
-            self._look_now.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._look_now.wait()
-
-    async def look_once(self) -> None:
-        """Measure memory and disk, and let alarms follow."""
-        try:
-            self.look = await asyncio.to_thread(self.watch.look)
-            self._alarm()
-        except OSError:
-            LOG.exception("resources: cannot be measured")
-
-    def _alarm(self) -> None:
-        found = self.look.alarms if self.look else Alarms()
-        forced = self.forced
-        alarms = Alarms(
-            memory=found.memory or forced.memory,
-            disk=found.disk or self._disk_full or forced.disk,
-        )
-        before = self.broker.alarms
-        if alarms == before:
-            return
-        LOG.warning("resources: %s", alarms.reason or "no alarm any more")
-        self.audit.record("alarm", "on" if alarms.reason else "off", text=alarms.reason)
-        self.broker.resources(alarms)
-        self.connections.look()
-        self.turn.wake()
+    # -- failures --------------------------------------------------------------------------
 
     def _alert(self, alert: Alert) -> None:
         if self.broker.events.on:
             facts: Facts = {"rule": alert.rule, "about": alert.name, "text": alert.text}
             self.broker.events.tell("audit.alert", facts)
-
-    def force(self, alarms: Alarms) -> None:
-        """These alarms are on until they are not wanted any more."""
-        self.forced = alarms
-        self._alarm()
-
-    def _disk_is_full(self, yes: bool) -> None:
-        self._disk_full = yes
-        self._alarm()
 
     def _store_failed(self, error: StoreFailed) -> None:
         LOG.critical("%s; stopping: what is on disk counts at the next start", error)

@@ -20,8 +20,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from amqpd.server.auditlog import AuditLog, now
 from amqpd.server.detection import Detection
+from amqpd.server.process import Exit, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -198,6 +201,20 @@ class Audit:
 
 def _nobody(_alert: Alert) -> None:
     """There is nobody else."""
+
+
+def open_audit(settings: AuditSettings, directory: Path, embedded: bool) -> Audit:
+    """The audit log of a data directory; a broker within a test writes none.
+
+    Raises:
+        StartError: it cannot be opened.
+    """
+    if embedded:
+        settings = msgspec.structs.replace(settings, enabled=False)
+    try:
+        return Audit(settings, directory)
+    except OSError as error:
+        raise StartError(f"audit log: {error.filename}: {error.strerror}", Exit.CONFIG) from error
 
 
 def _cut(value: str | int) -> str | int:

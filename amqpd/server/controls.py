@@ -42,9 +42,9 @@ class Controls:
                 case "start_app":
                     await server.start_app()
                 case "suspend_listeners":
-                    await server.suspend_listeners()
+                    await self._suspend()
                 case "resume_listeners":
-                    await server.resume_listeners()
+                    await self._resume()
                 case "reload":
                     reload.reload(server)
                 case _:
@@ -53,16 +53,31 @@ class Controls:
             LOG.error("%s: %s", action, error)
             raise HttpError(503, "failed", str(error)) from error
 
+    async def _suspend(self) -> None:
+        """Let nobody in any more; who is here stays."""
+        server = self._server
+        async with server.changing:
+            server.ports.close_amqp()
+            server.tell()
+
+    async def _resume(self) -> None:
+        """Let clients in again."""
+        server = self._server
+        async with server.changing:
+            if not (server.is_stopped or server.ports.listeners):
+                server.open_ports()
+                server.open_doors()
+
     def ticket(self, user: str) -> str:
         """A password for a minute, for a user who came by the local socket."""
         return self._server.logins.tickets.issue(user)
 
     def set_alarm(self, resource: str, on: bool) -> None:
         """Raise an alarm for `memory` or `disk`, or take back that one."""
-        server = self._server
-        forced = dataclasses.replace(server.forced, **{resource: on})
+        alarming = self._server.alarming
+        forced = dataclasses.replace(alarming.forced, **{resource: on})
         LOG.warning("alarm for %s: %s by an operator", resource, "on" if on else "off")
-        server.force(forced)
+        alarming.force(forced)
 
     async def set_setting(self, key: str, value: object) -> None:
         """Another value for a setting, until the next start.
@@ -75,4 +90,4 @@ class Controls:
         except (StartError, ConfigError) as error:
             raise bad_request(str(error)) from error
         # Whoever has set a limit wants to see what comes of it.
-        await self._server.look_once()
+        await self._server.alarming.look_once()

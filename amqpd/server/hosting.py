@@ -87,7 +87,7 @@ class Hosting:
         """Everything that metrics and API show."""
         server = self._server
         counted = totals(server.broker)
-        settings, look = server.settings, server.look
+        settings, look = server.settings, server.alarming.look
         ends_s = server.ports.certificate_ends_s
         return Figures(
             product=settings.amqp.product,

@@ -41,7 +41,7 @@ class Remembered:
     def resources(self) -> Sequence[Resource]:
         """Memory and disk."""
         server = self._server
-        look, watch, alarms = server.look, server.watch, server.broker.alarms
+        look, watch, alarms = server.alarming.look, server.watch, server.broker.alarms
         settings = server.settings.resources
         memory, disk = watch.memory_limit_bytes, watch.disk_limit_bytes
         return [

@@ -90,7 +90,7 @@ async def test_new_watermarks_count_at_once(tmp_path: Path) -> None:
     file = write(tmp_path, rarely)
     async with running_with(tmp_path, file) as broker:
         server = broker.server
-        await until(lambda: server.look is not None)
+        await until(lambda: server.alarming.look is not None)
         assert server.broker.alarms == Alarms()
 
         write(tmp_path, rarely + 'memory_watermark_bytes = "1MB"\ndisk_free_bytes = "1000TB"\n')
