@@ -5,6 +5,7 @@ python -m amqpd.cli.manual amqpd/docs/command-line.md       writes it anew
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 from pathlib import Path
@@ -47,7 +48,10 @@ def _verbs() -> Iterator[str]:
 
 
 def _help() -> Iterator[str]:
-    for path, command in walk():
+    for path, found in walk():
+        # A command remembers its help option as it was first asked for, maybe on its own.
+        command = copy.copy(found)
+        command._help_option = None
         yield f"### {path}"
         yield ""
         yield "```text"
