@@ -7,6 +7,7 @@ program or its entry in clients.toml changes.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,11 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from plan import Client
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Commands that everything needs, and those of a language; where each is missing it is installed.
+BASE = {"ip": "iproute2", "openssl": "openssl", "unshare": "util-linux"}
+TOOLS = {
+    "node": {"node": "nodejs", "npm": "npm"},
+    "java": {"java": "default-jdk-headless", "mvn": "maven"},
+    "go": {"go": "golang-go", "git": "git"},
+    "rust": {"cargo": "cargo"},
+}
 
 
 class NotRunnable(Exception):
@@ -48,18 +57,53 @@ def prepare(client: Client) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     log = home / "install.log"
     log.unlink(missing_ok=True)
-    install(client.debian, log)
+    tools = TOOLS.get(client.language.lower(), {})
+    install([*_without(tools), *client.debian], log)
     # Over what is there: compilers start from their earlier work.
     shutil.copytree(source, home / "program", dirs_exist_ok=True)
     if client.python:
-        if not (home / "venv").exists():
-            call([sys.executable, "-m", "venv", str(home / "venv")], home, log)
+        if not (home / "venv/bin/pip").exists():
+            call([sys.executable, "-m", "venv", "--clear", str(home / "venv")], home, log)
         pip = [str(home / "venv/bin/python"), "-m", "pip", "install", "-q"]
         call([*pip, "--disable-pip-version-check", *client.python], home, log)
     for command in client.build:
         call(fill(command, home), home / "program", log)
     stamp.write_text(digest, encoding="utf-8")
     return home
+
+
+def base() -> None:
+    """What runs the programs, whatever they are.
+
+    Raises:
+        NotRunnable: it is missing and cannot be installed.
+    """
+    cache().mkdir(parents=True, exist_ok=True)
+    missing = _without(BASE)
+    if not importlib.util.find_spec("ensurepip"):
+        missing.append("python3-venv")
+    install(missing, cache() / "base.log")
+    hosts = Path("/etc/hosts")
+    if not hosts.exists() and os.geteuid() == 0:
+        # Of a system that was made by hand: clients know their broker as localhost.
+        hosts.write_text("127.0.0.1 localhost\n", encoding="utf-8")
+
+
+def broker() -> str:
+    """The command of an amqpd out of this checkout, in an environment of its own."""
+    venv = cache() / "broker"
+    if not (venv / "bin/amqpd").exists():
+        log = cache() / "broker.log"
+        call([sys.executable, "-m", "venv", str(venv)], cache(), log)
+        call(
+            [str(venv / "bin/python"), "-m", "pip", "install", "-q", str(ROOT.parent)], cache(), log
+        )
+    return str(venv / "bin/amqpd")
+
+
+def _without(tools: Mapping[str, str]) -> list[str]:
+    """The packages of those commands that are not here."""
+    return [package for command, package in tools.items() if not shutil.which(command)]
 
 
 def fill(command: Sequence[str], home: Path) -> list[str]:

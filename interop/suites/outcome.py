@@ -55,10 +55,16 @@ class Outcome:
 
 
 def read_junit(path: Path, outcome: Outcome) -> None:
-    """Add the test cases of a JUnit XML file."""
-    # The file was written by the suite that just ran, on this machine.
-    root = ElementTree.parse(path).getroot()  # noqa: S314
+    """Add the test cases of a JUnit XML file, or of all those in a folder."""
     seen: Counter[str] = Counter()
+    for file in sorted(path.glob("*.xml")) if path.is_dir() else [path]:
+        if not file.stat().st_size:
+            continue  # of a suite that did not come to its end
+        # It was written by the suite that just ran, on this machine.
+        _read_cases(ElementTree.parse(file).getroot(), seen, outcome)  # noqa: S314
+
+
+def _read_cases(root: ElementTree.Element, seen: Counter[str], outcome: Outcome) -> None:
     for case in root.iter("testcase"):
         name = f"{case.get('classname', '')}::{case.get('name', '')}"
         seen[name] += 1

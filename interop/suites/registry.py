@@ -93,9 +93,11 @@ def _tree(suite: Suite, source: Path | None, home: Path, log: Path) -> None:
         tree.mkdir()
         return
     brought(suite, home, log)
-    archive = next(
+    archives = [
         path for path in (home / "download").iterdir() if path.name.endswith((".tgz", ".gz", ".xz"))
-    )
+    ]
+    # A Debian source may have more parts than the one that is called so.
+    archive = min(archives, key=lambda path: (".orig.tar" not in path.name, path.name))
     unpacked = home / "unpacked"
     with tarfile.open(archive) as tar:
         tar.extractall(unpacked, filter="data")

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,6 +73,10 @@ func publish(to *rabbitmq.Publisher, exchange, key, body string) {
 			rabbitmq.WithPublishOptionsPersistentDelivery)
 		if err == nil {
 			for _, confirm := range confirms {
+				if confirm == nil { // the new channel does not confirm yet
+					err = errors.New("no confirm")
+					break
+				}
 				var acked bool
 				if acked, err = confirm.WaitContext(ctx); err == nil && !acked {
 					panic("a nack")
