@@ -256,6 +256,7 @@ class Publishing:
         for other in others:
             first = replace(
                 first,
+                routed=first.routed or other.routed,
                 refused=first.refused or other.refused,
                 crowded=first.crowded or other.crowded,
                 full=first.full + other.full,

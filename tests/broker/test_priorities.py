@@ -240,6 +240,20 @@ def test_a_quorum_queue_keeps_transient_messages_too() -> None:
     assert model.bodies("classic") == []
 
 
+def test_a_transient_message_is_routed_if_one_of_its_queues_is_left(model: Model) -> None:
+    model.queue(arguments=QUORUM)
+    classic = model.queue("classic")
+    for queue in ("q", "classic"):
+        model.vhost.bind(model.access, "amq.fanout", queue, "queue", "", {}, model)
+    path = model.vhost.resolve(model.access, "amq.fanout", "")
+    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
+
+    published = model.vhost.publish(path, model.a_run(b"a", mode=1))
+
+    assert published.routed
+    assert classic.ready == 1
+
+
 def test_the_hidden_keys_of_a_message_are_there_after_a_start() -> None:
     model = Living()
     model.queue(arguments={"x-dead-letter-exchange": "amq.direct"})
