@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from amqpd.amqp.channel import Channel
     from amqpd.amqp.direct_reply import ReplyConsumer
     from amqpd.broker.publishing import Path
+    from amqpd.broker.queue import Queue
 
 #: basic.return 312 NO_ROUTE, up to exchange and routing key.
 _RETURN: Final = b"\x00\x3c\x00\x32\x01\x38\x08NO_ROUTE"
@@ -76,7 +77,7 @@ class Publisher:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._groups: dict[tuple[object, bool], Group] = {}
+        self._groups: dict[tuple[str, tuple[Queue, ...], bool], Group] = {}
         self._slots: dict[object, Slot] = {}
         #: Messages by exchange, and those that no queue got: sent back, or lost.
         self.published: dict[str, int] = {}
@@ -113,10 +114,11 @@ class Publisher:
         count = self._channel.count
         if path is None or path.each:
             return Route(names, None, count, False, target)
-        # The tally stands for the exchange and the queues.
-        group = self._groups.get((path.tally, target.mandatory))
+        # Not the tally: routes to many different sets of queues share one.
+        same = (target.exchange, path.queues, target.mandatory)
+        group = self._groups.get(same)
         if group is None:
-            group = self._groups[path.tally, target.mandatory] = self._group(path, target)
+            group = self._groups[same] = self._group(path, target)
         return Route(names, group, count, path.wants_priority, target)
 
     def _group(self, path: Path, target: Target, priority: int = NONE) -> Group:

@@ -8,6 +8,7 @@ import pytest
 from pamqp.commands import Basic, Exchange, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
 
+from amqpd.broker import tally
 from amqpd.broker.expiration import parse_expiration
 from amqpd.broker.pressure import CROWD_MESSAGES
 from amqpd.errors import PreconditionFailed
@@ -68,6 +69,22 @@ def test_messages_of_one_read_keep_their_order_in_every_queue(client: Client) ->
         client.consume(queue, queue, no_ack=True)
         expected = [body for body, where in sent if where in ("x", queue)]
         assert bodies(client.hear()) == expected
+
+
+def test_each_message_goes_to_its_own_queues_however_many_sets_of_queues_there_are(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "MOST", 2)
+    queues = ("one", "two", "three", "four", "five")
+    for queue in queues:
+        client.declare(queue)
+
+    client.say(b"".join(published(queue.encode(), queue) for queue in queues))
+    client.say(b"".join(published(queue.encode(), queue) for queue in queues))
+
+    for queue in queues:
+        got = [client.get(queue), client.get(queue), client.get(queue)]
+        assert [one and one.body for one in got] == [queue.encode(), queue.encode(), None]
 
 
 def test_a_publish_sees_the_bindings_made_before_it_in_the_same_read(client: Client) -> None:
