@@ -31,7 +31,7 @@ from amqpd.store import (
     WriteDone,
 )
 from amqpd.store.driver import FULL, IO_ERROR, SqlError, select
-from amqpd.store.identity import Generations, Note
+from amqpd.store.identity import Generations, Identity, Note
 from amqpd.store.packing import STEP, Packing
 from amqpd.store.reader import (
     Expired,
@@ -168,9 +168,7 @@ class SqliteStore:
         connection.run("BEGIN IMMEDIATE")
         self._note.check(tables.identity())
         snapshot = tables.snapshot()
-        tables.begin_life()
-        identity = tables.next_generation()
-        connection.run("COMMIT")
+        identity = _begin_life(connection, tables, snapshot)
         reading = driver.open(self.path, read_only=True)
         opened.append(reading)
         for pragma in ("query_only = 1", f"cache_size = -{_READER_CACHE_KIB}", "mmap_size = 0"):
@@ -335,6 +333,25 @@ class SqliteStore:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _begin_life(connection: Connection, tables: Tables, snapshot: Snapshot) -> Identity:
+    """A life begins, and a generation, in the transaction that is open.
+
+    After a crash it goes without on a full disk: there it is noted already that the stop was not
+    clean, and a generation that has not begun only makes the check of the next start less strict.
+    """
+    try:
+        tables.begin_life()
+        identity = tables.next_generation()
+        connection.run("COMMIT")
+    except SqlError as error:
+        if error.code != FULL or snapshot.clean:
+            raise
+        if connection.in_transaction:
+            connection.run("ROLLBACK")
+        return tables.identity()
+    return identity
 
 
 def lock(path: Path) -> int:
