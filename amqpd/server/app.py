@@ -492,9 +492,9 @@ class BrokerServer:
         self.commits.push()
         self.due.look()
 
-    def _fall_due(self, now_ms: int) -> None:
+    def _fall_due(self) -> None:
         if not self.is_stopped:
-            self.broker.tick(now_ms)
+            self.broker.tick(self._time_ms())
             self.turn.wake()
 
     def _committed(self) -> None:
@@ -557,8 +557,12 @@ class BrokerServer:
     def _tell_time(self) -> None:
         self.broker.time_is(self._clock.now_ms())
 
+    def _time_ms(self) -> int:
+        """The time, which stands still while what was read waits for its dispatch."""
+        return self.broker.around.now_ms if self.turn.is_dated else self._clock.now_ms()
+
     def _tick(self) -> Iterator[None]:
-        now_ms = self._clock.now_ms()
+        now_ms = self._time_ms()
         self.broker.tick(now_ms)
         self.commits.watch()
         self.audit.tick(now_ms / 1000)

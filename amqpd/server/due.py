@@ -20,14 +20,14 @@ GRAIN_S: Final = 0.005
 
 
 class Due:
-    """Calls `fall(now_ms)` when the next of the timers is due, if that is before the next tick."""
+    """Calls `fall` when the next of the timers is due, if that is before the next tick."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         timers: Timers,
         clock: Clock,
-        fall: Callable[[int], None],
+        fall: Callable[[], None],
         tick_s: float,
     ) -> None:
         self._loop = loop
@@ -58,4 +58,4 @@ class Due:
 
     def _is_due(self) -> None:
         self._handle = None
-        self._fall(self._clock.now_ms())
+        self._fall()

@@ -50,7 +50,8 @@ class Turn:
     ) -> None:
         self._loop = loop
         self._clock = clock
-        self._is_dated = False
+        #: Something was read whose time must stand until it is dispatched.
+        self.is_dated = False
         self._dispatch = dispatch
         self._journal = journal
         self._touched: list[Writer] = []
@@ -63,8 +64,8 @@ class Turn:
 
     def read(self) -> None:  # hot: S1b, S2, S7
         """Something was read: it came now, not at the last tick."""
-        if not self._is_dated:
-            self._is_dated = True
+        if not self.is_dated:
+            self.is_dated = True
             self._clock()
 
     def touch(self, writer: Writer) -> None:
@@ -84,7 +85,7 @@ class Turn:
         if self.full_reads * self.read_bytes > TURN_BYTES or self.read_bytes < READ_BYTES:
             self._share()
         self.full_reads = 0
-        self._is_dated = False
+        self.is_dated = False
         more: object = False
         try:
             more = self._dispatch()

@@ -53,8 +53,10 @@ async def test_the_first_read_of_a_turn_brings_the_time() -> None:
     for _ in range(2):
         log.turn.read()
         log.turn.read()
+        assert log.turn.is_dated
         log.turn.wake()
         await asyncio.sleep(0)
+        assert not log.turn.is_dated
 
     assert log.done == ["time", "dispatch", "journal"] * 2
 
