@@ -157,7 +157,7 @@ def _is_installed(package: str) -> bool:
 
 
 def _digest(client: Client, source: Path) -> str:
-    found = hashlib.sha256(repr((client.build, client.python, sys.version)).encode())
+    found = hashlib.sha256(repr((client.build, client.python, client.debian, sys.version)).encode())
     for path in sorted(source.rglob("*")):
         if path.is_file():
             found.update(str(path.relative_to(source)).encode() + path.read_bytes())
