@@ -3,70 +3,46 @@
 Every operation of a protocol on a definition is a method here; it checks permissions first,
 so that nobody can probe for names, then whether the thing is there, then whether the request
 fits it (the order RabbitMQ uses; its texts too). What changes becomes a command, applied by
-`apply` and nothing else, and goes to the journal if it is durable.
+the catalogue and nothing else, and goes to the journal if it is durable.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import arguments as arguments_of
-from amqpd.broker.advice import Advice
-from amqpd.broker.arguments import QueueType, TimeoutReset
-from amqpd.broker.binding import Binding, Destination, DestinationIndex
+from amqpd.broker.arguments import TimeoutReset
+from amqpd.broker.binding import Binding, Destination
+from amqpd.broker.catalogue import Answer, Catalogue, binding_of
 from amqpd.broker.definitions import (
-    Command,
-    DeleteBinding,
-    DeleteExchange,
-    DeleteQueue,
     DestinationKind,
     PutBinding,
     PutExchange,
     PutQueue,
 )
 from amqpd.broker.delivery import requeued
-from amqpd.broker.enforcement import Enforcement
-from amqpd.broker.exchange import ANNOUNCING, create, predeclared
-from amqpd.broker.firehose import Firehose
-from amqpd.broker.publishing import DELETED, PURGED, Publishing
+from amqpd.broker.exchange import create
+from amqpd.broker.publishing import PURGED
 from amqpd.broker.queue import Queue
-from amqpd.broker.shelf import Shelves
-from amqpd.broker.stats import VhostStats
-from amqpd.broker.stream import Stream
 from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from amqpd.broker.capacity import Capacity
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.delivery import Taken
     from amqpd.broker.events import Facts
     from amqpd.broker.exchange import Exchange
-    from amqpd.broker.lane import Lane
-    from amqpd.broker.limits import Limits
-    from amqpd.broker.pause import Pause
     from amqpd.broker.permissions import Access
     from amqpd.broker.publishing import Path, Published
     from amqpd.broker.queue import Got
     from amqpd.broker.ring import Subscription
     from amqpd.broker.run import Run
-    from amqpd.broker.surroundings import Surroundings
     from amqpd.fields import Table
     from amqpd.properties import Properties
 
-T = TypeVar("T")
-
 RESERVED: Final = "amq."
-
-
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """What to answer, and the journal's number that must be safe before (0 = at once)."""
-
-    value: T
-    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,190 +59,8 @@ def _strip(name: str) -> str:
     return name.replace("\r", "").replace("\n", "")
 
 
-class VHost:
-    """One vhost.
-
-    `revision` changes whenever a route, a permission or a policy may have: what a session
-    keeps of routes is valid for one revision.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        around: Surroundings,
-        limits: Limits,
-        types: Mapping[str, type[Exchange]],
-        new_token: Callable[[], str],
-        capacity: Capacity,
-    ) -> None:
-        self.name = name
-        self.around = around
-        self.limits = limits
-        self.types = types
-        self.new_token = new_token
-        self.capacity = capacity
-        #: What queues are that do not say it; empty: as the broker's limits say.
-        self.default_queue_type = ""
-        self.revision = 0
-        made = predeclared(types, name, announcing=name == around.events.home)
-        self.exchanges: dict[str, Exchange] = {one.name: one for one in made}
-        self.queues: dict[str, Queue] = {}
-        self.incoming = DestinationIndex()
-        self.enforcement = Enforcement(
-            self.exchanges, self.queues, around.timers, self.routes_changed
-        )
-        self.stats = VhostStats()
-        self.publishing = Publishing(
-            name, self.exchanges, self.queues, around, self.enforcement.refresh, self.stats
-        )
-        self.firehose = Firehose(self.publishing, name, capacity.presence.node)
-        self.shelves = Shelves(name, self.exchanges, self.publishing, around)
-        self._exclusive: dict[object, dict[str, None]] = {}
-        #: Queues that are paused, by name, and those that will be once they are there.
-        self._paused: dict[str, Pause] = {}
-        self._advice = Advice()
-
-    # -- definitions ---------------------------------------------------------------------
-
-    def routes_changed(self) -> None:
-        """What sessions remember of routes and rights is old."""
-        self.revision += 1
-        self.publishing.morgues.look()
-
-    def apply(self, command: Command, owner: object | None = None) -> int:
-        """Carry out a command that was checked; the number of messages it removed."""
-        self.revision += 1
-        match command:
-            case PutExchange():
-                exchange = create(self.types, command)
-                exchange.attach(self.shelves)
-                self.enforcement.enter_exchange(exchange)
-                self.exchanges[command.name] = exchange
-                self._tell(command)
-            case DeleteExchange():
-                self._tell(command)
-                gone = self.exchanges.pop(command.name, None)
-                if gone is not None:
-                    self.stats.exchange_gone(gone)
-            case PutQueue() | DeleteQueue() if self._hidden(command):
-                pass  # no client can see it
-            case PutQueue():
-                self._put_queue(command, owner)
-            case DeleteQueue():
-                return self._delete_queue(command)
-            case PutBinding():
-                binding = _binding(command)
-                if self._source(command).bind(binding):
-                    self.incoming.add(binding)
-                    self._tell(command)
-            case DeleteBinding():
-                binding = _binding(command)
-                self._tell(command)
-                self.incoming.remove(binding)
-                source = self.exchanges.get(command.source)
-                if source is not None:
-                    source.unbind(binding)
-            case _:
-                raise AssertionError(f"not a command of a vhost: {command}")
-        self.publishing.morgues.look()
-        return 0
-
-    def _source(self, command: PutBinding) -> Exchange:
-        name = command.source
-        if name in ANNOUNCING and name not in self.exchanges:
-            # Another vhost was told of events when it was bound: it stays, and hears nothing.
-            self.exchanges[name] = create(
-                self.types, PutExchange(self.name, name, "topic", True, False, True)
-            )
-        return self.exchanges[name]
-
-    def _tell(self, command: Command, queue: Queue | None = None) -> None:
-        events = self.around.events
-        if events.on:
-            events.changed(command, queue)
-
-    def _hidden(self, command: PutQueue | DeleteQueue) -> bool:
-        return self.shelves.apply(command) or self.publishing.morgues.apply(command)
-
-    def recovered(self) -> None:
-        """All definitions, and the lanes, are as the store had them at start."""
-        for queue in self.queues.values():
-            queue.recovered()
-        self.shelves.recovered()
-        self.publishing.morgues.recovered(self.queues)
-
-    def _put_queue(self, command: PutQueue, owner: object | None) -> None:
-        parsed = arguments_of.parse_queue(
-            self.name,
-            command.name,
-            command.arguments,
-            durable=command.durable,
-            exclusive=command.exclusive,
-            auto_delete=command.auto_delete,
-        )
-        kind = Stream if parsed.queue_type is QueueType.STREAM else Queue
-        queue = kind(
-            self.name,
-            command.name,
-            durable=command.durable,
-            owner=owner if command.exclusive else None,
-            auto_delete=command.auto_delete,
-            declared=command.arguments,
-            arguments=parsed,
-            lanes=command.lanes,
-            around=self.around,
-            total=self.stats.totals[parsed.queue_type],
-        )
-        queue.paused = self._paused.get(command.name)
-        self.queues[command.name] = queue
-        self.enforcement.enter_queue(queue)
-        if queue.owner is not None:
-            self._exclusive.setdefault(owner, {})[command.name] = None
-        queue.expire_when_unused(self.remove_queue)
-        self._tell(command, queue)
-
-    def _delete_queue(self, command: DeleteQueue) -> int:
-        queue = self.queues.pop(command.name)
-        self._tell(command, queue)
-        if queue.owner is not None:
-            self._exclusive.get(queue.owner, {}).pop(command.name, None)
-        count = queue.waiting
-        self.stats.queues_deleted += 1
-        queue.delete()
-        return count
-
-    def _change(self, command: Command, durable: bool, owner: object | None = None) -> int:
-        """Apply, and journal if durable; the number to wait for."""
-        number = self.around.journal.define(command) if durable else 0
-        self.apply(command, owner)
-        return number
-
-    def trace(self, on: bool) -> None:
-        """Copy all messages to the firehose from now on, or none any more."""
-        if on != self.firehose.on:
-            self.firehose.on = self.publishing.traced = on
-            self.routes_changed()
-
-    def pause(self, name: str, pause: Pause | None) -> None:
-        """Hold the consumers of a queue back from now on, or not any more (None)."""
-        if pause is None:
-            self._paused.pop(name, None)
-        else:
-            self._paused[name] = pause
-        queue = self.queues.get(name)
-        if queue is not None:
-            queue.paused = pause
-            queue.wake()
-
-    def lanes(self) -> Iterator[Lane]:
-        """The lanes of all queues and of what exchanges keep."""
-        for queue in self.queues.values():
-            yield from queue.lanes
-        for shelf in self.shelves:
-            yield shelf.lane
-        for morgue in self.publishing.morgues:
-            yield from morgue.lanes
+class VHost(Catalogue):
+    """One vhost."""
 
     # -- exchanges -----------------------------------------------------------------------
 
@@ -325,34 +119,6 @@ class VHost:
             raise PreconditionFailed(f"exchange '{name}' in vhost '{self.name}' in use")
         return Answer(None, self._remove_exchanges([exchange]))
 
-    def _remove_exchanges(self, going: list[Exchange]) -> int:
-        """Remove exchanges, and those that only they kept alive: clients can make long chains."""
-        number = 0
-        while going:
-            exchange = going.pop()
-            removed, sources = self._remove_exchange(exchange)
-            number = max(number, removed)
-            going += self._without_use(sources)
-        return number
-
-    def _remove_exchange(self, exchange: Exchange) -> tuple[int, list[str]]:
-        """Remove one with its bindings; the exchanges that were bound to it."""
-        number = 0
-        for binding in list(exchange.bindings):
-            number = max(number, self._remove_binding(binding))
-        sources = []
-        for binding in self.incoming.of(Destination("exchange", exchange.name)):
-            number = max(number, self._remove_binding(binding))
-            sources.append(binding.source)
-        number = max(number, self.shelves.clear(exchange.name))
-        command = DeleteExchange(self.name, exchange.name)
-        return max(number, self._change(command, exchange.durable)), sources
-
-    def _without_use(self, sources: Iterable[str]) -> list[Exchange]:
-        """Auto-delete exchanges go when the last binding from them is gone."""
-        found = [self.exchanges[name] for name in dict.fromkeys(sources)]
-        return [one for one in found if one.auto_delete and not one.bindings]
-
     # -- bindings ------------------------------------------------------------------------
 
     def bind(
@@ -382,7 +148,7 @@ class VHost:
             routing_key,
             dict(arguments),
         )
-        binding = _binding(command)
+        binding = binding_of(command)
         durable = self._is_durable(exchange, target)
         if binding in exchange.bindings:
             return Answer(None, self._number_of_definitions(durable))
@@ -435,25 +201,6 @@ class VHost:
         if exchange is not None and exchange.has_topics:
             access.topic_read(source, routing_key)
         return source, Destination(kind, destination)
-
-    def _remove_binding(self, binding: Binding) -> int:
-        exchange = self.exchanges[binding.source]
-        durable = self._is_durable(exchange, binding.destination)
-        command = DeleteBinding(
-            self.name,
-            binding.source,
-            binding.destination.name,
-            binding.destination.kind,
-            binding.routing_key,
-            binding.arguments,
-        )
-        return self._change(command, durable)
-
-    def _is_durable(self, source: Exchange, target: Destination) -> bool:
-        """A binding is durable when both its ends are."""
-        if target.kind == "queue":
-            return source.durable and self.queues[target.name].durable
-        return source.durable and self.exchanges[target.name].durable
 
     # -- queues --------------------------------------------------------------------------
 
@@ -545,43 +292,6 @@ class VHost:
         number = self._change(command, durable, owner)
         return Answer(QueueInfo(name, 0, 0), number)
 
-    def _with_lanes(self, command: PutQueue) -> PutQueue:
-        """The command with ids for the levels of its queue."""
-        parsed = arguments_of.parse_queue(
-            self.name,
-            command.name,
-            command.arguments,
-            durable=command.durable,
-            exclusive=command.exclusive,
-            auto_delete=command.auto_delete,
-        )
-        levels = 1 + (parsed.max_priority or 0)
-        make = self.around.new_lane_id if command.durable else int
-        return replace(command, lanes=tuple(make() for _ in range(levels)))
-
-    def restore(self, command: PutExchange | PutQueue | PutBinding) -> None:
-        """Make what a document of definitions has, if it is not there (see `restoring`)."""
-        match command:
-            case PutExchange():
-                if command.name not in self.exchanges:
-                    self._change(command, command.durable)
-            case PutQueue():
-                if command.name not in self.queues:
-                    self.stats.queues_created += 1
-                    self._change(self._with_lanes(command), command.durable)
-            case _:
-                self._restore_binding(command)
-
-    def _restore_binding(self, command: PutBinding) -> None:
-        binding = _binding(command)
-        source, target = self.exchanges.get(command.source), binding.destination
-        there = self.queues if target.kind == "queue" else self.exchanges
-        if source is None or target.name not in there or binding in source.bindings:
-            return
-        self._change(command, self._is_durable(source, target))
-        if source.keeps:
-            source.bound(binding)
-
     def delete_queue(
         self, access: Access, name: str, *, if_unused: bool, if_empty: bool, owner: object | None
     ) -> Answer[int]:
@@ -599,27 +309,6 @@ class VHost:
             raise PreconditionFailed(f"queue '{name}' in vhost '{self.name}' not empty")
         return self.remove_queue(queue)
 
-    def remove_queue(self, queue: Queue) -> Answer[int]:
-        """Remove a queue, its bindings and the exchanges that only they kept alive."""
-        number = 0
-        sources = []
-        if queue.paused is not None:
-            # First: a queue of that name that is made later must not begin paused.
-            self.around.resume(queue)
-        for binding in self.incoming.of(Destination("queue", queue.name)):
-            number = max(number, self._remove_binding(binding))
-            sources.append(binding.source)
-        command = DeleteQueue(self.name, queue.name)
-        if left := queue.messages:
-            self.publishing.drop(DELETED, left)
-        if queue.durable:
-            self.around.journal.define(command)
-        count = self.apply(command)
-        self.publishing.morgues.clear(queue)
-        if queue.durable:
-            number = self.around.journal.last
-        return Answer(count, max(number, self._remove_exchanges(self._without_use(sources))))
-
     def purge_queue(self, access: Access, name: str, owner: object) -> Answer[int]:
         """Remove what is ready; how many."""
         name = _strip(name)
@@ -633,28 +322,6 @@ class VHost:
             facts: Facts = {"name": name, "vhost": self.name, "messages": count}
             self.around.events.tell("queue.purged", facts)
         return Answer(count, number)
-
-    def release(self, owner: object) -> None:
-        """A connection is gone: its exclusive queues go with it."""
-        for name in self._exclusive.pop(owner, {}):
-            queue = self.queues.get(name)
-            if queue is not None:
-                self.remove_queue(queue)
-
-    def close(self) -> None:
-        """The vhost is gone: its queues go, and nothing is found here any more."""
-        for queue in self.queues.values():
-            queue.delete()
-        self.queues.clear()
-        self.shelves.close()
-        self.publishing.morgues.close()
-        self.exchanges.clear()
-        self.revision += 1
-
-    def unused(self, queue: Queue) -> None:
-        """The last consumer of an auto-delete queue is gone."""
-        if not queue.deleted:
-            self.remove_queue(queue)
 
     # -- messages ------------------------------------------------------------------------
 
@@ -799,11 +466,6 @@ class VHost:
     def _info(self, queue: Queue) -> QueueInfo:
         queue.catch_up()
         return QueueInfo(queue.name, queue.ready, len(queue.ring))
-
-
-def _binding(command: PutBinding | DeleteBinding) -> Binding:
-    destination = Destination(command.destination_kind, command.destination)
-    return Binding(command.source, destination, command.routing_key, command.arguments)
 
 
 def _by_queue(taken: Sequence[Taken]) -> dict[Queue, list[Taken]]:

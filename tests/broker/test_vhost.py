@@ -24,9 +24,10 @@ from tests.broker.model import FakeConsumer, Model, a_table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from amqpd.broker.catalogue import Answer
     from amqpd.broker.definitions import Command, DestinationKind
     from amqpd.broker.queue import Got
-    from amqpd.broker.vhost import Answer, QueueInfo
+    from amqpd.broker.vhost import QueueInfo
 
 
 class Client:

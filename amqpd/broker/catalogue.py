@@ -1,0 +1,378 @@
+"""The catalogue of a vhost: its exchanges, queues and bindings by name.
+
+    Catalogue(name, around=…, …)
+        .apply(command)         carry out a command: the only way in which definitions change
+        .restore(command)       the same for what a document of definitions has
+        .remove_queue(queue)    with its bindings, and the exchanges that only they kept alive
+        .release(owner), .close()   what goes with a connection, and with the vhost
+
+Nobody's rights are looked at here: see `vhost`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from amqpd.broker import arguments as arguments_of
+from amqpd.broker.advice import Advice
+from amqpd.broker.arguments import QueueType
+from amqpd.broker.binding import Binding, Destination, DestinationIndex
+from amqpd.broker.definitions import (
+    Command,
+    DeleteBinding,
+    DeleteExchange,
+    DeleteQueue,
+    PutBinding,
+    PutExchange,
+    PutQueue,
+)
+from amqpd.broker.enforcement import Enforcement
+from amqpd.broker.exchange import ANNOUNCING, create, predeclared
+from amqpd.broker.firehose import Firehose
+from amqpd.broker.publishing import DELETED, Publishing
+from amqpd.broker.queue import Queue
+from amqpd.broker.shelf import Shelves
+from amqpd.broker.stats import VhostStats
+from amqpd.broker.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from amqpd.broker.capacity import Capacity
+    from amqpd.broker.exchange import Exchange
+    from amqpd.broker.lane import Lane
+    from amqpd.broker.limits import Limits
+    from amqpd.broker.pause import Pause
+    from amqpd.broker.surroundings import Surroundings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What to answer, and the journal's number that must be safe before (0 = at once)."""
+
+    value: T
+    number: int = 0
+
+
+class Catalogue:
+    """What one vhost has.
+
+    `revision` changes whenever a route, a permission or a policy may have: what a session
+    keeps of routes is valid for one revision.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        around: Surroundings,
+        limits: Limits,
+        types: Mapping[str, type[Exchange]],
+        new_token: Callable[[], str],
+        capacity: Capacity,
+    ) -> None:
+        self.name = name
+        self.around = around
+        self.limits = limits
+        self.types = types
+        self.new_token = new_token
+        self.capacity = capacity
+        #: What queues are that do not say it; empty: as the broker's limits say.
+        self.default_queue_type = ""
+        self.revision = 0
+        made = predeclared(types, name, announcing=name == around.events.home)
+        self.exchanges: dict[str, Exchange] = {one.name: one for one in made}
+        self.queues: dict[str, Queue] = {}
+        self.incoming = DestinationIndex()
+        self.enforcement = Enforcement(
+            self.exchanges, self.queues, around.timers, self.routes_changed
+        )
+        self.stats = VhostStats()
+        self.publishing = Publishing(
+            name, self.exchanges, self.queues, around, self.enforcement.refresh, self.stats
+        )
+        self.firehose = Firehose(self.publishing, name, capacity.presence.node)
+        self.shelves = Shelves(name, self.exchanges, self.publishing, around)
+        self._exclusive: dict[object, dict[str, None]] = {}
+        #: Queues that are paused, by name, and those that will be once they are there.
+        self._paused: dict[str, Pause] = {}
+        self._advice = Advice()
+
+    # -- definitions -------------------------------------------------------------------------
+
+    def routes_changed(self) -> None:
+        """What sessions remember of routes and rights is old."""
+        self.revision += 1
+        self.publishing.morgues.look()
+
+    def apply(self, command: Command, owner: object | None = None) -> int:
+        """Carry out a command that was checked; the number of messages it removed."""
+        self.revision += 1
+        match command:
+            case PutExchange():
+                exchange = create(self.types, command)
+                exchange.attach(self.shelves)
+                self.enforcement.enter_exchange(exchange)
+                self.exchanges[command.name] = exchange
+                self._tell(command)
+            case DeleteExchange():
+                self._tell(command)
+                gone = self.exchanges.pop(command.name, None)
+                if gone is not None:
+                    self.stats.exchange_gone(gone)
+            case PutQueue() | DeleteQueue() if self._hidden(command):
+                pass  # no client can see it
+            case PutQueue():
+                self._put_queue(command, owner)
+            case DeleteQueue():
+                return self._delete_queue(command)
+            case PutBinding():
+                binding = binding_of(command)
+                if self._source(command).bind(binding):
+                    self.incoming.add(binding)
+                    self._tell(command)
+            case DeleteBinding():
+                binding = binding_of(command)
+                self._tell(command)
+                self.incoming.remove(binding)
+                source = self.exchanges.get(command.source)
+                if source is not None:
+                    source.unbind(binding)
+            case _:
+                raise AssertionError(f"not a command of a vhost: {command}")
+        self.publishing.morgues.look()
+        return 0
+
+    def _source(self, command: PutBinding) -> Exchange:
+        name = command.source
+        if name in ANNOUNCING and name not in self.exchanges:
+            # Another vhost was told of events when it was bound: it stays, and hears nothing.
+            self.exchanges[name] = create(
+                self.types, PutExchange(self.name, name, "topic", True, False, True)
+            )
+        return self.exchanges[name]
+
+    def _tell(self, command: Command, queue: Queue | None = None) -> None:
+        events = self.around.events
+        if events.on:
+            events.changed(command, queue)
+
+    def _hidden(self, command: PutQueue | DeleteQueue) -> bool:
+        return self.shelves.apply(command) or self.publishing.morgues.apply(command)
+
+    def _put_queue(self, command: PutQueue, owner: object | None) -> None:
+        parsed = arguments_of.parse_queue(
+            self.name,
+            command.name,
+            command.arguments,
+            durable=command.durable,
+            exclusive=command.exclusive,
+            auto_delete=command.auto_delete,
+        )
+        kind = Stream if parsed.queue_type is QueueType.STREAM else Queue
+        queue = kind(
+            self.name,
+            command.name,
+            durable=command.durable,
+            owner=owner if command.exclusive else None,
+            auto_delete=command.auto_delete,
+            declared=command.arguments,
+            arguments=parsed,
+            lanes=command.lanes,
+            around=self.around,
+            total=self.stats.totals[parsed.queue_type],
+        )
+        queue.paused = self._paused.get(command.name)
+        self.queues[command.name] = queue
+        self.enforcement.enter_queue(queue)
+        if queue.owner is not None:
+            self._exclusive.setdefault(owner, {})[command.name] = None
+        queue.expire_when_unused(self.remove_queue)
+        self._tell(command, queue)
+
+    def _delete_queue(self, command: DeleteQueue) -> int:
+        queue = self.queues.pop(command.name)
+        self._tell(command, queue)
+        if queue.owner is not None:
+            self._exclusive.get(queue.owner, {}).pop(command.name, None)
+        count = queue.waiting
+        self.stats.queues_deleted += 1
+        queue.delete()
+        return count
+
+    def _change(self, command: Command, durable: bool, owner: object | None = None) -> int:
+        """Apply, and journal if durable; the number to wait for."""
+        number = self.around.journal.define(command) if durable else 0
+        self.apply(command, owner)
+        return number
+
+    def recovered(self) -> None:
+        """All definitions, and the lanes, are as the store had them at start."""
+        for queue in self.queues.values():
+            queue.recovered()
+        self.shelves.recovered()
+        self.publishing.morgues.recovered(self.queues)
+
+    def restore(self, command: PutExchange | PutQueue | PutBinding) -> None:
+        """Make what a document of definitions has, if it is not there (see `restoring`)."""
+        match command:
+            case PutExchange():
+                if command.name not in self.exchanges:
+                    self._change(command, command.durable)
+            case PutQueue():
+                if command.name not in self.queues:
+                    self.stats.queues_created += 1
+                    self._change(self._with_lanes(command), command.durable)
+            case _:
+                self._restore_binding(command)
+
+    def _restore_binding(self, command: PutBinding) -> None:
+        binding = binding_of(command)
+        source, target = self.exchanges.get(command.source), binding.destination
+        there = self.queues if target.kind == "queue" else self.exchanges
+        if source is None or target.name not in there or binding in source.bindings:
+            return
+        self._change(command, self._is_durable(source, target))
+        if source.keeps:
+            source.bound(binding)
+
+    def _with_lanes(self, command: PutQueue) -> PutQueue:
+        """The command with ids for the levels of its queue."""
+        parsed = arguments_of.parse_queue(
+            self.name,
+            command.name,
+            command.arguments,
+            durable=command.durable,
+            exclusive=command.exclusive,
+            auto_delete=command.auto_delete,
+        )
+        levels = 1 + (parsed.max_priority or 0)
+        make = self.around.new_lane_id if command.durable else int
+        return replace(command, lanes=tuple(make() for _ in range(levels)))
+
+    def trace(self, on: bool) -> None:
+        """Copy all messages to the firehose from now on, or none any more."""
+        if on != self.firehose.on:
+            self.firehose.on = self.publishing.traced = on
+            self.routes_changed()
+
+    def pause(self, name: str, pause: Pause | None) -> None:
+        """Hold the consumers of a queue back from now on, or not any more (None)."""
+        if pause is None:
+            self._paused.pop(name, None)
+        else:
+            self._paused[name] = pause
+        queue = self.queues.get(name)
+        if queue is not None:
+            queue.paused = pause
+            queue.wake()
+
+    def lanes(self) -> Iterator[Lane]:
+        """The lanes of all queues and of what exchanges keep."""
+        for queue in self.queues.values():
+            yield from queue.lanes
+        for shelf in self.shelves:
+            yield shelf.lane
+        for morgue in self.publishing.morgues:
+            yield from morgue.lanes
+
+    # -- what goes, and what goes with it ----------------------------------------------------
+
+    def remove_queue(self, queue: Queue) -> Answer[int]:
+        """Remove a queue, its bindings and the exchanges that only they kept alive."""
+        number = 0
+        sources = []
+        if queue.paused is not None:
+            # First: a queue of that name that is made later must not begin paused.
+            self.around.resume(queue)
+        for binding in self.incoming.of(Destination("queue", queue.name)):
+            number = max(number, self._remove_binding(binding))
+            sources.append(binding.source)
+        command = DeleteQueue(self.name, queue.name)
+        if left := queue.messages:
+            self.publishing.drop(DELETED, left)
+        if queue.durable:
+            self.around.journal.define(command)
+        count = self.apply(command)
+        self.publishing.morgues.clear(queue)
+        if queue.durable:
+            number = self.around.journal.last
+        return Answer(count, max(number, self._remove_exchanges(self._without_use(sources))))
+
+    def _remove_exchanges(self, going: list[Exchange]) -> int:
+        """Remove exchanges, and those that only they kept alive: clients can make long chains."""
+        number = 0
+        while going:
+            exchange = going.pop()
+            removed, sources = self._remove_exchange(exchange)
+            number = max(number, removed)
+            going += self._without_use(sources)
+        return number
+
+    def _remove_exchange(self, exchange: Exchange) -> tuple[int, list[str]]:
+        """Remove one with its bindings; the exchanges that were bound to it."""
+        number = 0
+        for binding in list(exchange.bindings):
+            number = max(number, self._remove_binding(binding))
+        sources = []
+        for binding in self.incoming.of(Destination("exchange", exchange.name)):
+            number = max(number, self._remove_binding(binding))
+            sources.append(binding.source)
+        number = max(number, self.shelves.clear(exchange.name))
+        command = DeleteExchange(self.name, exchange.name)
+        return max(number, self._change(command, exchange.durable)), sources
+
+    def _without_use(self, sources: Iterable[str]) -> list[Exchange]:
+        """Auto-delete exchanges go when the last binding from them is gone."""
+        found = [self.exchanges[name] for name in dict.fromkeys(sources)]
+        return [one for one in found if one.auto_delete and not one.bindings]
+
+    def _remove_binding(self, binding: Binding) -> int:
+        exchange = self.exchanges[binding.source]
+        durable = self._is_durable(exchange, binding.destination)
+        command = DeleteBinding(
+            self.name,
+            binding.source,
+            binding.destination.name,
+            binding.destination.kind,
+            binding.routing_key,
+            binding.arguments,
+        )
+        return self._change(command, durable)
+
+    def _is_durable(self, source: Exchange, target: Destination) -> bool:
+        """A binding is durable when both its ends are."""
+        if target.kind == "queue":
+            return source.durable and self.queues[target.name].durable
+        return source.durable and self.exchanges[target.name].durable
+
+    def unused(self, queue: Queue) -> None:
+        """The last consumer of an auto-delete queue is gone."""
+        if not queue.deleted:
+            self.remove_queue(queue)
+
+    def release(self, owner: object) -> None:
+        """A connection is gone: its exclusive queues go with it."""
+        for name in self._exclusive.pop(owner, {}):
+            queue = self.queues.get(name)
+            if queue is not None:
+                self.remove_queue(queue)
+
+    def close(self) -> None:
+        """The vhost is gone: its queues go, and nothing is found here any more."""
+        for queue in self.queues.values():
+            queue.delete()
+        self.queues.clear()
+        self.shelves.close()
+        self.publishing.morgues.close()
+        self.exchanges.clear()
+        self.revision += 1
+
+
+def binding_of(command: PutBinding | DeleteBinding) -> Binding:
+    """The binding that a command makes or removes."""
+    destination = Destination(command.destination_kind, command.destination)
+    return Binding(command.source, destination, command.routing_key, command.arguments)
