@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
@@ -288,7 +287,8 @@ def _credentials(header: str) -> tuple[str, bytes]:
     try:
         user, _, password = base64.b64decode(value.strip(), validate=True).partition(b":")
         return user.decode(), password
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
+        # Not base64, not ASCII, or not UTF-8 in it.
         return "", b""
 
 

@@ -256,7 +256,8 @@ class Campaign:
             drainer.stopping.wait(self.workload.settle_s)
             for queue in self.workload.passing:
                 _wait_empty(drainer, queue)
-            _wait_for_returns(drainer, self.subject.http_port, self.workload)
+            if any(map(self.workload.delay_ms, self.workload.queues)):
+                _wait_for_returns(drainer, self.subject.http_port, self.workload)
             for turn in (1, 2):
                 for queue in self.workload.queues:
                     _drain_queue(drainer, queue, turn)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CORPUS: Final = Path(__file__).with_name("corpus")
-FAST: Final = 40_000
+FAST: Final = 20_000
 SLOW: Final = 1_000_000
 
 
