@@ -1,4 +1,4 @@
-"""Runs RabbitMQ's PerfTest, built in the current folder, with four workloads; speaks TAP."""
+"""Runs RabbitMQ's PerfTest, which is in the current folder, with four workloads; speaks TAP."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Final
 
 URI: Final = "amqp://guest:guest@localhost:5672/%2F"
 SECONDS: Final = "5"
+#: A release's jar, or what a compiled tree has.
+CLASSES: Final = "*:target/classes:target/libs/*"
 #: What each workload is, and PerfTest's options for it.
 WORKLOADS: Final = {
     "transient messages, acknowledged automatically": ["-u", "fast", "-a"],
@@ -27,7 +29,7 @@ RATE: Final = re.compile(r"(sending|receiving) rate avg: (\d+) msg/s")
 
 def rates(options: list[str]) -> dict[str, int]:
     """Messages sent and received per second; nothing when PerfTest failed."""
-    command = ["java", "-cp", "target/classes:target/libs/*", "com.rabbitmq.perf.PerfTest"]
+    command = ["java", "-cp", CLASSES, "com.rabbitmq.perf.PerfTest"]
     done = subprocess.run(
         [*command, "-h", URI, "-z", SECONDS, *options],
         capture_output=True,
