@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.management.access import Needs
+from amqpd.management.errors import not_authorised, not_found
 from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.table import to_json
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from amqpd.broker.session import ConsumerFacts
     from amqpd.management.call import Call
     from amqpd.management.listing import Facts
-    from amqpd.management.request import Answer
 
 
 class _Place(NamedTuple):
@@ -91,7 +92,28 @@ async def list_consumers(call: Call) -> Answer:
     )
 
 
+async def cancel(call: Call) -> Answer:
+    """End a consumer; what it has not settled stays with its channel."""
+    names = call.names
+    for queue in call.vhost.queues.values():
+        for one in queue.ring:
+            told = one.consumer.facts()
+            place = (told.connection_name, str(told.channel_number), told.tag)
+            if place == (names["connection"], names["number"], names["consumer"]):
+                if not (call.caller.is_administrator or call.caller.name == told.user):
+                    raise not_authorised("User not authorised to access object")
+                call.vhost.cancel(one.consumer)
+                one.consumer.cancelled()
+                call.host.changed()
+                return Answer(204)
+    raise not_found()
+
+
 ROUTES: Final = (
     Route("/consumers", GET=Operation(list_consumers, Needs.VHOST, query=PARAMETERS)),
     Route("/consumers/{vhost}", GET=Operation(list_consumers, Needs.VHOST, query=PARAMETERS)),
+    Route(
+        "/consumers/{vhost}/{connection}/{number}/{consumer}",
+        DELETE=Operation(cancel, Needs.VHOST),
+    ),
 )

@@ -140,3 +140,23 @@ async def test_of_consumers_that_take_turns_one_is_active(api: Api) -> None:
     assert (found["first"]["active"], found["first"]["activity_status"]) == (True, "single_active")
     assert (found["second"]["active"], found["second"]["activity_status"]) == (False, "waiting")
     assert shown["single_active_consumer_tag"] == "first"
+
+
+async def test_a_consumer_is_cancelled_from_outside(api: Api) -> None:
+    await api.put("/queues/%2F/q")
+    shop = await api.user("shop", "management", vhosts=("/",))
+    with await api.connect() as client:
+        channel = await asyncio.to_thread(client.channel)
+        consume = Basic.Consume(queue="q", consumer_tag="t")
+        await asyncio.to_thread(channel.call, consume, Basic.ConsumeOk)
+        (shown,) = await api.get("/consumers")
+        place = f"/consumers/%2F/{name(shown['channel_details']['connection_name'])}"
+
+        await shop.delete(f"{place}/1/t", 401)
+        await api.delete(f"{place}/1/other", 404)
+        await api.delete(f"{place}/1/t")
+
+        await asyncio.to_thread(client.read)
+        assert channel.cancelled == ["t"]
+        assert await api.get("/consumers") == []
+        await api.delete(f"{place}/1/t", 404)
