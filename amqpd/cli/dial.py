@@ -30,7 +30,9 @@ from amqpd.cli.remote import (
     RemoteError,
     local_socket,
     run_file,
+    socket_in,
 )
+from amqpd.cli.remote import URI_VARIABLE as API_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -78,14 +80,20 @@ def address(
     environment: Mapping[str, str] = os.environ,
     directory: Path = Path("amqpd-data"),
 ) -> Address:
-    """The broker that is meant: an option, the environment, a context, the one that runs here."""
+    """The broker that is meant: an option, the environment, a context, the one that runs here.
+
+    The variable for the API counts as well: its broker is the one whose messages are meant.
+    """
     name = kept(CONTEXT)
     chosen = uri or (None if name else environment.get(URI_VARIABLE))
-    known = None if chosen else _context(name, environment)
+    known = None if chosen else _named(name, environment) or _context(name, environment)
     if known is not None:
-        chosen = known.amqp or _beside(known.url, environment)
+        chosen = known.amqp or _beside(known.url)
+        if not known.username and "://" not in known.url:
+            known = _ticket(socket_in(Path(known.url))) or known
     if chosen is None:
-        chosen, known = _running_here(environment, directory), _ticket(environment, directory)
+        chosen = _running_here(environment, directory)
+        known = _ticket(local_socket(environment, directory))
     parts = urlsplit(chosen)
     tls = parts.scheme == "amqps"
     try:
@@ -107,9 +115,8 @@ def address(
     )
 
 
-def _ticket(environment: Mapping[str, str], directory: Path) -> Context | None:
-    """Who we are to the broker here: its local socket says it, if there is one."""
-    path = local_socket(environment, directory)
+def _ticket(path: Path | None) -> Context | None:
+    """Who we are to a broker of this machine: its local socket says it, if there is one."""
     if path is None:
         return None
     remote = Remote(Place(str(path), "", "", SOCKET_S, socket=path))
@@ -122,6 +129,13 @@ def _ticket(environment: Mapping[str, str], directory: Path) -> Context | None:
     return Context("", found["username"], found["password"])
 
 
+def _named(context: str, environment: Mapping[str, str]) -> Context | None:
+    """What the variables for the API name, unless a context is asked for."""
+    url = "" if context else environment.get(API_VARIABLE, "")
+    user, password = environment.get("AMQPD_USERNAME", ""), environment.get("AMQPD_PASSWORD", "")
+    return Context(url, user, password) if url else None
+
+
 def _context(name: str, environment: Mapping[str, str]) -> Context | None:
     try:
         return in_use(name, environment)
@@ -129,11 +143,12 @@ def _context(name: str, environment: Mapping[str, str]) -> Context | None:
         fail(str(error), error.code)
 
 
-def _beside(url: str, environment: Mapping[str, str]) -> str:
+def _beside(url: str) -> str:
     """Where messages go on the host of an API, or in the broker of a data directory."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
-        return _running_here(environment, Path(url))
+        place = Path(url)
+        return _running_here({}, place.parent if place.is_socket() else place)
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
     return f"{'amqps' if parts.scheme == 'https' else 'amqp'}://{shown}"

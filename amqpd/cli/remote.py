@@ -239,7 +239,7 @@ def whereabouts(
     if chosen is None:
         here = local_socket(environment, directory)
         chosen = str(here) if here is not None else _running_here(environment, directory)
-    if "://" not in chosen and (path := _socket_in(Path(chosen))) is not None:
+    if "://" not in chosen and (path := socket_in(Path(chosen))) is not None:
         return Place(str(path), user or "", password or "", timeout_s, ca, path)
     parts = urlsplit(chosen)
     if parts.scheme not in ("http", "https"):
@@ -261,7 +261,7 @@ def _context(name: str | None, environment: Mapping[str, str]) -> Context | None
         fail(str(error), error.code)
 
 
-def _socket_in(path: Path) -> Path | None:
+def socket_in(path: Path) -> Path | None:
     """The socket of a data directory, or the one that is named."""
     if path.is_dir():
         path = path / NAME
@@ -272,7 +272,7 @@ def local_socket(environment: Mapping[str, str], directory: Path) -> Path | None
     """The socket of the broker on the data directory of this place, or of the installed one."""
     for one in (Path(environment.get("AMQPD_STORE_PATH", directory)), INSTALLED):
         try:
-            found = _socket_in(one)
+            found = socket_in(one)
         except PermissionError:
             continue  # it is not for us
         if found is not None and os.access(found, os.W_OK):

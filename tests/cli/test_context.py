@@ -102,6 +102,26 @@ def test_an_address_that_is_named_wins_over_a_context(file: Path, tmp_path: Path
     assert found(context="a") == "http://a"
 
 
+def test_messages_go_to_the_broker_that_the_variable_for_the_api_names(
+    file: Path, tmp_path: Path
+) -> None:
+    write(file, Contexts({"a": Context("http://a")}, "a"))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    listening = {"protocol": "amqp", "uri": "amqp://127.0.0.1:77"}
+    (folder / "run.json").write_text(json.dumps({"listeners": [listening]}))
+
+    def found(url: str, **more: str) -> tuple[str, str]:
+        environment = {"AMQPD_CONTEXTS": str(file), "AMQPD_URL": url, **more}
+        place = address(None, None, environment=environment, directory=tmp_path)
+        return str(place), place.user
+
+    assert found("https://b", AMQPD_USERNAME="ops") == ("b:5671", "ops")
+    assert found(str(folder)) == ("127.0.0.1:77", "guest")
+    assert found("http://b", AMQPD_AMQP_URL="amqp://me@c:7") == ("c:7", "me")
+    assert found("http://b", AMQPD_CONTEXT="a")[0] == "b:5672"
+
+
 def test_a_file_that_others_may_read_is_refused(file: Path) -> None:
     write(file, Contexts({"a": Context("http://a")}))
     file.chmod(0o644)

@@ -48,6 +48,12 @@ function series(samples, growing) {
   return [times, values];
 }
 
+/** What is shown of the time: a minute at least, since one sample alone would stand among years. */
+function span(plot, from, to) {
+  const last = plot.data[0].at(-1);
+  return last === undefined ? [from, to] : [Math.min(from, last - 60), last];
+}
+
 /**
  * A chart; `lines` are {label, colour, details} with RabbitMQ's `*_details`, `growing` for
  * counters that are shown as rates.
@@ -69,7 +75,10 @@ export function Chart({ title, lines, growing = false, unit = "" }) {
       height: 180,
       legend: { live: true },
       cursor: { drag: { x: false, y: false } },
-      scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
+      scales: {
+        x: { range: span },
+        y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] },
+      },
       axes: [
         axis,
         { ...axis, size: 60, values: (_, ticks) => ticks.map((n) => short.format(n)) },
