@@ -51,12 +51,6 @@ class Body(Struct):
     limits: dict[str, int] | UnsetType = UNSET
 
 
-class ToHash(Struct):
-    """A password of which the hash is wanted."""
-
-    password: str
-
-
 class BulkDelete(Struct):
     """The names of users that go."""
 
@@ -193,13 +187,6 @@ async def hash_password(call: Call) -> Answer:
     return json({"ok": await asyncio.to_thread(call.host.hash_password, password, SHA256)})
 
 
-async def hash_of_body(call: Call) -> Answer:
-    """The same, for a password that is in no log of addresses."""
-    body = await call.body(ToHash)
-    hashed = await asyncio.to_thread(call.host.hash_password, body.password, SHA256)
-    return json({"password_hash": hashed})
-
-
 ADMIN: Final = Needs.ADMINISTRATOR
 ROUTES: Final = (
     Route("/users", GET=Operation(list_users, ADMIN, query=PARAMETERS)),
@@ -214,6 +201,5 @@ ROUTES: Final = (
         PUT=Operation(put, ADMIN, Body),
         DELETE=Operation(delete, ADMIN),
     ),
-    Route("/auth/hash_password", PUT=Operation(hash_of_body, ADMIN, ToHash, audited=False)),
     Route("/auth/hash_password/{password}", GET=Operation(hash_password, ADMIN)),
 )
