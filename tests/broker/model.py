@@ -168,11 +168,14 @@ class Store:
 class Model:
     """A broker with one vhost and one user who may do everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits | None = None) -> None:
         self.store = Store()
         self._tokens = 0
         self.broker = Broker(
-            limits=Limits(), refill=self.store.read, new_token=self._token, now_ms=1_000_000
+            limits=limits or Limits(),
+            refill=self.store.read,
+            new_token=self._token,
+            now_ms=1_000_000,
         )
         self.broker.around.expired = self.store.expired
         self.broker.around.read_some = self.store.read_some

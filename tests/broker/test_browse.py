@@ -224,3 +224,35 @@ def test_a_message_of_a_deleted_queue_is_not_there(model: Model) -> None:
 
     assert not take_out(queue, found)
     assert look(queue) == ([], True)
+
+
+def test_a_look_at_a_deleted_queue_ends_at_once(model: Model) -> None:
+    queue = paged(model)
+    model.store.is_slow = True
+    seen: list[tuple[list[Found], Place | None]] = []
+    peek(queue, None, 100, lambda found, last: seen.append((found, last)))
+
+    model.vhost.delete_queue(model.access, "q", if_unused=False, if_empty=False, owner=model)
+    model.commit()
+    model.store.answer()
+
+    assert [(bodies(found), last) for found, last in seen] == [([b"0", b"1"], None)]
+
+
+def test_what_has_come_into_memory_while_the_store_was_asked_is_shown_once(model: Model) -> None:
+    queue = paged(model)
+    model.store.is_slow = True
+    seen: list[list[bytes]] = []
+    peek(queue, None, 100, lambda found, last: seen.append(bodies(found)))
+    consumer = FakeConsumer(credit=2)
+    model.consume(consumer)
+    model.turn()
+    consumer.take()
+    model.turn()
+
+    model.store.answer()
+    model.turn()
+    model.store.answer()
+
+    assert seen
+    assert len(seen[0]) == len(set(seen[0]))

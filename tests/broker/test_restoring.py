@@ -6,7 +6,7 @@ import pytest
 
 from amqpd.broker.binding import Destination
 from amqpd.broker.definitions import DeleteVhost, PutExchange, PutUser
-from amqpd.broker.document import entries, head
+from amqpd.broker.document import CLUSTER, FORMAT, SINGLE_VHOST, entries, head
 from amqpd.broker.restoring import Action, Restoring
 from amqpd.errors import PreconditionFailed
 from tests.broker.model import Model
@@ -234,3 +234,116 @@ def test_a_queue_comes_in_paused_if_it_is_durable(model: Model) -> None:
 
     assert model.vhost.queues["q"].paused is not None
     assert model.vhost.queues["t"].paused is None
+
+
+@pytest.mark.parametrize(
+    ("vhost", "document", "text"),
+    [
+        (None, {FORMAT: SINGLE_VHOST}, "these are the definitions of a single vhost"),
+        ("/", {FORMAT: CLUSTER}, "these are the definitions of a whole broker"),
+        (None, {"queues": {}}, "definitions: 'queues' is not a list"),
+    ],
+)
+def test_a_document_of_another_form_is_refused_before_it_is_read(
+    model: Model, vhost: str | None, document: dict[str, object], text: str
+) -> None:
+    with pytest.raises(PreconditionFailed, match=f"^{text}"):
+        Restoring(model.broker, document, vhost)
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        (
+            {"vhosts": [{"name": "a", "metadata": {"default_queue_type": "fast"}}]},
+            "vhosts[0] 'a': fast is not a valid queue type",
+        ),
+        (
+            {"permissions": [{"user": "bob", "vhost": "/"}]},
+            "permissions[0] 'bob': there is no user 'bob'",
+        ),
+        (
+            {"bindings": [BINDING]},
+            "bindings[0] 'x -> q ()': no exchange 'x' in vhost '/'",
+        ),
+        (
+            {"exchanges": [FANOUT], "bindings": [BINDING]},
+            "bindings[0] 'x -> q ()': no queue 'q' in vhost '/'",
+        ),
+        (
+            {"exchanges": [FANOUT], "bindings": [{**BINDING, "destination_type": "topic"}]},
+            "bindings[0] 'x -> q ()': 'destination_type' is 'topic', not queue or exchange",
+        ),
+    ],
+)
+def test_what_leads_nowhere_is_refused_with_its_place(
+    model: Model, document: dict[str, object], text: str
+) -> None:
+    with pytest.raises(PreconditionFailed) as refused:
+        planned(model, **document)
+
+    assert refused.value.explanation == text
+
+
+def test_rights_that_change_are_updates_and_the_same_again_is_the_same(model: Model) -> None:
+    right = {"user": "u", "vhost": "/", "configure": "^c", "write": "^w", "read": "^r"}
+    topic = {"user": "u", "vhost": "/", "exchange": "x", "write": "^t", "read": "^s"}
+    first = planned(model, permissions=[right], topic_permissions=[topic])
+    first.carry_out()
+
+    again = planned(model, permissions=[right], topic_permissions=[topic])
+    changed = planned(model, topic_permissions=[{**topic, "read": ""}])
+
+    assert [one.action for one in first.changes] == [Action.UPDATE, Action.CREATE]
+    assert [one.action for one in again.changes] == [Action.SAME, Action.SAME]
+    assert [(one.action, one.before) for one in changed.changes] == [(Action.UPDATE, topic)]
+
+
+def test_what_there_is_already_stays_as_it_is(model: Model) -> None:
+    document = {"exchanges": [FANOUT], "queues": [QUEUE], "bindings": [BINDING]}
+    planned(model, **document).carry_out()
+
+    again = planned(model, **document)
+    other = planned(
+        model,
+        exchanges=[{**FANOUT, "type": "topic"}, {**FANOUT, "name": "amq.mine"}],
+        queues=[{**QUEUE, "arguments": {}}],
+        bindings=[{**BINDING, "source": ""}],
+    )
+
+    assert {one.action for one in again.changes} == {Action.SAME}
+    assert [one.action for one in other.changes] == [
+        Action.KEEP, Action.SKIP, Action.KEEP, Action.SKIP,
+    ]  # fmt: skip
+
+
+def test_the_type_of_a_queue_may_stand_beside_its_arguments(model: Model) -> None:
+    planned(model, queues=[{**QUEUE, "arguments": {}, "type": "quorum"}]).carry_out()
+
+    assert model.vhost.queues["q"].arguments.queue_type == "quorum"
+
+
+def test_a_vhost_gets_no_more_queues_than_its_limit_says(model: Model) -> None:
+    limit = {
+        "component": "vhost-limits",
+        "vhost": "/",
+        "name": "limits",
+        "value": {"max-queues": 1},
+    }
+    planned(model, parameters=[limit]).carry_out()
+    model.queue("there")
+
+    with pytest.raises(PreconditionFailed, match="would exceed the limit of 1 queue"):
+        planned(model, queues=[QUEUE])
+
+    planned(model, queues=[{**QUEUE, "name": "there", "arguments": {}}])
+
+
+def test_policies_and_parameters_come_with_their_own_checks(model: Model) -> None:
+    policy = {"vhost": "/", "name": "p", "pattern": "^q", "definition": {"expires": 1000}}
+    planned(model, policies=[policy], global_parameters=[{"name": "g", "value": 1}]).carry_out()
+
+    with pytest.raises(PreconditionFailed, match=r"^policies\[0\] 'p': Validation failed"):
+        planned(model, policies=[{**policy, "definition": {"expires": -1}}])
+
+    assert [one.name for one in model.broker.parameters.listing()] == ["g", "p"]
