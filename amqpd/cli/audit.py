@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import click
 
-from amqpd.cli.options import fail, load
-from amqpd.cli.reach import as_json as print_json
-from amqpd.cli.reach import json_option
-
-EX_DATA: Final = 65
-EX_NO_INPUT: Final = 66
+from amqpd.cli.answer import EX_DATA, EX_NO_INPUT, answer, answers, fail, wants_json
+from amqpd.cli.options import load
 
 
 @click.group()
@@ -25,10 +20,8 @@ def audit() -> None:
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
               help="Settings (TOML); they say where the data directory is.")  # fmt: skip
 @click.option("--data-dir", metavar="DIR", help="Where messages are kept.  [./amqpd-data]")
-@json_option
-def verify(
-    file: Path | None, config_file: Path | None, data_dir: str | None, as_json: bool
-) -> None:
+@answers("lines", "number", "hash", "error")
+def verify(file: Path | None, config_file: Path | None, data_dir: str | None) -> None:
     """See whether the audit log was changed since it was written.
 
     FILE is audit.log in the data directory, unless another one is named. Older files beside it
@@ -42,10 +35,11 @@ def verify(
     try:
         found = verified(file)
     except OSError as error:
-        fail(f"{file}: {error.strerror}", EX_NO_INPUT)
-    if as_json:
+        step = "--data-dir says where the broker keeps its data"
+        fail(f"{file}: {error.strerror}; {step}", EX_NO_INPUT)
+    if wants_json():
         head = found.head
-        print_json(
+        answer(
             {
                 "lines": found.lines,
                 "number": head.number,

@@ -18,11 +18,13 @@ from pamqp.commands import Connection
 
 from amqpd import __version__
 from amqpd.cli.amqp import Gone
+from amqpd.cli.answer import EX_UNAVAILABLE, answers, fail, wants_json
+from amqpd.cli.churn import churn, many
 from amqpd.cli.dial import address, dial_options, dialled
+from amqpd.cli.groups import default_to
 from amqpd.cli.load import Consumer, Latencies, Publisher
-from amqpd.cli.options import fail
 from amqpd.cli.reach import CA, CONTEXT, kept
-from amqpd.cli.remote import EX_UNAVAILABLE, Remote, RemoteError, whereabouts
+from amqpd.cli.remote import Remote, RemoteError, whereabouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +38,12 @@ PATIENCE_S: Final = 10.0
 TELL_S: Final = 1.0
 
 
-@click.command()
+@click.group(cls=default_to("throughput"))
+def bench() -> None:
+    """Put the broker under load: throughput, churn, many; alone it is throughput."""
+
+
+@bench.command()
 @dial_options
 @click.option("-x", "--producers", type=click.IntRange(0, 1000), default=1, help="[1]")
 @click.option("-y", "--consumers", type=click.IntRange(0, 1000), default=1, help="[1]")
@@ -49,8 +56,8 @@ TELL_S: Final = 1.0
 @click.option("-a", "--autoack", is_flag=True, help="Consumers do not acknowledge.")
 @click.option("--transient", is_flag=True, help="Messages that need not survive a restart.")
 @click.option("-u", "--queue", metavar="QUEUE", help="This queue, which stays.  [one that goes]")
-@click.option("--json", "as_json", is_flag=True, help="The result in JSON.")
-def bench(
+@answers(says="one object: what was done and measured, *_ms as {p50, p95, p99, max}")
+def throughput(
     uri: str | None,
     vhost: str | None,
     producers: int,
@@ -64,7 +71,6 @@ def bench(
     autoack: bool,
     transient: bool,
     queue: str | None,
-    as_json: bool,
 ) -> None:
     """Publish and consume for some seconds; rates and percentiles at the end."""
     place = address(uri, vhost)
@@ -83,10 +89,10 @@ def bench(
         channel = steering.channel()
         channel.declare_queue(name, durable=True)
         about |= _server(steering, place)
-        if not as_json:
+        if not wants_json():
             for line in _heading(about):
                 click.echo(line)
-        run = _Run(as_json)
+        run = _Run(wants_json())
         try:
             for _ in range(consumers):
                 run.consumers.append(Consumer(run.dial(place), name, qos, autoack))
@@ -109,11 +115,15 @@ def bench(
             run.close()
             if queue is None:
                 channel.delete_queue(name)
-    if as_json:
+    if wants_json():
         click.echo(json.dumps(result))
     else:
         for line in _result(result):
             click.echo(line)
+
+
+bench.add_command(churn)
+bench.add_command(many)
 
 
 def _server(client: Client, place: Address) -> dict[str, Any]:

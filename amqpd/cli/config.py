@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
 from amqpd import config as settings
-from amqpd.cli.options import EX_CONFIG, fail, load, settings_options
-from amqpd.cli.reach import as_json as print_json
-from amqpd.cli.reach import json_option
+from amqpd.cli.answer import EX_CONFIG, answer, answers, fail, note, wants_json
+from amqpd.cli.options import load, settings_options
 
 
 @click.group()
@@ -22,11 +22,15 @@ def config() -> None:
 @click.option("--origin", is_flag=True, help="Only what is not a default, with its source.")
 @click.option("--comments", is_flag=True, help="With what each setting means.")
 @click.option("--show-secrets", is_flag=True, help="Passwords as they are.")
+@answers(says="{SECTION.KEY: {value, source}, …}")
 def show(
     file: Path | None, origin: bool, comments: bool, show_secrets: bool, **options: object
 ) -> None:
     """Print the settings in force as a configuration file."""
     found = load(file, options)
+    if wants_json():
+        answer(_facts(found, origin=origin, show_secrets=show_secrets))
+        return
     if not origin:
         text = settings.to_toml(found.settings, comments=comments, show_secrets=show_secrets)
         click.echo(text, nl=False)
@@ -40,21 +44,22 @@ def show(
 
 @config.command()
 @settings_options
-@json_option
-def check(file: Path | None, as_json: bool, **options: object) -> None:
+@answers("warnings", "not_defaults")
+def check(file: Path | None, **options: object) -> None:
     """Say whether the settings are right; 78 if not."""
     found = load(file, options)
-    if as_json:
-        changed = {key: entry.source for key, entry in sorted(found.origins.items())}
-        print_json({"warnings": list(found.warnings), "not_defaults": changed})
-        return
+    changed = {key: entry.source for key, entry in sorted(found.origins.items())}
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"settings are right ({len(found.origins)} of them not defaults)")
+        note(f"warning: {warning}")
+    answer(
+        {"warnings": list(found.warnings), "not_defaults": changed},
+        f"settings are right ({len(changed)} of them not defaults)",
+    )
 
 
 @config.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@answers("toml", "warnings")
 def import_(file: Path) -> None:
     """Print a rabbitmq.conf as settings of amqpd (TOML); what has no effect is told."""
     try:
@@ -62,5 +67,20 @@ def import_(file: Path) -> None:
     except settings.ConfigError as error:
         fail(str(error), EX_CONFIG)
     for warning in found.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(settings.changes_to_toml(found), nl=False)
+        note(f"warning: {warning}")
+    text = settings.changes_to_toml(found)
+    answer({"toml": text, "warnings": list(found.warnings)}, text.rstrip("\n"))
+
+
+def _facts(found: settings.Config, *, origin: bool, show_secrets: bool) -> dict[str, object]:
+    """Every setting with its value and where that comes from; with `origin` no defaults."""
+    facts: dict[str, object] = {}
+    for section, values in msgspec.to_builtins(found.settings).items():
+        for name, value in values.items():
+            key = f"{section}.{name}"
+            entry = found.origins.get(key)
+            if entry is not None or not origin:
+                hidden = key in settings.SECRETS and not show_secrets and value
+                source = "default" if entry is None else entry.source
+                facts[key] = {"value": "***" if hidden else value, "source": source}
+    return facts

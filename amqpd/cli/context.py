@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 import click
 
+from amqpd.cli.answer import EX_USAGE, answer, answers, fail, wants_json
+from amqpd.cli.complete import contexts as names
 from amqpd.cli.contexts import Context, ContextError, Contexts, place, read, write
-from amqpd.cli.options import fail, printable
-from amqpd.cli.reach import as_json as print_json
-from amqpd.cli.reach import columns, json_option
-from amqpd.cli.remote import EX_USAGE
+from amqpd.cli.reach import columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def context() -> None:
-    """Brokers by name: add, use, list, show, remove."""
+    """Brokers by name: add, use, previous, list, show, remove."""
 
 
 @context.command()
@@ -32,6 +30,7 @@ def context() -> None:
 @click.option("-p", "--vhost", metavar="VHOST", default="", help="Virtual host of messages.")
 @click.option("--ca", metavar="FILE", default="", help="PEM: who signs its certificate.")
 @click.option("--use", "use_it", is_flag=True, help="Use it from now on.")
+@answers("context", "in_use")
 def add(
     name: str,
     url: str,
@@ -49,16 +48,17 @@ def add(
     def change(contexts: Contexts) -> None:
         contexts.known[name] = Context(url, username, password, amqp, vhost, ca)
         if use_it:
-            contexts.used = name
+            contexts.choose(name)
 
-    _change(change)
+    found = _change(change)
     what = "in use" if use_it else f"'amqpd context use {name}' makes it the one that is meant"
-    click.echo(printable(f"context '{name}' added; {what}"))
+    answer({"context": name, "in_use": found.used == name}, f"context '{name}' added; {what}")
 
 
 @context.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=names)
 @click.option("--none", "nobody", is_flag=True, help="None: the broker of this machine again.")
+@answers("context")
 def use(name: str | None, nobody: bool) -> None:
     """Talk to this broker from now on."""
     if (name is None) is not nobody:
@@ -67,19 +67,37 @@ def use(name: str | None, nobody: bool) -> None:
     def change(contexts: Contexts) -> None:
         if name is not None:
             contexts.find(name)
-        contexts.used = name or ""
+        contexts.choose(name or "")
 
     _change(change)
-    click.echo(printable(f"context '{name}' is in use" if name else "the broker here is in use"))
+    _say_used(name or "")
+
+
+@context.command()
+@answers("context")
+def previous() -> None:
+    """Talk to the one before again."""
+
+    def change(contexts: Contexts) -> None:
+        if contexts.before:
+            contexts.find(contexts.before)
+        contexts.choose(contexts.before)
+
+    _say_used(_change(change).used)
+
+
+def _say_used(name: str) -> None:
+    said = f"context '{name}' is in use" if name else "the broker here is in use"
+    answer({"context": name or None}, said)
 
 
 @context.command("list")
-@json_option
-def list_(as_json: bool) -> None:
+@answers(says="a list of objects as `context show` has them")
+def list_() -> None:
     """Show all contexts, and which is in use."""
     found = _read()
-    if as_json:
-        print_json([{"name": name, **_facts(found, name)} for name in sorted(found.known)])
+    if wants_json():
+        answer([_facts(found, name) for name in sorted(found.known)])
         return
     if not found.known:
         click.echo("no contexts; `amqpd context add NAME URL` makes one")
@@ -92,7 +110,8 @@ def list_(as_json: bool) -> None:
 
 
 @context.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names)
+@answers("name", "url", "username", "password", "amqp", "vhost", "ca", "in_use")
 def show(name: str) -> None:
     """Show one context, without its password."""
     found = _read()
@@ -100,11 +119,17 @@ def show(name: str) -> None:
         found.find(name)
     except ContextError as error:
         _fail(error)
-    click.echo(printable(json.dumps(_facts(found, name), indent=2)))
+    facts = _facts(found, name)
+    answer(facts, *(f"{key:<10}{_plain(value)}" for key, value in facts.items()))
+
+
+def _plain(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 @context.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names)
+@answers("context", "removed")
 def remove(name: str) -> None:
     """Forget a context."""
 
@@ -112,15 +137,18 @@ def remove(name: str) -> None:
         contexts.find(name)
         del contexts.known[name]
         if contexts.used == name:
-            contexts.used = ""
+            contexts.choose("")
+        if contexts.before == name:
+            contexts.before = ""
 
     _change(change)
-    click.echo(printable(f"context '{name}' removed"))
+    answer({"context": name, "removed": True}, f"context '{name}' removed")
 
 
 def _facts(contexts: Contexts, name: str) -> dict[str, object]:
     one = contexts.known[name]
     return {
+        "name": name,
         "url": one.url,
         "username": one.username or "guest",
         "password": "***" if one.password else "",
@@ -138,11 +166,12 @@ def _read() -> Contexts:
         _fail(error)
 
 
-def _change(change: Callable[[Contexts], None]) -> None:
+def _change(change: Callable[[Contexts], None]) -> Contexts:
     try:
         found = read(place())
         change(found)
         write(place(), found)
+        return found
     except ContextError as error:
         _fail(error)
 

@@ -52,6 +52,13 @@ class Contexts:
 
     known: dict[str, Context] = field(default_factory=dict)
     used: str = ""
+    #: The one that was in use before it; empty: the broker of this machine.
+    before: str = ""
+
+    def choose(self, name: str) -> None:
+        """Use one from now on; empty: the broker of this machine."""
+        if name != self.used:
+            self.used, self.before = name, self.used
 
     def find(self, name: str) -> Context:
         """One by its name.
@@ -98,7 +105,7 @@ def read(path: Path) -> Contexts:
             str(name): Context(**{key: str(facts[key]) for key in names & set(facts)})
             for name, facts in found["contexts"].items()
         }
-        return Contexts(known, str(found.get("used", "")))
+        return Contexts(known, str(found.get("used", "")), str(found.get("before", "")))
     except (KeyError, TypeError, AttributeError) as error:
         raise ContextError(f"contexts '{path}': not a file of contexts", EX_CONFIG) from error
 
@@ -111,6 +118,7 @@ def write(path: Path, contexts: Contexts) -> None:
     """
     content = {
         "used": contexts.used,
+        "before": contexts.before,
         "contexts": {
             name: {key: value for key, value in asdict(one).items() if value}
             for name, one in sorted(contexts.known.items())

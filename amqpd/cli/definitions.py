@@ -9,29 +9,39 @@ from typing import Any, Final
 
 import click
 
-from amqpd.cli.options import fail, printable
+from amqpd.cli.answer import (
+    EX_CANNOT_CREATE,
+    EX_DATA,
+    EX_NO_INPUT,
+    answer,
+    answers,
+    fail,
+    printable,
+    wants_json,
+)
 from amqpd.cli.progress import working
-from amqpd.cli.reach import as_json, broker_options, json_option, reached
-from amqpd.cli.remote import EX_DATA, segment
+from amqpd.cli.reach import broker_options, reached
+from amqpd.cli.remote import segment
 
 #: What would be done, in one character each.
 SIGNS: Final = {"create": "+", "update": "~", "same": "=", "keep": "!", "skip": "="}
 
 
+_only = click.option("-p", "--vhost", metavar="VHOST", help="Only of this one.")
+
+
 @click.command("export")
 @click.argument("file", required=False)
-@click.option("-p", "--vhost", metavar="VHOST", help="Only of this one.")
+@_only
+@click.option("--no-secrets", is_flag=True, help="Without users and their password hashes.")
 @broker_options
-def export(
-    file: str | None,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-) -> None:
+@answers(says="to a file {file, counts}, else the definitions, which are JSON anyway")
+def export(file: str | None, vhost: str | None, no_secrets: bool) -> None:
     """Write all definitions to a file, or to standard output."""
-    with reached(url, username, password) as remote, working("reading definitions"):
+    with reached() as remote, working("reading definitions"):
         found = remote.get(f"/definitions/{segment(vhost)}" if vhost else "/definitions")
+    if no_secrets:
+        found.pop("users", None)
     text = json.dumps(found, indent=2) + "\n"
     if file in (None, "-"):
         sys.stdout.write(text)
@@ -39,11 +49,11 @@ def export(
     try:
         Path(str(file)).write_text(text)
     except OSError as error:
-        fail(f"file '{file}': {error.strerror}", EX_DATA)
-    counts = ", ".join(
-        f"{len(each)} {name}" for name, each in found.items() if isinstance(each, list)
-    )
-    click.echo(f"{file}: {counts}")
+        step = "is its folder there, and may you write to it?"
+        fail(f"file '{file}': {error.strerror}; {step}", EX_CANNOT_CREATE)
+    counts = {name: len(each) for name, each in found.items() if isinstance(each, list)}
+    shown = ", ".join(f"{count} {name}" for name, count in counts.items())
+    answer({"file": file, "counts": counts}, f"{file}: {shown}")
 
 
 @click.command("import")
@@ -51,37 +61,27 @@ def export(
 @click.option("-p", "--vhost", metavar="VHOST", help="Into this one.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @broker_options
-@json_option
-def import_(
-    file: str,
-    vhost: str | None,
-    dry_run: bool,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    as_json: bool,
-) -> None:
+@answers(says="{counts, changes}, as POST /api/definitions?dry_run=true answers")
+def import_(file: str, vhost: str | None, dry_run: bool) -> None:
     """Bring in definitions from a file, as one transaction: all of them or none."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text()
         document = json.loads(text)
     except OSError as error:
-        fail(f"file '{file}': {error.strerror}", EX_DATA)
+        fail(f"file '{file}': {error.strerror}; '-' is standard input", EX_NO_INPUT)
     except ValueError as error:
-        fail(f"file '{file}': not JSON: {error}", EX_DATA)
+        step = "'amqpd export' shows how one looks"
+        fail(f"file '{file}': not JSON: {error}; {step}", EX_DATA)
     path = f"/definitions/{segment(vhost)}" if vhost else "/definitions"
     what = "comparing definitions" if dry_run else "importing definitions"
-    with reached(url, username, password) as remote, working(what):
+    with reached() as remote, working(what):
         plan = remote.post(f"{path}?dry_run=true", document)
         if not dry_run:
             remote.post(path, document)
-    if as_json:
-        _json(plan)
+    if wants_json():
+        answer(plan)
     else:
         _tell(plan)
-
-
-_json = as_json
 
 
 def _tell(plan: dict[str, Any]) -> None:

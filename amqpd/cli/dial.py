@@ -16,23 +16,11 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from amqpd.cli.amqp import Client, Closed, ConnectionClosed, Gone
+from amqpd.cli.answer import EX_DATA, EX_NO_PERMISSION, EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, fail
 from amqpd.cli.contexts import Context, ContextError, in_use
-from amqpd.cli.options import fail
 from amqpd.cli.reach import CA, CONTEXT, context_options, kept
-from amqpd.cli.remote import (
-    EX_DATA,
-    EX_NO_PERMISSION,
-    EX_SOFTWARE,
-    EX_UNAVAILABLE,
-    EX_USAGE,
-    Place,
-    Remote,
-    RemoteError,
-    local_socket,
-    run_file,
-    socket_in,
-)
 from amqpd.cli.remote import URI_VARIABLE as API_VARIABLE
+from amqpd.cli.remote import Place, Remote, RemoteError, local_socket, run_file, socket_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -16,20 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from amqpd import __version__
-from amqpd.cli.options import load, printable, settings_options
-from amqpd.cli.reach import CA, CONTEXT, broker_options, json_option, kept
-from amqpd.cli.reach import as_json as print_json
-from amqpd.cli.remote import (
+from amqpd.cli.answer import (
     EX_SOFTWARE,
     EX_UNAVAILABLE,
-    Place,
-    Remote,
-    RemoteError,
-    local_socket,
-    run_file,
-    segment,
-    whereabouts,
+    answer,
+    answers,
+    printable,
+    wants_json,
 )
+from amqpd.cli.options import load, settings_options
+from amqpd.cli.reach import broker_options, place
+from amqpd.cli.remote import Place, Remote, RemoteError, local_socket, run_file, segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -321,7 +318,7 @@ def _node(remote: Remote) -> dict[str, Any]:
     return dict(nodes[0]) if nodes else {}
 
 
-def answers(patient: Patient) -> Iterator[Finding]:
+def health(patient: Patient) -> Iterator[Finding]:
     """Whether the broker is there and well."""
     remote = patient.remote
     if remote is None:
@@ -420,7 +417,7 @@ def queues(patient: Patient) -> Iterator[Finding]:
 
 
 CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (
-    version, data_directory, disk, files, memory, clock, ports, certificates, answers,
+    version, data_directory, disk, files, memory, clock, ports, certificates, health,
     default_user, queues,
 )  # fmt: skip
 MARKS: Final = {
@@ -431,14 +428,10 @@ MARKS: Final = {
 @click.command()
 @settings_options
 @broker_options
-@json_option
+@answers(says="a list of {about, level, text, next_step}")
 @click.option("--strict", is_flag=True, help="Warnings fail, too.")
 def doctor(
     file: Path | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    as_json: bool,
     strict: bool,
     **options: object,
 ) -> None:
@@ -447,7 +440,7 @@ def doctor(
     Takes the options of start; the broker is asked if it answers.
     """
     settings = load(file, options).settings
-    remote, finding = _reach(url, username, password, settings)
+    remote, finding = _reach(settings)
     found = [finding] if finding else []
     try:
         patient = Patient(settings, remote)
@@ -459,8 +452,8 @@ def doctor(
     finally:
         if remote is not None:
             remote.close()
-    if as_json:
-        print_json([asdict(one) for one in found])
+    if wants_json():
+        answer([asdict(one) for one in found])
     else:
         _tell(found)
     worst = {one.level for one in found}
@@ -468,26 +461,16 @@ def doctor(
         raise SystemExit(EX_SOFTWARE)
 
 
-def _reach(
-    url: str | None, username: str | None, password: str | None, settings: Settings
-) -> tuple[Remote | None, Finding | None]:
+def _reach(settings: Settings) -> tuple[Remote | None, Finding | None]:
     """The broker that is meant, if it answers; what is to be said if not."""
-    place = whereabouts(
-        url,
-        username,
-        password,
-        context=kept(CONTEXT),
-        ca=kept(CA),
-        timeout_s=10.0,
-        directory=Path(settings.store.path),
-    )
-    remote = Remote(place)
+    where = place(timeout_s=10.0, directory=Path(settings.store.path))
+    remote = Remote(where)
     try:
         remote.get("/overview")
     except RemoteError as error:
         remote.close()
         if error.code == EX_UNAVAILABLE:
-            text = f"does not answer at {place.uri}; what it would tell is left out"
+            text = f"does not answer at {where.uri}; what it would tell is left out"
             return None, _warn("broker", text, "amqpd starts it; --url names another")
         return None, _bad("broker", error.reason, "--username and --password, or the local socket")
     return remote, None

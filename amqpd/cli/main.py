@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import platform
-from typing import TYPE_CHECKING, Final
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from amqpd import __version__, plugins
+from amqpd.cli.answer import EX_INTERRUPTED, EX_USAGE, tell
+from amqpd.cli.groups import DefaultGroup
 from amqpd.cli.start import start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 #: Our own commands; what is not asked for is not imported, so that a broker starts quickly.
@@ -21,25 +25,36 @@ COMMANDS: Final = {
     "audit": "amqpd.cli.audit:audit",
     "backup": "amqpd.cli.store:backup",
     "bench": "amqpd.cli.bench:bench",
-    "check": "amqpd.cli.store:check",
+    "binding": "amqpd.cli.things:binding",
+    "bindings": "amqpd.cli.nouns:bindings",
+    "channels": "amqpd.cli.nouns:channels",
+    "check": "amqpd.cli.monitor:check",
+    "completion": "amqpd.cli.completion:completion",
     "config": "amqpd.cli.config:config",
+    "connection": "amqpd.cli.things:connection",
     "connections": "amqpd.cli.nouns:connections",
     "consume": "amqpd.cli.consume:consume",
+    "consumers": "amqpd.cli.nouns:consumers",
     "context": "amqpd.cli.context:context",
     "ctl": "amqpd.cli.ctl:ctl",
     "doctor": "amqpd.cli.doctor:doctor",
+    "examples": "amqpd.cli.examples:examples",
+    "exchange": "amqpd.cli.things:exchange",
     "exchanges": "amqpd.cli.nouns:exchanges",
     "export": "amqpd.cli.definitions:export",
     "hash-password": "amqpd.cli.user:hash_password",
     "import": "amqpd.cli.definitions:import_",
-    "peek": "amqpd.cli.queue:peek",
-    "policy": "amqpd.cli.vhost:policy",
+    "peek": "amqpd.cli.peek:peek",
+    "ping": "amqpd.cli.ping:ping",
     "policies": "amqpd.cli.nouns:policies",
+    "policy": "amqpd.cli.vhost:policy",
     "publish": "amqpd.cli.publish:publish",
     "queue": "amqpd.cli.queue:queue",
     "queues": "amqpd.cli.nouns:queues",
+    "reload": "amqpd.cli.reload:reload",
     "restore": "amqpd.cli.store:restore",
     "salvage": "amqpd.cli.store:salvage",
+    "stat": "amqpd.cli.ping:stat",
     "testing": "amqpd.cli.testing:testing",
     "tls": "amqpd.cli.tls:tls",
     "top": "amqpd.cli.top:top",
@@ -50,8 +65,10 @@ COMMANDS: Final = {
 }
 
 
-class StartByDefault(click.Group):
+class StartByDefault(DefaultGroup):
     """`amqpd` and `amqpd --port 0` mean `amqpd start …`; the other commands are found by name."""
+
+    default = "start"
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Ours, and those of other packages."""
@@ -84,16 +101,34 @@ class StartByDefault(click.Group):
                 raise
             raise click.UsageError(f"{error.message} Did you mean '{near[0]}'?", ctx) from error
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `start` in front of what does not name a command or ask about the group."""
-        if not args or args[0].split("=")[0] in _options_of(start):
-            args = ["start", *args]
-        return super().parse_args(ctx, args)
-
-
-def _options_of(command: click.Command) -> set[str]:
-    names = {name for parameter in command.params for name in parameter.opts}
-    return names - {"--help"}
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run it; what is wrong with the arguments ends it with 64, and in JSON where wished."""
+        words = sys.argv[1:] if args is None else [*args]
+        run: Callable[[], Any] = functools.partial(
+            super().main, words, prog_name, complete_var, False, **extra
+        )
+        if not standalone_mode:
+            return run()
+        try:
+            code = run()
+        except click.Abort:
+            tell("ended before it was done", EX_INTERRUPTED, as_json="--json" in words)
+            raise SystemExit(EX_INTERRUPTED) from None
+        except click.ClickException as error:
+            code = EX_USAGE if isinstance(error, click.UsageError) else error.exit_code
+            if "--json" in words:
+                tell(error.format_message(), code, as_json=True)
+            else:
+                error.show()
+            raise SystemExit(code) from None
+        raise SystemExit(code if isinstance(code, int) else 0)
 
 
 @click.group(

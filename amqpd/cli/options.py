@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
 from amqpd import config
+from amqpd.cli.answer import EX_CONFIG, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-#: Wrong settings (sysexits.h).
-EX_CONFIG: Final = 78
 
 #: Option, the setting it means, and its help; `--no-sync` is the only one without a value.
 SETTINGS: Final = (
@@ -68,20 +66,3 @@ def load(
         return config.load(file, os.environ, flags)
     except config.ConfigError as error:
         fail(str(error), EX_CONFIG)
-
-
-def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong in one line and end the process."""
-    click.echo(f"amqpd: {printable(text)}", err=True)
-    raise SystemExit(code)
-
-
-def printable(text: str) -> str:
-    """A text from elsewhere as it may be printed: it must not steer the terminal."""
-    return text.translate(_VISIBLE)
-
-
-#: Control characters as what they are; tabs and line breaks stay.
-_VISIBLE: Final = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
-} | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}

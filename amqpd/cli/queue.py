@@ -1,27 +1,28 @@
-"""`amqpd queue …` and `amqpd peek`: one queue and what is in it."""
+"""`amqpd queue …`: one queue."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import click
 
-from amqpd.cli.options import fail, printable
+from amqpd.cli.answer import answer, answers, printable, wants_json
+from amqpd.cli.complete import names_of
+from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
-    as_json,
     broker_options,
     find_queue,
-    json_option,
+    gone_already,
+    idempotently_option,
+    json_object,
     reached,
     sure,
+    vhost_name,
     vhost_option,
+    yes_option,
 )
-from amqpd.cli.remote import EX_DATA, segment
-
-if TYPE_CHECKING:
-    from amqpd.cli.remote import Remote
+from amqpd.cli.remote import segment
 
 #: What `queue show` tells, in this order.
 SHOWN: Final = (
@@ -32,37 +33,32 @@ SHOWN: Final = (
 )  # fmt: skip
 
 
-#: Messages of one answer.
-MOST: Final = 1000
-
-
 @click.group()
 def queue() -> None:
-    """One queue: show, purge, delete, pause, resume."""
+    """One queue: list, show, declare, purge, move, pause, resume, delete."""
+
+
+queue.add_command(listing("queues", "list"))
+
+
+def _path(name: str, *more: str) -> str:
+    return "/".join(["/queues", segment(vhost_name()), segment(name), *more])
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
-@json_option
-def show(
-    name: str,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    as_json: bool,
-) -> None:
+@answers(says="what GET /api/queues/VHOST/NAME answers, and its bindings")
+def show(name: str) -> None:
     """How a queue is, who consumes it and what leads to it."""
-    with reached(url, username, password) as remote:
-        found = find_queue(remote, vhost or "/", name)
-        path = f"/queues/{segment(vhost or '/')}/{segment(name)}/bindings"
-        found["bindings"] = remote.get(path)
-    if as_json:
-        _json(found)
+    with reached() as remote:
+        found = find_queue(remote, name)
+        found["bindings"] = remote.get(_path(name, "bindings"))
+    if wants_json():
+        answer(found)
         return
-    click.echo(click.style(printable(f"{name}  (vhost {vhost or '/'})"), bold=True))
+    click.echo(click.style(printable(f"{name}  (vhost {vhost_name()})"), bold=True))
     for title, key in SHOWN:
         value = found.get(key)
         if value not in (None, "", {}, []):
@@ -82,178 +78,93 @@ def show(
         click.echo(printable(found["why_waiting"]))
 
 
-_json = as_json
+@queue.command()
+@click.argument("name")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["classic", "quorum", "stream"]),
+    help="[the vhost's, else classic]",
+)
+@click.option("--transient", is_flag=True, help="It does not survive a restart.")
+@click.option("--auto-delete", is_flag=True, help="Goes with its last consumer.")
+@click.option(
+    "--arguments",
+    metavar="JSON",
+    default="{}",
+    help="As clients give them: '{\"x-max-length\": 1000}'.",
+)
+@vhost_option
+@broker_options
+@answers("queue", "declared")
+def declare(
+    name: str, kind: str | None, transient: bool, auto_delete: bool, arguments: str
+) -> None:
+    """Make a queue; one that is there already and equal is fine."""
+    wanted = json_object("--arguments", arguments)
+    if kind is not None:
+        wanted["x-queue-type"] = kind
+    body = {"durable": not transient, "auto_delete": auto_delete, "arguments": wanted}
+    with reached() as remote:
+        remote.put(_path(name), body)
+    answer({"queue": name, "declared": True}, f"queue '{name}' is there")
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
-@json_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def purge(
-    name: str,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    yes: bool,
-    as_json: bool,
-) -> None:
+@answers("queue", "removed")
+@yes_option
+def purge(name: str, yes: bool) -> None:
     """Remove the ready messages of a queue for good."""
-    with reached(url, username, password) as remote:
-        found = find_queue(remote, vhost or "/", name)
-        count = found["messages_ready"]
+    with reached() as remote:
+        count = find_queue(remote, name)["messages_ready"]
         sure(f"{count} ready messages of queue '{name}' are removed for good", yes)
-        remote.delete(f"/queues/{segment(vhost or '/')}/{segment(name)}/contents")
-    if as_json:
-        _json({"queue": name, "removed": count})
-        return
-    click.echo(f"{count} messages removed")
+        remote.delete(_path(name, "contents"))
+    answer({"queue": name, "removed": count}, f"{count} messages removed")
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
-@json_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(
-    name: str,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    yes: bool,
-    as_json: bool,
-) -> None:
+@answers("queue", "deleted", "messages")
+@idempotently_option
+@yes_option
+def delete(name: str, yes: bool, idempotently: bool) -> None:
     """Delete a queue with its messages."""
-    with reached(url, username, password) as remote:
-        found = find_queue(remote, vhost or "/", name)
-        count = found["messages"]
+    with reached() as remote:
+        if gone_already(remote, _path(name), idempotently):
+            answer({"queue": name, "deleted": False, "messages": 0}, "there was none")
+            return
+        count = find_queue(remote, name)["messages"]
         sure(f"queue '{name}' and its {count} messages are deleted for good", yes)
-        remote.delete(f"/queues/{segment(vhost or '/')}/{segment(name)}")
-    if as_json:
-        _json({"queue": name, "deleted": True, "messages": count})
-        return
-    click.echo(f"deleted, with {count} messages")
+        remote.delete(_path(name))
+    answer({"queue": name, "deleted": True, "messages": count}, f"deleted, with {count} messages")
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
-def pause(
-    name: str, vhost: str | None, url: str | None, username: str | None, password: str | None
-) -> None:
+@answers("queue", "paused")
+def pause(name: str) -> None:
     """Hold the consumers of a queue back; it takes what is published."""
-    with reached(url, username, password) as remote:
-        find_queue(remote, vhost or "/", name)
-        remote.put(f"/queues/{segment(vhost or '/')}/{segment(name)}/pause")
-    click.echo(printable(f"paused, until `amqpd queue resume {name}`"))
+    with reached() as remote:
+        find_queue(remote, name)
+        remote.put(_path(name, "pause"))
+    answer({"queue": name, "paused": True}, f"paused, until `amqpd queue resume {name}`")
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
-def resume(
-    name: str, vhost: str | None, url: str | None, username: str | None, password: str | None
-) -> None:
+@answers("queue", "paused")
+def resume(name: str) -> None:
     """Let the consumers of a queue go on."""
-    with reached(url, username, password) as remote:
-        find_queue(remote, vhost or "/", name)
-        remote.put(f"/queues/{segment(vhost or '/')}/{segment(name)}/resume")
-    click.echo("its consumers go on")
-
-
-# -- peek --------------------------------------------------------------------------------
-
-
-@click.command()
-@click.argument("name", metavar="QUEUE")
-@click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, help="So many.  [10]")
-@click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="The last so many.")
-@click.option("--after", metavar="PLACE", help="Only behind this place.")
-@click.option("--search", default="", metavar="TEXT", help="Only with this text in it.")
-@vhost_option
-@broker_options
-@json_option
-def peek(
-    name: str,
-    count: int,
-    last: int | None,
-    after: str | None,
-    search: str,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    as_json: bool,
-) -> None:
-    """Look at the messages of a queue without touching them."""
-    wish: dict[str, Any] = {"count": count, "search": search}
-    if after is not None:
-        wish["after"] = after
-    with reached(url, username, password) as remote:
-        found = find_queue(remote, vhost or "/", name)
-        if found.get("type") == "stream":
-            fail(f"'{name}' is a stream: `amqpd consume` reads it, and it stays", EX_DATA)
-        path = f"/queues/{segment(vhost or '/')}/{segment(name)}/peek"
-        if last is None:
-            seen = remote.post(path, wish)
-        else:
-            seen = _end(remote, path, found["messages_ready"], last, search)
-    if as_json:
-        _json(seen)
-        return
-    for one in seen["messages"]:
-        _print(one)
-    what = "they are" if len(seen["messages"]) != 1 else "it is"
-    shown = len(seen["messages"])
-    click.echo(f"{shown} shown: {what} still in the queue, not marked as redelivered")
-    if seen["next"]:
-        click.echo(f"more: amqpd peek {printable(name)} --after {seen['next']}")
-
-
-def _end(remote: Remote, path: str, ready: int, last: int, search: str) -> dict[str, Any]:
-    """The last messages of a queue: on to its end, beginning as near to it as is safe."""
-    wish: dict[str, Any] = {"count": MOST, "search": search}
-    if not search and ready > last:
-        first = remote.post(path, {"count": 1})["messages"]
-        level, _, position = first[0]["place"].partition(".") if first else ("", "", "")
-        if level == "0":  # places grow by one or more from message to message
-            wish["after"] = f"0.{int(position) + ready - last - 1}"
-    kept: deque[Any] = deque(maxlen=last)
-    while True:
-        seen = remote.post(path, wish)
-        kept += seen["messages"]
-        if not seen["next"]:
-            return {"messages": list(kept), "next": None}
-        wish["after"] = seen["next"]
-
-
-def _print(one: dict[str, Any]) -> None:
-    properties = one["properties"]
-    facts = [
-        f"#{one['place'].removeprefix('0.')}",
-        f"exchange {one['exchange'] or '(default)'}",
-        f"key {one['routing_key']}",
-        "persistent" if properties.get("delivery_mode") == 2 else "transient",
-        f"{one['payload_bytes']} B",
-        properties.get("content_type", ""),
-        "redelivered" if one["redelivered"] else "",
-    ]
-    line = "  ".join(fact for fact in facts if fact)
-    click.echo(click.style(printable(line), bold=True))
-    for name, value in (properties.get("headers") or {}).items():
-        click.echo(printable(f"  {name}: {json.dumps(value)}"))
-    for text in _pretty(one["payload"]).splitlines() or [""]:
-        click.echo(printable(text))
-
-
-def _pretty(text: str) -> str:
-    try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
-        return text
+    with reached() as remote:
+        find_queue(remote, name)
+        remote.put(_path(name, "resume"))
+    answer({"queue": name, "paused": False}, "its consumers go on")

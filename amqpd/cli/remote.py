@@ -20,23 +20,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
+from amqpd.cli.answer import (
+    EX_DATA,
+    EX_NO_PERMISSION,
+    EX_SOFTWARE,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    fail,
+)
 from amqpd.cli.contexts import Context, ContextError, in_use
-from amqpd.cli.options import fail
 from amqpd.server.unix import NAME, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: sysexits.h, as `rabbitmqctl` uses them.
-EX_USAGE: Final = 64
-EX_DATA: Final = 65
-EX_NO_USER: Final = 67
-EX_UNAVAILABLE: Final = 69
-EX_SOFTWARE: Final = 70
-EX_TRY_AGAIN: Final = 75
-EX_NO_PERMISSION: Final = 77
-
 DEFAULT_URI: Final = "http://127.0.0.1:15672"
+#: Where a broker that is started without settings keeps its data.
+HERE: Final = Path("amqpd-data")
 #: Where the unit and the container image keep their data.
 INSTALLED: Final = Path("/var/lib/amqpd")
 URI_VARIABLE: Final = "AMQPD_URL"
@@ -222,12 +222,13 @@ def whereabouts(
     timeout_s: float = 60.0,
     ca: str = "",
     environment: Mapping[str, str] = os.environ,
-    directory: Path = Path("amqpd-data"),
+    directory: Path | None = None,
 ) -> Place:
     """The broker that is meant: an option, the environment, a context, or the one that runs here.
 
     `uri` may be a data directory as well: its broker is asked over the local socket.
     """
+    directory = HERE if directory is None else directory
     user = user or environment.get("AMQPD_USERNAME")
     password = password or environment.get("AMQPD_PASSWORD")
     chosen = uri or (None if context else environment.get(URI_VARIABLE))
@@ -281,7 +282,7 @@ def local_socket(environment: Mapping[str, str], directory: Path) -> Path | None
 
 
 def run_file(
-    environment: Mapping[str, str] = os.environ, directory: Path = Path("amqpd-data")
+    environment: Mapping[str, str] = os.environ, directory: Path = HERE
 ) -> dict[str, Json]:
     """What the broker on the data directory of this place says of itself; empty: none runs."""
     here = Path(environment.get("AMQPD_STORE_PATH", directory)) / "run.json"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from amqpd import __version__
-from amqpd.cli.options import fail, load, settings_options
+from amqpd.cli.answer import fail
+from amqpd.cli.options import load, settings_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from amqpd.cli.options import fail, printable
+from amqpd.cli.answer import (
+    EX_CONFIG,
+    EX_DATA,
+    EX_IO,
+    EX_SOFTWARE,
+    EX_TRY_AGAIN,
+    answer,
+    answers,
+    fail,
+    note,
+    wants_json,
+)
 from amqpd.cli.progress import growing, working
-from amqpd.cli.reach import as_json as print_json
-from amqpd.cli.reach import json_option
 
 if TYPE_CHECKING:
     from amqpd.store import StoreError
-
-#: Wrong data, something that cannot be read or written, try again later (sysexits.h).
-EX_DATA = 65
-EX_IO = 74
-EX_TRY_AGAIN = 75
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,8 +35,8 @@ _directory = click.option(
 @click.command()
 @_directory
 @click.option("--file", "file", type=_FILE, metavar="FILE", help="A copy, instead of a directory.")
-@json_option
-def check(directory: Path, file: Path | None, as_json: bool) -> None:
+@answers("store", "findings")
+def check(directory: Path, file: Path | None) -> None:
     """Look through a store: pages, tables, counters, every message; 65 if something is wrong."""
     from amqpd.store import StoreError
     from amqpd.store.check import check as look
@@ -41,28 +45,28 @@ def check(directory: Path, file: Path | None, as_json: bool) -> None:
     path = file or directory / FILE
     try:
         with working("checking"):
-            findings = list(look(path))
-        if as_json:
-            print_json({"store": str(path), "findings": [str(one) for one in findings]})
-            raise SystemExit(EX_DATA if findings else 0)
-        for finding in findings:
-            click.echo(printable(str(finding)), err=True)
+            findings = [str(one) for one in look(path)]
     except StoreError as error:
         _fail(error)
+    if wants_json():
+        answer({"store": str(path), "findings": findings})
+        raise SystemExit(EX_DATA if findings else 0)
+    for finding in findings:
+        note(finding)
     if findings:
         fail(
             f"store {path}: {len(findings)} findings; 'amqpd salvage' saves what can be read",
             EX_DATA,
         )
-    click.echo(printable(f"store {path}: whole"))
+    click.echo(f"store {path}: whole")
 
 
 @click.command()
 @click.argument("target", type=_FILE)
 @_directory
 @click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
-@json_option
-def backup(target: Path, directory: Path, overwrite: bool, as_json: bool) -> None:
+@answers("file", "bytes", "checked")
+def backup(target: Path, directory: Path, overwrite: bool) -> None:
     """Copy a store into one file, consistent, while the broker runs."""
     from amqpd.store import StoreError
     from amqpd.store.check import check as look
@@ -81,16 +85,17 @@ def backup(target: Path, directory: Path, overwrite: bool, as_json: bool) -> Non
     if damaged is not None:
         fail(f"{damaged} (the copy is as the store is: see 'amqpd check')", EX_DATA)
     size = target.stat().st_size
-    if as_json:
-        print_json({"file": str(target), "bytes": size, "checked": True})
-        return
-    click.echo(printable(f"{target}: {size} bytes, checked"))
+    answer(
+        {"file": str(target), "bytes": size, "checked": True},
+        f"{target}: {size} bytes, checked",
+    )
 
 
 @click.command()
 @click.argument("source", type=_FILE)
 @_directory
 @click.option("--replace", is_flag=True, help="Keep the store that is there under another name.")
+@answers("data_dir", "restored")
 def restore(source: Path, directory: Path, replace: bool) -> None:
     """Make a copy the store of a data directory; the broker must not run."""
     from amqpd.store import StoreError
@@ -101,12 +106,15 @@ def restore(source: Path, directory: Path, replace: bool) -> None:
             put_back(source, directory, replace=replace)
     except StoreError as error:
         _fail(error)
-    click.echo(printable(f"{directory}: restored; start the broker"))
+    answer(
+        {"data_dir": str(directory), "restored": True}, f"{directory}: restored; start the broker"
+    )
 
 
 @click.command()
 @click.argument("target", type=_FILE)
 @_directory
+@answers("file", "rows")
 def salvage(target: Path, directory: Path) -> None:
     """Copy what can still be read of a damaged store into a new file, for 'amqpd restore'."""
     from amqpd.store import StoreError
@@ -121,10 +129,11 @@ def salvage(target: Path, directory: Path) -> None:
             rows = save(directory / FILE, target)
     except StoreError as error:
         _fail(error)
-    for table, count in rows.items():
-        if count:
-            click.echo(f"{count:>12} {table}")
-    click.echo(printable(f"{target}: look at it with 'amqpd check --file', then 'amqpd restore'"))
+    answer(
+        {"file": str(target), "rows": dict(rows)},
+        *(f"{count:>12} {table}" for table, count in rows.items() if count),
+        f"{target}: look at it with 'amqpd check --file', then 'amqpd restore'",
+    )
 
 
 def _new(target: Path) -> Path:
@@ -141,5 +150,10 @@ def _size(path: Path) -> int:
 def _fail(error: StoreError) -> NoReturn:
     from amqpd.store import StoreDamaged, StoreFailed, StoreLocked, StoreNewer
 
-    codes = {StoreDamaged: EX_DATA, StoreFailed: EX_IO, StoreLocked: EX_TRY_AGAIN, StoreNewer: 78}
-    fail(str(error), codes.get(type(error), 70))
+    codes = {
+        StoreDamaged: EX_DATA,
+        StoreFailed: EX_IO,
+        StoreLocked: EX_TRY_AGAIN,
+        StoreNewer: EX_CONFIG,
+    }
+    fail(str(error), codes.get(type(error), EX_SOFTWARE))

@@ -13,7 +13,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpd.cli.options import printable
+from amqpd.cli.answer import printable
 from amqpd.cli.terms import cell, term
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqpd.cli.options import fail, load, settings_options
+from amqpd.cli.answer import fail
+from amqpd.cli.options import load, settings_options
 from amqpd.cli.start import serve
 from amqpd.testing.address import QUIET, login_uri, vhost_path
 

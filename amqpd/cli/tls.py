@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from amqpd.cli.options import fail, printable
+from amqpd.cli.answer import EX_CANNOT_CREATE, EX_CONFIG, EX_DATA, answer, answers, fail
 
 if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-EX_DATA: Final = 65
-EX_CONFIG: Final = 78
 DAY: Final = datetime.timedelta(days=1)
 FILES: Final = ("ca.pem", "ca-key.pem", "server.pem", "server-key.pem")
 
@@ -35,6 +33,7 @@ def tls() -> None:
               "[localhost, 127.0.0.1, ::1]")  # fmt: skip
 @click.option("--days", type=click.IntRange(1, 36_500), default=365, help="How long.  [365]")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
+@answers("ca", "ca_key", "certificate", "key", "hosts", "days")
 def self_signed(directory: Path, hosts: tuple[str, ...], days: int, overwrite: bool) -> None:
     """Make an authority and a server certificate in a folder [./tls]; prints the settings."""
     there = [name for name in FILES if (directory / name).exists()]
@@ -43,8 +42,9 @@ def self_signed(directory: Path, hosts: tuple[str, ...], days: int, overwrite: b
             f"'{directory / there[0]}' is there already: choose another folder, or --overwrite",
             EX_DATA,
         )
+    hosts = hosts or ("localhost", "127.0.0.1", "::1")
     try:
-        made = _make(hosts or ("localhost", "127.0.0.1", "::1"), days)
+        made = _make(hosts, days)
     except ImportError:
         fail("certificates are made by 'cryptography': pip install 'amqpd[tls]'", EX_CONFIG)
     try:
@@ -52,9 +52,12 @@ def self_signed(directory: Path, hosts: tuple[str, ...], days: int, overwrite: b
         for name, octets in zip(FILES, made, strict=True):
             _write(directory / name, octets)
     except OSError as error:
-        fail(f"'{error.filename}': {error.strerror}", EX_DATA)
-    for line in _settings(directory.resolve()):
-        click.echo(printable(line))
+        step = "choose a folder that you may write to"
+        fail(f"'{error.filename}': {error.strerror}; {step}", EX_CANNOT_CREATE)
+    where = directory.resolve()
+    files = dict(zip(("ca", "ca_key", "certificate", "key"), FILES, strict=True))
+    facts = {name: str(where / file) for name, file in files.items()}
+    answer({**facts, "hosts": list(hosts), "days": days}, *_settings(where))
 
 
 def _write(path: Path, octets: bytes) -> None:

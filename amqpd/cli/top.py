@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.options import printable
-from amqpd.cli.reach import broker_options, json_option, reached, vhost_option
+from amqpd.cli.answer import answers, printable, wants_json
+from amqpd.cli.reach import VHOST, broker_options, kept, reached, vhost_option
 from amqpd.cli.remote import Remote, segment
 
 if TYPE_CHECKING:
@@ -53,35 +53,25 @@ RATES: Final = ("publish", "deliver_get")
 @click.option("-n", "--count", type=click.IntRange(1), help="End after so many looks.")
 @vhost_option
 @broker_options
-@json_option
-def top(
-    sort: str,
-    interval: float,
-    count: int | None,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    as_json: bool,
-) -> None:
+@answers(says="one object a look: {overview, node, queues, queues_in_all}")
+def top(sort: str, interval: float, count: int | None) -> None:
     """Show what moves, live; q ends. Without a terminal: one look, or --count of them."""
-    live = not as_json and sys.stdout.isatty() and sys.stdin.isatty()
-    with reached(url, username, password) as remote:
+    live = not wants_json() and sys.stdout.isatty() and sys.stdin.isatty()
+    vhost = kept(VHOST) or None
+    with reached() as remote:
         if live:
             _live(remote, vhost, sort, interval, count)
         else:
-            _plain(remote, vhost, sort, interval, count or 1, as_json)
+            _plain(remote, vhost, sort, interval, count or 1)
 
 
-def _plain(
-    remote: Remote, vhost: str | None, sort: str, interval: float, count: int, as_json: bool
-) -> None:
+def _plain(remote: Remote, vhost: str | None, sort: str, interval: float, count: int) -> None:
     look = Looks(remote, vhost)
     for number in range(count):
         if number:
             time.sleep(interval)
         found = look(sort, DEFAULT_ROWS)
-        if as_json:
+        if wants_json():
             click.echo(json.dumps(found))
         else:
             for line in _screen(found, sort, 100, DEFAULT_ROWS + 4):

@@ -8,10 +8,21 @@ from typing import Any
 
 import click
 
-from amqpd.cli.options import fail, printable
-from amqpd.cli.reach import as_json as _print_json
-from amqpd.cli.reach import broker_options, json_option, near, reached, sure, vhost_option
-from amqpd.cli.remote import EX_NO_USER, EX_USAGE, Remote, RemoteError, segment
+from amqpd.cli.answer import EX_DATA, EX_NO_USER, EX_USAGE, answer, answers, fail
+from amqpd.cli.complete import names_of
+from amqpd.cli.nouns import listing
+from amqpd.cli.reach import (
+    broker_options,
+    gone_already,
+    idempotently_option,
+    near,
+    reached,
+    sure,
+    vhost_name,
+    vhost_option,
+    yes_option,
+)
+from amqpd.cli.remote import Remote, RemoteError, segment
 
 _generate = click.option(
     "--generate-password", "--generate", is_flag=True, help="Make one, and print it once."
@@ -20,12 +31,14 @@ _new_password = click.option(
     "--new-password", metavar="PASSWORD", help="This one; better on standard input: lists of "
     "processes show it."
 )  # fmt: skip
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group()
 def user() -> None:
-    """One user: add, password, tags, permissions, delete."""
+    """One user: list, add, password, tags, permissions, delete."""
+
+
+user.add_command(listing("users", "list"))
 
 
 @user.command()
@@ -36,126 +49,119 @@ def user() -> None:
 @click.option("--permissions", metavar="PATTERN", help="May do everything with such names.")
 @vhost_option
 @broker_options
-@json_option
+@answers("user", "tags", "password")
 def add(
     name: str,
     generate_password: bool,
     new_password: str | None,
     tags: str,
     permissions: str | None,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    as_json: bool,
 ) -> None:
     """Make a user; its password is the first line of standard input, or generated."""
-    with reached(url, username, password) as remote:
+    with reached() as remote:
         if _known(remote, name) is not None:
-            fail(f"user '{name}' exists; 'amqpd user password {name}' changes its password", 65)
+            fail(
+                f"user '{name}' exists; 'amqpd user password {name}' changes its password", EX_DATA
+            )
         made, told = _password(generate_password, new_password)
         remote.put(f"/users/{segment(name)}", {"password": made, "tags": tags})
         if permissions is not None:
-            _permit(remote, name, vhost or "/", permissions, permissions, permissions)
-    if as_json:
-        _print_json({"user": name, "tags": tags, "password": made if told else None})
-        return
-    click.echo(printable(f"user '{name}' added{told}"))
+            _permit(remote, name, vhost_name(), permissions)
+    lines = [f"user '{name}' added{told}"]
     if permissions is None:
-        click.echo(printable(f"it may do nothing yet: amqpd user permissions {name} '.*'"))
+        lines.append(f"it may do nothing yet: amqpd user permissions {name} '.*'")
+    answer({"user": name, "tags": tags, "password": made if told else None}, *lines)
 
 
 @user.command("password")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("users"))
 @_generate
 @_new_password
 @broker_options
-@json_option
+@answers("user", "password")
 def password_(
     name: str,
     generate_password: bool,
     new_password: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-    as_json: bool,
 ) -> None:
     """Give a user another password: the first line of standard input, or a generated one."""
-    with reached(url, username, password) as remote:
+    with reached() as remote:
         known = _find(remote, name)
         made, told = _password(generate_password, new_password)
         remote.put(f"/users/{segment(name)}", {"password": made, "tags": known["tags"]})
-    if as_json:
-        _print_json({"user": name, "password": made if told else None})
-        return
-    click.echo(printable(f"user '{name}' has another password{told}"))
+    answer(
+        {"user": name, "password": made if told else None},
+        f"user '{name}' has another password{told}",
+    )
 
 
 @user.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("users"))
 @click.argument("tags", nargs=-1)
 @broker_options
-def tags(
-    name: str, tags: tuple[str, ...], url: str | None, username: str | None, password: str | None
-) -> None:
+@answers("user", "tags")
+def tags(name: str, tags: tuple[str, ...]) -> None:
     """Set a user's tags; none given: it has none."""
-    with reached(url, username, password) as remote:
+    with reached() as remote:
         known = _find(remote, name)
         body: dict[str, Any] = {"tags": ",".join(tags)}
         if known["password_hash"]:
             body |= {key: known[key] for key in ("password_hash", "hashing_algorithm")}
         remote.put(f"/users/{segment(name)}", body)
-    click.echo(printable(f"user '{name}' has the tags: {', '.join(tags) or 'none'}"))
+    answer(
+        {"user": name, "tags": ",".join(tags)},
+        f"user '{name}' has the tags: {', '.join(tags) or 'none'}",
+    )
 
 
 @user.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("users"))
 @click.argument("configure")
 @click.argument("write", required=False)
 @click.argument("read", required=False)
 @vhost_option
 @broker_options
-def permissions(
-    name: str,
-    configure: str,
-    write: str | None,
-    read: str | None,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-) -> None:
+@answers("user", "vhost", "configure", "write", "read")
+def permissions(name: str, configure: str, write: str | None, read: str | None) -> None:
     """Say of which names a user may configure, write to and read things; one pattern: all three."""
-    with reached(url, username, password) as remote:
+    with reached() as remote:
         _find(remote, name)
-        _permit(remote, name, vhost or "/", configure, write or configure, read or configure)
-    click.echo(printable(f"user '{name}' may use vhost '{vhost or '/'}'"))
+        rights = _permit(remote, name, vhost_name(), configure, write, read)
+    answer(
+        {"user": name, "vhost": vhost_name(), **rights},
+        f"user '{name}' may use vhost '{vhost_name()}'",
+    )
 
 
 @user.command()
-@click.argument("name")
-@_yes
+@click.argument("name", shell_complete=names_of("users"))
+@yes_option
+@idempotently_option
 @broker_options
-def delete(
-    name: str, yes: bool, url: str | None, username: str | None, password: str | None
-) -> None:
+@answers("user", "deleted", "connections")
+def delete(name: str, yes: bool, idempotently: bool) -> None:
     """Remove a user; its connections are closed."""
-    with reached(url, username, password) as remote:
+    with reached() as remote:
+        if gone_already(remote, f"/users/{segment(name)}", idempotently):
+            answer({"user": name, "deleted": False, "connections": 0}, "there was none")
+            return
         _find(remote, name)
         count = len(remote.get(f"/connections/username/{segment(name)}"))
         sure(f"user '{name}' is removed, {count} connections of it are closed", yes)
         remote.delete(f"/users/{segment(name)}")
-    click.echo("removed")
+    answer({"user": name, "deleted": True, "connections": count}, "removed")
 
 
 @click.command("hash-password")
 @click.argument("password", required=False)
+@answers("password_hash", "hashing_algorithm")
 def hash_password(password: str | None) -> None:
     """Print a password's hash, as definitions have it; no broker is needed."""
     from amqpd.auth.passwords import hash_password as hashed
 
     made, _ = _password(False, password)
-    click.echo(hashed(made))
+    made = hashed(made)
+    answer({"password_hash": made, "hashing_algorithm": "rabbit_password_hashing_sha256"}, made)
 
 
 def _known(remote: Remote, name: str) -> dict[str, Any] | None:
@@ -175,9 +181,25 @@ def _find(remote: Remote, name: str) -> dict[str, Any]:
     return known
 
 
-def _permit(remote: Remote, name: str, vhost: str, configure: str, write: str, read: str) -> None:
-    body = {"configure": configure, "write": write, "read": read}
+def _permit(
+    remote: Remote,
+    name: str,
+    vhost: str,
+    configure: str,
+    write: str | None = None,
+    read: str | None = None,
+) -> dict[str, str]:
+    """Give rights; a pattern that is not there is the first one. What was given.
+
+    An empty pattern is one, too: it matches no name.
+    """
+    body = {
+        "configure": configure,
+        "write": configure if write is None else write,
+        "read": configure if read is None else read,
+    }
     remote.put(f"/permissions/{segment(vhost)}/{segment(name)}", body)
+    return body
 
 
 def _password(generate: bool, given: str | None) -> tuple[str, str]:

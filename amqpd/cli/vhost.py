@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from amqpd.cli.options import fail, printable
-from amqpd.cli.reach import broker_options, near, reached, sure, vhost_option
-from amqpd.cli.remote import EX_DATA, Remote, RemoteError, segment
+from amqpd.cli.answer import EX_DATA, answer, answers, fail
+from amqpd.cli.complete import names_of
+from amqpd.cli.nouns import listing
+from amqpd.cli.reach import (
+    broker_options,
+    gone_already,
+    idempotently_option,
+    json_object,
+    near,
+    reached,
+    sure,
+    vhost_name,
+    vhost_option,
+    yes_option,
+)
+from amqpd.cli.remote import Remote, RemoteError, segment
 
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 APPLY_TO = ("all", "queues", "exchanges", "classic_queues", "quorum_queues", "streams")
 
 
 @click.group()
 def vhost() -> None:
-    """One vhost: add, delete."""
+    """One vhost: list, add, delete."""
+
+
+vhost.add_command(listing("vhosts", "list"))
 
 
 @vhost.command()
@@ -25,33 +38,33 @@ def vhost() -> None:
 @click.option("--default-queue-type", type=click.Choice(["classic", "quorum", "stream"]),
               help="Of queues that are declared without one.")  # fmt: skip
 @broker_options
-def add(
-    name: str,
-    description: str,
-    default_queue_type: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-) -> None:
+@answers("vhost", "added")
+def add(name: str, description: str, default_queue_type: str | None) -> None:
     """Make a vhost; whoever makes it may use it."""
     body = {"description": description}
     if default_queue_type is not None:
         body["default_queue_type"] = default_queue_type
-    with reached(url, username, password) as remote:
+    with reached() as remote:
         remote.put(f"/vhosts/{segment(name)}", body)
-    click.echo(printable(f"vhost '{name}' added"))
-    click.echo(printable(f"let somebody in: amqpd user permissions USER '.*' -p {name}"))
+    answer(
+        {"vhost": name, "added": True},
+        f"vhost '{name}' added",
+        f"let somebody in: amqpd user permissions USER '.*' -p {name}",
+    )
 
 
 @vhost.command()
-@click.argument("name")
-@_yes
+@click.argument("name", shell_complete=names_of("vhosts"))
+@yes_option
+@idempotently_option
 @broker_options
-def delete(
-    name: str, yes: bool, url: str | None, username: str | None, password: str | None
-) -> None:
+@answers("vhost", "deleted", "queues", "messages")
+def delete(name: str, yes: bool, idempotently: bool) -> None:
     """Remove a vhost with everything in it."""
-    with reached(url, username, password) as remote:
+    with reached() as remote:
+        if gone_already(remote, f"/vhosts/{segment(name)}", idempotently):
+            answer({"vhost": name, "deleted": False, "queues": 0, "messages": 0}, "there was none")
+            return
         try:
             remote.get(f"/vhosts/{segment(name)}")
         except RemoteError as error:
@@ -66,7 +79,10 @@ def delete(
             yes,
         )
         remote.delete(f"/vhosts/{segment(name)}")
-    click.echo(f"deleted, with {len(queues)} queues and {messages} messages")
+    answer(
+        {"vhost": name, "deleted": True, "queues": len(queues), "messages": messages},
+        f"deleted, with {len(queues)} queues and {messages} messages",
+    )
 
 
 # -- policies ----------------------------------------------------------------------------
@@ -74,7 +90,10 @@ def delete(
 
 @click.group()
 def policy() -> None:
-    """One policy: set, delete."""
+    """One policy: list, set, delete."""
+
+
+policy.add_command(listing("policies", "list"))
 
 
 @policy.command("set")
@@ -85,58 +104,46 @@ def policy() -> None:
 @click.option("--priority", type=int, default=0, help="The highest that matches counts.  [0]")
 @vhost_option
 @broker_options
-def set_(
-    name: str,
-    pattern: str,
-    definition: str,
-    apply_to: str,
-    priority: int,
-    vhost: str | None,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-) -> None:
+@answers("policy", "vhost", "matches")
+def set_(name: str, pattern: str, definition: str, apply_to: str, priority: int) -> None:
     """Set arguments for all things whose name matches, as JSON: '{"max-length": 1000}'."""
-    try:
-        parsed = json.loads(definition)
-    except ValueError as error:
-        fail(f"{definition}: not JSON: {error}", EX_DATA)
     body = {
         "pattern": pattern,
-        "definition": parsed,
+        "definition": json_object("DEFINITION", definition),
         "apply-to": apply_to,
         "priority": priority,
     }
-    where = segment(vhost or "/")
-    with reached(url, username, password) as remote:
+    where = segment(vhost_name())
+    with reached() as remote:
         remote.put(f"/policies/{where}/{segment(name)}", body)
         count = _matched(remote, where, name)
-    click.echo(printable(f"policy '{name}' is set; in force for {count} queues and exchanges"))
+    answer(
+        {"policy": name, "vhost": vhost_name(), "matches": count},
+        f"policy '{name}' is set; in force for {count} queues and exchanges",
+    )
 
 
 @policy.command("delete")
-@click.argument("name")
+@click.argument("name", shell_complete=names_of("policies"))
 @vhost_option
-@_yes
+@yes_option
+@idempotently_option
 @broker_options
-def delete_policy(
-    name: str,
-    vhost: str | None,
-    yes: bool,
-    url: str | None,
-    username: str | None,
-    password: str | None,
-) -> None:
+@answers("policy", "deleted", "matched")
+def delete_policy(name: str, yes: bool, idempotently: bool) -> None:
     """Remove a policy."""
-    where = segment(vhost or "/")
-    with reached(url, username, password) as remote:
+    where = segment(vhost_name())
+    with reached() as remote:
         names = [one["name"] for one in remote.get(f"/policies/{where}")]
         if name not in names:
-            fail(f"no policy '{name}' in vhost '{vhost or '/'}'.{near(name, names)}", EX_DATA)
+            if idempotently:
+                answer({"policy": name, "deleted": False, "matched": 0}, "there was none")
+                return
+            fail(f"no policy '{name}' in vhost '{vhost_name()}'.{near(name, names)}", EX_DATA)
         count = _matched(remote, where, name)
         sure(f"policy '{name}', in force for {count} queues and exchanges, is removed", yes)
         remote.delete(f"/policies/{where}/{segment(name)}")
-    click.echo("removed")
+    answer({"policy": name, "deleted": True, "matched": count}, "removed")
 
 
 def _matched(remote: Remote, where: str, name: str) -> int:

@@ -64,3 +64,47 @@ async def test_a_queue_that_is_not_there_is_said(tmp_path: Path) -> None:
         result = await run(broker, "consume", "nope", code=65)
 
     assert "404 NOT_FOUND - no queue 'nope' in vhost '/'" in result.output
+
+
+async def test_bodies_go_through_a_program(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        await run(broker, "publish", "-q", "q", "hello", "-n", "2")
+        upper = ("consume", "q", "-n", "1", "--ack", "--pipe", "tr a-z A-Z")
+        assert "#1 HELLO" in (await run(broker, *upper)).output
+
+        wrong = ("consume", "q", "-n", "1", "--ack", "--pipe", "false")
+        assert "ended with 1; the message goes back" in (await run(broker, *wrong, code=70)).output
+        none = ("consume", "q", "-n", "1", "--ack", "--pipe", "no-such-program")
+        assert "No such file" in (await run(broker, *none, code=64)).output
+        left = await run(broker, "consume", "q", "-n", "1", "--ack", "--json")
+
+    assert json.loads(left.stdout)["payload"] == "hello"
+
+
+async def test_what_was_shown_in_json_is_published_again_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "saved.jsonl"
+    async with running(tmp_path / "data") as broker:
+        publish = ("publish", "-q", "q", "-H", "n=12", "--property", "type=t", "--property")
+        await run(broker, *publish, "message_id=m", '{"a": 1}')
+        await run(broker, "publish", "-q", "q", stdin=b"\xff\x00")
+        take = ("consume", "q", "-n", "2", "--ack", "--json")
+        before = (await run(broker, *take)).stdout
+        file.write_text(before)
+
+        said = await run(broker, "publish", "--jsonl", str(file))
+        after = (await run(broker, *take)).stdout
+        await run(broker, "publish", "-q", "other", "--jsonl", "-", stdin=before.encode())
+        other = (await run(broker, "consume", "other", "-n", "2", "--ack", "--json")).stdout
+
+    assert said.output.startswith("2 published, 2 confirmed")
+    assert after == before
+    assert [json.loads(one)["routing_key"] for one in other.splitlines()] == ["other", "other"]
+
+
+async def test_a_line_that_is_no_message_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "saved.jsonl"
+    async with running(tmp_path / "data") as broker:
+        for line in ("{", "[]", "{}", '{"payload": 1}', '{"payload": "a", "properties": {"b": 1}}'):
+            file.write_text(f"{line}\n")
+            said = await run(broker, "publish", "-q", "q", "--jsonl", str(file), code=65)
+            assert f"{file}, line 1: not a message" in said.output

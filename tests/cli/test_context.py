@@ -47,11 +47,23 @@ def test_contexts_are_added_used_listed_and_removed(run: Run, file: Path) -> Non
     assert [(row["name"], row["in_use"]) for row in rows] == [("live", False), ("trial", True)]
     assert "*  trial" in run("context", "list")
     run("context", "use", "live")
-    shown = run("context", "show", "live")
-    assert '"in_use": true' in shown
-    assert '"password": "***"' in shown
+    shown = json.loads(run("context", "show", "live", "--json"))
+    assert shown["in_use"]
+    assert shown["password"] == "***"
+    assert "password  ***" in run("context", "show", "live")
     run("context", "remove", "live")
     assert read(file) == Contexts({"trial": Context("http://127.0.0.1:1")}, "")
+
+
+def test_the_context_before_is_one_word_away(run: Run) -> None:
+    run("context", "add", "live", "http://a", "--use")
+    run("context", "add", "trial", "http://b", "--use")
+
+    assert "context 'live' is in use" in run("context", "previous")
+    assert "context 'trial' is in use" in run("context", "previous")
+    run("context", "use", "--none")
+    assert "context 'trial' is in use" in run("context", "previous")
+    assert "the broker here is in use" in run("context", "previous")
 
 
 def test_what_is_not_there_or_not_clear_is_told(run: Run) -> None:
@@ -59,8 +71,8 @@ def test_what_is_not_there_or_not_clear_is_told(run: Run) -> None:
     assert "did you mean 'live'" in run("context", "use", "lief", code=65)
     assert "amqpd context list" in run("context", "remove", "zzz", code=65)
     assert "must be like" in run("context", "add", "x", "broker", code=64)
-    run("context", "use", code=2)
-    run("context", "use", "live", "--none", code=2)
+    run("context", "use", code=64)
+    run("context", "use", "live", "--none", code=64)
     assert "the broker here" in run("context", "use", "--none")
     assert "no context 'zzz'" in run("queues", "--context", "zzz", code=65)
 

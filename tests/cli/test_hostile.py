@@ -15,7 +15,7 @@ from pamqp.body import ContentBody
 from pamqp.commands import Basic, Connection
 from pamqp.commands import Channel as ChannelClass
 
-from amqpd.cli.options import printable
+from amqpd.cli.answer import printable
 from amqpd.cli.tables import lines
 from tests.client import Client, Gone
 

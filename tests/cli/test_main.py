@@ -55,7 +55,7 @@ def test_without_a_command_it_is_start(arguments: tuple[str, ...]) -> None:
 def test_a_word_that_is_no_command_is_an_error_of_usage() -> None:
     result = invoke("strat")
 
-    assert result.exit_code == 2
+    assert result.exit_code == 64
     assert "No such command 'strat'" in result.output
 
 

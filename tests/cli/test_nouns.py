@@ -131,7 +131,7 @@ async def test_a_file_that_is_none_is_told(api: Api, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.json"
     wrong.write_text("{")
 
-    assert "No such file" in await run(api, "import", str(tmp_path / "nope"), code=65)
+    assert "No such file" in await run(api, "import", str(tmp_path / "nope"), code=66)
     assert "not JSON" in await run(api, "import", str(wrong), code=65)
 
 

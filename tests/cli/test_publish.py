@@ -109,9 +109,9 @@ async def test_a_full_queue_that_refuses_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text", "code"),
     [
-        (["hi"], "where to?", 2),
-        (["-q", "q", "-x", "x", "hi"], "exclude each other", 2),
-        (["-q", "q", "--lines", "hi"], "leave the body out", 2),
+        (["hi"], "where to?", 64),
+        (["-q", "q", "-x", "x", "hi"], "exclude each other", 64),
+        (["-q", "q", "--lines", "hi"], "leave the body out", 64),
         (["-q", "q", "hi", "-H", "a"], "--header a: must be NAME=VALUE", 64),
         (["-q", "q", "hi", "--property", "x=1"], "must be NAME=VALUE with one of", 64),
     ],

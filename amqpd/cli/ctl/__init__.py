@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from amqpd.cli.answer import EX_USAGE
 from amqpd.cli.ctl import (
     control,
     diagnostics,
@@ -28,7 +29,6 @@ from amqpd.cli.ctl import (
     vhosts,
 )
 from amqpd.cli.ctl.verb import GROUPS, VERBS, shared_options
-from amqpd.cli.remote import EX_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from amqpd.cli.answer import EX_DATA, EX_USAGE, fail
 from amqpd.cli.ctl.verb import argument, verb
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_DATA, EX_USAGE, segment
+from amqpd.cli.remote import segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

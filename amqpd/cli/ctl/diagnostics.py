@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from amqpd.cli.answer import EX_DATA, EX_SOFTWARE, fail, printable
 from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.options import fail, printable
-from amqpd.cli.remote import EX_DATA, EX_SOFTWARE, RemoteError, segment
+from amqpd.cli.remote import RemoteError, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from amqpd.cli.answer import EX_USAGE, fail, printable
 from amqpd.cli.ctl.control import act, set_setting
 from amqpd.cli.ctl.verb import argument, verb
-from amqpd.cli.options import fail, printable
-from amqpd.cli.remote import EX_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from amqpd.cli.answer import EX_DATA, fail
 from amqpd.cli.ctl.policies import parse_json
 from amqpd.cli.ctl.users import find_user
 from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_DATA, RemoteError, segment
+from amqpd.cli.remote import RemoteError, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from amqpd import __version__
+from amqpd.cli.answer import EX_SOFTWARE, EX_UNAVAILABLE, fail, printable
 from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.options import fail, printable
-from amqpd.cli.remote import EX_SOFTWARE, EX_UNAVAILABLE, RemoteError, run_file, segment
+from amqpd.cli.remote import RemoteError, run_file, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from amqpd.cli.answer import EX_DATA, EX_USAGE, fail
 from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_DATA, EX_USAGE, segment
+from amqpd.cli.remote import segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from amqpd.cli.answer import EX_DATA, EX_SOFTWARE, EX_USAGE, fail, printable
 from amqpd.cli.ctl.control import refuse
 from amqpd.cli.ctl.verb import VERBS, Ctl, argument, option, verb
-from amqpd.cli.options import fail, printable
-from amqpd.cli.remote import EX_DATA, EX_SOFTWARE, EX_USAGE, RemoteError, segment
+from amqpd.cli.remote import RemoteError, segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

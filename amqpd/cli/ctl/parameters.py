@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from amqpd.cli.answer import EX_DATA, fail
 from amqpd.cli.ctl.policies import parse_json
 from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_DATA, segment
+from amqpd.cli.remote import segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

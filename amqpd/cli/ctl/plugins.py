@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from amqpd.cli.answer import EX_DATA, fail
 from amqpd.cli.ctl.verb import argument, option, shared_options, verb_in
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_DATA
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from amqpd.cli.answer import EX_DATA, EX_NO_USER, fail
 from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_DATA, EX_NO_USER, Remote, RemoteError, segment
+from amqpd.cli.remote import Remote, RemoteError, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

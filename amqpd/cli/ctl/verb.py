@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.options import fail
-from amqpd.cli.remote import EX_SOFTWARE, Remote, RemoteError, segment, whereabouts
+from amqpd.cli.answer import EX_SOFTWARE, fail
+from amqpd.cli.remote import Remote, RemoteError, segment, whereabouts
 from amqpd.cli.tables import FORMATS, lines
 
 if TYPE_CHECKING:

@@ -1,0 +1,106 @@
+"""`amqpd peek`: look at the messages of a queue without touching them."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from amqpd.cli.answer import EX_DATA, answer, answers, fail, printable, wants_json
+from amqpd.cli.complete import names_of
+from amqpd.cli.reach import broker_options, find_queue, reached, vhost_name, vhost_option
+from amqpd.cli.remote import segment
+
+if TYPE_CHECKING:
+    from amqpd.cli.remote import Remote
+
+#: Messages of one answer.
+MOST: Final = 1000
+
+
+@click.command()
+@click.argument("name", metavar="QUEUE", shell_complete=names_of("queues"))
+@click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, help="So many.  [10]")
+@click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="The last so many.")
+@click.option("--after", metavar="PLACE", help="Only behind this place.")
+@click.option("--search", default="", metavar="TEXT", help="Only with this text in it.")
+@vhost_option
+@broker_options
+@answers("messages", "next", "looked_at")
+def peek(
+    name: str,
+    count: int,
+    last: int | None,
+    after: str | None,
+    search: str,
+) -> None:
+    """Look at the messages of a queue without touching them."""
+    wish: dict[str, Any] = {"count": count, "search": search}
+    if after is not None:
+        wish["after"] = after
+    with reached() as remote:
+        found = find_queue(remote, name)
+        if found.get("type") == "stream":
+            fail(f"'{name}' is a stream: `amqpd consume` reads it, and it stays", EX_DATA)
+        path = f"/queues/{segment(vhost_name())}/{segment(name)}/peek"
+        if last is None:
+            seen = remote.post(path, wish)
+        else:
+            seen = _end(remote, path, found["messages_ready"], last, search)
+    if wants_json():
+        answer(seen)
+        return
+    for one in seen["messages"]:
+        _print(one)
+    what = "they are" if len(seen["messages"]) != 1 else "it is"
+    shown = len(seen["messages"])
+    click.echo(f"{shown} shown: {what} still in the queue, not marked as redelivered")
+    if seen["next"]:
+        click.echo(f"more: amqpd peek {printable(name)} --after {seen['next']}")
+
+
+def _end(remote: Remote, path: str, ready: int, last: int, search: str) -> dict[str, Any]:
+    """The last messages of a queue: on to its end, beginning as near to it as is safe."""
+    wish: dict[str, Any] = {"count": MOST, "search": search}
+    if not search and ready > last:
+        first = remote.post(path, {"count": 1})["messages"]
+        level, _, position = first[0]["place"].partition(".") if first else ("", "", "")
+        if level == "0":  # places grow by one or more from message to message
+            wish["after"] = f"0.{int(position) + ready - last - 1}"
+    kept: deque[Any] = deque(maxlen=last)
+    looked_at = 0
+    while True:
+        seen = remote.post(path, wish)
+        kept += seen["messages"]
+        looked_at += seen["looked_at"]
+        if not seen["next"]:
+            return {"messages": list(kept), "next": None, "looked_at": looked_at}
+        wish["after"] = seen["next"]
+
+
+def _print(one: dict[str, Any]) -> None:
+    properties = one["properties"]
+    facts = [
+        f"#{one['place'].removeprefix('0.')}",
+        f"exchange {one['exchange'] or '(default)'}",
+        f"key {one['routing_key']}",
+        "persistent" if properties.get("delivery_mode") == 2 else "transient",
+        f"{one['payload_bytes']} B",
+        properties.get("content_type", ""),
+        "redelivered" if one["redelivered"] else "",
+    ]
+    line = "  ".join(fact for fact in facts if fact)
+    click.echo(click.style(printable(line), bold=True))
+    for name, value in (properties.get("headers") or {}).items():
+        click.echo(printable(f"  {name}: {json.dumps(value)}"))
+    for text in _pretty(one["payload"]).splitlines() or [""]:
+        click.echo(printable(text))
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
