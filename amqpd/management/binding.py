@@ -15,10 +15,10 @@ from msgspec import Struct, field
 
 from amqpd.broker.binding import Binding, Destination, comparable_table
 from amqpd.management import exchange as exchanges
-from amqpd.management import queue as queues
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_found
 from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.payload import Arguments, table
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
 from amqpd.management.table import from_json, to_json
@@ -47,7 +47,7 @@ class Body(Struct):
     """What to bind with."""
 
     routing_key: str | None = ""
-    arguments: dict[str, object] = field(default_factory=dict)
+    arguments: Arguments = field(default_factory=dict)
 
 
 def properties_key(routing_key: str, arguments: Table) -> str:
@@ -108,46 +108,43 @@ async def list_bindings(call: Call) -> Answer:
 
 async def list_of_source(call: Call) -> Answer:
     """The bindings from an exchange."""
-    exchange = exchanges.find(call)
-    if not exchange.name:
+    name = exchanges.name_in(call)
+    if not name:
         return await _listed(call, _implicit(call.vhost, list(call.vhost.queues)))
-    return await _listed(call, [(exchange.vhost, one) for one in exchange.bindings])
+    exchange = call.vhost.exchanges.get(name)
+    # As in RabbitMQ, what does not exist has no bindings, and that is all of the answer.
+    found = exchange.bindings if exchange is not None else ()
+    return await _listed(call, [(call.vhost.name, one) for one in found])
 
 
 async def list_of_destination(call: Call) -> Answer:
     """The bindings to an exchange."""
-    exchange = exchanges.find(call)
-    to = Destination("exchange", exchange.name)
-    return await _listed(call, [(exchange.vhost, one) for one in call.vhost.incoming.of(to)])
+    to = Destination("exchange", exchanges.name_in(call))
+    return await _listed(call, [(call.vhost.name, one) for one in call.vhost.incoming.of(to)])
 
 
 async def list_of_queue(call: Call) -> Answer:
     """The bindings to a queue."""
-    queue = queues.find(call)
-    to = Destination("queue", queue.name)
-    explicit = [(queue.vhost, one) for one in call.vhost.incoming.of(to)]
-    return await _listed(call, [*_implicit(call.vhost, [queue.name]), *explicit])
+    vhost, name = call.vhost, call.names["queue"]
+    explicit = [(vhost.name, one) for one in vhost.incoming.of(Destination("queue", name))]
+    return await _listed(call, [*_implicit(vhost, [name]), *explicit])
 
 
 # -- between two -------------------------------------------------------------------------
 
 
 def _ends(call: Call) -> tuple[str, Destination]:
-    """Source and destination of the path; both are there.
+    """Source and destination of the path, whether they are there or not.
 
     Raises:
-        HttpError: one of them is not.
+        HttpError: the path names another kind of thing than an exchange or a queue.
     """
-    vhost = call.vhost
     source = call.names["source"]
-    source = "" if source == exchanges.DEFAULT else source
     kind = _KINDS.get(call.names["kind"])
+    if kind is None:
+        raise not_found()
     name = call.names["destination"]
-    if kind is None or source not in vhost.exchanges:
-        raise not_found()
-    if name not in (vhost.queues if kind == "queue" else vhost.exchanges):
-        raise not_found()
-    return source, Destination(kind, name)
+    return "" if source == exchanges.DEFAULT else source, Destination(kind, name)
 
 
 def _between(call: Call) -> list[tuple[str, Binding]]:
@@ -167,7 +164,7 @@ async def bind(call: Call) -> Answer:
     """Bind; the header Location tells the key of the binding."""
     body = await call.body(Body)
     source, to = _ends(call)
-    key, arguments = body.routing_key or "", from_json(body.arguments)
+    key, arguments = body.routing_key or "", from_json(table(body.arguments, "arguments"))
     answer = call.vhost.bind(call.access, source, to.name, to.kind, key, arguments, call)
     await call.safe(answer.number)
     last = call.request.path.rpartition("/")[2]

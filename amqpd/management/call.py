@@ -74,6 +74,8 @@ class Call:
             HttpError: there is none.
         """
         found = self.broker.vhosts.get(name)
+        if found is None and self.request.method == "PUT":
+            raise not_found("vhost_not_found", "not_found")
         if found is None:
             raise not_found()
         return found

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from amqpd.management import consumer as consumers
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_authorised, not_found
-from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.listing import PARAMETERS, listing, moment, one
 from amqpd.management.rates import PUBLISHING, QUERY, TRAFFIC
-from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import channel_values
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from amqpd.management.call import Call
     from amqpd.management.listing import Facts
     from amqpd.management.rates import Shown
+    from amqpd.management.request import Answer
 
 
 class Place(NamedTuple):
@@ -66,6 +66,9 @@ def facts(call: Call, place: Place, shown: Shown) -> Facts:
     if any(values):
         key = (place.guest, channel.number)
         found["message_stats"] = shown.facts(key, (*TRAFFIC, *PUBLISHING), values, shown.rates)
+    series = call.survey.sampler.get((place.guest, channel.number))
+    if series is not None and series.moved_ms < series.now.at_ms:
+        found["idle_since"] = moment(series.moved_ms)
     return found
 
 
@@ -124,7 +127,7 @@ async def show(call: Call) -> Answer:
         if place.name == wanted:
             if not (call.caller.is_monitor or place.connection.user == call.caller.name):
                 raise not_authorised("User not authorised to access object")
-            return json(facts(call, place, call.shown()) | _details(call, place))
+            return one(call, facts(call, place, call.shown()) | _details(call, place))
     raise not_found()
 
 
@@ -133,11 +136,11 @@ def _details(call: Call, place: Place) -> Facts:
     vhost = call.broker.vhosts[place.connection.vhost]
     names = {name for name, _, _ in place.channel.delivered}
     on_channel = [
-        consumers.facts(call, queue, one)
+        consumers.facts(call, queue, each)
         for queue in (vhost.queues[name] for name in sorted(names) if name in vhost.queues)
-        for one in queue.ring
-        if one.consumer.owner is place.guest
-        and one.consumer.facts().channel_number == place.channel.number
+        for each in queue.ring
+        if each.consumer.owner is place.guest
+        and each.consumer.facts().channel_number == place.channel.number
     ]
     return {
         "consumer_details": on_channel,
@@ -163,5 +166,5 @@ ROUTES: Final = (
     Route(
         "/vhosts/{vhost}/channels", GET=Operation(list_of_vhost, Needs.VHOST_VISIBLE, query=_LIST)
     ),
-    Route("/channels/{channel}", GET=Operation(show, LOGIN, query=QUERY)),
+    Route("/channels/{channel}", GET=Operation(show, LOGIN, query=(*QUERY, "columns"))),
 )

@@ -8,9 +8,9 @@ from amqpd.errors import ConnectionForced
 from amqpd.management import channel as channels
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_authorised, not_found
-from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.listing import PARAMETERS, listing, one
 from amqpd.management.rates import DATA, QUERY
-from amqpd.management.request import Answer, json
+from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import connection_values
 from amqpd.management.table import to_json
@@ -133,7 +133,7 @@ async def show(call: Call) -> Answer:
     found = facts(call, find(call), call.shown())
     if found is None:
         raise not_found()
-    return json(found)
+    return one(call, found)
 
 
 def _close(call: Call, guest: Guest) -> None:
@@ -173,7 +173,7 @@ ROUTES: Final = (
     ),
     Route(
         "/connections/{connection}",
-        GET=Operation(show, LOGIN, query=QUERY),
+        GET=Operation(show, LOGIN, query=(*QUERY, "columns")),
         DELETE=Operation(close, LOGIN),
     ),
     Route(

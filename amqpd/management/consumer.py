@@ -76,12 +76,13 @@ def _facts(call: Call, place: _Place) -> Facts | None:
 
 
 async def list_consumers(call: Call) -> Answer:
-    """The consumers in a vhost, or in all."""
+    """The consumers in a vhost, or in all: monitors see every one, others their own."""
     found = [
         _Place(queue, subscription)
         for vhost in call.own_vhosts()
         for queue in vhost.queues.values()
         for subscription in queue.ring
+        if call.caller.is_monitor or subscription.consumer.facts().user == call.caller.name
     ]
     return await listing(
         call,

@@ -8,10 +8,10 @@ from msgspec import Struct, field
 
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
-from amqpd.management.listing import PARAMETERS, listing
-from amqpd.management.payload import Truth, truth
+from amqpd.management.listing import PARAMETERS, listing, one
+from amqpd.management.payload import Arguments, Truth, table, truth
 from amqpd.management.rates import EXCHANGE, QUERY
-from amqpd.management.request import Answer, json
+from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.table import from_json, to_json
 
@@ -34,7 +34,7 @@ class Body(Struct):
     durable: Truth = None
     auto_delete: Truth = None
     internal: Truth = None
-    arguments: dict[str, object] = field(default_factory=dict)
+    arguments: Arguments = field(default_factory=dict)
 
 
 def named(exchange: Exchange) -> Facts:
@@ -137,7 +137,8 @@ async def show(call: Call) -> Answer:
     exchange = find(call)
     found = facts(call, exchange, call.shown())
     assert found is not None
-    return json(found | {"incoming": _incoming(call, exchange), "outgoing": _outgoing(exchange)})
+    ends = {"incoming": _incoming(call, exchange), "outgoing": _outgoing(exchange)}
+    return one(call, found | ends)
 
 
 async def put(call: Call) -> Answer:
@@ -155,7 +156,7 @@ async def put(call: Call) -> Answer:
         durable=truth(body.durable),
         auto_delete=truth(body.auto_delete),
         internal=truth(body.internal),
-        arguments=from_json(body.arguments),
+        arguments=from_json(table(body.arguments, "arguments")),
     )
     await call.safe(answer.number)
     return Answer(201 if is_new else 204)
@@ -177,7 +178,7 @@ ROUTES: Final = (
     Route("/exchanges/{vhost}", GET=Operation(list_exchanges, VHOST, query=(*PARAMETERS, *QUERY))),
     Route(
         "/exchanges/{vhost}/{exchange}",
-        GET=Operation(show, VHOST, query=QUERY),
+        GET=Operation(show, VHOST, query=(*QUERY, "columns")),
         PUT=Operation(put, VHOST, Body),
         DELETE=Operation(delete, VHOST, query=("if-unused",)),
     ),

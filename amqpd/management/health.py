@@ -154,8 +154,9 @@ async def protocols(call: Call) -> Answer:
     active = sorted({one.protocol for one in call.host.figures().listeners})
     missing = sorted(wanted.difference(active))
     if missing:
-        return _failed("No active listener", missing=missing, protocols=active)
-    return _ok(protocols=active)
+        lacking: object = missing if len(names) > 1 else names[0]
+        return _failed("No active listener", missing=lacking, protocols=active)
+    return _ok(**({} if len(names) > 1 else {"protocol": names[0]}), protocols=active)
 
 
 async def leaders(call: Call) -> Answer:

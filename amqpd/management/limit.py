@@ -11,7 +11,7 @@ from amqpd.broker.limits import UserLimits, VhostLimits
 from amqpd.broker.parameters import LIMITS, USER_LIMITS, VHOST_LIMITS, check
 from amqpd.management import user as users
 from amqpd.management.access import Needs
-from amqpd.management.errors import bad_request, not_authorised
+from amqpd.management.errors import not_authorised
 from amqpd.management.listing import listing
 from amqpd.management.request import Answer, encode
 from amqpd.management.routing import Operation, Route
@@ -44,16 +44,15 @@ async def list_of_vhosts(call: Call) -> Answer:
 async def list_of_users(call: Call) -> Answer:
     """The limits of users that have some."""
     wanted = call.names.get("user")
-    if wanted is None and not call.caller.is_administrator:
-        raise not_authorised("Not administrator user")
+    everybody = call.caller.is_monitor
     if wanted is not None:
-        if not (call.caller.is_monitor or wanted == call.caller.name):
+        if not (everybody or wanted == call.caller.name):
             raise not_authorised("User not authorised to access object")
         users.find(call, wanted)
     found: list[Facts] = [
         {"user": name, "value": limits.named()}
         for name, limits in call.broker.presence.user_limits.items()
-        if limits.named() and wanted in (None, name)
+        if limits.named() and wanted in (None, name) and (everybody or name == call.caller.name)
     ]
     return await _listed(call, found, "user")
 
@@ -81,8 +80,6 @@ async def put(call: Call) -> Answer:
     """Set a limit."""
     component, vhost, name, limits = _parameter(call)
     body = await call.body(Body)
-    if not isinstance(body.value, int) or isinstance(body.value, bool):
-        raise bad_request(f"{call.names['name']}: value must be a number")
     value = {**limits, call.names["name"]: body.value}
     check(component, name, value)
     await call.change(PutParameter(component, vhost, name, encode(value).decode()))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from amqpd.broker.pattern import PATTERN_BYTES, compile_pattern
@@ -140,7 +141,8 @@ def asked_page(query: Mapping[str, str]) -> Page | None:
     except ValueError as error:
         raise bad_request("Pagination parameters are invalid") from error
     if number < 1 or not 1 <= size <= MAX_PAGE_SIZE:
-        reason = f"Invalid pagination parameters: page number {number}, page size {size}"
+        told = query.get("page_size") or "undefined"
+        reason = f"Invalid pagination parameters: page number {number}, page size {told}"
         raise HttpError(400, "invalid_pagination_parameters", reason)
     use_regex = query.get("use_regex") == "true"
     name = query.get("name", "")
@@ -183,6 +185,16 @@ def only(facts: object, columns: Columns) -> object:
     if isinstance(facts, list):
         return [only(one, columns) for one in facts]
     return facts
+
+
+def moment(at_ms: int) -> str:
+    """A time as RabbitMQ's lists write it."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def one(call: Call, facts: object) -> Answer:
+    """One thing, cut to the columns that the query asks for."""
+    return json(only(facts, asked_columns(call.request.query)))
 
 
 # -- filter and order --------------------------------------------------------------------

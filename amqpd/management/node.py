@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_found
-from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.listing import PARAMETERS, listing, one
 from amqpd.management.overview import context_facts, exchange_type_facts
-from amqpd.management.rates import QUERY
+from amqpd.management.rates import CHURN, QUERY
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
-from amqpd.management.survey import NODE, NODE_COLUMNS, node_values
+from amqpd.management.survey import (
+    CHURNING,
+    NODE,
+    NODE_COLUMNS,
+    churn_values,
+    node_values,
+)
 
 if TYPE_CHECKING:
     from amqpd.management.call import Call
@@ -20,6 +26,13 @@ if TYPE_CHECKING:
     from amqpd.management.rates import Shown
 
 
+#: What the mechanisms of SASL are, for people.
+MECHANISMS: Final = {
+    "PLAIN": "user and password (RFC 4616)",
+    "AMQPLAIN": "user and password, in a table",
+    "ANONYMOUS": "no password (RFC 4505)",
+    "EXTERNAL": "the certificate of the client (RFC 4422)",
+}
 #: What RabbitMQ divides memory into.
 MEMORY_KINDS: Final = (
     "connection_readers", "connection_writers", "connection_channels", "connection_other",
@@ -33,6 +46,7 @@ MEMORY_KINDS: Final = (
 
 def facts(call: Call, now: Figures, shown: Shown) -> Facts:
     """What is shown of the node."""
+    vhosts = list(call.broker.vhosts.values())
     return {
         "name": now.node,
         "type": "disc",
@@ -42,6 +56,7 @@ def facts(call: Call, now: Figures, shown: Shown) -> Facts:
         "uptime": int(now.uptime_s * 1000),
         "processors": now.processors,
         "rates_mode": "basic",
+        "mem_calculation_strategy": "rss",
         "mem_limit": now.resident_limit_bytes,
         "mem_alarm": now.memory_alarm,
         "disk_free_limit": now.disk_limit_bytes,
@@ -57,16 +72,27 @@ def facts(call: Call, now: Figures, shown: Shown) -> Facts:
             {"name": "rabbit", "description": "RabbitMQ", "version": now.product_version},
         ],
         "enabled_plugins": ["rabbitmq_management", "rabbitmq_prometheus"],
-        "auth_mechanisms": [],
+        "auth_mechanisms": _mechanisms(call),
         "exchange_types": exchange_type_facts(call),
         "contexts": context_facts(now),
         **shown.facts(NODE, NODE_COLUMNS, node_values(now), shown.node),
+        **shown.facts(CHURNING, CHURN, churn_values(now, vhosts), shown.node),
         "cluster_links": [],
         "log_files": [],
         "config_files": [],
         "db_dir": str(call.host.settings().get("store.path", "")),
         "net_ticktime": 60,
     }
+
+
+def _mechanisms(call: Call) -> list[Facts]:
+    """How clients may log in."""
+    enabled = call.host.settings().get("amqp.mechanisms", ())
+    assert isinstance(enabled, list | tuple)
+    return [
+        {"name": name, "description": MECHANISMS.get(name, name), "enabled": True}
+        for name in enabled
+    ]
 
 
 def this_node(call: Call) -> Figures:
@@ -96,7 +122,7 @@ async def list_nodes(call: Call) -> Answer:
 
 async def show(call: Call) -> Answer:
     """This node."""
-    return json(facts(call, this_node(call), call.shown()))
+    return one(call, facts(call, this_node(call), call.shown()))
 
 
 def _memory(now: Figures) -> dict[str, int]:
@@ -137,7 +163,10 @@ ROUTES: Final = (
         "/nodes",
         GET=Operation(list_nodes, MONITOR, query=(*PARAMETERS, *QUERY), while_stopped=True),
     ),
-    Route("/nodes/{node}", GET=Operation(show, MONITOR, query=QUERY, while_stopped=True)),
+    Route(
+        "/nodes/{node}",
+        GET=Operation(show, MONITOR, query=(*QUERY, "columns"), while_stopped=True),
+    ),
     Route("/nodes/{node}/memory", GET=Operation(memory, MONITOR)),
     Route("/nodes/{node}/memory/relative", GET=Operation(memory_relative, MONITOR)),
     Route("/nodes/{node}/memory/ets", GET=Operation(no_ets, MONITOR)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from amqpd.management.access import Needs
+from amqpd.management.listing import one
 from amqpd.management.rates import (
     CHURN,
     LENGTHS,
@@ -87,7 +88,7 @@ async def show(call: Call) -> Answer:
             "listeners": listener_facts(now),
             "contexts": context_facts(now),
         }
-    return json(found)
+    return one(call, found)
 
 
 def _identity(call: Call, now: Figures) -> Facts:
@@ -189,7 +190,9 @@ async def extensions(call: Call) -> Answer:
 
 
 ROUTES: Final = (
-    Route("/overview", GET=Operation(show, Needs.LOGIN, query=QUERY, while_stopped=True)),
+    Route(
+        "/overview", GET=Operation(show, Needs.LOGIN, query=(*QUERY, "columns"), while_stopped=True)
+    ),
     Route("/whoami", GET=Operation(whoami, Needs.LOGIN, while_stopped=True)),
     Route("/version", GET=Operation(version, Needs.NOTHING, while_stopped=True)),
     Route("/auth", GET=Operation(auth, Needs.NOTHING, while_stopped=True)),

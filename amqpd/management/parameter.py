@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from amqpd.management.call import Call
     from amqpd.management.listing import Facts
 
-#: Kept as parameters, but not shown among them.
+#: Kept as parameters, but not shown among them; policies are when they are asked for.
 _ELSEWHERE: Final = frozenset({POLICY, GLOBAL, USER_LIMITS})
 
 
@@ -101,7 +101,7 @@ async def list_parameters(call: Call) -> Answer:
     found = [
         one
         for one in call.broker.parameters.listing(component)
-        if one.vhost in vhosts and one.component not in _ELSEWHERE
+        if one.vhost in vhosts and (one.component not in _ELSEWHERE or component == POLICY)
     ]
     return await _listed(call, found)
 
@@ -122,9 +122,11 @@ async def show(call: Call) -> Answer:
 async def put(call: Call) -> Answer:
     """Set a parameter."""
     component, name = call.names["component"], call.names["name"]
+    vhost = call.vhost.name
+    if component == POLICY:
+        raise bad_request("policies may not be set using this method")
     if component in _ELSEWHERE:
         raise bad_request(f"Validation failed\n\ncomponent {component} not found\n")
-    vhost = call.vhost.name
     body = await call.body(Body)
     is_new = await put_parameter(call, component, vhost, name, body.value)
     return Answer(201 if is_new else 204)

@@ -10,6 +10,8 @@ from amqpd.management.errors import bad_request
 
 Truth: TypeAlias = bool | Literal["true", "false"] | None
 Number: TypeAlias = int | str
+#: A table; PHP writes an empty one as a list.
+Arguments: TypeAlias = dict[str, object] | list[object]
 Tags: TypeAlias = str | list[str]
 
 
@@ -18,6 +20,19 @@ def truth(value: Truth | UnsetType, default: bool = False) -> bool:
     if value is UNSET or value is None:
         return default
     return value if isinstance(value, bool) else value == "true"
+
+
+def table(value: Arguments, name: str) -> dict[str, object]:
+    """A table, also where an empty one came as an empty list.
+
+    Raises:
+        HttpError: it is a list with something in it.
+    """
+    if isinstance(value, dict):
+        return value
+    if value:
+        raise bad_request(f"{name}: a list of {len(value)}, not an object")
+    return {}
 
 
 def tag_list(value: Tags) -> tuple[str, ...]:

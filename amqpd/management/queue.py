@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
 from amqpd.broker import advice
+from amqpd.broker.arguments import QueueType
 from amqpd.broker.pause import Pause, pausing, resuming
 from amqpd.broker.policy import effective_definition, effective_queue
 from amqpd.management import consumer as consumers
@@ -17,10 +17,10 @@ from amqpd.management import diagnosis
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.families import head_timestamp
-from amqpd.management.listing import PARAMETERS, listing
-from amqpd.management.payload import Truth, truth
+from amqpd.management.listing import PARAMETERS, listing, moment, one
+from amqpd.management.payload import Arguments, Truth, table, truth
 from amqpd.management.rates import LENGTHS, QUERY, TRAFFIC
-from amqpd.management.request import Answer, json
+from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import queue_values
 from amqpd.management.table import from_json, to_json
@@ -44,7 +44,7 @@ class Body(Struct):
     durable: Truth = None
     auto_delete: Truth = None
     exclusive: Truth = None
-    arguments: dict[str, object] = field(default_factory=dict)
+    arguments: Arguments = field(default_factory=dict)
     node: str | None = None
 
 
@@ -86,11 +86,12 @@ def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     found = named(queue)
     found["node"] = call.host.node
     found["state"] = state(queue)
-    found["idle_since"] = _moment(queue.used_ms)
+    found["idle_since"] = moment(queue.used_ms)
     found |= shown.facts(queue, LENGTHS, values[: len(LENGTHS)], shown.lengths)
     found |= _numbers(queue)
     found |= _policies(queue)
     found |= _consuming(queue)
+    found |= _replicas(call, queue)
     if any(values[len(LENGTHS) :]):
         moved = values[len(LENGTHS) :]
         found["message_stats"] = shown.facts(queue, TRAFFIC, moved, shown.rates, len(LENGTHS))
@@ -144,6 +145,21 @@ def _consuming(queue: Queue) -> Facts:
     }
 
 
+def _replicas(call: Call, queue: Queue) -> Facts:
+    """Where a replicated queue is: here, and only here."""
+    node, kind = call.host.node, queue.own.queue_type
+    if kind is QueueType.CLASSIC:
+        return {}
+    found: Facts = {"leader": node, "members": [node], "online": [node]}
+    if kind is QueueType.STREAM:
+        return found | {"readers": {node: len(queue.ring)}}
+    waiting = queue.morgue
+    return found | {
+        "messages_dlx": waiting.messages if waiting is not None else 0,
+        "message_bytes_dlx": waiting.size_bytes if waiting is not None else 0,
+    }
+
+
 def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
     """What the page of one queue shows."""
     found = facts(call, queue, shown)
@@ -152,7 +168,7 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
     effective = effective_queue(queue.own, queue.declared, queue.match)
     found |= {
         "effective_origins": {key: str(origin) for key, origin in effective.origins.items()},
-        "warnings": [str(one) for one in advice.unknown_arguments(queue.declared, advice.QUEUE)],
+        "warnings": [str(each) for each in advice.unknown_arguments(queue.declared, advice.QUEUE)],
         "why_waiting": diagnosis.reason(queue),
         "paused": asdict(queue.paused) if queue.paused is not None else None,
         "head_message_timestamp": head_timestamp(queue),
@@ -173,10 +189,6 @@ def _owner(owner: object) -> Facts:
     name = getattr(owner, "name", "")
     host, _, port = str(name).partition(" -> ")[0].rpartition(":")
     return {"name": name, "peer_host": host, "peer_port": int(port) if port.isdigit() else 0}
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def _incoming(call: Call, queue: Queue) -> list[Facts]:
@@ -274,6 +286,8 @@ def _bare(call: Call, queue: Queue, totals: bool) -> Facts | None:
     if queue.deleted:
         return None
     found = named(queue) | {"node": call.host.node, "state": state(queue)}
+    if queue.match.policy is not None:
+        found["policy"] = queue.match.policy.name
     if totals:
         found |= dict(zip(LENGTHS, queue_values(queue), strict=False))
     return found
@@ -289,8 +303,8 @@ async def show(call: Call) -> Answer:
     """One queue."""
     queue = find(call)
     if call.flag("disable_stats"):
-        return json(_bare(call, queue, call.flag("enable_queue_totals")))
-    return json(in_full(call, queue, call.shown()))
+        return one(call, _bare(call, queue, call.flag("enable_queue_totals")))
+    return one(call, in_full(call, queue, call.shown()))
 
 
 async def put(call: Call) -> Answer:
@@ -309,7 +323,7 @@ async def put(call: Call) -> Answer:
         durable=truth(body.durable),
         exclusive=False,
         auto_delete=truth(body.auto_delete),
-        arguments=from_json(body.arguments),
+        arguments=from_json(table(body.arguments, "arguments")),
         owner=call,
     )
     await call.safe(answer.number)
@@ -394,7 +408,9 @@ ROUTES: Final = (
     Route("/queues/{vhost}", GET=Operation(list_queues, VHOST, query=_LIST)),
     Route(
         "/queues/{vhost}/{queue}",
-        GET=Operation(show, VHOST, query=(*QUERY, "disable_stats", "enable_queue_totals")),
+        GET=Operation(
+            show, VHOST, query=(*QUERY, "disable_stats", "enable_queue_totals", "columns")
+        ),
         PUT=Operation(put, VHOST, Body),
         DELETE=Operation(delete, VHOST, query=("if-unused", "if-empty")),
     ),

@@ -64,7 +64,7 @@ class _Ring:
 class Series:
     """One thing's counters over time."""
 
-    __slots__ = ("_before", "_rings", "_sweeps", "changed", "now", "seen")
+    __slots__ = ("_before", "_rings", "_sweeps", "changed", "moved_ms", "now", "seen")
 
     def __init__(self, at_ms: int, width: int) -> None:
         # Nothing was counted before it was there.
@@ -74,6 +74,8 @@ class Series:
         #: The last look at which something was different, and the last of all.
         self.changed = 0
         self.seen = 0
+        #: When something was different last.
+        self.moved_ms = at_ms
 
     def look(self, at_ms: int, values: Sequence[int], sweep: int) -> bool:
         """What the counters say now; whether they said something else before."""
@@ -82,6 +84,7 @@ class Series:
         self.seen = sweep
         if differs:
             self.changed = sweep
+            self.moved_ms = at_ms
         for (every, _), ring in zip(TIERS, self._rings, strict=False):
             if self._sweeps % every == 0:
                 ring.add(at_ms, values)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from amqpd.management.listing import Slices
-from amqpd.management.rates import added, traffic, vhost_traffic
+from amqpd.management.rates import DATA, added, traffic, vhost_traffic
 from amqpd.management.sampling import INTERVAL_S, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from amqpd.broker.presence import Guest
     from amqpd.broker.queue import Queue
     from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.broker.vhost import VHost
@@ -93,6 +95,9 @@ class Survey:
     def __init__(self, host: Host) -> None:
         self.sampler = Sampler()
         self._host = host
+        #: Octets from and to the clients of each vhost, and what each had moved when last seen.
+        self._octets: WeakKeyDictionary[VHost, tuple[int, ...]] = WeakKeyDictionary()
+        self._moved: WeakKeyDictionary[Guest, tuple[int, ...]] = WeakKeyDictionary()
 
     async def run(self) -> None:
         """Look every `INTERVAL_S`, for as long as the server lives."""
@@ -102,6 +107,10 @@ class Survey:
                 await self.sweep(self._host.broker.around.now_ms)
             except Exception:
                 LOG.exception("statistics: a look at everything failed")
+
+    def octets_of(self, vhost: VHost) -> tuple[int, ...]:
+        """`DATA` of a vhost: what its clients have moved, up to the last look at each."""
+        return self._octets.get(vhost, (0,) * len(DATA))
 
     async def sweep(self, at_ms: int) -> None:
         """Look at everything once; what comes or goes meanwhile is seen or not."""
@@ -120,6 +129,8 @@ class Survey:
         sampler.look(CHURNING, at_ms, churn_values(figures, vhosts), always=True)
         sampler.look(NODE, at_ms, node_values(figures), always=True)
         await self._connections(at_ms, slices)
+        for vhost in vhosts:
+            sampler.look((vhost, DATA), at_ms, self.octets_of(vhost), always=True)
         sampler.end()
 
     async def _vhost(self, vhost: VHost, at_ms: int, slices: Slices) -> tuple[int, ...]:
@@ -142,7 +153,22 @@ class Survey:
 
     async def _connections(self, at_ms: int, slices: Slices) -> None:
         for guest in self._host.broker.presence.guests():
-            self.sampler.look(guest, at_ms, connection_values(guest.facts()))
+            facts = guest.facts()
+            values = connection_values(facts)
+            self._count(guest, facts.vhost, values)
+            self.sampler.look(guest, at_ms, values)
             for channel in guest.channel_facts():
                 self.sampler.look((guest, channel.number), at_ms, channel_values(channel))
             await slices.pause()
+
+    def _count(self, guest: Guest, name: str, values: tuple[int, ...]) -> None:
+        """What a client has moved since the last look is its vhost's."""
+        vhost = self._host.broker.vhosts.get(name)
+        if vhost is None:
+            return
+        before = self._moved.get(guest, (0,) * len(DATA))
+        self._moved[guest] = values
+        so_far = self.octets_of(vhost)
+        self._octets[vhost] = tuple(
+            total + now - then for total, now, then in zip(so_far, values, before, strict=True)
+        )

@@ -12,9 +12,10 @@ from amqpd.broker.definitions import DeleteVhost, PutPermission, PutVhost
 from amqpd.broker.limits import VhostLimits
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, precondition_failed
-from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.listing import PARAMETERS, listing, one
 from amqpd.management.payload import Tags, Truth, tag_list, truth
 from amqpd.management.rates import (
+    DATA,
     LENGTHS,
     PUBLISHING,
     QUERY,
@@ -22,7 +23,7 @@ from amqpd.management.rates import (
     vhost_lengths,
     vhost_traffic,
 )
-from amqpd.management.request import Answer, json
+from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def facts(call: Call, vhost: VHost, shown: Shown) -> Facts | None:
         "tracing": definition.tracing,
         "cluster_state": {call.host.node: "running"},
         **shown.facts(vhost, LENGTHS, lengths, shown.lengths),
+        **shown.facts((vhost, DATA), DATA, call.survey.octets_of(vhost), shown.data),
     }
     if any(moved):
         columns = (*TRAFFIC, *PUBLISHING)
@@ -92,7 +94,7 @@ async def list_vhosts(call: Call) -> Answer:
 
 async def show(call: Call) -> Answer:
     """One vhost."""
-    return json(facts(call, call.vhost, call.shown()))
+    return one(call, facts(call, call.vhost, call.shown()))
 
 
 async def put(call: Call) -> Answer:
@@ -173,7 +175,7 @@ ROUTES: Final = (
     Route("/vhosts", GET=Operation(list_vhosts, Needs.LOGIN, query=(*PARAMETERS, *QUERY))),
     Route(
         "/vhosts/{vhost}",
-        GET=Operation(show, ADMIN, query=QUERY),
+        GET=Operation(show, ADMIN, query=(*QUERY, "columns")),
         PUT=Operation(put, ADMIN, Body),
         DELETE=Operation(delete, ADMIN),
     ),

@@ -56,10 +56,11 @@ async def test_a_limit_is_a_number(api: Api, body: object) -> None:
 async def test_a_user_sees_its_own_limits(api: Api) -> None:
     shop = await api.user("shop", "management")
     await api.put("/user-limits/shop/max-channels", {"value": 3}, status=204)
+    await api.put("/user-limits/guest/max-channels", {"value": 9}, status=204)
 
     assert len(await shop.get("/user-limits/shop")) == 1
     await shop.get("/user-limits/guest", 401)
-    await shop.get("/user-limits", 401)
+    assert await shop.get("/user-limits") == [{"user": "shop", "value": {"max-channels": 3}}]
 
 
 async def test_a_limit_keeps_connections_out(api: Api) -> None:

@@ -54,13 +54,31 @@ async def test_a_queue_that_is_not_the_same_is_refused_in_rabbitmqs_words(api: A
         {"arguments": {"x-message-ttl": "soon"}},
         {"arguments": {"x" * 256: 1}},
         {"arguments": {"a": 1 << 70}},
-        {"arguments": []},
+        {"arguments": [1]},
         {"node": "elsewhere"},
     ],
 )
 async def test_what_is_no_queue_is_refused(api: Api, body: object) -> None:
     await api.put("/queues/%2F/q", body, status=400)
     await api.get("/queues/%2F/q", 404)
+
+
+async def test_an_empty_table_may_come_as_php_writes_it(api: Api) -> None:
+    await api.put("/queues/%2F/q", {"durable": True, "arguments": []})
+    await api.put("/exchanges/%2F/x", {"type": "fanout", "arguments": []})
+
+    await api.post("/bindings/%2F/e/x/q/q", {"arguments": []}, status=201)
+
+    assert (await api.get("/bindings/%2F/e/x/q/q"))[0]["arguments"] == {}
+
+
+async def test_one_queue_is_cut_to_columns_too(api: Api) -> None:
+    await api.put("/queues/%2F/q", DURABLE)
+
+    assert await api.get("/queues/%2F/q", columns="name,arguments") == {
+        "name": "q",
+        "arguments": {"x-queue-type": "classic"},
+    }
 
 
 async def test_names_that_are_too_long_or_reserved_are_refused(api: Api) -> None:
