@@ -1,8 +1,9 @@
 """Lanes: where the messages of a queue wait, one lane for each priority level.
 
 A `Lane` holds stretches of runs in the order of their positions, of which only a window at
-the head is in memory. A position is given once, at enqueue, and is the only order there is.
-What reached the store (`Run.first_id` is not 0) leaves it by a `Settle` in the journal.
+the head (`window`) is in memory. A position is given once, at enqueue, and is the only order
+there is. What reached the store (`Run.first_id` is not 0) leaves it by a `Settle` in the
+journal.
 
 **Honest redelivery.** After a crash everything below a lane's durable mark counts as handed
 out. A stored message may therefore be handed out only below `granted`, the mark that is on
@@ -20,7 +21,8 @@ from mypy_extensions import i64
 
 from amqpd.broker.counts import Counts
 from amqpd.broker.run import Run, Settle, Target
-from amqpd.broker.stretch import Stretch, in_order, merged, place
+from amqpd.broker.stretch import Stretch
+from amqpd.broker.window import Window
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
@@ -43,7 +45,7 @@ class Wakeable(Protocol):
         """Look at the lane again with the next dispatch."""
 
 
-class Lane:
+class Lane(Window):
     """One priority level of a queue.
 
     Positions below `loaded_upto` that are ready are in memory; from there to
@@ -66,6 +68,7 @@ class Lane:
         durable: bool,
         total: Counts | None = None,
     ) -> None:
+        super().__init__()
         self.owner = owner
         #: What has passed through this lane, and through all that share the total.
         self.counts = Counts()
@@ -85,12 +88,8 @@ class Lane:
         self.unacked_bytes: i64 = 0
         self.delayed: i64 = 0
         self.delayed_bytes: i64 = 0
-        self.loaded: i64 = 0
-        self.loaded_bytes: i64 = 0
         self.paged_out: i64 = 0
         self.paged_out_bytes: i64 = 0
-        self.window: i64 = 4096
-        self.window_bytes: i64 = 8 << 20
         self.granted: i64 = 0
         self.handed: i64 = 0
         self.asked: i64 = 0
@@ -103,9 +102,6 @@ class Lane:
         self.mixed = False
         self.counted = False
         self._latest_upto: i64 = 0
-        self._empty: i64 = 0  # stretches behind the first that have nothing left
-        self._stretches: list[Stretch] = []
-        self._first: i64 = 0
         self._last_settle: Settle | None = None
         self._last_epoch: i64 = 0
         #: What clients hold instead of the runs of what they have not settled.
@@ -156,20 +152,6 @@ class Lane:
             or self.loaded_bytes >= self.window_bytes
         )
 
-    def stretches(self) -> list[Stretch]:
-        """What is ready in memory, in order."""
-        return [one for one in self._stretches[self._first :] if one.lo < one.hi]
-
-    def last(self) -> Stretch:
-        """The stretch that was pushed last; it is in memory."""
-        return self._stretches[-1]
-
-    def head(self) -> Stretch | None:
-        """The first stretch in memory."""
-        if self._first < len(self._stretches):
-            return self._stretches[self._first]
-        return None
-
     # -- in ------------------------------------------------------------------------------
 
     def push(self, run: Run, deadline_ms: int, in_memory: bool) -> int:
@@ -214,44 +196,6 @@ class Lane:
         """Messages of one run expire in any order: so does whatever comes behind them."""
         self.mixed = True
         self.latest_ms = NO_DEADLINE
-
-    def divide(self, stretch: Stretch) -> list[Stretch]:
-        """Put parts into the place of a stretch whose messages expire at different times.
-
-        In each part they expire at the same time; none if it is one already.
-        """
-        deadlines = stretch.run.deadlines
-        if deadlines is None:
-            return []
-        parts: list[Stretch] = []
-        low: i64 = stretch.lo
-        at: i64 = low
-        while at < stretch.hi:
-            deadline_ms: i64 = deadlines[at]
-            end: i64 = at + 1
-            while end < stretch.hi and deadlines[end] == deadline_ms:
-                end += 1
-            if at == low and end == stretch.hi and deadline_ms == stretch.deadline_ms:
-                return []
-            parts.append(
-                Stretch(
-                    stretch.run,
-                    stretch.base,
-                    at,
-                    end,
-                    deadline_ms,
-                    stretch.redelivered,
-                    stretch.acquired,
-                    stretch.failed,
-                )
-            )
-            at = end
-        place_of = self._find(stretch.base + low)
-        while self._stretches[place_of] is not stretch:
-            place_of += 1
-        self._stretches[place_of : place_of + 1] = parts
-        stretch.waits = False
-        return parts
 
     def load(self, stretches: list[Stretch], upto: int) -> None:
         """Take over what the store had below `upto`, in the order of positions."""
@@ -317,38 +261,6 @@ class Lane:
             self._insert(pieces[0])
         else:
             self._insert_all(pieces)
-
-    def _find(self, position: i64) -> i64:
-        """The index of the first stretch that waits behind a position."""
-        stretches = self._stretches
-        low: i64 = self._first
-        high: i64 = len(stretches)
-        while low < high:
-            middle: i64 = (low + high) // 2
-            other = stretches[middle]
-            if other.base + other.lo < position:
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-    def _insert(self, piece: Stretch) -> None:
-        low = self._find(piece.base + piece.lo)
-        if low == self._first and low > 0:
-            self._first -= 1
-            self._stretches[self._first] = piece
-        else:
-            self._stretches.insert(low, piece)
-
-    def _insert_all(self, pieces: list[Stretch]) -> None:
-        """Costs as much as waits between them, and moving the pointers behind them."""
-        if not in_order(pieces):
-            pieces.sort(key=place)
-        low = self._find(pieces[0].position)
-        high = self._find(pieces[len(pieces) - 1].position)
-        if low < high:
-            pieces = merged(self._stretches[low:high], pieces)
-        self._stretches[low:high] = pieces
 
     # -- out -----------------------------------------------------------------------------
 
@@ -422,22 +334,6 @@ class Lane:
             self.unacked += count
             self.unacked_bytes += size
         return piece
-
-    def _drop_first(self) -> None:
-        first: i64 = self._first + 1
-        stretches = self._stretches
-        while self._empty > 0 and first < len(stretches):
-            if stretches[first].lo < stretches[first].hi:
-                break
-            first += 1
-            self._empty -= 1
-        if first == len(stretches):
-            stretches.clear()
-            first = 0
-        elif first >= 256 and first * 2 >= len(stretches):
-            del stretches[:first]
-            first = 0
-        self._first = first
 
     def ask(self, limit: int) -> None:
         """See to it that the next `limit` messages may soon be handed out."""
@@ -581,18 +477,6 @@ class Lane:
             if entry.waiter is not None:
                 self.log.skipped.append(entry.waiter)
 
-    def drain(self) -> list[Stretch]:
-        """Empty the memory window; the caller settles or drops what it gets."""
-        taken = self.stretches()
-        for one in taken:
-            one.waits = False
-        self._stretches = []
-        self._first = 0
-        self._empty = 0
-        self.loaded = 0
-        self.loaded_bytes = 0
-        return taken
-
     def remove(self, count: int) -> Stretch:
         """Take up to `count` messages of the first stretch out, unconditionally and unsettled.
 
@@ -615,52 +499,6 @@ class Lane:
         self.loaded -= high - low
         self.loaded_bytes -= run.share(low, high)
         return self._cut_off(stretch, high - low)
-
-    def _cut_off(self, stretch: Stretch, count: i64) -> Stretch:
-        """The first messages of a stretch that is not the first one."""
-        low: i64 = stretch.lo
-        high: i64 = low + count
-        stretch.lo = high
-        if high == stretch.hi:
-            stretch.waits = False
-            self._empty += 1
-            if self._empty > 64 and self._empty * 2 > len(self._stretches) - self._first:
-                self._stretches = self.stretches()
-                self._first = 0
-                self._empty = 0
-        return Stretch(
-            stretch.run,
-            stretch.base,
-            low,
-            high,
-            stretch.deadline_ms,
-            stretch.redelivered,
-            stretch.acquired,
-            stretch.failed,
-        )
-
-    def cut(self, start: int, position: int) -> Stretch:
-        """The stretch that begins at a position; cut off the one that begins at `start`."""
-        at: i64 = self._find(start)
-        while self._stretches[at].lo == self._stretches[at].hi:
-            at += 1  # one that is empty ends where the next begins
-        first = self._stretches[at]
-        if start == position:
-            return first
-        index: i64 = position - first.base
-        second = Stretch(
-            first.run,
-            first.base,
-            index,
-            first.hi,
-            first.deadline_ms,
-            first.redelivered,
-            first.acquired,
-            first.failed,
-        )
-        first.hi = index
-        self._insert(second)
-        return second
 
     def uncount_stored(self, messages: int, size_bytes: int, transient: bool) -> None:
         """Messages that are in the store only are not ready any more; the caller settles them."""
