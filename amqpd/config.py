@@ -249,6 +249,19 @@ class Queues(Struct, frozen=True):
     ] = "cancel"
 
 
+class DeadLetter(Struct, frozen=True):
+    """Dead letters."""
+
+    trust_client_x_death: Annotated[
+        bool,
+        Meta(
+            description="an x-death header of a message that a client publishes is counted on, "
+            "as by RabbitMQ before 4; false: it is overwritten when the message dies, as by "
+            "RabbitMQ 4, and so is that of a dead letter from before this setting"
+        ),
+    ] = True
+
+
 class Audit(Struct, frozen=True):
     """The audit log, `audit.log` in the data directory."""
 
@@ -334,6 +347,7 @@ class Settings(Struct, frozen=True):
     auth_http: HttpAuth = HttpAuth()
     auth_ldap: Ldap = Ldap()
     queues: Queues = Queues()
+    dead_letter: DeadLetter = DeadLetter()
     audit: Audit = Audit()
     events: Events = Events()
     resources: Resources = Resources()

@@ -67,7 +67,7 @@ from amqpd.broker.vhost import VHost
 from amqpd.errors import ConnectionForced, NotAllowed, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from amqpd.broker.access import Authority
     from amqpd.broker.archive import StreamState
@@ -197,6 +197,7 @@ class Broker:
             chance=chance,
             hurry=self._hurry,
             always_counted=limits.always_counted,
+            trusts_deaths=limits.trusts_deaths,
             consumer_timeout_ms=limits.consumer_timeout_ms,
         )
 
@@ -531,8 +532,8 @@ class Broker:
 
     # -- what queues ask for -------------------------------------------------------------
 
-    def _bury(self, queue: Queue, lane: Lane, piece: Stretch, reason: str) -> None:
-        self.vhosts[queue.vhost].publishing.bury(queue, lane, piece, reason)
+    def _bury(self, queue: Queue, dead: Sequence[tuple[Lane, Stretch]], reason: str) -> None:
+        self.vhosts[queue.vhost].publishing.bury(queue, dead, reason)
 
     def _drop(self, queue: Queue, reason: str, messages: int) -> None:
         self.vhosts[queue.vhost].publishing.drop(reason, messages)

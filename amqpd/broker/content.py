@@ -12,7 +12,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from librt.strings import BytesWriter, read_i32_be, read_i64_be, write_i16_be, write_i32_be
+from librt.strings import (
+    BytesWriter,
+    read_i16_be,
+    read_i32_be,
+    read_i64_be,
+    write_i16_be,
+    write_i32_be,
+)
 from mypy_extensions import i16, i32, i64
 
 HEADER: Final = 2
@@ -138,3 +145,54 @@ def sizes(contents: list[bytes], low: int, high: int) -> i64:
         total += read_i64_be(contents[at], 11)
         at += 1
     return total
+
+
+def expiration_at(content: bytes) -> i64:
+    """Where the expiration among the properties is, a short string; 0 if there is none."""
+    flags: i64 = i64(read_i16_be(content, _FLAGS_AT)) & 0xFFFF
+    if not flags & 0x0100:
+        return 0
+    at: i64 = _FLAGS_AT + 2
+    if flags & 0x8000:
+        at += 1 + i64(content[at])
+    if flags & 0x4000:
+        at += 1 + i64(content[at])
+    if flags & 0x2000:
+        at += 4 + i64(read_i32_be(content, at))
+    if flags & 0x1000:
+        at += 1
+    if flags & 0x0800:
+        at += 1
+    if flags & 0x0400:
+        at += 1 + i64(content[at])
+    if flags & 0x0200:
+        at += 1 + i64(content[at])
+    return at
+
+
+def without(content: bytes, at: i64) -> bytes:
+    """Flags and properties without the text of the short string at `at` (0: with everything)."""
+    end: i64 = 7 + i64(read_i32_be(content, 3))
+    if at == 0:
+        return content[_FLAGS_AT:end]
+    return content[_FLAGS_AT : at + 1] + content[at + 1 + i64(content[at]) : end]
+
+
+def restamp(content: bytes, before: bytes, at: i64, behind: bytes) -> bytes:
+    """The content with other flags and properties.
+
+    Between those `before` and `behind` is the text of the short string at `at` (0: nothing).
+    """
+    end: i64 = 7 + i64(read_i32_be(content, 3))
+    text = b""
+    if at != 0:
+        text = content[at + 1 : at + 1 + i64(content[at])]
+    out = BytesWriter()
+    out.write(content[:3])
+    write_i32_be(out, i32(12 + len(before) + len(text) + len(behind)))
+    out.write(content[7:_FLAGS_AT])
+    out.write(before)
+    out.write(text)
+    out.write(behind)
+    out.write(content[end:])
+    return out.getvalue()

@@ -24,6 +24,11 @@ REJECTED: Final = "rejected"
 EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
+_OF: Final = ("reason", "queue", "exchange")
+#: The headers that tell of deaths.
+_TOLD: Final = frozenset(
+    ["x-death"] + [f"x-{at}-death-{of}" for at in ("first", "last") for of in _OF]
+)
 #: What the count of deaths, an integer of 64 bits, holds.
 COUNT_MAX: Final = 2**63 - 1
 
@@ -71,12 +76,16 @@ def bury(
     now_ms: int,
     new_key: str | None,
     blind: Sequence[str] = (),
+    trusted: bool = True,
 ) -> Burial:
     """What becomes of a message that dies in `queue`; `new_key` replaces its routing keys.
 
-    It is routed with those that are `blind`, too, but nobody is told.
+    It is routed with those that are `blind`, too, but nobody is told. Unless they are `trusted`,
+    deaths that its headers tell of do not count, as in RabbitMQ 4, and are overwritten.
     """
     headers = dict(properties.headers or {})
+    if not trusted:
+        headers = {name: value for name, value in headers.items() if name not in _TOLD}
     keys = [routing_key, *carbon_copies(headers)]
     deaths = _deaths(headers)
     death = _take_death(deaths, queue, reason)

@@ -39,6 +39,7 @@ from amqpd.broker.definitions import (
     PutVhost,
 )
 from amqpd.broker.exchange import EVENTS, LOG
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join
 from amqpd.broker.parameters import (
     GLOBAL,
@@ -48,7 +49,6 @@ from amqpd.broker.parameters import (
     VHOST_LIMITS,
 )
 from amqpd.broker.pause import PAUSED
-from amqpd.broker.publishing import a_run
 from amqpd.fields import Field, wrap
 from amqpd.properties import Properties
 

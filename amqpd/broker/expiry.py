@@ -34,10 +34,12 @@ if TYPE_CHECKING:
 
 #: What the store is asked for at a time: without and with dead lettering.
 SWEEP_MESSAGES: Final = 4096
-SWEEP_BURIALS: Final = 128
+SWEEP_BURIALS: Final = 1024
 SWEEP_BYTES: Final = 4 << 20
 #: What the removal of a message costs with dead lettering, in units of `Surroundings.spare`.
-BURIAL_COST: Final = 50
+BURIAL_COST: Final = 10
+#: So much is buried together, more or less.
+BURIAL_BYTES: Final = 1 << 20
 
 
 class Due(NamedTuple):
@@ -145,6 +147,9 @@ class Expiry:
         self._lanes: dict[int, Mixed] = {}
         self._order = count()
         self._look_ms = 0
+        #: What was removed and is to be buried.
+        self._dead: list[tuple[Lane, Stretch]] = []
+        self._dead_bytes = 0
 
     def _mixed(self, lane: Lane) -> Mixed:
         mixed = self._lanes.get(lane.priority)
@@ -200,6 +205,12 @@ class Expiry:
 
     def run(self) -> None:
         """Remove what is due now; what is due just now has had its chance (time to live 0)."""
+        try:
+            self._run()
+        finally:
+            self.bury()
+
+    def _run(self) -> None:
         now_ms = self._around.now_ms
         for lane in self._queue.paging.occupied:
             while (head := lane.head()) is not None and head.deadline_ms:
@@ -225,9 +236,10 @@ class Expiry:
             self._look_at(mixed.stored_ms)
 
     def remove(self, lane: Lane, stretch: Stretch) -> bool:
-        """Remove a waiting stretch, or as much of it as this turn allows; False: too much.
+        """Take out a waiting stretch, or as much of it as this turn allows; False: too much.
 
-        One whose messages expire at different times is divided, for the next look.
+        One whose messages expire at different times is divided, for the next look. The caller
+        has what was taken out buried (`bury`) before anybody else is heard.
         """
         if stretch.run.deadlines is not None and (parts := lane.divide(stretch)):
             self._index(self._mixed(lane), parts)
@@ -240,7 +252,18 @@ class Expiry:
             return False
         piece = lane.remove_of(stretch, most)
         around.spare -= cost * (piece.hi - piece.lo)
-        around.bury(queue, lane, piece, EXPIRED)
+        self._dead.append((lane, piece))
+        self._dead_bytes += piece.run.bytes_of(piece.lo, piece.hi)
+        if self._dead_bytes > BURIAL_BYTES:
+            self.bury()
+        return True
+
+    def bury(self) -> bool:
+        """Bury what was taken out; False: there was nothing."""
+        if not self._dead:
+            return False
+        dead, self._dead, self._dead_bytes = self._dead, [], 0
+        self._around.bury(self._queue, dead, EXPIRED)
         return True
 
     # -- on disk -------------------------------------------------------------------------
@@ -367,11 +390,11 @@ class Expiry:
 
     def _bury(self, mixed: Mixed, rows: list[Row]) -> None:
         lane, around = mixed.lane, self._around
-        with around.journal.atomic():
-            for piece in assemble(rows, lane.redelivered_below):
-                run = piece.run
-                lane.uncount_stored(piece.hi, run.body_bytes, not run.persistent)
-                around.bury(self._queue, lane, piece, EXPIRED)
+        dead = assemble(rows, lane.redelivered_below)
+        for piece in dead:
+            run = piece.run
+            lane.uncount_stored(piece.hi, run.body_bytes, not run.persistent)
+        around.bury(self._queue, [(lane, piece) for piece in dead], EXPIRED)
         self._swept(mixed, [row[0] for row in rows])
 
     def _swept(self, mixed: Mixed, positions: list[int]) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.content import body, header_payload
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join, split
-from amqpd.broker.publishing import a_run
 from amqpd.fields import Field, wrap
 from amqpd.properties import Properties, decode_header, named
 

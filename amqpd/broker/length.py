@@ -102,7 +102,7 @@ class Length:
                 return  # the first to go is on its way from the store
             messages, size_bytes = over
             count = max(messages, head.run.reaching(head.lo, head.hi, size_bytes))
-            queue.around.bury(queue, lane, lane.remove_of(head, count), MAXLEN)
+            queue.around.bury(queue, [(lane, lane.remove_of(head, count))], MAXLEN)
 
     def _over(self) -> tuple[int, int] | None:
         """Messages and bytes above the limits."""

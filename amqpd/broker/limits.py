@@ -56,6 +56,9 @@ class Limits:
     #: Queues of all kinds tell in the headers of a message how often it came back; otherwise
     #: quorum queues do, and those with a delivery limit or delayed retry.
     always_counted: bool = False
+    #: Deaths that a client tells of in `x-death` count on, as in RabbitMQ 3.12; otherwise they do
+    #: not, as in 4.
+    trusts_deaths: bool = True
     #: How long a client may keep a message without acknowledging it, where nothing else says;
     #: None = 30 minutes on quorum queues, and for ever (0) on others.
     consumer_timeout_ms: int | None = None

@@ -150,13 +150,13 @@ class Morgue(Queue):
         exchange = queue.arguments.dead_letter_exchange or exchange
         run.names = join(exchange, burial.keys[0])
         with self.around.journal.atomic():
-            refusing = publishing.send_dead(queue, exchange, run, burial)
+            refusing = publishing.burials.send(queue, exchange, run, burial)
             if refusing is not None and queue.keeps_dead_letters:
                 for one in refusing:
                     one.pressure.when_fits(self.look)
                 return False
             self._settle(piece)
-        publishing.count_dead(burial.reason, sent=refusing is None)
+        publishing.burials.count(burial.reason, 1, sent=refusing is None)
         return True
 
     def _settle(self, piece: Stretch) -> None:

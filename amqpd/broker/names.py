@@ -5,6 +5,11 @@ What is not UTF-8 becomes text with surrogate escapes, and the same octets again
 
 from __future__ import annotations
 
+from typing import Final
+
+#: Ahead of the keys that are hidden in a dead letter: its deaths are those that the broker knows.
+_OURS: Final = b"\xff\xff\xff\xff"
+
 
 def join(exchange: str, routing_key: str) -> bytes:
     """Both as AMQP short strings, one after the other (AMQP 0-9-1 §4.2.5.3)."""
@@ -21,12 +26,22 @@ def join_keys(keys: list[str]) -> bytes:
 
 def split_keys(joined: bytes) -> list[str]:
     """The same apart."""
-    keys, at = [], 0
+    keys, at = [], len(_OURS) if are_ours(joined) else 0
     while at < len(joined):
         end = at + 4 + int.from_bytes(joined[at : at + 4])
         keys.append(joined[at + 4 : end].decode(errors="surrogateescape"))
         at = end
     return keys
+
+
+def ours(joined: bytes) -> bytes:
+    """The same of a dead letter that nobody but the broker has counted the deaths of."""
+    return joined if are_ours(joined) else _OURS + joined
+
+
+def are_ours(joined: bytes) -> bool:
+    """Whether they are of such a dead letter."""
+    return joined.startswith(_OURS)
 
 
 def split(names: bytes) -> tuple[str, str]:

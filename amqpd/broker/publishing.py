@@ -11,29 +11,27 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker import deadletter
 from amqpd.broker.arguments import Overflow
-from amqpd.broker.content import body, build, header_payload
+from amqpd.broker.burial import Burials
+from amqpd.broker.content import header_payload
 from amqpd.broker.message import Message
 from amqpd.broker.morgue import Morgues
-from amqpd.broker.names import join, split, split_keys
+from amqpd.broker.names import split
 from amqpd.broker.queue import NEVER
 from amqpd.broker.routing import Walk, reaches, route, routing_keys, walk
-from amqpd.broker.run import Run
 from amqpd.errors import AccessRefused, NotFound
-from amqpd.properties import decode_header, encode_header
+from amqpd.properties import decode_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from amqpd.broker.binding import Destination
-    from amqpd.broker.deadletter import Burial
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane
     from amqpd.broker.permissions import Access
     from amqpd.broker.pressure import Ticket
     from amqpd.broker.queue import Queue
-    from amqpd.broker.run import Append
+    from amqpd.broker.run import Append, Run
     from amqpd.broker.shelf import Kept
     from amqpd.broker.stats import VhostStats
     from amqpd.broker.stretch import Stretch
@@ -43,11 +41,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Cycles of dead letters that are warned of.
-MOST_CYCLES: Final = 1000
-#: The channel number inside contents that the broker itself makes.
-OWN_CHANNEL: Final = 1
-PERSISTENT: Final = 2
 #: Why messages go other than by dying (`deadletter`), as they are counted.
 PURGED: Final = "purged"
 DELETED: Final = "deleted"
@@ -123,12 +116,12 @@ class Publishing:
     #: Dead letters by reason, and those that went nowhere; counted, never silent.
     buried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
-    #: Ways in which dead letters go round.
-    _cycles: set[str] = field(default_factory=set)
+    burials: Burials = field(init=False)
     #: Dead letters that wait in the queues where they died.
     morgues: Morgues = field(init=False)
 
     def __post_init__(self) -> None:
+        self.burials = Burials(self)
         self.morgues = Morgues(self.name, self, self.around)
 
     # -- finding the way -----------------------------------------------------------------
@@ -151,17 +144,26 @@ class Publishing:
     ) -> Path:
         """The path of one message, by all its routing keys and its headers; as `resolve`."""
         source = self._enter(access, exchange, keys)
-        return self._path_of(source, self._message(keys, properties), source.tallies)
+        return self._path_of(source, self.message(keys, properties), source.tallies)
 
-    def _message(self, keys: Sequence[str], properties: Properties) -> Message:
+    def message(self, keys: Sequence[str], properties: Properties) -> Message:
+        """A message as exchanges see it, now."""
         return Message(keys, properties, self.around.now_ms, self.around.chance)
 
     def _path_of(self, source: Exchange, message: Message, tallies: Tallies | None = None) -> Path:
         """The path of one message from an exchange on, which nobody has to be allowed."""
         found = walk(source, message, self.exchanges.get)
-        return self._with_keepers(self._path(list(found.queues), tallies), found, message)
+        return self.path_to(list(found.queues), found, message, tallies)
 
-    def _with_keepers(self, path: Path, found: Walk, message: Message) -> Path:
+    def path_to(
+        self,
+        names: Sequence[str],
+        found: Walk,
+        message: Message,
+        tallies: Tallies | None = None,
+    ) -> Path:
+        """The path of one message to these of the queues that were found for it."""
+        path = self._path(names, tallies)
         if not (found.keepers or found.taken):
             return path
         return replace(path, keeping=Keeping(message, tuple(found.keepers), found.taken))
@@ -215,7 +217,7 @@ class Publishing:
         queues: Sequence[Queue] = path.queues
         refusing: Sequence[Queue] = ()
         if path.refuses:
-            refusing = self._refusing(queues, run)
+            refusing = self.refusing(queues, run)
             queues = [queue for queue in queues if queue not in refusing]
         stored: list[tuple[Queue, Lane]] = []
         loose: list[tuple[Queue, Lane]] = []
@@ -348,12 +350,12 @@ class Publishing:
         source = self.exchanges.get(exchange)
         if source is not None and source.bindings:
             properties = decode_header(header_payload(run.contents[0]))[2]
-            self.publish(self._path_of(source, self._message((key,), properties)), run)
+            self.publish(self._path_of(source, self.message((key,), properties)), run)
 
     def go_on(self, source: Exchange, run: Run, keys: Sequence[str]) -> None:
         """Publish one message from an exchange on; one that goes nowhere is counted."""
         properties = decode_header(header_payload(run.contents[0]))[2]
-        path = self._path_of(source, self._message(keys, properties))
+        path = self._path_of(source, self.message(keys, properties))
         self._send(path, run, properties, _ttl(properties))
 
     def hand_over(self, destination: Destination, kept: Kept) -> None:
@@ -363,7 +365,7 @@ class Publishing:
             path = self._path([destination.name])
         else:
             keys = routing_keys(split(kept.run.names)[1], properties.headers)
-            message = self._message(keys, properties)
+            message = self.message(keys, properties)
             path = self._path_of(self.exchanges[destination.name], message)
         left_ms = kept.deadline_ms - self.around.now_ms if kept.deadline_ms else -1
         self._send(path, kept.run.copy(), properties, left_ms)
@@ -374,7 +376,7 @@ class Publishing:
         if not result.routed:
             self._count(self.dropped, UNROUTABLE, 1)
 
-    def _refusing(self, queues: Sequence[Queue], run: Run) -> Sequence[Queue]:
+    def refusing(self, queues: Sequence[Queue], run: Run) -> Sequence[Queue]:
         """The queues that have no room."""
         messages, body_bytes = len(run.contents), run.body_bytes
         return [
@@ -387,114 +389,22 @@ class Publishing:
 
     def _refuse(self, queue: Queue, run: Run) -> None:
         if queue.arguments.overflow is Overflow.REJECT_PUBLISH_DLX:
-            for index in range(len(run.contents)):
-                self._bury_one(queue, run, index, deadletter.MAXLEN)
+            self.burials.refused(queue, run)
         else:
             self._count(self.dropped, REJECTED_PUBLISH, len(run.contents))
 
     # -- the dead ------------------------------------------------------------------------
 
-    def bury(self, queue: Queue, lane: Lane, piece: Stretch, reason: str) -> None:
-        """Messages that were taken out of a lane leave it for good, to the DLX if it has one.
-
-        The removal and the dead letters are one entry in the journal.
-        """
-        if queue.arguments.dead_letter_exchange is None:
-            self.drop(reason, piece.hi - piece.lo)
-            lane.settle(piece.run, piece.base, piece.lo, piece.hi)
-            return
-        with self.around.journal.atomic():
-            for index in range(piece.lo, piece.hi):
-                self._bury_one(queue, piece.run, index, reason)
-            lane.settle(piece.run, piece.base, piece.lo, piece.hi)
+    def bury(self, queue: Queue, dead: Sequence[tuple[Lane, Stretch]], reason: str) -> None:
+        """Messages that were taken out of lanes leave them for good; see `Burials`."""
+        self.burials.bury(queue, dead, reason)
 
     def drop(self, reason: str, messages: int) -> None:
         """Messages were removed that no exchange gets."""
         self._count(self.dropped, reason, messages)
 
-    def _bury_one(self, queue: Queue, run: Run, index: int, reason: str) -> None:
-        target = queue.arguments.dead_letter_exchange
-        keeps = queue.keeps_dead_letters
-        if target is None or not (keeps or target in self.exchanges):
-            self._count(self.dropped, reason, 1)
-            return
-        content = run.contents[index]
-        properties = decode_header(header_payload(content))[2]
-        exchange, routing_key = split(run.names_of(index))
-        burial = deadletter.bury(
-            properties,
-            exchange,
-            routing_key,
-            queue=queue.name,
-            reason=reason,
-            now_ms=self.around.now_ms,
-            new_key=queue.arguments.dead_letter_routing_key,
-            blind=split_keys(run.blind),
-        )
-        dead = a_run(join(target, burial.keys[0]), burial.properties, body(content))
-        if queue.arguments.dead_letter_routing_key is None:
-            dead.blind = run.blind
-        refusing = self.send_dead(queue, target, dead, burial)
-        if refusing is not None and keeps:
-            self.morgues.keep(queue, dead)
-        else:
-            self.count_dead(reason, sent=refusing is None)
-
-    def send_dead(
-        self, queue: Queue, exchange: str, run: Run, burial: Burial
-    ) -> Sequence[Queue] | None:
-        """Publish a dead letter of a queue; None if it went somewhere.
-
-        Otherwise there is no way for it by now, or the queue is sure of its dead letters and
-        those that are returned have no room.
-        """
-        source = self.exchanges.get(exchange)
-        if source is None:
-            return ()
-        message = self._message(burial.keys, burial.properties)
-        found = walk(source, message, self.exchanges.get)
-        names = []
-        for name in found.queues:
-            if burial.is_cycle(name, burial.reason):
-                self._warn_of_cycle(name, burial)
-            else:
-                names.append(name)
-        path = self._with_keepers(self._path(names), found, message)
-        if not (path.queues or path.keeping):
-            return ()
-        if queue.keeps_dead_letters and path.refuses:
-            refusing = self._refusing(path.queues, run)
-            if refusing:
-                return refusing
-        self.publish(path, run, priority=_or_none(burial.properties.priority))
-        return None
-
-    def _warn_of_cycle(self, queue: str, burial: Burial) -> None:
-        """Once for each: a queue may have millions of them."""
-        path = " -> ".join([*reversed(burial.queues), queue])
-        if path not in self._cycles and len(self._cycles) < MOST_CYCLES:
-            self._cycles.add(path)
-            logger.warning(
-                "queue '%s' in vhost '%s': dead letters that came round without having been "
-                "rejected are dropped (%s); this is not logged again",
-                queue,
-                self.name,
-                path,
-            )
-
-    def count_dead(self, reason: str, *, sent: bool) -> None:
-        """A dead letter went to the dead letter exchange, or is gone."""
-        self._count(self.buried if sent else self.dropped, reason, 1)
-
     def _count(self, counts: dict[str, int], reason: str, messages: int) -> None:
         counts[reason] = counts.get(reason, 0) + messages
-
-
-def a_run(names: bytes, properties: Properties, payload: bytes) -> Run:
-    """A run of one message that the broker itself makes."""
-    content = build(OWN_CHANNEL, encode_header(properties, len(payload)), payload)
-    persistent = properties.delivery_mode == PERSISTENT
-    return Run([content], names, None, persistent, OWN_CHANNEL, len(content))
 
 
 def _ttl(properties: Properties) -> int:

@@ -355,14 +355,19 @@ class Queue:
 
     def _next_lane(self) -> Lane | None:
         """The lane of the next message to go out, which has not expired."""
+        expiry = self.expiry
         lane = self.paging.head()
-        while self.expiry.active and lane is not None:
+        while expiry.active and lane is not None:
             head = lane.head()
-            if head is None or not 0 < head.deadline_ms < self.around.now_ms:
+            if head is not None and 0 < head.deadline_ms < self.around.now_ms:
+                if not expiry.remove(lane, head):
+                    expiry.bury()
+                    return None
+            elif not expiry.bury():
                 break
-            if not self.expiry.remove(lane, head):
-                return None
+            # What was buried may have come back to a higher level.
             lane = self.paging.head()
+        expiry.bury()
         return lane
 
     def _hand_out(self, bounded: bool) -> None:
@@ -465,15 +470,19 @@ class Queue:
 
     def discard(self, taken: Iterable[Taken]) -> None:
         """Unacked messages were rejected for good: they are dead."""
+        dead: list[tuple[Lane, Stretch]] = []
         for one in taken:
             if not one.lane.dead:
                 piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
-                self.die(one.lane, piece, REJECTED)
+                one.lane.forget(one.run, one.lo, one.hi)
+                dead.append((one.lane, piece))
+        if dead:
+            self.around.bury(self, dead, REJECTED)
 
     def die(self, lane: Lane, piece: Stretch, reason: str) -> None:
         """Unacked messages leave for good."""
         lane.forget(piece.run, piece.lo, piece.hi)
-        self.around.bury(self, lane, piece, reason)
+        self.around.bury(self, [(lane, piece)], reason)
 
     def purge(self) -> tuple[int, int]:
         """Drop all messages that nobody has: how many, the journal's number for it (0 = none)."""

@@ -12,7 +12,7 @@ from amqpd.broker.expiry import Expired, ReadSome, never, nothing
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from amqpd.broker.events import Events
     from amqpd.broker.journal import Journal
@@ -48,7 +48,7 @@ class Surroundings:
     awake: deque[Queue]
     refill: Refill
     new_lane_id: Callable[[], int]
-    bury: Callable[[Queue, Lane, Stretch, str], None]
+    bury: Callable[[Queue, Sequence[tuple[Lane, Stretch]], str], None]
     unused: Callable[[Queue], None]
     lane_gone: Callable[[int], None]
     #: Count messages that go without dead lettering, by reason.
@@ -70,6 +70,8 @@ class Surroundings:
     hurry: Callable[[], None] = at_leisure
     #: Queues of all kinds tell in the headers how often a message came back.
     always_counted: bool = False
+    #: Deaths that the headers of what clients publish tell of count.
+    trusts_deaths: bool = True
     #: How long a message may be unacked where nobody says; None: the type of the queue decides.
     consumer_timeout_ms: int | None = None
     #: Of streams: where they are read, and what is read at a time.

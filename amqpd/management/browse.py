@@ -24,8 +24,8 @@ from amqpd.broker.browse import Place
 from amqpd.broker.content import body as body_of
 from amqpd.broker.content import header_payload
 from amqpd.broker.expiration import parse_expiration
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join, split
-from amqpd.broker.publishing import a_run
 from amqpd.management import queue as queues
 from amqpd.management.access import Needs
 from amqpd.management.errors import HttpError, bad_request, not_found

@@ -9,8 +9,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join
-from amqpd.broker.publishing import a_run
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.request import Answer, json

@@ -14,8 +14,8 @@ from amqpd.broker.content import body as body_of
 from amqpd.broker.content import header_payload
 from amqpd.broker.delivery import Unacked
 from amqpd.broker.expiration import parse_expiration
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join, split
-from amqpd.broker.publishing import a_run
 from amqpd.broker.routing import BCC, routing_keys
 from amqpd.management import exchange as exchanges
 from amqpd.management import queue as queues

@@ -83,6 +83,7 @@ def limits(settings: Settings) -> Limits:
         heartbeat_s=amqp.heartbeat_s,
         max_message_bytes=amqp.max_message_size_bytes,
         always_counted=queues.delivery_count_header == "always",
+        trusts_deaths=settings.dead_letter.trust_client_x_death,
         consumer_timeout_ms=timeout_ms if timeout_ms >= 0 else None,
         timeout_closes=queues.consumer_timeout_mode == "close_channel",
     )

@@ -10,8 +10,8 @@ from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.delivery import Unacked
 from amqpd.broker.expiry import Due
 from amqpd.broker.limits import Limits
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join
-from amqpd.broker.publishing import a_run
 from amqpd.broker.run import Run, Target
 from amqpd.broker.session import ConsumerFacts
 from amqpd.fields import Table, wrap

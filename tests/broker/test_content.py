@@ -10,12 +10,15 @@ from amqpd.broker.content import (
     body,
     body_size,
     build,
+    expiration_at,
     first_with,
     header_payload,
     is_sealed,
+    restamp,
     seal,
     sizes,
     unseal,
+    without,
 )
 from amqpd.fields import table
 from amqpd.properties import Properties, encode_header
@@ -90,3 +93,51 @@ def test_a_body_that_fits_is_one_frame() -> None:
 
     assert content.endswith(b"\x03\0\1\0\0\0\x02ab\xce")
     assert body(content) == b"ab"
+
+
+PROPERTIES = st.builds(
+    Properties,
+    content_type=st.none() | st.text(max_size=5),
+    content_encoding=st.none() | st.just(""),
+    headers=st.none() | st.builds(lambda value: table({"k": value}), st.integers(0, 9)),
+    delivery_mode=st.none() | st.integers(1, 2),
+    priority=st.none() | st.integers(0, 255),
+    correlation_id=st.none() | st.text(max_size=5),
+    reply_to=st.none() | st.just("r"),
+    message_id=st.none() | st.text(max_size=5),
+    timestamp=st.none() | st.integers(0, 2**63),
+    user_id=st.none() | st.just("u"),
+)
+
+
+@given(PROPERTIES, st.sampled_from(["0", "60000", "12345678901"]), st.binary(max_size=20))
+def test_contents_are_alike_that_differ_in_their_expiration(
+    properties: Properties, expiration: str, payload: bytes
+) -> None:
+    bare = build(3, encode_header(properties, len(payload)), payload)
+    properties.expiration = expiration
+    content = build(3, encode_header(properties, len(payload)), payload)
+    properties.expiration = "9" * len(expiration)
+    other = build(3, encode_header(properties, len(payload)), payload)
+
+    at = expiration_at(content)
+
+    assert expiration_at(bare) == 0
+    assert content[at + 1 : at + 1 + content[at]] == expiration.encode()
+    assert without(content, at) == without(other, at) != without(bare, 0)
+    assert without(bare, 0) == header_payload(bare)[12:]
+
+
+@given(PROPERTIES, st.binary(max_size=60), st.integers(9, 30))
+def test_a_content_is_stamped_with_other_properties(
+    properties: Properties, payload: bytes, frame_max: int
+) -> None:
+    properties.expiration = "77"
+    content = build(40_000, encode_header(properties, len(payload)), payload, frame_max)
+    header = encode_header(Properties(message_id="12", app_id="a"), len(payload))
+
+    stamped = restamp(content, header[12:15], expiration_at(content), header[17:])
+    bare = restamp(content, header[12:], 0, b"")
+
+    assert bare == build(40_000, header, payload, frame_max)
+    assert stamped == bare.replace(b"\x0212", b"\x0277", 1)

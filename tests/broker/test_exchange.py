@@ -10,8 +10,7 @@ from amqpd.broker.binding import Binding, Destination
 from amqpd.broker.definitions import PutExchange
 from amqpd.broker.exchange import Exchange, FanoutExchange, create, predeclared, standard_types
 from amqpd.broker.limits import Limits
-from amqpd.broker.message import Message
-from amqpd.broker.publishing import a_run
+from amqpd.broker.message import Message, a_run
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import Field, Table, wrap
 from amqpd.properties import Properties

@@ -224,7 +224,7 @@ def test_many_that_expire_at_once_go_in_several_turns(model: Model) -> None:
     model.broker.tick(model.broker.around.now_ms + 10)
     assert model.broker.dispatch() is True
     at_once = 1400 - queue.ready - other.ready
-    assert 0 < at_once <= EFFORT // 30 + 1
+    assert 0 < at_once <= EFFORT // BURIAL_COST + 1
     model.broker.dispatch()
     assert queue.ready < 700
     assert other.ready < 700

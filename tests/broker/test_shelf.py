@@ -10,7 +10,7 @@ from amqpd.broker.arguments import QueueType
 from amqpd.broker.binding import Destination
 from amqpd.broker.content import body
 from amqpd.broker.definitions import PutQueue
-from amqpd.broker.publishing import a_run
+from amqpd.broker.message import a_run
 from amqpd.broker.shelf import PREFIX, Kept, Shelf
 from amqpd.properties import Properties
 from tests.broker.types.exchanges import declare

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from amqpd.broker.definitions import Command
     from amqpd.broker.journal import Journal
@@ -145,16 +145,21 @@ def uncounted() -> None:
 
 def copy_dead_letters() -> None:
     """Dead letters stay on disk where they died."""
+    from amqpd.broker.burial import Funeral
     from amqpd.broker.publishing import Publishing
 
     bury = Publishing.bury
 
-    def copied(self: Publishing, queue: Queue, lane: Lane, piece: Stretch, reason: str) -> None:
+    def copied(
+        self: Publishing, queue: Queue, dead: Sequence[tuple[Lane, Stretch]], reason: str
+    ) -> None:
         if queue.arguments.dead_letter_exchange is None:
-            bury(self, queue, lane, piece, reason)
+            bury(self, queue, dead, reason)
             return
-        for index in range(piece.lo, piece.hi):
-            self._bury_one(queue, piece.run, index, reason)
+        for _, piece in dead:
+            funeral = Funeral(self.burials, queue, reason)
+            funeral.add(piece.run, int(piece.lo), int(piece.hi))
+            funeral.end()
 
     Publishing.bury = copied  # type: ignore[method-assign]
 

@@ -38,9 +38,9 @@ from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.delivery import Leaving, Taken, Unacked
 from amqpd.broker.journal import Batch, Settle
 from amqpd.broker.limits import Limits
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join
 from amqpd.broker.priorities import QUORUM_DEFAULT
-from amqpd.broker.publishing import a_run
 from amqpd.broker.returning import Returning
 from amqpd.broker.run import Run
 from amqpd.properties import Properties
@@ -516,11 +516,14 @@ class World(RuleBasedStateMachine):
                 mirror.unacked[place] = message
             yield place, message
 
-    def bury(self, queue: Queue, lane: Lane, piece: Stretch, reason: str) -> None:
+    def bury(self, queue: Queue, pieces: Sequence[tuple[Lane, Stretch]], reason: str) -> None:
         mirror = self.mirrors[queue.name]
         dead = []
-        for index in range(piece.lo, piece.hi):
-            place = (int(lane.priority), piece.base + index)
+        for place in [
+            (int(lane.priority), piece.base + index)
+            for lane, piece in pieces
+            for index in range(piece.lo, piece.hi)
+        ]:
             if reason == REJECTED:
                 message = mirror.unacked.pop(place)
             elif reason == DELIVERY_LIMIT:
@@ -538,7 +541,7 @@ class World(RuleBasedStateMachine):
             dead.append(message)
             self.settled.add(message)
         self.burying.append(dead)
-        self.bury_for_real(queue, lane, piece, reason)
+        self.bury_for_real(queue, pieces, reason)
         self.burying.pop()
 
     def expire(self, mirror: Mirror, place: Place) -> Message:

@@ -30,8 +30,8 @@ from amqpd.broker.content import body
 from amqpd.broker.cursor import ReadAhead
 from amqpd.broker.definitions import PutPermission, PutUser, PutVhost
 from amqpd.broker.limits import Limits
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join
-from amqpd.broker.publishing import a_run
 from amqpd.broker.run import Run
 from amqpd.broker.stream import Stream
 from amqpd.fields import Field, wrap

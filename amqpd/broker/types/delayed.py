@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker.content import body, build
 from amqpd.broker.deadletter import carbon_copies
 from amqpd.broker.exchange import Exchange, create
-from amqpd.broker.names import join_keys, split
+from amqpd.broker.names import are_ours, join_keys, ours, split
 from amqpd.broker.routing import BCC, routing_keys
 from amqpd.broker.run import Run
 from amqpd.broker.types.agenda import LABEL, Agenda
@@ -126,7 +126,7 @@ class DelayedExchange(KeepingExchange):
         delay_ms = delay_of(headers)
         headers[DELAY] = Field("I" if delay_ms < 2**31 else "l", -delay_ms)
         run = _with_properties(kept.run, replace(properties, headers=headers))
-        run.blind = blind
+        run.blind = ours(blind) if are_ours(kept.run.blind) else blind
         self.host.release(self, shelf, kept, run, keys)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from amqpd.broker.content import body
 from amqpd.broker.exchange import Exchange
-from amqpd.broker.publishing import a_run
+from amqpd.broker.message import a_run
 from amqpd.broker.types import agenda as module
 from amqpd.broker.types.agenda import HOURS_BITS, Agenda
 from amqpd.properties import Properties

@@ -195,8 +195,8 @@ def test_what_a_queue_refused_may_be_tried_again() -> None:
 
 def test_two_of_a_transaction_pass_both_and_the_second_is_counted() -> None:
     model = a_model()
+    from amqpd.broker.message import a_run
     from amqpd.broker.names import join
-    from amqpd.broker.publishing import a_run
     from amqpd.properties import Properties
 
     properties = Properties(headers={"x-deduplication-header": Field("S", "a")})

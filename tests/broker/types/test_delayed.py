@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.broker.content import header_payload
+from amqpd.broker.message import a_run
 from amqpd.broker.names import join, split
-from amqpd.broker.publishing import a_run
 from amqpd.broker.types.delayed import MAX_DELAY_MS, DelayedExchange, delay_of
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import Field

@@ -65,8 +65,8 @@ def test_values_are_kept_over_a_restart_and_newer_ones_win(model: Living) -> Non
 
 def test_each_of_the_keys_has_the_message_as_its_value(model: Living) -> None:
     path = model.vhost.publishing
+    from amqpd.broker.message import a_run
     from amqpd.broker.names import join
-    from amqpd.broker.publishing import a_run
     from amqpd.properties import Properties
 
     properties = Properties(delivery_mode=2)
