@@ -41,7 +41,7 @@ class ConfigError(Exception):
 class Node(Struct, frozen=True):
     """Who this broker is."""
 
-    name: Annotated[str, Meta(description="node name; empty: amqpd@ and the host's name")] = ""
+    name: Annotated[str, Meta(description="node name; empty: rabbit@ and the host's name")] = ""
     cluster_name: Annotated[str, Meta(description="told to clients; empty: the node name")] = ""
     uvloop: Annotated[
         Literal["auto", "on", "off"],
@@ -440,8 +440,9 @@ def changed(settings: Settings, key: str, value: object) -> Settings:
 
 
 def node_name(settings: Settings) -> str:
-    """The node's name as clients and operators see it."""
-    return settings.node.name or f"amqpd@{socket.gethostname().split('.')[0]}"
+    """The node's name as clients and operators see it: by default as RabbitMQ's is, which
+    dashboards and scripts look for."""
+    return settings.node.name or f"rabbit@{socket.gethostname().split('.')[0]}"
 
 
 def describe(cls: type[Struct]) -> Iterator[tuple[str, str]]:

@@ -284,4 +284,4 @@ def test_the_sessions_defaults_are_the_same_as_ours() -> None:
 
 def test_the_node_has_a_name() -> None:
     assert config.node_name(load(None, {}, {"node.name": "amqpd@a"}).settings) == "amqpd@a"
-    assert config.node_name(Settings()).startswith("amqpd@")
+    assert config.node_name(Settings()).startswith("rabbit@")

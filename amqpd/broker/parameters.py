@@ -105,7 +105,7 @@ def parsed(command: PutParameter) -> Parsed | None:
     except ValueError as error:
         raise invalid(f"Could not parse JSON document: {error}") from error
     check(command.component, command.name, value)
-    return _parse(command.component, command.name, value)
+    return _parse(command.component, command.name, _dictionary(command.name, value))
 
 
 def _parse(component: str, name: str, value: Mapping[str, object]) -> Parsed:
@@ -119,6 +119,8 @@ def _parse(component: str, name: str, value: Mapping[str, object]) -> Parsed:
 
 
 def _dictionary(name: str, value: object) -> Mapping[str, object]:
+    if value == []:
+        return {}  # RabbitMQ writes dictionaries without entries so
     if not isinstance(value, Mapping):
         raise invalid(f"{name} not a list {value}")
     return value

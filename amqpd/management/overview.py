@@ -185,8 +185,9 @@ async def settings(call: Call) -> Answer:
 
 
 async def extensions(call: Call) -> Answer:
-    """What else the page should load; nothing."""
-    return json([])
+    """What else RabbitMQ's page would load: its own part. That the list is not empty tells clients
+    that there is a management API."""
+    return json([{"javascript": "dispatcher.js"}])
 
 
 ROUTES: Final = (

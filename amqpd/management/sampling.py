@@ -100,6 +100,8 @@ class Series:
         """Remember samples from now on."""
         self._rings = [_Ring(len(self.now.values), most) for _, most in TIERS]
         self._sweeps = 0
+        # Two of the finest, so that there is an average rate from the beginning.
+        self._rings[0].add(self._before.at_ms, self._before.values)
         for ring in self._rings:
             ring.add(self.now.at_ms, self.now.values)
 

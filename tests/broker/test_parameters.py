@@ -61,6 +61,15 @@ def test_what_a_component_does_not_take_is_refused(
     assert text in str(refused.value)
 
 
+def test_a_dictionary_without_entries_may_be_the_list_that_rabbitmq_makes_of_it() -> None:
+    model = Model()
+    check(VHOST_LIMITS, LIMITS, [])
+
+    model.broker.change(PutParameter(VHOST_LIMITS, "/", LIMITS, "[]"))
+
+    assert model.broker.presence.vhost_limits["/"].named() == {}
+
+
 @pytest.mark.parametrize("component", [GLOBAL, "shovel", UPSTREAM_SET])
 def test_values_of_other_rooms_mean_nothing_to_the_broker(component: str) -> None:
     assert parsed(PutParameter(component, "", "n", "not even json")) is None

@@ -34,7 +34,7 @@ async def test_the_overview_says_which_broker_this_is(api: Api) -> None:
     overview = await api.get("/overview")
 
     assert overview["product_name"] == "RabbitMQ"
-    assert overview["node"].startswith("amqpd@")
+    assert overview["node"].startswith("rabbit@")
     assert overview["sync"] is True
     assert {one["protocol"] for one in overview["listeners"]} == {
         "amqp",

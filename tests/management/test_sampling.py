@@ -78,7 +78,14 @@ def test_a_thing_in_which_nothing_happens_has_no_history_until_somebody_asks() -
     sampler.want("nobody")
     looked(0, 0, sampler=sampler)
 
-    assert len(series.sampled(60, 5)) == 3
+    assert len(series.sampled(60, 5)) == 4
+
+
+def test_a_history_begins_with_two_samples_so_that_something_grows() -> None:
+    series = looked(50).get("q")
+
+    assert series is not None
+    assert [one.values[0] for one in series.sampled(60, 5)] == [50, 0]
 
 
 def test_the_number_of_histories_is_bounded_and_who_is_asked_for_gets_one() -> None:

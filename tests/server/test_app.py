@@ -38,7 +38,7 @@ def test_run_json_says_where_it_listens_and_goes_away_with_it(tmp_path: Path) ->
 
         assert run["pid"] == broker.process.pid
         assert run["version"]
-        assert str(run["node"]).startswith("amqpd@")
+        assert str(run["node"]).startswith("rabbit@")
         with Client(broker.port) as client:
             assert client.channel().number == 1
 

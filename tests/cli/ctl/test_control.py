@@ -58,7 +58,7 @@ async def test_the_settings_of_client_suites(ctl: Ctl, key: str, value: str, sho
 
 
 async def test_what_erlang_says_of_itself(ctl: Ctl) -> None:
-    assert (await ctl.run("eval", "node().")).startswith("'amqpd@")
+    assert (await ctl.run("eval", "node().")).startswith("'rabbit@")
     assert await ctl.run("eval", "nodes().") == "[]\n"
     assert await ctl.run("eval", "rabbit_misc:version().") == '"4.2.0"\n'
     assert await ctl.run("eval", "application:get_env(rabbit, nothing).") == "undefined\n"
