@@ -96,4 +96,5 @@ def of_consumer(consumer: Consumer, channel: Channel) -> ConsumerFacts:
         unacked=consumer.unacked,
         delivered=consumer.delivered,
         redelivered=consumer.redelivered,
+        given_name=client_name(connection.client_properties),
     )

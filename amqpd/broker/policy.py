@@ -215,6 +215,16 @@ POLICY_KEYS: Final[Mapping[str, _Key]] = {
     "ha-promote-on-failure": _Key("CE", _anything),
 }
 
+
+def without_effect(definition: Mapping[str, object]) -> list[str]:
+    """The keys that are kept and do nothing here: of clusters, mirrors and federation."""
+    return [
+        name
+        for name in definition
+        if name in POLICY_KEYS and not POLICY_KEYS[name].field and name != "alternate-exchange"
+    ]
+
+
 #: Keys of which two policies' higher value counts; of all other numbers it is the lower.
 _HIGHER_WINS: Final = frozenset({"delayed-retry-min"})
 #: Words and factors of which a policy's count rather than those of the queue itself.

@@ -61,6 +61,8 @@ class ConsumerFacts:
     unacked: int
     delivered: int
     redelivered: int
+    #: What the client calls its connection; empty: nothing.
+    given_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,17 +81,55 @@ def import_(file: str, vhost: str | None, dry_run: bool) -> None:
     if wants_json():
         answer(plan)
     else:
-        _tell(plan)
+        _tell(plan, document)
 
 
-def _tell(plan: dict[str, Any]) -> None:
-    """One line for each section and action, then the changes one by one."""
+def _tell(plan: dict[str, Any], document: dict[str, Any]) -> None:
+    """Counts in one line, then the changes one by one, with what is to be known of each."""
+    counts: dict[str, dict[str, int]] = {}
     for section, actions in plan["counts"].items():
-        for action, count in sorted(actions.items()):
-            click.echo(f"{SIGNS.get(action, '?')} {count} {section}  ({action})")
+        for action, count in actions.items():
+            of_sign = counts.setdefault(SIGNS.get(action, "?"), {})
+            of_sign[section] = of_sign.get(section, 0) + count
+    same = sum(counts.pop("=", {}).values())
+    parts = [
+        f"{sign} {count} {_noun(section, count)}"
+        for sign, sections in sorted(counts.items())
+        for section, count in sections.items()
+    ]
+    if same:
+        parts.append(f"= {same} unchanged")
+    click.echo("   ".join(parts) if parts else "nothing is in it")
     for one in plan["changes"]:
         where = f" in vhost '{one['vhost']}'" if one["vhost"] else ""
         sign = SIGNS.get(one["action"], "?")
-        click.echo(printable(f"  {sign} {one['section']}: {one['name']}{where}"))
+        line = f"  {sign} {_noun(one['section'], 1)}: {one['name']}{where}{_remark(one, document)}"
+        click.echo(printable(line))
     if not plan["changes"]:
         click.echo("nothing changes")
+
+
+def _noun(section: str, count: int) -> str:
+    """`2 queues`, `1 queue`, `1 policy`, `1 topic permission`."""
+    words = section.replace("_", " ")
+    if count != 1:
+        return words
+    return f"{words[:-3]}y" if words.endswith("ies") else words.removesuffix("s")
+
+
+def _remark(change: dict[str, Any], document: dict[str, Any]) -> str:
+    if change["section"] != "policies":
+        return ""
+    from amqpd.broker.policy import without_effect
+
+    for one in document["policies"]:
+        if one["name"] == change["name"] and one.get("vhost", change["vhost"]) == change["vhost"]:
+            idle = without_effect(one["definition"])
+            return f" ({no_effect(idle)})" if idle else ""
+    return ""
+
+
+def no_effect(keys: list[str]) -> str:
+    """That these keys of a policy do nothing."""
+    names = ", ".join(f"'{one}'" for one in keys)
+    return f"{names} {'has' if len(keys) == 1 else 'have'} no effect here"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from amqpd.cli.answer import EX_DATA, answer, answers, fail
+from amqpd.cli.answer import EX_DATA, answer, answers, fail, note
 from amqpd.cli.complete import names_of
+from amqpd.cli.definitions import no_effect
 from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
     broker_options,
@@ -107,7 +110,9 @@ policy.add_command(listing("policies", "list"))
 @answers("policy", "vhost", "matches")
 def set_(name: str, pattern: str, definition: str, apply_to: str, priority: int) -> None:
     """Set arguments for all things whose name matches, as JSON: '{"max-length": 1000}'."""
-    body = {
+    from amqpd.broker.policy import without_effect
+
+    body: dict[str, Any] = {
         "pattern": pattern,
         "definition": json_object("DEFINITION", definition),
         "apply-to": apply_to,
@@ -117,6 +122,8 @@ def set_(name: str, pattern: str, definition: str, apply_to: str, priority: int)
     with reached() as remote:
         remote.put(f"/policies/{where}/{segment(name)}", body)
         count = _matched(remote, where, name)
+    if idle := without_effect(body["definition"]):
+        note(f"warning: {no_effect(idle)}")
     answer(
         {"policy": name, "vhost": vhost_name(), "matches": count},
         f"policy '{name}' is set; in force for {count} queues and exchanges",

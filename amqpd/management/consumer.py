@@ -33,6 +33,7 @@ def channel_details(call: Call, told: ConsumerFacts) -> Facts:
         "number": told.channel_number,
         "user": told.user,
         "connection_name": told.connection_name,
+        "user_provided_name": told.given_name,
         "peer_host": told.peer_host,
         "peer_port": told.peer_port,
         "node": call.host.node,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.arguments import QueueType
 
@@ -14,28 +15,38 @@ if TYPE_CHECKING:
     from amqpd.broker.session import ConsumerFacts
 
 
+#: Clients that are named; the list of consumers has all of them.
+NAMED: Final = 3
+
+
 def reason(queue: Queue) -> str:
     """In a sentence why messages wait; empty: none waits, or they are on their way out."""
     if queue.paused is not None:
-        return _paused(queue.name, queue.paused)
+        return _paused(_words(queue), queue.paused)
     if queue.arguments.queue_type is QueueType.STREAM:
         return ""  # what is in it is there to stay
     if not queue.ready:
         return _in_hands(queue)
     if not queue.ring:
-        return f"Nobody consumes: `amqpd consume {queue.name}` would."
+        return f"Nobody consumes: `amqpd consume {_words(queue)}` would."
     taking = [one for one in queue.ring if queue.ring.is_active(one)]
     slow = [one for one in taking if one.consumer.is_slow]
     full = [one for one in taking if _is_full(one.consumer.facts())]
     if len(full) == len(taking):
         return _at_limit(queue, full)
     if len(slow) + len(full) == len(taking):
-        names = ", ".join(one.consumer.facts().connection_name for one in slow[:3])
+        names = _names(slow)
         return (
             f"{_consumers(len(slow))} not read what was sent: "
             f"the clients or their networks are slow ({names})."
         )
     return ""
+
+
+def _words(queue: Queue) -> str:
+    """What names a queue on the command line; a shell takes no part of it for its own."""
+    words = shlex.quote(queue.name)
+    return words if queue.vhost == "/" else f"{words} -p {shlex.quote(queue.vhost)}"
 
 
 def _paused(name: str, pause: Pause) -> str:
@@ -54,15 +65,33 @@ def _is_full(facts: ConsumerFacts) -> bool:
 def _in_hands(queue: Queue) -> str:
     if not queue.unacked:
         return ""
+    if queue.unacked == 1:
+        return "Its only message is with a consumer that has not acknowledged it."
     return f"All {queue.unacked} messages are with consumers that have not acknowledged them."
 
 
 def _at_limit(queue: Queue, full: list[Subscription]) -> str:
     unacked = sum(one.consumer.facts().unacked for one in full)
+    they = "it holds" if len(full) == 1 else "they hold"
+    which = "its prefetch allows" if len(full) == 1 else "their prefetch allows"
+    hang = "Does it hang, or forget" if len(full) == 1 else "Do they hang, or forget"
     return (
-        f"{_consumers(len(full))} not acknowledge: they hold {unacked} messages, which is what "
-        "their prefetch allows. Do they hang, or forget to acknowledge?"
+        f"{_consumers(len(full))} not acknowledge: {they} {unacked} messages, which is what "
+        f"{which} ({_names(full)}). {hang} to acknowledge?"
     )
+
+
+def _names(several: list[Subscription]) -> str:
+    """Of whom they are, three at most."""
+    told = [one.consumer.facts() for one in several]
+    names = list(
+        dict.fromkeys(
+            f"'{one.given_name}', {one.connection_name}" if one.given_name else one.connection_name
+            for one in told
+        )
+    )
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{'; '.join(names[:NAMED])}{more}"
 
 
 def _consumers(count: int) -> str:

@@ -100,6 +100,10 @@ IN_QUERY: Final[Mapping[str, Parameter]] = {
     "interval": Parameter("Seconds between two looks", {"type": "number", "minimum": 0}),
     "level": Parameter("Show lines of at least this level", {"type": "string", "enum": [*LEVELS]}),
     "name": Parameter("Show only those whose name has this in it", TEXT),
+    "only": Parameter(
+        "Show only queues with messages, without consumers, or that do not move",
+        {"type": "string", "enum": ["messages", "no-consumers", "stuck"]},
+    ),
     "page": Parameter("Which page to show, from 1", {"type": "integer", "minimum": 1}),
     "page_size": Parameter(
         "How many are on a page", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE}

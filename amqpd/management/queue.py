@@ -251,11 +251,33 @@ def find(call: Call) -> Queue:
     return queue
 
 
+#: What a list may be narrowed to (`only`), which RabbitMQ does not have.
+ONLY: Final[dict[str, Callable[[Queue], bool]]] = {
+    "messages": lambda queue: bool(queue.ready or queue.unacked),
+    "no-consumers": lambda queue: not queue.ring,
+    # What is on its way through consumers' hands moves; what waits for them does not.
+    "stuck": lambda queue: bool(
+        (queue.ready or queue.paused is not None) and diagnosis.reason(queue)
+    ),
+}
+
+
 def all_queues(call: Call) -> list[Queue]:
-    """The queues of the vhosts that the caller asks for, and of the type."""
+    """The queues of the vhosts that the caller asks for, of the type, and of the kind `only`.
+
+    Raises:
+        HttpError: it is no such kind.
+    """
     found = [queue for vhost in call.own_vhosts() for queue in vhost.queues.values()]
     kind = call.request.query.get("type")
-    return [one for one in found if one.own.queue_type == kind] if kind else found
+    if kind:
+        found = [one for one in found if one.own.queue_type == kind]
+    only = call.request.query.get("only")
+    if not only:
+        return found
+    if only not in ONLY:
+        raise bad_request(f"only '{only}' is not one of {', '.join(ONLY)}")
+    return list(filter(ONLY[only], found))
 
 
 async def list_queues(call: Call) -> Answer:
@@ -401,7 +423,7 @@ async def list_of_user(call: Call) -> Answer:
 
 
 VHOST: Final = Needs.VHOST
-_LIST: Final = (*PARAMETERS, *QUERY, "type", "disable_stats", "enable_queue_totals")
+_LIST: Final = (*PARAMETERS, *QUERY, "type", "only", "disable_stats", "enable_queue_totals")
 ROUTES: Final = (
     Route("/queues", GET=Operation(list_queues, VHOST, query=_LIST)),
     Route("/queues/detailed", GET=Operation(list_in_full, VHOST, query=(*PARAMETERS, *QUERY))),

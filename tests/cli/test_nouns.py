@@ -118,8 +118,8 @@ async def test_definitions_go_out_and_come_in_with_a_look_before(api: Api, tmp_p
     await run(api, "queue", "delete", "orders", "--yes")
 
     plan = await run(api, "import", str(file), "--dry-run")
-    assert "+ 1 queues" in plan
-    assert "queues: orders in vhost '/'" in plan
+    assert "+ 1 queue " in plan
+    assert "+ queue: orders in vhost '/'" in plan
     await api.get("/queues/%2F/orders", 404)
     await run(api, "import", str(file))
 
@@ -151,3 +151,18 @@ async def test_the_last_messages_are_peeked_at(api: Api) -> None:
     assert [one["payload"] for one in seen["messages"]] == ['{"id":1}', '{"id":2}']
     found = json.loads(await run(api, "peek", "orders", "--last", "5", "--search", "0", "--json"))
     assert [one["payload"] for one in found["messages"]] == ['{"id":0}']
+
+
+async def test_a_policy_that_does_nothing_here_is_said_to(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "definitions.json"
+    mirrored = {"ha-mode": "all", "ha-sync-mode": "automatic", "max-length": 5}
+    policy = {"vhost": "/", "name": "ha-all", "pattern": "^x", "apply-to": "queues"}
+    file.write_text(json.dumps({"policies": [policy | {"definition": mirrored}]}))
+
+    plan = await run(api, "import", str(file), "--dry-run")
+    assert plan.splitlines() == [
+        "+ 1 policy",
+        "  + policy: ha-all in vhost '/' ('ha-mode', 'ha-sync-mode' have no effect here)",
+    ]
+    said = await run(api, "policy", "set", "p", "^x", '{"ha-mode": "all"}')
+    assert "warning: 'ha-mode' has no effect here" in said

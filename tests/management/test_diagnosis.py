@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def test_consumers_that_do_not_acknowledge_are_named_with_what_they_hold(model: 
     model.publish(b"a", b"b", b"c")
     model.turn()
 
-    assert reason(queue).startswith("The only consumer does not acknowledge: they hold 2 messages")
+    assert reason(queue).startswith("The only consumer does not acknowledge: it holds 2 messages")
     model.consume(Busy(credit=3))
     model.publish(b"d", b"e", b"f")
     model.turn()
@@ -68,7 +69,7 @@ def test_what_is_with_consumers_is_said_when_nothing_else_waits(model: Model) ->
     model.publish(b"a")
     model.turn()
 
-    assert reason(queue) == "All 1 messages are with consumers that have not acknowledged them."
+    assert reason(queue) == "Its only message is with a consumer that has not acknowledged it."
 
 
 def test_a_queue_that_moves_has_nothing_to_say(model: Model) -> None:
@@ -77,3 +78,10 @@ def test_a_queue_that_moves_has_nothing_to_say(model: Model) -> None:
     model.consume(Busy())
 
     assert reason(queue) == ""
+
+
+def test_a_command_that_is_named_can_be_copied_as_it_is(model: Model) -> None:
+    queue = model.queue("it's; rm -rf *")
+    model.publish(b"a", key="it's; rm -rf *")
+
+    assert shlex.split(reason(queue).split("`")[1]) == ["amqpd", "consume", "it's; rm -rf *"]

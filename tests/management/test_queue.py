@@ -273,3 +273,23 @@ async def test_a_queue_with_priorities_counts_over_all_of_them(api: Api) -> None
     stats = shown["message_stats"]
     assert (stats["publish"], stats["get"], stats["ack"]) == (5, 2, 1)
     assert listed == {"name": "q", "messages": 4, "message_stats": {"publish": 5}}
+
+
+async def test_a_list_is_narrowed_to_what_needs_a_look(api: Api) -> None:
+    for queue in ("empty", "full", "held", "moving"):
+        await api.put(f"/queues/%2F/{queue}", {"durable": True})
+    await api.put("/queues/%2F/held/pause", status=204)
+    async with api.channel() as channel:
+        await publish(channel, b"x", "full")
+        await (await channel.get_queue("moving")).consume(ignore)
+        await publish(channel, b"x", "moving")
+
+        async def named(only: str) -> list[str]:
+            return [one["name"] for one in await api.get("/queues", only=only)]
+
+        assert await named("messages") == ["full", "moving"]
+        assert await named("no-consumers") == ["empty", "full", "held"]
+        assert await named("stuck") == ["full", "held"]
+        refused = await api.get("/queues", 400, only="nonsense")
+
+    assert "only 'nonsense' is not one of messages, no-consumers, stuck" in refused["reason"]

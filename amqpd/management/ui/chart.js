@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "./lib.js";
 import uPlot from "./vendor/uplot.js";
 import { count } from "./format.js";
+import { useScheme } from "./appearance.js";
 
 /** Seconds shown, and seconds between two samples. */
 export const RANGES = { minute: [60, 1], hour: [3600, 15], day: [86400, 300] };
@@ -25,6 +26,11 @@ export function useRange() {
 
 const styleOf = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+
+/** A moment on the axis: the time of day, with seconds where ticks are closer than a minute. */
+const clock = (at, step) => new Date(at * 1000).toLocaleTimeString("en-GB", {
+  hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}),
+});
 
 const amount = (n, growing) => (n === undefined || n === null ? "–"
   : growing && n < 10 ? n.toFixed(1) : count(Math.round(n)));
@@ -63,6 +69,7 @@ export function Chart({ title, lines, growing = false, unit = "" }) {
   const plot = useRef(null);
   const shown = lines.filter((one) => one.details?.samples?.length);
   const keys = shown.map((one) => one.label).join();
+  const scheme = useScheme();
   useEffect(() => {
     if (!shown.length) return undefined;
     const axis = {
@@ -80,11 +87,11 @@ export function Chart({ title, lines, growing = false, unit = "" }) {
         y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] },
       },
       axes: [
-        axis,
+        { ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((at) => clock(at, step)) },
         { ...axis, size: 60, values: (_, ticks) => ticks.map((n) => short.format(n)) },
       ],
       series: [
-        { value: (plot, n) => (n === null ? "now" : new Date(n * 1000).toLocaleTimeString()) },
+        { value: (plot, n) => (n === null ? "now" : clock(n, 1)) },
         ...shown.map((one) => ({
           label: one.label,
           stroke: styleOf(one.colour),
@@ -94,16 +101,17 @@ export function Chart({ title, lines, growing = false, unit = "" }) {
         })),
       ],
     }, [[], ...shown.map(() => [])], place.current);
+    const around = place.current;
     const fit = new ResizeObserver(() => {
-      plot.current?.setSize({ width: place.current.clientWidth, height: 180 });
+      plot.current?.setSize({ width: around.clientWidth, height: 180 });
     });
-    fit.observe(place.current);
+    fit.observe(around);
     return () => {
       fit.disconnect();
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [keys, growing]);
+  }, [keys, growing, scheme]);
   useEffect(() => {
     if (!plot.current || !shown.length) return;
     const found = shown.map((one) => series(one.details.samples, growing));

@@ -1,5 +1,5 @@
 // The page as a whole: who is logged in, where one is, what is shown.
-import { html, render, useEffect, useRef, useState } from "./lib.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./lib.js";
 import { get, onSignedOut, signIn, signOut, useLive } from "./api.js";
 import { link, useRoute } from "./route.js";
 import { Field, Form, Trouble } from "./widgets.js";
@@ -15,6 +15,8 @@ import { Admin } from "./pages/admin.js";
 import { Alarms } from "./pages/alarms.js";
 import { Audit, Log } from "./pages/log.js";
 import { Jump } from "./jump.js";
+import { Appearance } from "./appearance.js";
+import { Me, may } from "./me.js";
 
 const PAGES = [
   ["overview", "Overview"],
@@ -30,8 +32,6 @@ const PAGES = [
 ];
 /** Alerts that are told of on every page. */
 const RECENT_MS = 3600 * 1000;
-/** Whether somebody may see a page; administrators see all. */
-const may = (me, tag) => !tag || (me.tags || []).some((one) => one === tag || one === "administrator");
 
 function SignIn({ entered }) {
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(window.location.hostname);
@@ -92,6 +92,13 @@ function Page({ words, me }) {
   }
 }
 
+/** A page that fails takes no other with it. */
+function Guarded({ words, me }) {
+  const [error, again] = useErrorBoundary((failed) => console.error(failed));
+  return error ? html`<p class="trouble" role="alert">This page failed: ${error.message}.
+      <button type="button" onClick=${again}>Try again</button></p>` : html`<${Page} words=${words} me=${me} />`;
+}
+
 function Shell({ me, leave }) {
   const { words } = useRoute();
   const chosen = words[0] || "overview";
@@ -105,6 +112,8 @@ function Shell({ me, leave }) {
     const title = words.length > 2 ? words[2] && words[2] !== "overview" ? words[2] : words[2 - 1] : "";
     document.title = `${title ? `${title} · ` : ""}${chosen} · ${overview?.cluster_name || "amqpd"}`;
   }, [words.join("/"), overview?.cluster_name]);
+  // Some pages have a heading of their own.
+  const titled = chosen === "alarms" || (chosen === "queues" && words.length > 2);
   return html`
     <header class="top">
       <a class="brand" href=${link("overview")}><img src="/ui/icon.svg" alt="" width="24" height="24" />
@@ -112,12 +121,13 @@ function Shell({ me, leave }) {
       <nav aria-label="Pages" ref=${pages}>${PAGES.filter(([, , tag]) => may(me, tag)).map(([name, title]) => html`
         <a href=${link(name)} aria-current=${name === chosen ? "page" : undefined}>${title}</a>`)}</nav>
       <${Jump} />
-      <div class="me"><span title=${(me.tags || []).join(", ")}>${me.name}</span>
+      <div class="me"><${Appearance} /><span title=${(me.tags || []).join(", ")}>${me.name}</span>
         <button type="button" onClick=${leave}>Log out</button></div>
     </header>
     <${Banners} overview=${overview} me=${me} />
     ${trouble?.status === 0 && html`<p class="alarm" role="alert">The broker does not answer. Trying again…</p>`}
-    <main><${Page} words=${words} me=${me} /></main>
+    <main class=${trouble?.status === 0 ? "stale" : ""}>${!titled && html`<h1 class="unseen">${PAGES.find(([name]) => name === chosen)?.[1] || "Overview"}</h1>`}
+      <${Guarded} words=${words} me=${me} key=${chosen} /></main>
     <footer>amqpd ${overview?.amqpd_version} · <a href="/metrics">metrics</a></footer>`;
 }
 
@@ -134,7 +144,7 @@ function App() {
   if (me === undefined) return null;
   if (me === null) return html`<${SignIn} entered=${setMe} /><${Trouble} error=${error} />`;
   const leave = async () => { await signOut(); setMe(null); };
-  return html`<${Shell} me=${me} leave=${leave} />`;
+  return html`<${Me.Provider} value=${me}><${Shell} me=${me} leave=${leave} /><//>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

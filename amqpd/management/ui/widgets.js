@@ -1,11 +1,14 @@
 // The pieces that pages are made of.
 import { html, useEffect, useRef, useState } from "./lib.js";
-import { go, setQuery, useRoute } from "./route.js";
-import { count } from "./format.js";
+import { go } from "./route.js";
 
 /** An error in words, or nothing. */
 export const Trouble = ({ error }) => (error
   ? html`<p class="trouble" role="alert">${error.message}</p>` : null);
+
+/** A text of the broker's with commands in it: what stands between backticks is code. */
+export const Words = ({ text }) => String(text).split("`")
+  .map((one, at) => (at % 2 ? html`<code>${one}</code>` : one));
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
@@ -78,95 +81,50 @@ export const Select = ({ label, name, options, value, onChange, inline }) => htm
     return html`<option value=${sent}>${shown}</option>`;
   })}</select><//>`;
 
-/** A list with a head that sorts; rows are links where `href` gives one. */
+/**
+ * A list with a head that sorts. Where `href` gives a place, a press anywhere in the row goes there;
+ * the column that has `leads` is a link, for the keyboard and for other tabs. On a narrow screen rows
+ * are cards; the roles are said because a table that is not laid out as one is none for screen readers.
+ */
 export function Table({ columns, rows, href, sort, reverse, onSort, label }) {
   const open = (row) => (event) => {
     const target = href?.(row);
-    if (target && !event.target.closest("a, button, input")) window.location.hash = target;
+    const marked = window.getSelection()?.toString();
+    if (target && !marked && !event.target.closest("a, button, input")) window.location.hash = target;
   };
-  const key = (row) => (event) => { if (event.key === "Enter") open(row)(event); };
-  return html`<div class="scroll"><table aria-label=${label}><thead><tr>
-    ${columns.map((one) => html`<th class=${one.kind} key=${one.title}
+  const cell = (one, row) => (one.leads && href?.(row)
+    ? html`<a class="leads" href=${href(row)}>${one.show(row)}</a>` : one.show(row));
+  return html`<div class="scroll" role="region" aria-label=${label} tabindex="0"><table role="table" aria-label=${label}>
+    <thead role="rowgroup"><tr role="row">
+    ${columns.map((one) => html`<th class=${one.kind} key=${one.title} scope="col" role="columnheader" title=${one.means}
         aria-sort=${sort && sort === one.sort ? (reverse ? "descending" : "ascending") : undefined}>
       ${one.sort && onSort
         ? html`<button type="button" class="plain" onClick=${() => onSort(one)}>${one.title}
-            ${sort === one.sort ? (reverse ? " ↓" : " ↑") : ""}</button>` : one.title}</th>`)}
-    </tr></thead><tbody>
-    ${rows.map((row, at) => html`<tr key=${row.key ?? at} class=${href ? "opens" : ""}
-        tabindex=${href ? 0 : undefined} onClick=${href && open(row)} onKeyDown=${href && key(row)}>
-      ${columns.map((one) => html`<td class=${one.kind}>${one.show(row)}</td>`)}</tr>`)}
+            ${sort === one.sort ? (reverse ? " ↓" : " ↑") : ""}</button>`
+        : one.title || html`<span class="unseen">What can be done</span>`}</th>`)}
+    </tr></thead><tbody role="rowgroup">
+    ${rows.map((row, at) => html`<tr key=${row.key ?? at} role="row" class=${href ? "opens" : ""} onClick=${href && open(row)}>
+      ${columns.map((one) => html`<td role="cell" class=${one.leads ? "lead" : one.kind}
+        data-label=${one.title || undefined}>${cell(one, row)}</td>`)}</tr>`)}
     </tbody></table></div>`;
-}
-
-/** Search, pages and sorting of a list that the broker cuts; its state is in the address. */
-export function usePaged(path, { sort = "name", reverse = false, size = 100, extra = "" } = {}) {
-  const { query } = useRoute();
-  const state = {
-    page: Number(query.get("page") || 1),
-    name: query.get("name") || "",
-    sort: query.get("sort") || sort,
-    reverse: (query.get("reverse") || String(reverse)) === "true",
-    size,
-  };
-  const asked = new URLSearchParams({
-    page: state.page, page_size: size, sort: state.sort, sort_reverse: state.reverse,
-  });
-  if (state.name) asked.set("name", state.name);
-  return {
-    ...state,
-    path: `${path}?${asked}${extra}`,
-    search: (name) => setQuery({ name, page: "" }),
-    turn: (page) => setQuery({ page: page > 1 ? page : "" }),
-    order: (column) => setQuery({
-      sort: column.sort,
-      reverse: column.sort === state.sort ? !state.reverse : column.kind === "number",
-      page: "",
-    }),
-  };
-}
-
-/** A search field; the key / goes there, Escape empties it. */
-export function Search({ value, noun, onSearch }) {
-  const input = useRef(null);
-  const [typed, setTyped] = useState(value);
-  useEffect(() => {
-    const focus = (event) => {
-      const inField = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
-      if (event.key === "/" && !inField) { event.preventDefault(); input.current?.focus(); }
-    };
-    window.addEventListener("keydown", focus);
-    return () => window.removeEventListener("keydown", focus);
-  }, []);
-  useEffect(() => {
-    if (typed === value) return undefined;
-    const wait = setTimeout(() => onSearch(typed), 200);
-    return () => clearTimeout(wait);
-  }, [typed]);
-  return html`<input ref=${input} type="search" value=${typed} placeholder=${`Search ${noun}  ( / )`}
-    aria-label=${`Search ${noun}`} onInput=${(event) => setTyped(event.target.value)}
-    onKeyDown=${(event) => { if (event.key === "Escape") setTyped(""); }} />`;
-}
-
-/** The line above a list: the search field, what was found, the pages. */
-export function Finder({ paged, found, noun, children }) {
-  return html`<div class="finder">
-    <${Search} value=${paged.name} noun=${`${noun}s`} onSearch=${paged.search} />
-    ${children}
-    ${found && html`<span class="found">${count(found.filtered_count)}${found.filtered_count
-      !== found.total_count ? ` of ${count(found.total_count)}` : ""} ${noun}${found.filtered_count
-      === 1 ? "" : "s"}</span>`}
-    ${found && found.page_count > 1 && html`<nav class="pages" aria-label="Pages">
-      <button type="button" disabled=${paged.page <= 1}
-        onClick=${() => paged.turn(paged.page - 1)} aria-label="Page before">‹</button>
-      <span>${count(paged.page)} / ${count(found.page_count)}</span>
-      <button type="button" disabled=${paged.page >= found.page_count}
-        onClick=${() => paged.turn(paged.page + 1)} aria-label="Page after">›</button></nav>`}
-  </div>`;
 }
 
 /** Tabs whose choice is in the address. */
 export function Tabs({ base, tabs, chosen }) {
-  return html`<nav class="tabs" role="tablist">${tabs.map(([name, title]) => html`
-    <button type="button" role="tab" aria-selected=${name === chosen}
-      onClick=${() => go(...base, name)}>${title}</button>`)}</nav>`;
+  const turn = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const names = tabs.map(([name]) => name);
+    const next = names[(names.indexOf(chosen) + step + names.length) % names.length];
+    go(...base, next);
+    event.currentTarget.querySelector(`[data-tab="${next}"]`)?.focus();
+  };
+  const place = useRef(null);
+  useEffect(() => {
+    // On a narrow screen they do not fit side by side.
+    place.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [chosen]);
+  return html`<div class="tabs" role="tablist" ref=${place} onKeyDown=${turn}>${tabs.map(([name, title]) => html`
+    <button type="button" role="tab" aria-selected=${name === chosen} data-tab=${name}
+      tabindex=${name === chosen ? 0 : -1} onClick=${() => go(...base, name)}>${title}</button>`)}</div>`;
 }

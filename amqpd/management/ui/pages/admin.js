@@ -2,21 +2,32 @@
 import { html, useState } from "../lib.js";
 import { get, post, put, remove, segment, useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Do, Empty, Field, Form, Section, Select, Table, Trouble } from "../widgets.js";
-import { count, value } from "../format.js";
+import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Trouble } from "../widgets.js";
+import { may, useMay } from "../me.js";
+import { count, plural, value } from "../format.js";
+import { download } from "../lists.js";
 import { VhostChoice, parsed } from "./shared.js";
 
+/** Parts, their titles, and who may see them. */
 const PARTS = [
-  ["users", "Users"], ["vhosts", "Virtual hosts"], ["policies", "Policies"],
-  ["operator-policies", "Operator policies"], ["limits", "Limits"], ["definitions", "Definitions"],
+  ["users", "Users", "administrator"], ["vhosts", "Virtual hosts"], ["policies", "Policies"],
+  ["operator-policies", "Operator policies"], ["limits", "Limits"],
+  ["definitions", "Definitions", "administrator"],
 ];
+/** A column of buttons, for those who may press them. */
+const ifMay = (allowed, column) => (allowed ? [column] : []);
 
 function Users({ me }) {
   const [users, error, again] = useLive("/users", 5);
   const [permissions] = useLive("/permissions", 5);
   const add = async (form) => {
-    await put(`/users/${segment(form.name)}`, { password: form.password, tags: form.tags });
+    const known = (users || []).find((one) => one.name === form.name);
+    if (!form.password && !known) throw new Error(`'${form.name}' is new: it needs a password.`);
+    const secret = form.password ? { password: form.password }
+      : { password_hash: known.password_hash, hashing_algorithm: known.hashing_algorithm };
+    await put(`/users/${segment(form.name)}`, { ...secret, tags: form.tags });
     again();
+    if (known) return `User '${form.name}' was changed.`;
     return `User '${form.name}' is there. Without permissions it can enter no vhost.`;
   };
   const grant = async (form) => {
@@ -32,28 +43,33 @@ function Users({ me }) {
     { title: "Name", show: (row) => html`<span class="name">${row.name}</span>` },
     { title: "Tags", show: (row) => row.tags.map((tag) => html`<${Badge}>${tag}<//>`) },
     { title: "Password", show: (row) => (row.password_hash ? "yes" : "none") },
-    { title: "May enter", show: (row) => of(row.name).map((one) => html`<div>
-        <code>${one.vhost}</code> <small>configure <code>${one.configure || "nothing"}</code>
-        write <code>${one.write || "nothing"}</code> read <code>${one.read || "nothing"}</code></small>
-        <${Do} kind="small" action=${() => remove(`/permissions/${segment(one.vhost)}/${segment(one.user)}`)}
-          confirm=${`Take the permissions in '${one.vhost}' from '${one.user}'?`}>Revoke<//></div>`) },
+    { title: "May enter", show: (row) => (of(row.name).length ? of(row.name).map((one) => html`<div class="rights">
+        <code>${one.vhost}</code> ${["configure", "write", "read"].map((right) => html`<small>${right}${" "}
+          ${one[right] ? html`<code>${one[right]}</code>` : "nothing"}</small> `)}
+        <${Do} kind="small" action=${async () => {
+    await remove(`/permissions/${segment(one.vhost)}/${segment(one.user)}`);
+    again();
+  }} confirm=${`Take the permissions in '${one.vhost}' from '${one.user}'?`}>Revoke<//></div>`)
+    : html`<span class="muted">no vhost</span>`) },
     { title: "", show: (row) => html`<${Do} kind="small danger" disabled=${row.name === me.name}
         action=${() => remove(`/users/${segment(row.name)}`)}
         confirm=${`Delete user '${row.name}'? Its connections are closed.`}>Delete<//>` },
   ]} />
     <details class="add"><summary>Add or change a user</summary><${Form} label="Save user" action=${add}>
       <div class="row"><${Field} label="Name" name="name" required />
-      <${Field} label="Password" name="password" type="password" autocomplete="new-password" required />
+      <${Field} label="Password" name="password" type="password" autocomplete="new-password"
+        hint="empty: stays as it is" />
       <${Field} label="Tags" name="tags" placeholder="administrator, monitoring"
         hint="administrator, monitoring, policymaker, management" /></div><//></details>
     <details class="add"><summary>Give permissions</summary><${Form} label="Give permissions" action=${grant}>
       <div class="row"><${Select} label="User" name="user" options=${(users || []).map((one) => one.name)} />
-      <${VhostChoice} /><${Field} label="Configure" name="configure" value=".*" />
-      <${Field} label="Write" name="write" value=".*" /><${Field} label="Read" name="read" value=".*" /></div><//>
+      <${VhostChoice} /><${Field} label="Configure" name="configure" defaultValue=".*" />
+      <${Field} label="Write" name="write" defaultValue=".*" /><${Field} label="Read" name="read" defaultValue=".*" /></div><//>
     </details><//>`;
 }
 
 function Vhosts() {
+  const admin = useMay()("administrator");
   const [vhosts, error, again] = useLive("/vhosts", 5);
   const add = async (form) => {
     await put(`/vhosts/${segment(form.name)}`, {
@@ -70,22 +86,25 @@ function Vhosts() {
     { title: "Ready", kind: "number", show: (row) => count(row.messages_ready) },
     { title: "Unacked", kind: "number", show: (row) => count(row.messages_unacknowledged) },
     { title: "Tracing", show: (row) => html`${row.tracing ? html`<${Badge} kind="warn">on<//>` : "off"}
-        <${Do} kind="small" action=${() => put(`/vhosts/${segment(row.name)}`, { tracing: !row.tracing })}>
-        ${row.tracing ? "Stop" : "Start"}<//>` },
+        ${admin && html`<${Do} kind="small" action=${() => put(`/vhosts/${segment(row.name)}`, { tracing: !row.tracing })}>
+        ${row.tracing ? "Stop" : "Start"}<//>`}` },
     { title: "Protected", show: (row) => (row.protected_from_deletion ? "yes" : "") },
-    { title: "", show: (row) => html`<${Do} kind="small danger" disabled=${row.protected_from_deletion}
+    ...ifMay(admin, { title: "", show: (row) => html`<${Do} kind="small danger" disabled=${row.protected_from_deletion}
+        title=${row.protected_from_deletion ? "Protected from deletion" : undefined}
         action=${() => remove(`/vhosts/${segment(row.name)}`)}
-        confirm=${`Delete vhost '${row.name}' with all its queues and ${count(row.messages)} messages?`}>Delete<//>` },
+        confirm=${`Delete vhost '${row.name}' with all its queues and ${plural(row.messages || 0, "message")}?`}>Delete<//>` }),
   ]} />
-    <details class="add"><summary>Add a virtual host</summary><${Form} label="Add vhost" action=${add}>
+    ${admin && html`<details class="add"><summary>Add a virtual host</summary><${Form} label="Add vhost" action=${add}>
       <div class="row"><${Field} label="Name" name="name" required />
       <${Field} label="Description" name="description" />
       <${Select} label="Default queue type" name="type" options=${["classic", "quorum", "stream"]} /></div><//>
-    </details><//>`;
+    </details>`}<//>`;
 }
 
 function Policies({ kind, title }) {
   const [policies, error, again] = useLive(`/${kind}`, 5);
+  const allowed = useMay()(kind === "policies" ? "policymaker" : "administrator");
+  const [draft, setDraft] = useState(null);
   const targets = ["all", "queues", "classic_queues", "quorum_queues", "streams", "exchanges"];
   const add = async (form) => {
     await put(`/${kind}/${segment(form.vhost)}/${segment(form.name)}`, {
@@ -103,21 +122,33 @@ function Policies({ kind, title }) {
     { title: "Applies to", show: (row) => row["apply-to"] },
     { title: "Definition", show: (row) => html`<code>${value(row.definition)}</code>` },
     { title: "Priority", kind: "number", show: (row) => row.priority },
-    { title: "", show: (row) => html`<${Do} kind="small danger"
-        action=${() => remove(`/${kind}/${segment(row.vhost)}/${segment(row.name)}`)}
-        confirm=${`Remove '${row.name}'?`}>Remove<//>` },
+    ...ifMay(allowed, { title: "", show: (row) => html`<button type="button" class="small"
+        onClick=${() => setDraft(row)}>Edit</button> <${Do} kind="small danger"
+        action=${async () => { await remove(`/${kind}/${segment(row.vhost)}/${segment(row.name)}`); again(); }}
+        confirm=${`Remove '${row.name}'?`}>Remove<//>` }),
   ]} />` : html`<${Empty}>None are set.<//>`}
-    <details class="add"><summary>Add or change one</summary><${Form} label="Set" action=${add}>
-      <div class="row"><${VhostChoice} /><${Field} label="Name" name="name" required />
-      <${Field} label="Pattern of names" name="pattern" placeholder="^orders\\." required />
-      <${Select} label="Applies to" name="target"
+    ${allowed && html`<details class="add" open=${Boolean(draft)} key=${JSON.stringify(draft)}>
+      <summary>Add or change one</summary><${Form} label="Set" action=${add}>
+      <div class="row"><${VhostChoice} chosen=${draft?.vhost} />
+      <${Field} label="Name" name="name" defaultValue=${draft?.name} required />
+      <${Field} label="Pattern of names" name="pattern" placeholder="^orders\\." defaultValue=${draft?.pattern} required />
+      <${Select} label="Applies to" name="target" value=${draft?.["apply-to"]}
         options=${kind === "policies" ? targets : targets.filter((one) => one !== "exchanges" && one !== "all")} />
-      <${Field} label="Priority" name="priority" type="number" value="0" /></div>
-      <${Field} label="Definition (JSON)" name="definition" required
-        placeholder='{"max-length": 10000, "dead-letter-exchange": "dead"}' /><//></details><//>`;
+      <${Field} label="Priority" name="priority" type="number" defaultValue=${draft?.priority ?? "0"} /></div>
+      <${Field} label="Definition (JSON)" name="definition" required defaultValue=${draft && JSON.stringify(draft.definition)}
+        placeholder='{"max-length": 10000, "dead-letter-exchange": "dead"}' /><//></details>`}<//>`;
 }
 
+/** What can be limited, and what each number means. */
+const LIMITS = {
+  vhost: { "max-connections": "connections to it", "max-queues": "queues in it" },
+  user: { "max-connections": "connections of it", "max-channels": "channels of it" },
+};
+
 function Limits() {
+  const admin = useMay()("administrator");
+  const [kind, setKind] = useState("vhost");
+  const [names] = useLive(admin ? `/${kind}s` : "", 15);
   const [vhosts, error, again] = useLive("/vhost-limits", 5);
   const [users] = useLive("/user-limits", 5);
   const rows = [
@@ -127,52 +158,88 @@ function Limits() {
   const set = async (form) => {
     await put(`/${form.kind}-limits/${segment(form.of)}/${form.name}`, { value: Number(form.limit) });
     again();
-    return "Set.";
+    return `${form.kind} '${form.of}': ${form.name} is ${form.limit < 0 ? "not limited" : form.limit}.`;
   };
   return html`<${Section} title="Limits"><${Trouble} error=${error} />
     ${rows.length ? html`<${Table} label="Limits" rows=${rows} columns=${[
-    { title: "Of", show: (row) => `${row.kind} ${row.of}` },
-    { title: "Limit", show: (row) => row.name },
-    { title: "Value", kind: "number", show: (row) => count(row.limit) },
-    { title: "", show: (row) => html`<${Do} kind="small"
-        action=${() => remove(`/${row.kind}-limits/${segment(row.of)}/${row.name}`)}>Lift<//>` },
+    { title: "Of", show: (row) => html`<span class="muted">${row.kind}</span> <span class="name">${row.of}</span>` },
+    { title: "Limit", show: (row) => html`<code>${row.name}</code> <small>${LIMITS[row.kind]?.[row.name]}</small>` },
+    { title: "At most", kind: "number", show: (row) => (row.limit < 0 ? "no limit" : count(row.limit)) },
+    ...ifMay(admin, { title: "", show: (row) => html`<${Do} kind="small"
+        confirm=${`Lift ${row.name} of ${row.kind} '${row.of}'?`} action=${async () => {
+    await remove(`/${row.kind}-limits/${segment(row.of)}/${row.name}`);
+    again();
+  }}>Lift<//>` }),
   ]} />` : html`<${Empty}>No vhost and no user is limited.<//>`}
-    <details class="add"><summary>Set a limit</summary><${Form} label="Set" action=${set}><div class="row">
-      <${Select} label="Of a" name="kind" options=${["vhost", "user"]} /><${Field} label="Named" name="of" required />
-      <${Select} label="Limit" name="name" options=${["max-connections", "max-queues", "max-channels"]} />
-      <${Field} label="Value" name="limit" type="number" hint="-1 lifts it" required /></div><//></details><//>`;
+    ${admin && html`<details class="add"><summary>Set a limit</summary><${Form} label="Set limit" action=${set}>
+      <div class="row"><${Select} label="Of a" name="kind" options=${["vhost", "user"]} value=${kind}
+        onChange=${(event) => setKind(event.target.value)} />
+      <${Select} label="Named" name="of" options=${(names || []).map((one) => one.name)} />
+      <${Select} label="Limit" name="name" options=${Object.entries(LIMITS[kind]).map(([name, what]) => [name, `${name}: ${what}`])} />
+      <${Field} label="At most" name="limit" type="number" min="-1" step="1" hint="0 lets nobody in, -1 is no limit" required />
+      </div><//></details>`}<//>`;
+}
+
+const ACTIONS = { create: "good", update: "warn", keep: "bad" };
+/** So many changes are listed one by one. */
+const LISTED = 500;
+
+/** What an import would do, before it is done. */
+function Plan({ plan, bring, leave }) {
+  const counts = Object.entries(plan.counts).flatMap(([section, each]) => Object.entries(each)
+    .filter(([action]) => action !== "skip").map(([action, n]) => [`${section.replace("_", " ")}, ${action}`, count(n)]));
+  return html`<${Section} title=${`What ${plan.file} would change`}>
+    <${Facts} rows=${counts} />
+    ${plan.changes.length ? html`<${Table} label="Changes" rows=${plan.changes.slice(0, LISTED)} columns=${[
+    { title: "Change", show: (row) => html`<${Badge} kind=${ACTIONS[row.action] || ""}>${row.action}<//>` },
+    { title: "Of", show: (row) => row.section.replace("_", " ") },
+    { title: "Vhost", show: (row) => row.vhost || "" },
+    { title: "Name", show: (row) => html`<span class="name">${row.name}</span>` },
+    { title: "Now", show: (row) => (row.before ? html`<code>${value(row.before)}</code>` : "") },
+    { title: "Then", show: (row) => (row.after ? html`<code>${value(row.after)}</code>` : "") },
+  ]} />${plan.changes.length > LISTED && html`<p class="muted">The first ${count(LISTED)} of
+      ${count(plan.changes.length)} changes.</p>`}
+    <p>Nothing is removed. All of it is done, or none.</p>
+    <div class="row"><${Do} kind="main" action=${bring}>Import<//>
+      <button type="button" onClick=${leave}>Leave it</button></div>`
+    : html`<${Empty}>Nothing would change: all of it is there.<//>
+      <button type="button" onClick=${leave}>Close</button>`}<//>`;
 }
 
 function Definitions() {
   const [said, setSaid] = useState("");
+  const [plan, setPlan] = useState(null);
   const save = async () => {
-    const blob = new Blob([JSON.stringify(await get("/definitions"), null, 2)], { type: "application/json" });
-    const anchor = document.createElement("a");
-    anchor.href = URL.createObjectURL(blob);
-    anchor.download = `definitions-${new Date().toISOString().slice(0, 10)}.json`;
-    anchor.click();
-    URL.revokeObjectURL(anchor.href);
+    download(`definitions-${new Date().toISOString().slice(0, 10)}.json`, "application/json",
+      JSON.stringify(await get("/definitions"), null, 2));
     setSaid("Saved.");
   };
-  const bring = async (form) => {
-    const found = JSON.parse(await form.file.text());
-    const { counts } = await post("/definitions?dry_run=true", found);
-    const news = Object.entries(counts).flatMap(([section, each]) => ["create", "update"]
-      .filter((action) => each[action]).map((action) => `${action} ${each[action]} ${section.replace("_", " ")}`));
-    if (!news.length) return "Nothing would change: all of it is there.";
-    if (!window.confirm(`This will ${news.join(", ")}. Nothing is removed. Go on?`)) return "Nothing was changed.";
-    await post("/definitions", found);
-    return `Imported: ${news.join(", ")}.`;
+  const compare = async (form) => {
+    let found;
+    try {
+      found = JSON.parse(await form.file.text());
+    } catch (error) {
+      throw new Error(`${form.file.name}: not JSON (${error.message})`);
+    }
+    setPlan({ file: form.file.name, found, ...(await post("/definitions?dry_run=true", found)) });
+    setSaid("");
+  };
+  const bring = async () => {
+    await post("/definitions", plan.found);
+    setSaid(`Imported ${plan.file}.`);
+    setPlan(null);
   };
   return html`<${Section} title="Definitions">
     <p>Users, vhosts, permissions, policies, exchanges, queues and bindings, in RabbitMQ's format.</p>
-    <${Do} action=${save}>Save to a file<//> <span class="said">${said}</span>
-    <${Form} label="Import" action=${bring}><${Field} label="File" name="file" type="file"
-      accept="application/json,.json" required /><//><//>`;
+    <${Do} action=${save}>Save to a file<//> <span class="said" role="status">${said}</span>
+    <${Form} label="Compare with a file" kind="inline" action=${compare}><${Field} label="File" name="file" type="file"
+      accept="application/json,.json" hint="Nothing is changed before you have seen what would be." required /><//><//>
+    ${plan && html`<${Plan} plan=${plan} bring=${bring} leave=${() => setPlan(null)} />`}`;
 }
 
 export function Admin({ words, me }) {
-  const chosen = words[0] || "users";
+  const parts = PARTS.filter(([, , tag]) => may(me, tag));
+  const chosen = parts.some(([name]) => name === words[0]) ? words[0] : parts[0][0];
   const part = {
     users: html`<${Users} me=${me} />`,
     vhosts: html`<${Vhosts} />`,
@@ -181,7 +248,7 @@ export function Admin({ words, me }) {
     limits: html`<${Limits} />`,
     definitions: html`<${Definitions} />`,
   }[chosen];
-  return html`<nav class="tabs" aria-label="Administration">${PARTS.map(([name, title]) => html`
-    <a role="tab" aria-selected=${name === chosen} href=${link("admin", name)}>${title}</a>`)}</nav>${part}`;
+  return html`<nav class="tabs" aria-label="Administration">${parts.map(([name, title]) => html`
+    <a aria-current=${name === chosen ? "page" : undefined} href=${link("admin", name)}>${title}</a>`)}</nav>${part}`;
 }
 

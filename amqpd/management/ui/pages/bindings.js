@@ -52,14 +52,21 @@ function Drawing({ rows }) {
   const box = (x, at, text, kind) => html`<g class=${kind}>
     <rect x=${x} y=${at - 15} width="220" height="30" rx="6" />
     <text x=${x + 12} y=${at + 5}>${cut(text, 26)}<title>${text}</title></text></g>`;
-  return html`<div class="scroll"><svg class="drawing" viewBox=${`0 0 760 ${height}`} role="img"
+  // Where lines meet their keys would lie on each other: there they stand at the other end.
+  const into = (target) => drawn.filter((one) => one.target === target).length;
+  const outOf = (source) => drawn.filter((one) => one.source === source).length;
+  const keyOf = (one, from, to) => {
+    const atSource = into(one.target) > 1 && outOf(one.source) === 1;
+    return html`<text class="key" x=${atSource ? 236 : 524} y=${(atSource ? from : to) - 5}
+      text-anchor=${atSource ? "start" : "end"}>${cut(one.keys.join(", "), 34)}<title>${one.keys.join("\n")}</title></text>`;
+  };
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Drawing of bindings"><svg class="drawing" viewBox=${`0 0 760 ${height}`} role="img"
       aria-label="Bindings drawn from exchange to queue">
     ${drawn.map((one) => {
     const from = y(sources, one.source);
     const to = y(targets, one.target);
     return html`<path d=${`M230 ${from} C 340 ${from} 340 ${to} 530 ${to}`} />
-        <text class="key" x="524" y=${to - 5} text-anchor="end">${cut(one.keys.join(", "), 34)}
-          <title>${one.keys.join("\n")}</title></text>`;
+        ${keyOf(one, from, to)}`;
   })}
     ${sources.map((one) => box(10, y(sources, one), one, "exchange"))}
     ${targets.map((one) => box(530, y(targets, one), one.slice(one.indexOf(" ") + 1),

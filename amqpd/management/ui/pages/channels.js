@@ -2,7 +2,8 @@
 import { html } from "../lib.js";
 import { useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Empty, Finder, Section, Table, Trouble, usePaged } from "../widgets.js";
+import { Badge, Empty, Section, Table, Trouble } from "../widgets.js";
+import { Finder, useColumns, usePaged } from "../lists.js";
 import { count, rate } from "../format.js";
 
 const mode = (row) => [
@@ -11,7 +12,7 @@ const mode = (row) => [
 ];
 
 export const channelColumns = (more = []) => [
-  { title: "Channel", sort: "name", show: (row) => html`<span class="name">${row.name}</span>` },
+  { title: "Channel", sort: "name", leads: true, show: (row) => html`<span class="name">${row.name}</span>` },
   ...more,
   { title: "Mode", show: mode },
   { title: "Consumers", sort: "consumer_count", kind: "number", show: (row) => count(row.consumer_count) },
@@ -37,11 +38,12 @@ export function Channels() {
     { title: "Vhost", sort: "vhost", show: (row) => row.vhost },
     { title: "User", sort: "user", show: (row) => row.user },
   ];
+  const [columns, choice] = useColumns("channel", channelColumns(more));
   return html`<${Section} title="Channels">
-    <${Finder} paged=${paged} found=${found} noun="channel" />
+    <${Finder} paged=${paged} found=${found} noun="channel" columns=${columns} choice=${choice} />
     <${Trouble} error=${error} />
     ${found && (found.items.length
-      ? html`<${Table} label="Channels" columns=${channelColumns(more)} rows=${found.items}
+      ? html`<${Table} label="Channels" columns=${columns} rows=${found.items}
           sort=${paged.sort} reverse=${paged.reverse} onSort=${paged.order}
           href=${(row) => link("connections", row.connection_details?.name || "")} />`
       : html`<${Empty}>${paged.name ? "None of that name." : "No channels are open."}<//>`)}

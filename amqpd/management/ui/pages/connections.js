@@ -1,10 +1,12 @@
 // Connections: who is there, and one of them closely.
-import { html } from "../lib.js";
+import { html, useContext } from "../lib.js";
 import { remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
-import { Badge, Do, Empty, Facts, Finder, Section, Table, Trouble, usePaged } from "../widgets.js";
+import { Badge, Do, Empty, Facts, Section, Table, Trouble } from "../widgets.js";
+import { Finder, useColumns, usePaged } from "../lists.js";
 import { bytes, count, time, value } from "../format.js";
 import { channelColumns } from "./channels.js";
+import { Me, may } from "../me.js";
 
 const STATES = { running: "good", blocked: "bad", blocking: "warn", flow: "warn", paused: "warn" };
 export const State = ({ state }) => html`<${Badge} kind=${STATES[state] || ""}>${state}<//>`;
@@ -16,7 +18,7 @@ const clientOf = (row) => {
 
 const COLUMNS = [
   {
-    title: "Name", sort: "name",
+    title: "Name", sort: "name", leads: true,
     show: (row) => html`<span class="name">${row.user_provided_name || row.name}</span>
       ${row.user_provided_name && html`<small>${row.name}</small>`}`,
   },
@@ -35,11 +37,12 @@ const COLUMNS = [
 export function Connections() {
   const paged = usePaged("/connections");
   const [found, error] = useLive(paged.path, 2);
+  const [columns, choice] = useColumns("connection", COLUMNS);
   return html`<${Section} title="Connections">
-    <${Finder} paged=${paged} found=${found} noun="connection" />
+    <${Finder} paged=${paged} found=${found} noun="connection" columns=${columns} choice=${choice} />
     <${Trouble} error=${error} />
     ${found && (found.items.length
-      ? html`<${Table} label="Connections" columns=${COLUMNS} rows=${found.items} sort=${paged.sort}
+      ? html`<${Table} label="Connections" columns=${columns} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order} href=${(row) => link("connections", row.name)} />`
       : html`<${Empty}>${paged.name ? "None of that name."
         : html`Nobody is connected. Clients connect to the AMQP port on the overview.`}<//>`)}
@@ -49,6 +52,7 @@ export function Connections() {
 export function OneConnection({ name }) {
   const path = `/connections/${segment(name)}`;
   const [row, error] = useLive(path, 1);
+  const me = useContext(Me);
   const [channels] = useLive(row ? `${path}/channels` : "", 2);
   if (!row) {
     return error ? html`<${Section} title=${name}><${Empty}>This connection is gone.<//><//>` : null;
@@ -75,8 +79,9 @@ export function OneConnection({ name }) {
       <${Facts} rows=${Object.entries(row.client_properties || {})
         .filter(([key]) => key !== "capabilities").map(([key, one]) => [key, value(one)])} />
     <//>
-    <${Section} title="Danger zone" ><${Do} kind="danger" action=${close}
-      confirm=${`Close the connection ${row.name}? The client may connect again at once.`}>
-      Close this connection<//><//>`;
+    ${(may(me, "administrator") || row.user === me?.name) && html`<${Section} title="Danger zone">
+      <${Do} kind="danger" action=${close}
+        confirm=${`Close the connection ${row.name}? The client may connect again at once.`}>
+        Close this connection<//><//>`}`;
 }
 

@@ -2,9 +2,8 @@
 import { html } from "../lib.js";
 import { get, post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
-import {
-  Badge, Do, Empty, Facts, Field, Finder, Form, Section, Select, Table, Trouble, usePaged,
-} from "../widgets.js";
+import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Trouble } from "../widgets.js";
+import { Finder, useColumns, usePaged } from "../lists.js";
 import { rate, value } from "../format.js";
 import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
@@ -14,7 +13,7 @@ const shownName = (name) => name || "(default)";
 
 const COLUMNS = [
   { title: "Vhost", sort: "vhost", show: (row) => row.vhost },
-  { title: "Name", sort: "name", show: (row) => html`<span class="name">${shownName(row.name)}</span>` },
+  { title: "Name", sort: "name", leads: true, show: (row) => html`<span class="name">${shownName(row.name)}</span>` },
   { title: "Type", sort: "type", show: (row) => row.type },
   { title: "Features", show: (row) => features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`) },
   { title: "Policy", sort: "policy", show: (row) => row.policy || "" },
@@ -48,11 +47,12 @@ function Add() {
 export function Exchanges() {
   const paged = usePaged("/exchanges");
   const [found, error] = useLive(paged.path, 2);
+  const [columns, choice] = useColumns("exchange", COLUMNS);
   return html`<${Section} title="Exchanges">
-    <${Finder} paged=${paged} found=${found} noun="exchange" />
+    <${Finder} paged=${paged} found=${found} noun="exchange" columns=${columns} choice=${choice} />
     <${Trouble} error=${error} />
     ${found && (found.items.length
-      ? html`<${Table} label="Exchanges" columns=${COLUMNS} rows=${found.items} sort=${paged.sort}
+      ? html`<${Table} label="Exchanges" columns=${columns} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order}
           href=${(row) => link("exchanges", row.vhost, row.name || "amq.default")} />`
       : html`<${Empty}>None of that name.<//>`)}

@@ -2,7 +2,8 @@
 import { html, useEffect, useState } from "../lib.js";
 import { get, useLive } from "../api.js";
 import { setQuery, useRoute } from "../route.js";
-import { Badge, Do, Empty, Search, Section, Select, Table, Trouble } from "../widgets.js";
+import { Badge, Do, Empty, Section, Select, Table, Trouble } from "../widgets.js";
+import { Search } from "../lists.js";
 import { count, plural } from "../format.js";
 import { Alerts } from "./alarms.js";
 

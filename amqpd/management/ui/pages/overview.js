@@ -65,11 +65,11 @@ export function Overview() {
         <code>amqpd publish --queue orders hello</code> makes one.<//>`}
     <//>
     ${(nodes || []).map((node) => html`<${Node} node=${node} key=${node.name} />`)}
-    <${Section} title="Ports">
+    ${now.listeners && html`<${Section} title="Ports">
       <${Table} label="Ports" rows=${now.listeners} columns=${[
         { title: "Protocol", show: (row) => row.protocol },
         { title: "Address", show: (row) => row.ip_address },
         { title: "Port", kind: "number", show: (row) => row.port },
       ]} />
-    <//>`;
+    <//>`}`;
 }

@@ -2,7 +2,8 @@
 import { html, useState } from "../lib.js";
 import { post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
-import { Badge, Do, Empty, Facts, Field, Form, Section, Table, Tabs, Trouble } from "../widgets.js";
+import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Tabs, Trouble, Words } from "../widgets.js";
+import { useMay } from "../me.js";
 import { bytes, count, duration, plural, pretty, rate, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { DEPTH, RATES } from "./overview.js";
@@ -25,9 +26,9 @@ function Pause({ path, row }) {
 
 function Glance({ path, row, range, choose }) {
   const stats = row.message_stats || {};
-  return html`${row.why_waiting && html`<div class="why" role="note">${row.why_waiting}
+  return html`${row.why_waiting && html`<div class="why" role="note"><${Words} text=${row.why_waiting} />
       ${row.paused && html`<div class="row"><${Pause} path=${path} row=${row} /></div>`}</div>`}
-    ${(row.warnings || []).map((one) => html`<p class="why" role="note">${one}</p>`)}
+    ${(row.warnings || []).map((one) => html`<p class="why" role="note"><${Words} text=${one} /></p>`)}
     <div class="stats">
       <div class="stat"><b>${count(row.messages_ready)}</b><span>ready</span></div>
       <div class="stat"><b>${count(row.messages_unacknowledged)}</b><span>unacked</span></div>
@@ -60,7 +61,7 @@ function Message({ one, path, act }) {
   return html`<article class="message"><header><b>#${one.place.replace(/^0\./, "")}</b>
       <span>${one.exchange || "(default)"} → <code>${one.routing_key}</code></span>
       ${one.redelivered && html`<${Badge} kind="warn">redelivered<//>`}
-      ${one.expires_at && html`<${Badge} title="expires">${time(one.expires_at)}<//>`}
+      ${one.expires_at && html`<${Badge} title="It goes then, if nobody takes it">expires ${time(one.expires_at)}<//>`}
       <span class="muted">${bytes(one.payload_bytes)}</span>
       <span class="tools">
         <button type="button" class="small" onClick=${() => navigator.clipboard?.writeText(one.payload)}>Copy text</button>
@@ -85,14 +86,26 @@ function Messages({ path, row }) {
   return html`<${Peek} path=${path} row=${row} />`;
 }
 
+/** Messages of one look. */
+const SHOWN = 20;
+
 function Peek({ path, row }) {
   const [found, setFound] = useState(null);
   const [search, setSearch] = useState("");
-  const look = async (after) => {
+  const [end, setEnd] = useState("oldest");
+  /** Behind which place the newest ones are; places of a queue without priorities are numbers in a row. */
+  const nearTheEnd = async () => {
+    const [first] = (await post(`${path}/peek`, { count: 1, truncate: 1 })).messages;
+    const [level, position] = (first?.place || "").split(".");
+    return level === "0" && row.messages_ready > SHOWN
+      ? `0.${Number(position) + row.messages_ready - SHOWN - 1}` : undefined;
+  };
+  const look = async (next) => {
+    const after = next || (end === "newest" && !search ? await nearTheEnd() : undefined);
     const more = await post(`${path}/peek`, {
-      count: 20, truncate: 50000, search, ...(after ? { after } : {}),
+      count: SHOWN, truncate: 50000, search, ...(after ? { after } : {}),
     });
-    setFound((now) => (after && now
+    setFound((now) => (next && now
       ? { ...more, messages: [...now.messages, ...more.messages] } : more));
   };
   const act = async (what, gone, place) => {
@@ -102,11 +115,13 @@ function Peek({ path, row }) {
   return html`<${Section} title="Look at messages">
       <${Form} label="Peek" action=${() => look()} kind="inline">
         <div class="row"><${Field} label="With this text" name="search" value=${search}
-          placeholder="in the body, a key or a header" onInput=${(event) => setSearch(event.target.value)} /></div>
+          placeholder="in the body, a key or a header" onInput=${(event) => setSearch(event.target.value)} />
+        <${Select} label="Begin with the" name="end" value=${end} options=${["oldest", "newest"]}
+          onChange=${(event) => setEnd(event.target.value)} /></div>
         <p class="muted">Looking changes nothing: neither the order nor whether a message counts as redelivered.</p>
       <//>
       ${found && (found.messages.length
-    ? found.messages.map((one) => html`<${Message} one=${one} path=${path} key=${one.place}
+    ? (end === "newest" ? [...found.messages].reverse() : found.messages).map((one) => html`<${Message} one=${one} path=${path} key=${one.place}
         act=${(what, gone) => act(what, gone, one.place)} />`)
     : html`<${Empty}>${search ? `None of ${count(found.looked_at)} messages has this text.` : "No message is ready."}<//>`)}
       ${found?.next && html`<${Do} action=${() => look(found.next)}>More<//>`}<//>
@@ -121,8 +136,9 @@ function Consumers({ row }) {
   }
   return html`<${Table} label="Consumers" rows=${consumers} columns=${[
     { title: "Consumer", show: (one) => html`<code>${one.consumer_tag}</code>` },
-    { title: "Channel", show: (one) => html`<a href=${link("connections", one.channel_details?.connection_name || "")}>
-        ${one.channel_details?.name}</a>` },
+    { title: "Of", show: (one) => html`<a href=${link("connections", one.channel_details?.connection_name || "")}>
+        ${one.channel_details?.user_provided_name || one.channel_details?.name}</a>
+        ${one.channel_details?.user_provided_name && html`<small>${one.channel_details.name}</small>`}` },
     { title: "Active", show: (one) => (one.active === false ? "waiting" : "yes") },
     { title: "Acks", show: (one) => (one.ack_required ? "manual" : "automatic") },
     { title: "Unacked", kind: "number", show: (one) => html`${count(one.messages_unacknowledged)}
@@ -141,6 +157,35 @@ function meaning(name, one) {
   return /bytes/.test(name) ? html`<small>${bytes(one)}</small>` : null;
 }
 
+/** Arguments that a policy can set as well; the others are only of a declaration. */
+const AS_POLICY = ["x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
+  "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy", "x-delivery-limit",
+  "x-max-age", "x-consumer-timeout"];
+
+/** Arguments cannot be changed as long as a queue lives; a policy can. */
+function ToPolicy({ row }) {
+  const known = Object.entries(row.arguments || {}).filter(([name]) => AS_POLICY.includes(name));
+  const allowed = useMay()("policymaker");
+  if (!known.length || !allowed) return null;
+  const definition = Object.fromEntries(known.map(([name, one]) => [name.slice(2), one]));
+  const pattern = `^${row.name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}$`;
+  const set = async (form) => {
+    await put(`/policies/${segment(row.vhost)}/${segment(form.name)}`, {
+      pattern: form.pattern, "apply-to": "queues", priority: Number(form.priority) || 0,
+      definition: parsed(form.definition, "Definition"),
+    });
+    return `Policy '${form.name}' is set. Declare the queue without these arguments from now on: `
+      + "as long as it has them, the policy does not replace them.";
+  };
+  return html`<details class="add"><summary>Make a policy of these arguments</summary>
+    <p class="muted">Arguments stay as they were declared; a policy can be changed at any time, and for many queues at once.</p>
+    <${Form} label="Set policy" kind="inline" action=${set}><div class="row">
+      <${Field} label="Name" name="name" defaultValue=${`of-${row.name}`} required />
+      <${Field} label="Pattern of names" name="pattern" defaultValue=${pattern} required />
+      <${Field} label="Priority" name="priority" type="number" defaultValue="0" /></div>
+      <${Field} label="Definition (JSON)" name="definition" defaultValue=${JSON.stringify(definition)} required /><//></details>`;
+}
+
 function InForce({ row }) {
   const rows = Object.entries(row.arguments || {}).map(([name, one]) => ({ name, one, from: "declared" }));
   const names = { policy: row.policy, "operator policy": row.operator_policy };
@@ -153,7 +198,8 @@ function InForce({ row }) {
     { title: "Name", show: (each) => html`<code>${each.name}</code>` },
     { title: "Value", show: (each) => html`<code>${value(each.one)}</code> ${meaning(each.name, each.one)}` },
     { title: "From", show: (each) => each.from },
-  ]} />` : html`<${Empty}>Neither arguments nor policies: the defaults are in force.<//>`}`;
+  ]} />` : html`<${Empty}>Neither arguments nor policies: the defaults are in force.<//>`}
+    <${ToPolicy} row=${row} />`;
 }
 
 function Danger({ path, row }) {
@@ -170,7 +216,7 @@ function Danger({ path, row }) {
     <dt><${Do} kind="danger" action=${drop}
       confirm=${`Delete ${isStream ? "stream" : "queue"} '${row.name}' with ${plural(row.messages, "message")} for good?`}>
       Delete this ${isStream ? "stream" : "queue"}<//></dt>
-    <dd>It goes with ${plural(row.messages, "message")} and its bindings; ${plural(row.consumers, "consumer")} are cancelled.</dd></dl>`;
+    <dd>It goes with ${plural(row.messages, "message")} and its bindings; ${plural(row.consumers, "consumer")} ${row.consumers === 1 ? "is" : "are"} cancelled.</dd></dl>`;
 }
 
 export function OneQueue({ vhost, name, tab }) {
@@ -179,7 +225,7 @@ export function OneQueue({ vhost, name, tab }) {
   const [row, error] = useLive(`${path}?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 1);
   const [bindings] = useLive(tab === "bindings" ? `${path}/bindings` : "", 2);
   if (!row) {
-    return error ? html`<${Section} title=${name}><${Empty}>There is no queue '${name}' in vhost
+    return error ? html`<h1 class="unseen">${name}</h1><${Section} title=${name}><${Empty}>There is no queue '${name}' in vhost
       '${vhost}'. <a href=${link("queues")}>All queues</a><//><//>` : null;
   }
   const bind = async (form) => {

@@ -2,14 +2,33 @@
 import { html } from "../lib.js";
 import { put, segment, useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Empty, Field, Finder, Form, Section, Select, Table, Trouble, usePaged } from "../widgets.js";
-import { count, rate } from "../format.js";
+import { Badge, Empty, Field, Form, Section, Select, Table, Trouble } from "../widgets.js";
+import { Finder, useColumns, usePaged } from "../lists.js";
+import { useKept } from "../kept.js";
+import { bytes, count, rate } from "../format.js";
 import { VhostChoice, features, parsed } from "./shared.js";
 import { State } from "./connections.js";
 
+/** What an operator looks for among thousands. */
+const FILTERS = [
+  ["messages", "with messages"], ["no-consumers", "without consumers"], ["stuck", "those that do not move"],
+];
+/** More stars than these are not shown: a list of favourites is short. */
+const STARS = 30;
+const nameOf = (row) => JSON.stringify([row.vhost, row.name]);
+
+function Star({ row }) {
+  const [stars, setStars] = useKept("stars", []);
+  const name = nameOf(row);
+  const on = stars.includes(name);
+  return html`<button type="button" class="plain star" aria-pressed=${on} aria-label=${`Star ${row.name}`}
+    title=${on ? "Take the star away" : "Star: shown above the list"}
+    onClick=${() => setStars(on ? stars.filter((one) => one !== name) : [...stars, name])}>${on ? "★" : "☆"}</button>`;
+}
+
 const COLUMNS = [
   { title: "Vhost", sort: "vhost", show: (row) => row.vhost },
-  { title: "Name", sort: "name", show: (row) => html`<span class="name">${row.name}</span>` },
+  { title: "Name", sort: "name", leads: true, show: (row) => html`<span class="name">${row.name}</span>` },
   { title: "Type", sort: "type", show: (row) => row.type },
   { title: "Features", show: (row) => [
     ...features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`),
@@ -50,17 +69,37 @@ function Add() {
     <//></details>`;
 }
 
+const BYTES = { title: "Bytes", sort: "message_bytes", kind: "number", raw: (row) => row.message_bytes ?? 0,
+  show: (row) => bytes(row.message_bytes) };
+const EVERY = [...COLUMNS.slice(0, 8), BYTES, ...COLUMNS.slice(8)];
+const TO = (row) => link("queues", row.vhost, row.name);
+
+/** The starred ones, wherever they are in the list. */
+function Starred({ columns }) {
+  const [stars] = useKept("stars", []);
+  const names = stars.slice(0, STARS).map((one) => JSON.parse(one));
+  const pattern = names.map(([, name]) => name.replace(/[^A-Za-z0-9_]/g, "\\$&")).join("|");
+  const asked = new URLSearchParams({ page: 1, page_size: 500, use_regex: true, name: `^(${pattern})$` });
+  const [found] = useLive(names.length ? `/queues?${asked}` : "", 2);
+  const rows = (found?.items || []).filter((row) => stars.includes(nameOf(row)));
+  if (!rows.length) return null;
+  return html`<${Section} title="Starred"><${Table} label="Starred queues" columns=${columns} rows=${rows} href=${TO} /><//>`;
+}
+
 export function Queues() {
-  const paged = usePaged("/queues");
+  const paged = usePaged("/queues", { filters: FILTERS });
   const [found, error] = useLive(paged.path, 2);
-  return html`<${Section} title="Queues and streams">
-    <${Finder} paged=${paged} found=${found} noun="queue" />
+  const [columns, choice] = useColumns("queue", EVERY);
+  const starred = [{ title: "", show: (row) => html`<${Star} row=${row} />` }, ...columns];
+  return html`<${Starred} columns=${starred} />
+  <${Section} title="Queues and streams">
+    <${Finder} paged=${paged} found=${found} noun="queue" columns=${columns} choice=${choice} />
     <${Trouble} error=${error} />
     ${found && (found.items.length
-      ? html`<${Table} label="Queues" columns=${COLUMNS} rows=${found.items} sort=${paged.sort}
-          reverse=${paged.reverse} onSort=${paged.order}
-          href=${(row) => link("queues", row.vhost, row.name)} />`
-      : html`<${Empty}>${paged.name ? "None of that name."
+      ? html`<${Table} label="Queues" columns=${starred} rows=${found.items} sort=${paged.sort}
+          reverse=${paged.reverse} onSort=${paged.order} href=${TO} />`
+      : html`<${Empty}>${paged.only === "stuck" ? "Everything moves, or is empty."
+      : paged.name || paged.only ? "None is like that."
         : html`No queues yet. <code>amqpd publish --queue orders hello</code> makes one.`}<//>`)}
     <${Add} />
   <//>`;

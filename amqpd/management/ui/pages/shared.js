@@ -13,9 +13,9 @@ export function parsed(text, what) {
   }
 }
 
-export function VhostChoice({ name = "vhost" }) {
+export function VhostChoice({ name = "vhost", chosen }) {
   const [vhosts] = useLive("/vhosts", 15);
-  return html`<${Select} label="Vhost" name=${name} options=${(vhosts || []).map((one) => one.name)} />`;
+  return html`<${Select} label="Vhost" name=${name} value=${chosen} options=${(vhosts || []).map((one) => one.name)} />`;
 }
 
 const SHORT = {

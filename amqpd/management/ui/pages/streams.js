@@ -2,7 +2,8 @@
 import { html } from "../lib.js";
 import { useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Empty, Finder, Section, Table, Trouble, usePaged } from "../widgets.js";
+import { Badge, Empty, Section, Table, Trouble } from "../widgets.js";
+import { Finder, useColumns, usePaged } from "../lists.js";
 import { bytes, count, rate, value } from "../format.js";
 import { State } from "./connections.js";
 
@@ -18,7 +19,7 @@ const kept = (row) => {
 
 const COLUMNS = [
   { title: "Vhost", sort: "vhost", show: (row) => row.vhost },
-  { title: "Name", sort: "name", show: (row) => html`<span class="name">${row.name}</span>` },
+  { title: "Name", sort: "name", leads: true, show: (row) => html`<span class="name">${row.name}</span>` },
   { title: "State", sort: "state", show: (row) => html`<${State} state=${row.state} />` },
   { title: "Messages", sort: "messages", kind: "number", show: (row) => count(row.messages) },
   { title: "Size", sort: "message_bytes", kind: "number", show: (row) => bytes(row.message_bytes) },
@@ -33,11 +34,12 @@ const COLUMNS = [
 export function Streams() {
   const paged = usePaged("/queues", { extra: "&type=stream" });
   const [found, error] = useLive(paged.path, 2);
+  const [columns, choice] = useColumns("stream", COLUMNS);
   return html`<${Section} title="Streams">
-    <${Finder} paged=${paged} found=${found} noun="stream" />
+    <${Finder} paged=${paged} found=${found} noun="stream" columns=${columns} choice=${choice} />
     <${Trouble} error=${error} />
     ${found && (found.items.length
-      ? html`<${Table} label="Streams" columns=${COLUMNS} rows=${found.items} sort=${paged.sort}
+      ? html`<${Table} label="Streams" columns=${columns} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order} href=${(row) => link("queues", row.vhost, row.name)} />`
       : html`<${Empty}>${paged.name ? "None of that name."
         : html`No streams yet. A queue of type <i>stream</i> is one: add it on <a href=${link("queues")}>Queues</a>.`}<//>`)}

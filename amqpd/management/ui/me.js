@@ -1,0 +1,14 @@
+// Who is logged in, and what that lets them do.
+import { createContext, useContext } from "./lib.js";
+
+export const Me = createContext(null);
+
+/** Whether somebody with these tags may do what a tag is asked for; administrators may all. */
+export const may = (me, tag) => !tag
+  || (me?.tags || []).some((one) => one === "administrator" || tag.split(" ").includes(one));
+
+/** `(tag) => may`: buttons that would be refused are not shown. */
+export function useMay() {
+  const me = useContext(Me);
+  return (tag) => may(me, tag);
+}
