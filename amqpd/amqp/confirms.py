@@ -3,7 +3,8 @@
 One waiting entry per read, not per message: what a channel published in one read is safe when
 the highest journal number of it is. Confirms go out in order, as one `multiple` up to the last
 safe one; messages that a queue refused are nacked in their turn. What a full queue has taken
-all the same waits until there is room for it.
+all the same waits until there is room for it. Messages that no queue gets are confirmed one by
+one, as by RabbitMQ: there are publishers that wait for as many acks as there are messages.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class Confirms:
     """
 
     __slots__ = (
-        "_appends", "_base", "_counted", "_journal", "_number", "_refused", "_send", "_settled",
-        "_tickets", "_waiting", "held",
+        "_appends", "_base", "_counted", "_journal", "_number", "_refused", "_routed", "_send",
+        "_settled", "_tickets", "_waiting", "held",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,7 @@ class Confirms:
         self._appends: list[Append] = []
         self._tickets: list[Ticket] = []
         self._refused: list[int] = []
+        self._routed = False  # a message of this read without an entry went to a queue
         self._waiting: deque[Waiting] = deque()
         #: While replies of the channel wait, so do its confirms.
         self.held = False
@@ -89,6 +91,8 @@ class Confirms:
         if append is not None:
             self._number = max(self._number, published.number)
             self._appends.append(append)
+        elif published.routed:
+            self._routed = True
         if published.tickets:
             self._tickets += published.tickets
 
@@ -100,6 +104,11 @@ class Confirms:
         """All of a read is published; the channel has seen `published` publishes by now."""
         sequence = published - self._base
         if sequence <= self._counted:
+            return
+        unrouted = not (self._routed or self._appends or self._refused)
+        self._routed = False
+        if unrouted and not (self._waiting or self.held):
+            self._confirm_each(sequence)
             return
         if self._refused:
             self._count_refused()
@@ -116,6 +125,11 @@ class Confirms:
             self._tickets = []
         self._number = 0
         self.flush()
+
+    def _confirm_each(self, upto: int) -> None:
+        for sequence in range(self._settled + 1, upto + 1):
+            self._send(sequence, False, False)
+        self._counted = self._settled = upto
 
     def _count(self, sequence: int) -> None:
         self._counted = sequence

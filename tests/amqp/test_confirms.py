@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from amqpd.amqp.confirms import Confirms
 from amqpd.broker.journal import Journal
-from amqpd.broker.publishing import Published
+from amqpd.broker.publishing import TRANSIENT, UNROUTED, Published
 from amqpd.broker.run import Append, Run
 
 #: What happens to one read: how many messages, whether they wait for the disk.
 READS = st.lists(
-    st.tuples(st.integers(1, 5), st.sampled_from(["disk", "memory", "refused", "skipped"])),
+    st.tuples(
+        st.integers(1, 5), st.sampled_from(["disk", "memory", "nowhere", "refused", "skipped"])
+    ),
     max_size=30,
 )
 
@@ -47,8 +49,8 @@ def test_every_message_gets_one_verdict_in_order(
             expected[published - 100] = fate == "refused"
             if fate == "refused":
                 confirms.refuse(published)
-        if fate == "memory":
-            confirms.add(Published())
+        if fate in ("memory", "nowhere"):
+            confirms.add(TRANSIENT if fate == "memory" else UNROUTED)
         elif fate != "refused":
             entry = an_append(journal)
             confirms.add(Published(entry, entry.number))
@@ -108,3 +110,36 @@ def test_a_read_without_publishes_changes_nothing() -> None:
     confirms.end_read(7)
 
     assert sent == []
+
+
+def test_messages_that_no_queue_gets_are_confirmed_one_by_one() -> None:
+    sent: list[tuple[int, bool]] = []
+    confirms = Confirms(
+        Journal(), 0, lambda sequence, multiple, _: sent.append((sequence, multiple))
+    )
+
+    confirms.add(UNROUTED)
+    confirms.end_read(3)
+    confirms.add(TRANSIENT)
+    confirms.add(UNROUTED)
+    confirms.end_read(5)
+
+    assert sent == [(1, False), (2, False), (3, False), (5, True)]
+    assert confirms.outstanding == 0
+
+
+def test_confirms_of_unrouted_messages_wait_behind_earlier_ones() -> None:
+    journal = Journal()
+    sent: list[tuple[int, bool]] = []
+    confirms = Confirms(journal, 0, lambda sequence, multiple, _: sent.append((sequence, multiple)))
+    entry = an_append(journal)
+
+    confirms.add(Published(entry, entry.number))
+    confirms.end_read(1)
+    confirms.add(UNROUTED)
+    confirms.end_read(2)
+
+    assert sent == []
+    assert confirms.outstanding == 2
+    finish(journal, [])
+    assert sent == [(2, True)]
