@@ -123,8 +123,9 @@ def install(packages: Sequence[str], log: Path) -> None:
         return
     if os.geteuid() or not shutil.which("apt-get"):
         raise NotRunnable(f"please install {' '.join(missing)}")
-    call(["apt-get", "-qq", "update"], Path("/"), log)
-    quiet = ["-qq", "-y", "--no-install-recommends"]
+    # Another installation on this machine is waited for.
+    quiet = ["--option=DPkg::Lock::Timeout=600", "-qq", "-y", "--no-install-recommends"]
+    call(["apt-get", *quiet, "update"], Path("/"), log)
     os.environ["DEBIAN_FRONTEND"] = "noninteractive"
     call(["apt-get", *quiet, "install", *missing], Path("/"), log)
 

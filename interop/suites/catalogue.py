@@ -50,6 +50,8 @@ class Suite:
     #: Commands for `rabbitmqctl`, once the broker runs: users, vhosts, permissions.
     ctl: tuple[tuple[str, ...], ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    #: Settings of amqpd, where its default stands in the suite's way.
+    settings: dict[str, str] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
 
     @property

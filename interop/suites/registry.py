@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from catalogue import Suite
 
 HERE = Path(__file__).resolve().parent
+#: Another installation on this machine is waited for.
+PATIENT = ("--option=DPkg::Lock::Timeout=600",)
 
 
 class NotRunnable(Exception):
@@ -186,8 +188,10 @@ def _debian_packages(suite: Suite, home: Path, log: Path) -> None:
     if missing and os.geteuid():
         raise NotRunnable(f"please install {' '.join(missing)}")
     if missing:
-        call(["apt-get", "-qq", "update"], home, log)
-        call(["apt-get", "-qq", "-y", "install", *missing], home, log)
+        call(["apt-get", *PATIENT, "-qq", "update"], home, log)
+        quiet = [*PATIENT, "-qq", "-y", "--no-install-recommends"]
+        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+        call(["apt-get", *quiet, "install", *missing], home, log)
 
 
 def _virtual_environment(suite: Suite, source: Path | None, home: Path, log: Path) -> None:
