@@ -224,6 +224,8 @@ class Broker:
                 self.definitions[command.name] = command
                 if command.name not in self.vhosts:
                     self.vhosts[command.name] = self._new_vhost(command.name)
+                    if self.events.on:
+                        self.vhosts[command.name].tell_of_exchanges()
                 vhost = self.vhosts[command.name]
                 vhost.default_queue_type = command.default_queue_type
                 vhost.trace(command.tracing)

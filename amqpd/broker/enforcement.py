@@ -79,7 +79,10 @@ class Enforcement:
     def refresh(self, queue: Queue) -> None:
         """The same, if the policies have changed since it was last done."""
         if queue.policy_revision != self.policies.revision:
+            before, events = queue.match, queue.around.events
             self.enter_queue(queue)
+            if events.on and queue.match != before:
+                events.policies(queue, before)
 
     # -- all of them ---------------------------------------------------------------------
 

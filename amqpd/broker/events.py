@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from amqpd.broker.definitions import Command
+    from amqpd.broker.policy import Match, Policy
     from amqpd.broker.queue import Queue
     from amqpd.broker.ring import Subscription
     from amqpd.broker.session import ConnectionFacts
@@ -161,7 +162,9 @@ class Events:
     def disconnected(self, facts: ConnectionFacts, user: str, vhost: str) -> None:
         """It is gone."""
         found = _connection(facts, self._node, user, vhost)
-        kept = ("name", "pid", "node", "client_properties", "user", "vhost", ACTOR)
+        kept = (
+            "name", "user_provided_name", "pid", "node", "client_properties", "user", "vhost", ACTOR
+        )  # fmt: skip
         self.tell("connection.closed", {name: found[name] for name in kept})
 
     def channel(self, happened: str, connection: str, number: int, user: str, vhost: str) -> None:
@@ -193,15 +196,35 @@ class Events:
             }
         self.tell(f"consumer.{happened}", facts)
 
+    def policies(self, queue: Queue, before: Match) -> None:
+        """Other policies apply to a queue than did before."""
+        facts: Facts = {"name": queue.name, "vhost": queue.vhost, "type": str(queue.own.queue_type)}
+        for was, policy in zip(before, queue.match, strict=True):
+            if policy is None and was is not None:
+                self.tell("queue.policy.cleared", dict(facts))
+            elif policy is not None and policy != was:
+                self.tell("queue.policy.updated", facts | _policy(policy))
+
     def alarm(self, happened: str, source: str) -> None:
         """A resource alarm is `set` or `cleared`."""
         self.tell(f"alarm.{happened}", {"source": source, "node": self._node})
+
+
+def _policy(policy: Policy) -> Facts:
+    return {
+        "pattern": policy.pattern,
+        "apply-to": str(policy.apply_to),
+        "definition": dict(policy.definition),
+        "priority": policy.priority,
+    }
 
 
 def _field(value: Wrappable) -> Field:
     """A header as RabbitMQ's plugin sends it: integers are long."""
     if isinstance(value, int) and not isinstance(value, bool):
         return Field("l", value)
+    if isinstance(value, dict):
+        return Field("F", {name: _field(one) for name, one in value.items()})
     if isinstance(value, str) and len(value) > LONGEST:
         return wrap(value[:LONGEST])
     return wrap(value)
@@ -219,11 +242,8 @@ def _of(command: Command, queue: Queue | None, is_new: bool) -> Iterator[tuple[s
         case PutBinding() | DeleteBinding():
             happened = "created" if isinstance(command, PutBinding) else "deleted"
             yield f"binding.{happened}", _binding(command)
-        case PutVhost() if not is_new:
-            yield "vhost.updated", {"name": command.name}
         case PutVhost():
-            facts: Facts = {"name": command.name, "description": command.description}
-            yield "vhost.created", facts | {"tags": list(command.tags), "tracing": command.tracing}
+            yield f"vhost.{'created' if is_new else 'updated'}", _vhost(command)
         case DeleteVhost():
             yield "vhost.deleted", {"name": command.name}
         case PutUser():
@@ -231,9 +251,19 @@ def _of(command: Command, queue: Queue | None, is_new: bool) -> Iterator[tuple[s
         case DeleteUser():
             yield "user.deleted", {"name": command.name}
         case PutParameter() | DeleteParameter():
-            yield _parameter(command)
+            yield from _parameter(command)
         case _:
             yield _permission(command)
+
+
+def _vhost(command: PutVhost) -> Facts:
+    return {
+        "name": command.name,
+        "description": command.description,
+        "tags": list(command.tags),
+        "default_queue_type": command.default_queue_type or "classic",
+        "tracing": command.tracing,
+    }
 
 
 def _exchange(command: PutExchange | DeleteExchange) -> tuple[str, Facts]:
@@ -308,29 +338,47 @@ def _permission(
 #: Components that have events of their own; `{}` is what happened.
 _COMPONENTS: Final = {
     POLICY: ("policy.set", "policy.cleared"),
-    OPERATOR_POLICY: ("policy.set", "policy.cleared"),
+    OPERATOR_POLICY: ("policy.set", "operator.policy.cleared"),
     VHOST_LIMITS: ("vhost.limits.set", "vhost.limits.cleared"),
     USER_LIMITS: ("user.limits.set", "user.limits.cleared"),
     PAUSED: ("queue.paused", "queue.resumed"),
 }
 
 
-def _parameter(command: PutParameter | DeleteParameter) -> tuple[str, Facts]:
+#: Those that are also told of as parameters of any other component.
+_PARAMETERS_TOO: Final = frozenset({OPERATOR_POLICY, VHOST_LIMITS})
+
+
+def _parameter(command: PutParameter | DeleteParameter) -> Iterator[tuple[str, Facts]]:
+    if command.component in _PARAMETERS_TOO:
+        yield _plain_parameter(command)
+    if command.component in _COMPONENTS:
+        yield _component(command)
+    else:
+        yield _plain_parameter(command)
+
+
+def _plain_parameter(command: PutParameter | DeleteParameter) -> tuple[str, Facts]:
+    facts: Facts = {"name": command.name, "component": command.component}
+    if command.component == GLOBAL:
+        facts["component"] = "global"
+    else:
+        facts["vhost"] = command.vhost
+    if isinstance(command, DeleteParameter):
+        return "parameter.cleared", facts
+    return "parameter.set", facts | {"value": json.loads(command.value)}
+
+
+def _component(command: PutParameter | DeleteParameter) -> tuple[str, Facts]:
     component, is_set = command.component, isinstance(command, PutParameter)
-    names = _COMPONENTS.get(component, ("parameter.set", "parameter.cleared"))
+    names = _COMPONENTS[component]
     facts: Facts = {"name": command.name}
     if command.vhost:
         facts["vhost"] = command.vhost
     if component == USER_LIMITS:
         facts = {"name": "limits", "username": command.name}
-    elif component not in _COMPONENTS and component != GLOBAL:
-        facts["component"] = component
     if isinstance(command, PutParameter):
-        value = json.loads(command.value)
-        if component in _COMPONENTS and isinstance(value, dict):
-            facts |= value
-        else:
-            facts["value"] = value
+        facts |= json.loads(command.value)
     return names[0 if is_set else 1], facts
 
 

@@ -518,10 +518,20 @@ class Queue:
 
     def delete(self) -> int:
         """The queue goes away with its messages; the journal's number for it (0 = none)."""
+        self.condemn()
+        stored = self.dismantle()
+        return self.around.journal.drop(stored) if stored else 0
+
+    def condemn(self) -> None:
+        """From now on nothing comes in and nothing comes back; `dismantle` does the rest."""
         self.deleted = True
-        stored = tuple(lane.id for lane in self.lanes if lane.id)
         for lane in self.lanes:
             lane.dead = True
+
+    def dismantle(self) -> tuple[int, ...]:
+        """Let go of everything there is; the lanes that the journal has to drop."""
+        stored = tuple(lane.id for lane in self.lanes if lane.id)
+        for lane in self.lanes:
             lane.drain()
             self.around.lane_gone(lane.id)
         for _, done in self._getting:
@@ -533,7 +543,7 @@ class Queue:
             self.ring.remove(subscription)
             self._tell("deleted", subscription)
             subscription.consumer.cancelled()
-        return self.around.journal.drop(stored) if stored else 0
+        return stored
 
     # -- consumers -----------------------------------------------------------------------
 
@@ -601,6 +611,12 @@ class Queue:
         self.lease.begin()
 
     # -- policies ------------------------------------------------------------------------
+
+    @property
+    def is_faulted(self) -> bool:
+        """Whether something of it cannot be read from the disk at the moment."""
+        unreadable = self.around.unreadable
+        return bool(unreadable) and any(lane.id in unreadable for lane in self.lanes)
 
     def use_policies(self, match: Match, arguments: QueueArguments) -> None:
         """Other policies apply from now on; `arguments` is what is in force with them.

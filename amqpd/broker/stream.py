@@ -363,13 +363,13 @@ class Stream(Queue):
             self._let_on(cursor)
             self.wake()
 
-    def delete(self) -> int:
-        """The stream goes away with its messages, and what was remembered of its consumers."""
-        number = super().delete()
+    def dismantle(self) -> tuple[int, ...]:
+        """Let go of what was remembered of its consumers, too."""
+        lanes = super().dismantle()
         for subscription in list(self._cursors):
             self._forget(self._cursors.pop(subscription))
         self._progress.clear()
-        return number
+        return lanes
 
     # -- done ----------------------------------------------------------------------------
 

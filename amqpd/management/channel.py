@@ -159,6 +159,11 @@ def _details(call: Call, place: Place) -> Facts:
     }
 
 
+async def no_prefetch(call: Call) -> Answer:
+    """Nothing: how much a channel takes at once is its client's to say."""
+    raise not_found("a channel's prefetch is what its client says by basic.qos", "not_found")
+
+
 LOGIN: Final = Needs.LOGIN
 _LIST: Final = (*PARAMETERS, *QUERY)
 ROUTES: Final = (
@@ -166,5 +171,9 @@ ROUTES: Final = (
     Route(
         "/vhosts/{vhost}/channels", GET=Operation(list_of_vhost, Needs.VHOST_VISIBLE, query=_LIST)
     ),
-    Route("/channels/{channel}", GET=Operation(show, LOGIN, query=(*QUERY, "columns"))),
+    Route(
+        "/channels/{channel}",
+        GET=Operation(show, LOGIN, query=(*QUERY, "columns")),
+        PUT=Operation(no_prefetch, Needs.ADMINISTRATOR),
+    ),
 )

@@ -33,6 +33,8 @@ class Totals:
     #: good without having been acknowledged: by vhost and reason.
     dead_lettered: Mapping[tuple[str, str], int]
     dropped: Mapping[tuple[str, str], int]
+    #: Queues of which something cannot be read at the moment.
+    faulted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Figures:
     unacked: int
     dead_lettered: Mapping[tuple[str, str], int]
     dropped: Mapping[tuple[str, str], int]
+    queues_faulted: int
+    messages_quarantined: int
     store_batches: int
     store_messages: int
     store_pending_bytes: int
@@ -84,7 +88,7 @@ class Figures:
 
 def totals(broker: Broker) -> Totals:
     """Count what is in all vhosts; costs a look at each queue."""
-    exchanges = queues = consumers = ready = unacked = 0
+    exchanges = queues = consumers = ready = unacked = faulted = 0
     dead_lettered: dict[tuple[str, str], int] = {}
     dropped: dict[tuple[str, str], int] = {}
     for vhost in broker.vhosts.values():
@@ -95,7 +99,8 @@ def totals(broker: Broker) -> Totals:
         queues += len(vhost.queues)
         for queue in vhost.queues.values():
             consumers += len(queue.ring)
+            faulted += queue.is_faulted
             for lane in queue.lanes:
                 ready += lane.ready
                 unacked += lane.unacked
-    return Totals(exchanges, queues, consumers, ready, unacked, dead_lettered, dropped)
+    return Totals(exchanges, queues, consumers, ready, unacked, dead_lettered, dropped, faulted)

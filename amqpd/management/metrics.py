@@ -89,6 +89,8 @@ async def per_object(host: Host) -> AsyncGenerator[bytes, None]:
                 yield piece
     async for piece in _pieces(_queue_info(broker, PREFIX, Filter()), slices):
         yield piece
+    async for piece in _pieces(_faulted(broker, Filter()), slices):
+        yield piece
 
 
 async def detailed(
@@ -111,6 +113,8 @@ async def detailed(
             yield piece
     if any(name.startswith("queue_") for name in families):
         async for piece in _pieces(_queue_info(broker, DETAILED, wanted), slices):
+            yield piece
+        async for piece in _pieces(_faulted(broker, wanted), slices):
             yield piece
 
 
@@ -167,6 +171,16 @@ async def _pieces(lines: Iterator[str], slices: Slices) -> AsyncGenerator[bytes,
             batch = []
             await slices.pause()
     yield _encoded(batch)
+
+
+def _faulted(broker: Broker, wanted: Filter) -> Iterator[str]:
+    """The queues that cannot be read at the moment, if there are any."""
+    rows = [
+        (labels(vhost=queue.vhost, queue=queue.name), (1,))
+        for queue in (queues_of(broker, wanted) if broker.around.unreadable else ())
+        if queue.is_faulted
+    ]
+    yield from write("amqpd_", (Metric("queue_faulted", "gauge", "It cannot be read"),), rows)
 
 
 def _queue_info(broker: Broker, prefix: str, wanted: Filter) -> Iterator[str]:

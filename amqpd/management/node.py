@@ -157,6 +157,11 @@ async def no_ets(call: Call) -> Answer:
     raise not_found("this broker has no Erlang tables", "not_found")
 
 
+async def no_collector(call: Call) -> Answer:
+    """Nothing: memory is collected by itself, when it costs nobody time."""
+    raise not_found("memory is collected by itself; see /api/nodes for what is used", "not_found")
+
+
 MONITOR: Final = Needs.MONITOR
 ROUTES: Final = (
     Route(
@@ -167,6 +172,8 @@ ROUTES: Final = (
         "/nodes/{node}",
         GET=Operation(show, MONITOR, query=(*QUERY, "columns"), while_stopped=True),
     ),
+    Route("/nodes/gc_stats", GET=Operation(no_collector, MONITOR)),
+    Route("/nodes/gc_collect", POST=Operation(no_collector, Needs.ADMINISTRATOR)),
     Route("/nodes/{node}/memory", GET=Operation(memory, MONITOR)),
     Route("/nodes/{node}/memory/relative", GET=Operation(memory_relative, MONITOR)),
     Route("/nodes/{node}/memory/ets", GET=Operation(no_ets, MONITOR)),

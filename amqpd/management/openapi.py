@@ -277,7 +277,7 @@ def _responses(method: str, operation: Operation) -> Facts:
     content = _content(shown, operation.gives)
     found: Facts = {
         status: {"description": text} | (content if status == "200" else {})
-        for status, text in ANSWERS[method].items()
+        for status, text in (operation.answers or ANSWERS[method]).items()
     }
     errors = ERRORS if method == "GET" else ERRORS | ERRORS_OF_CHANGES
     return found | {status: _reference("responses", status) for status in errors}

@@ -71,8 +71,7 @@ def state(queue: Queue) -> str:
     """`faulted`: some of it cannot be read; `flow`: it holds publishers."""
     if queue.paused is not None:
         return "paused"
-    unreadable = queue.around.unreadable
-    if unreadable and any(lane.id in unreadable for lane in queue.lanes):
+    if queue.is_faulted:
         return "faulted"
     return "flow" if queue.pressure.is_crowded else "running"
 
@@ -411,6 +410,38 @@ async def _change(call: Call, queue: Queue, command: Command) -> None:
         call.host.changed()
 
 
+async def unacked(call: Call) -> Answer:
+    """Who holds messages of a queue: the consumers with how many each has not acknowledged."""
+    queue = find(call)
+    holding = [one for one in queue.ring if one.consumer.facts().unacked]
+    return await listing(
+        call,
+        holding,
+        lambda one: consumers.facts(call, queue, one),
+        {"consumer_tag": lambda one: one.consumer.tag},
+        default_sort=("consumer_tag",),
+    )
+
+
+async def restart(call: Call) -> Answer:
+    """Nothing: no queue here has to be restarted."""
+    find(call)
+    raise not_found(
+        "a queue never stops here: one that cannot be read goes on by itself once it can be",
+        "not_found",
+    )
+
+
+async def no_reading(call: Call) -> Answer:
+    """Nothing: streams are read by consumers."""
+    find(call)
+    raise not_found(
+        "a stream is read by a consumer with the argument x-stream-offset: "
+        "`amqpd consume QUEUE --offset first`",
+        "not_found",
+    )
+
+
 async def list_of_user(call: Call) -> Answer:
     """The exclusive queues of a user's connections."""
     name = call.names["user"]
@@ -439,6 +470,12 @@ ROUTES: Final = (
     Route("/queues/{vhost}/{queue}/contents", DELETE=Operation(purge, VHOST)),
     Route("/queues/{vhost}/{queue}/pause", PUT=Operation(pause, VHOST)),
     Route("/queues/{vhost}/{queue}/resume", PUT=Operation(resume, VHOST)),
+    Route(
+        "/queues/{vhost}/{queue}/unacked",
+        GET=Operation(unacked, VHOST, query=PARAMETERS),
+    ),
+    Route("/queues/{vhost}/{queue}/stream", POST=Operation(no_reading, VHOST)),
+    Route("/queues/{vhost}/{queue}/restart", PUT=Operation(restart, VHOST)),
     Route("/queues/{vhost}/{queue}/actions", POST=Operation(act, VHOST, Action)),
     Route("/users/{user}/queues", GET=Operation(list_of_user, Needs.LOGIN, query=PARAMETERS)),
 )

@@ -9,17 +9,20 @@ from msgspec import Struct
 
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request
-from amqpd.management.request import Answer, json
+from amqpd.management.live import SIGN_OF_LIFE_S, STREAM
+from amqpd.management.request import Answer, encode, json
 from amqpd.management.routing import Operation, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from amqpd.management.call import Call
 
 #: Lines of an answer, if nobody says, and at most.
 LINES: Final = 200
 MOST_LINES: Final = 1000
+#: How often somebody who follows the log is told of new lines.
+LOOK_S: Final = 0.5
 LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 
@@ -111,6 +114,34 @@ async def alarms(call: Call) -> Answer:
     )
 
 
+async def livelog(call: Call) -> Answer:
+    """The lines of the log from now on, as server-sent events named by their levels."""
+    level, text = call.request.query.get("level", "debug"), call.request.query.get("text", "")
+    if level not in LEVELS:
+        raise bad_request(f"level: one of {', '.join(LEVELS)}")
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return Answer(200, _lines(call.host.records, level, text), STREAM, headers)
+
+
+async def _lines(records: Records, level: str, text: str) -> AsyncGenerator[bytes, None]:
+    newest = records.log_lines("debug", "", 1)
+    seen = newest[0].number if newest else 0
+    # At once, so that whoever listens knows that from now on nothing is missed.
+    yield b": from here\n\n"
+    silent_s = 0.0
+    while True:
+        found = [one for one in records.log_lines(level, text, MOST_LINES) if one.number > seen]
+        for line in reversed(found):
+            seen, silent_s = line.number, 0.0
+            said = (b"id: %d\nevent: " % seen, line.level.encode(), b"\ndata: ", encode(line))
+            yield b"".join((*said, b"\n\n"))
+        await asyncio.sleep(LOOK_S)
+        silent_s += LOOK_S
+        if silent_s >= SIGN_OF_LIFE_S:
+            silent_s = 0.0
+            yield b": still here\n\n"
+
+
 def _count(query: Mapping[str, str]) -> int:
     try:
         count = int(query.get("count") or LINES)
@@ -124,6 +155,7 @@ def _count(query: Mapping[str, str]) -> int:
 ADMIN: Final = Needs.ADMINISTRATOR
 ROUTES: Final = (
     Route("/logs", GET=Operation(logs, ADMIN, query=("level", "text", "count"))),
+    Route("/livelog", GET=Operation(livelog, ADMIN, query=("level", "text"), gives=STREAM)),
     Route("/audit", GET=Operation(audit, ADMIN, query=("event", "text", "below", "count"))),
     Route("/alarms", GET=Operation(alarms, Needs.MONITOR)),
 )

@@ -38,6 +38,8 @@ class Operation:
     query: tuple[str, ...] = ()
     is_form: bool = False
     gives: str = JSON
+    #: What it answers beside errors, by status; None: as all of its method do.
+    answers: Mapping[str, str] | None = None
     audited: bool = True
     #: Answered after `stop_app`, too.
     while_stopped: bool = False

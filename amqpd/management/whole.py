@@ -56,6 +56,7 @@ SIMPLE: Final[tuple[tuple[str, Kind, str, str], ...]] = (
     ("rabbitmq_process_open_fds", "gauge", "Open file descriptors", "open_files"),
     ("rabbitmq_process_max_fds", "gauge", "Open file descriptors limit", "open_files_limit"),
     ("rabbitmq_process_open_tcp_sockets", "gauge", "Open sockets", "connections"),
+    ("rabbitmq_process_max_tcp_sockets", "gauge", "Open sockets limit", "open_files_limit"),
     ("rabbitmq_process_resident_memory_bytes", "gauge", "Memory used", "resident_bytes"),
     (
         "rabbitmq_resident_memory_limit_bytes",
@@ -75,6 +76,13 @@ SIMPLE: Final[tuple[tuple[str, Kind, str, str], ...]] = (
     ("rabbitmq_erlang_uptime_seconds", "gauge", "Node uptime", "uptime_s"),
     ("rabbitmq_io_sync_ops_total", "counter", "Syncs of the store", "store_batches"),
     ("rabbitmq_msg_store_write_total", "counter", "Messages written to disk", "store_messages"),
+    ("amqpd_queues_faulted", "gauge", "Queues that cannot be read from the disk", "queues_faulted"),
+    (
+        "amqpd_messages_quarantined_total",
+        "counter",
+        "Damaged messages that were set aside",
+        "messages_quarantined",
+    ),
     ("amqpd_store_commits_total", "counter", "Groups committed and synced", "store_batches"),
     ("amqpd_store_messages_total", "counter", "Messages written to disk", "store_messages"),
     ("amqpd_store_pending_bytes", "gauge", "Waiting to be written", "store_pending_bytes"),
@@ -123,11 +131,13 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "node_coarse_metrics": (
         "process_open_fds",
+        "process_open_tcp_sockets",
         "process_resident_memory_bytes",
         "disk_space_available_bytes",
     ),
     "node_metrics": (
         "process_max_fds",
+        "process_max_tcp_sockets",
         "resident_memory_limit_bytes",
         "disk_space_available_limit_bytes",
         "erlang_uptime_seconds",

@@ -194,6 +194,8 @@ class BrokerServer:
         """These settings are in force; connections that are open keep what they agreed on."""
         self.settings = settings
         self.sessions.use(settings)
+        # Of consumers that begin from now on.
+        self.broker.around.consumer_timeout_ms = limits(settings).consumer_timeout_ms
         self.logins.use(settings.auth)
         self.watch.use(settings.resources)
         self.room.use(*self._most())

@@ -258,6 +258,11 @@ class Commits:
             self.unreadable[error.lane] = str(error)
             LOG.error("%s; its queue is faulted, it is tried again", error)
 
+    @property
+    def quarantined(self) -> int:
+        """Damaged messages that the store has set aside since the start."""
+        return self._store.quarantined
+
     def close(self) -> None:
         """Nothing is asked any more: the store is about to be closed."""
         self._closed = True

@@ -120,6 +120,8 @@ class Hosting:
             unacked=counted.unacked,
             dead_lettered=counted.dead_lettered,
             dropped=counted.dropped,
+            queues_faulted=counted.faulted,
+            messages_quarantined=server.commits.quarantined,
             store_batches=server.commits.batches,
             store_messages=server.commits.messages,
             store_pending_bytes=server.broker.journal.pending_bytes,

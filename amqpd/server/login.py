@@ -154,7 +154,8 @@ class Logins:
         if isinstance(found, Accepted) and not reason:
             self._throttle.succeeded(user, host)
             self._attempts.add("http", host, found.name, succeeded=True)
-            self._tell(found.name, host, "HTTP")
+            # As with RabbitMQ no event: a page asks every few seconds, with a password each time.
+            self._noted(found.name, host, "HTTP")
             return _login(found)
         LOG.warning("HTTP access denied: %s", reason)
         self._attempts.add("http", host, user, succeeded=False)
@@ -266,9 +267,12 @@ class Logins:
         self.refused += 1
         return self._throttle.failed(user, host, self._loop.time())
 
-    def _tell(self, user: str, host: str, mechanism: str, reason: str = "") -> None:
+    def _noted(self, user: str, host: str, mechanism: str, reason: str = "") -> None:
         if self._audit is not None:
             self._audit.login(user, host, mechanism, reason)
+
+    def _tell(self, user: str, host: str, mechanism: str, reason: str = "") -> None:
+        self._noted(user, host, mechanism, reason)
         if self._events.on:
             facts: Facts = {
                 "name": user, "connection_type": "network", "peer_host": host,

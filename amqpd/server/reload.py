@@ -49,6 +49,7 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
     "tls": frozenset("*"),
     "log": frozenset({"level"}),
     "auth": frozenset({"failure_delay_s", "loopback_users"}),
+    "queues": frozenset({"consumer_timeout_ms"}),
     "resources": frozenset("*"),
 }
 #: Settings that only an empty data directory asks for.

@@ -213,6 +213,11 @@ class Store(StreamStore, Protocol):
     """Where the journal goes. `done` callbacks run on the loop thread."""
 
     @property
+    def quarantined(self) -> int:
+        """How many damaged messages were set aside since the start."""
+        ...
+
+    @property
     def owed_bytes(self) -> int:
         """What it will still take of the disk without storing anything new.
 

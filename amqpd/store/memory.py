@@ -75,6 +75,7 @@ class MemoryStore:
     """A `Store` that forgets everything with the object."""
 
     owed_bytes = 0
+    quarantined = 0
 
     def __init__(self, post: Post) -> None:
         self._post = post

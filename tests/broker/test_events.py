@@ -146,8 +146,29 @@ def test_users_permissions_and_parameters_are_told_of(model: Watched) -> None:
     ):  # fmt: skip
         change(d.DeleteParameter(component, vhost, name))
     assert list(model.seen()) == [
-        "policy.cleared", "vhost.limits.cleared", "user.limits.cleared", "parameter.cleared"
+        "policy.cleared", "parameter.cleared", "vhost.limits.cleared", "user.limits.cleared"
     ]  # fmt: skip
+
+
+def test_a_policy_is_told_of_and_each_queue_it_applies_to(model: Watched) -> None:
+    change, value = model.broker.change, '{"pattern": "^q", "definition": {"max-length": 9}}'
+    model.queue("q")
+    model.seen()
+
+    change(d.PutParameter("policy", "/", "p", value))
+    change(d.PutParameter("operator_policy", "/", "o", value))
+    told = model.seen()
+    change(d.DeleteParameter("operator_policy", "/", "o"))
+    cleared = model.seen()
+
+    assert list(told) == ["policy.set", "queue.policy.updated", "parameter.set"]
+    assert told["policy.set"]["definition"] == {"max-length": 9}
+    assert told["queue.policy.updated"]["name"] == "q"
+    assert told["queue.policy.updated"]["definition"] == {"max-length": 9}
+    assert told["parameter.set"]["component"] == "operator_policy"
+    assert list(cleared) == ["parameter.cleared", "operator.policy.cleared", "queue.policy.cleared"]
+    change(d.PutParameter("global", "", "colour", '"red"'))
+    assert model.seen()["parameter.set"]["component"] == "global"
 
 
 def test_vhosts_pauses_purges_and_alarms_are_told_of(model: Watched) -> None:
@@ -155,7 +176,11 @@ def test_vhosts_pauses_purges_and_alarms_are_told_of(model: Watched) -> None:
     broker.change(d.PutVhost("v", "for tests"))
     broker.change(d.PutVhost("v", "for more tests"))
     broker.change(d.DeleteVhost("v"))
-    assert list(model.seen()) == ["vhost.created", "vhost.updated", "vhost.deleted"]
+    told = model.seen()
+    assert list(told) == [
+        "vhost.created", "exchange.created", "vhost.updated", "vhost.deleted", "exchange.deleted"
+    ]  # fmt: skip
+    assert told["vhost.updated"]["description"] == "for more tests"
 
     queue = model.queue()
     broker.change(pausing("/", "q", Pause("ann", 7)))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpd.broker.catalogue import QUEUES_A_SLICE
 from amqpd.broker.definitions import (
     DeleteBinding,
     DeleteExchange,
@@ -697,6 +698,26 @@ def test_a_vhost_that_is_gone_has_nothing_and_tells_consumers(model: Model, clie
     client.vhost.release(client)
     model.turn()
     model.commit()
+
+
+def test_a_large_vhost_goes_in_slices_and_is_not_there_from_the_first_one_on(
+    model: Model, client: Client
+) -> None:
+    for index in range(3 * QUEUES_A_SLICE):
+        client.queue(f"q{index}")
+    queues, lanes = list(client.vhost.queues.values()), model.broker.around
+    left: set[int] = {lane.id for queue in queues for lane in queue.lanes}
+    lanes.lane_gone = left.discard
+
+    model.broker.change(DeleteVhost("/"))
+
+    assert not client.vhost.queues
+    assert all(queue.deleted for queue in queues)
+    assert len(left) == 2 * QUEUES_A_SLICE
+    model.turn(1)
+    assert len(left) == QUEUES_A_SLICE
+    model.turn(1)
+    assert not left
 
 
 def test_the_lanes_of_a_vhost_are_those_of_its_queues(client: Client) -> None:

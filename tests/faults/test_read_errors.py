@@ -104,6 +104,13 @@ def state(program: Program, queue: str) -> str:
         return str(json.load(answer)["state"])
 
 
+def metrics(program: Program, path: str = "") -> str:
+    """What Prometheus would be told."""
+    url = f"http://127.0.0.1:{program.port_of('http')}/metrics{path}"
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
+        return str(answer.read().decode())
+
+
 def test_a_message_that_cannot_be_read_is_set_aside_and_the_others_come(
     recorder: Path, tmp_path: Path
 ) -> None:
@@ -146,6 +153,9 @@ def test_a_queue_that_cannot_be_read_is_faulted_until_it_can(
             fill(client.channel(), "good", 1, 10)
             assert state(program, "bad") == "faulted"
             assert state(program, "good") == "running"
+            assert "amqpd_queues_faulted 1\n" in metrics(program)
+            said = metrics(program, "/per-object")
+            assert 'amqpd_queue_faulted{vhost="/",queue="bad"} 1' in said
             assert not waiting.deliveries
 
             disk.flag.unlink()

@@ -293,3 +293,39 @@ async def test_a_list_is_narrowed_to_what_needs_a_look(api: Api) -> None:
         refused = await api.get("/queues", 400, only="nonsense")
 
     assert "only 'nonsense' is not one of messages, no-consumers, stuck" in refused["reason"]
+
+
+async def test_who_holds_messages_is_told(api: Api) -> None:
+    await api.put("/queues/%2F/q", DURABLE)
+    async with api.channel() as channel:
+        await channel.set_qos(2)
+        queue = await channel.get_queue("q")
+        for _ in range(3):
+            await publish(channel, b"x", "q")
+        assert await api.get("/queues/%2F/q/unacked") == []
+        await queue.consume(ignore, consumer_tag="slow")
+        held: list[dict[str, object]] = []
+        while not held:
+            held = await api.get("/queues/%2F/q/unacked")
+
+    assert [(one["consumer_tag"], one["messages_unacknowledged"]) for one in held] == [("slow", 2)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "word"),
+    [
+        ("PUT", "/queues/%2F/q/restart", "by itself"),
+        ("POST", "/queues/%2F/q/stream", "x-stream-offset"),
+        ("GET", "/nodes/gc_stats", "by itself"),
+        ("POST", "/nodes/gc_collect", "by itself"),
+        ("PUT", "/channels/x", "basic.qos"),
+    ],
+)
+async def test_what_makes_no_sense_here_says_why(
+    api: Api, method: str, path: str, word: str
+) -> None:
+    await api.put("/queues/%2F/q", DURABLE)
+
+    answer, _ = await api.call(method, path, 404)
+
+    assert word in answer["reason"]

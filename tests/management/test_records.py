@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,23 @@ async def test_the_log_is_shown_newest_first_by_level_and_text(api: Api) -> None
     found = await api.get("/logs", text="ORDERS")
     assert found[0]["level"] == "warning"
     assert found[0]["category"] == "test"
+
+
+async def test_the_log_is_followed_by_level_and_text(api: Api) -> None:
+    query = {"level": "warning", "text": "orders"}
+    url = f"{api.uri}/api/livelog"
+    async with api.client.get(url, params=query, headers=api.headers) as answer:
+        assert answer.content_type == "text/event-stream"
+        assert await answer.content.readuntil(b"\n\n") == b": from here\n\n"
+        LOG.info("orders are well")
+        LOG.error("orders are lost")
+        said = await answer.content.readuntil(b"\n\n")
+
+    number, event, data = said.decode().strip().split("\n")
+    assert number.startswith("id: ")
+    assert event == "event: error"
+    assert json.loads(data.removeprefix("data: "))["text"] == "orders are lost"
+    await api.get("/livelog", 400, level="loud")
 
 
 async def test_a_wrong_level_or_count_is_told(api: Api) -> None:

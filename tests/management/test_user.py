@@ -133,6 +133,9 @@ async def test_a_password_can_be_hashed_beforehand(api: Api) -> None:
     hashed = (await api.get(f"/auth/hash_password/{name('a/b')}"))["ok"]
 
     assert verify("a/b", hashed)
+    answer = await api.put("/auth/hash_password", {"password": "a/b"}, 200)
+    assert verify("a/b", answer["password_hash"])
+    await api.put("/auth/hash_password", {"password": ""}, 400)
 
 
 async def test_users_are_for_administrators(api: Api) -> None:

@@ -6,12 +6,14 @@ Whatever is refused says why, so that nobody looks for it; what would do nothing
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from amqpd.cli.answer import EX_DATA, EX_SOFTWARE, EX_USAGE, fail, printable
 from amqpd.cli.ctl.control import refuse
+from amqpd.cli.ctl.interfaces import interfaces
 from amqpd.cli.ctl.verb import VERBS, Ctl, argument, option, verb
 from amqpd.cli.remote import RemoteError, segment
 
@@ -20,12 +22,20 @@ if TYPE_CHECKING:
 
 GROUP: Final = "others"
 LOGS: Final = "logs"
+#: How often the log is looked at, and the lines of one look.
+LOOK_S: Final = 0.5
+MOST_LINES: Final = 1000
 #: What is not there, by the reason.
 REFUSED: Final = (
     ("there is no Erlang here", (
         "eval_file", "exec", "remote_shell", "observer", "erlang_version", "erlang_cookie_hash",
         "erlang_cookie_sources", "hipe_compile", "maybe_stuck", "runtime_thread_stats",
         "resolver_info",
+    )),
+    ("there is no Mnesia here; 'amqpd store check' looks through what is kept", ("schema_info",)),
+    ("how much a stream keeps is said by a policy: "
+     "'amqpd ctl set_policy NAME ^QUEUE$ {\"max-age\":\"7D\"} --apply-to streams'", (
+        "set_stream_retention_policy",
     )),
     ("secrets are encrypted by whoever keeps them: settings take files (AMQPD_…_FILE)", (
         "encode", "decode",
@@ -44,6 +54,7 @@ IDLE: Final = {
     "post_upgrade": "Nothing is left to be done after an upgrade.",
     "force_gc": "Memory is collected when nothing else is going on.",
     "reclaim_quorum_memory": "Quorum queues keep nothing that could be given back.",
+    "disable_auth_attempt_source_tracking": "Where logins come from is always counted.",
     "enable_auth_attempt_source_tracking": "Where logins come from is always counted.",
 }
 
@@ -112,6 +123,28 @@ def os_env(ctl: Ctl) -> None:
     ctl.show(("name", "value"), rows)
 
 
+@verb("command_line_arguments", GROUP)
+def command_line_arguments(ctl: Ctl) -> None:
+    """The settings in force, wherever they come from."""
+    found = ctl.remote.get("/config/effective")
+    ctl.show(("name", "value"), [{"name": key, "value": found[key]} for key in sorted(found)])
+
+
+@verb("list_network_interfaces", GROUP)
+def list_network_interfaces(ctl: Ctl) -> None:
+    """The network interfaces of this machine with their addresses."""
+    ctl.say("Asking this machine for its network interfaces ...")
+    ctl.show(("interface", "hwaddr", "addresses"), list(interfaces()))
+
+
+@verb("autocomplete", GROUP, argument("prefix", required=False))
+def autocomplete(ctl: Ctl, prefix: str | None) -> None:
+    """The verbs that begin so."""
+    for name in sorted(VERBS):
+        if name.startswith(prefix or ""):
+            click.echo(name)
+
+
 @verb("peek", GROUP, argument("queue"), argument("position"))
 def peek(ctl: Ctl, queue: str, position: str) -> None:
     """The message at a place of a queue, 1 being the first; it stays as it is."""
@@ -142,7 +175,11 @@ def stream_status(ctl: Ctl, name: str, tracking: bool) -> None:
 def _lines(ctl: Ctl, **query: str | int) -> Iterable[str]:
     found: list[dict[str, Any]] = ctl.remote.get("/logs", **query)
     for one in reversed(found):
-        yield printable(f"{one['time']} [{one['level']}] {one['text']}")
+        yield _line(one)
+
+
+def _line(one: dict[str, Any]) -> str:
+    return printable(f"{one['time']} [{one['level']}] {one['text']}")
 
 
 @verb("log_tail", LOGS, option("-N", "--number", type=int, default=50, help="Lines.  [50]"))
@@ -150,6 +187,21 @@ def log_tail(ctl: Ctl, number: int) -> None:
     """The last lines of the log."""
     for line in _lines(ctl, count=number):
         click.echo(line)
+
+
+@verb("log_tail_stream", LOGS, option("-d", "--duration", type=float, default=0.0,
+                                         help="Seconds.  [for ever]"))  # fmt: skip
+def log_tail_stream(ctl: Ctl, duration: float) -> None:
+    """The lines of the log as they are written."""
+    until_s = time.monotonic() + (duration or float("inf"))
+    newest: list[dict[str, Any]] = ctl.remote.get("/logs", count=1)
+    seen = newest[0]["number"] if newest else 0
+    while (left_s := until_s - time.monotonic()) > 0:
+        time.sleep(min(LOOK_S, left_s))
+        found: list[dict[str, Any]] = ctl.remote.get("/logs", count=MOST_LINES)
+        for one in reversed([line for line in found if line["number"] > seen]):
+            seen = one["number"]
+            click.echo(_line(one))
 
 
 @verb("check_log", LOGS, option("--level", default="error"))

@@ -49,6 +49,7 @@ async def test_the_alarms_of_client_suites(ctl: Ctl) -> None:
         ("loopback_users", "[]", "{ok,[]}"),
         ("loopback_users", '[<<"guest">>]', '{ok,[<<"guest">>]}'),
         ("heartbeat", "7", "{ok,7}"),
+        ("consumer_timeout", "36000", "{ok,36000}"),
     ],
 )
 async def test_the_settings_of_client_suites(ctl: Ctl, key: str, value: str, shown: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -118,3 +120,20 @@ async def test_features_are_listed(ctl: Ctl) -> None:
     assert ["quorum_queue", "enabled"] in await ctl.quiet("list_feature_flags")
     assert all(len(row) == 2 for row in await ctl.quiet("list_deprecated_features"))
     await ctl.run("enable_feature_flag", "all")
+
+
+async def test_interfaces_arguments_and_verbs_are_listed(ctl: Ctl) -> None:
+    interfaces = {row[0]: row for row in await ctl.quiet("list_network_interfaces")}
+    assert "127.0.0.1" in interfaces["lo"][2]
+
+    assert ["amqp.channel_max", "2047"] in await ctl.quiet("command_line_arguments")
+    assert await ctl.run("autocomplete", "list_q") == "list_queues\n"
+
+
+async def test_the_log_is_followed(ctl: Ctl) -> None:
+    following = asyncio.create_task(ctl.run("log_tail_stream", "-d", "1"))
+    while not following.done():
+        logging.getLogger("amqpd.test").warning("orders are late")
+        await ctl.api.get("/overview")
+
+    assert "[warning] orders are late\n" in await following
