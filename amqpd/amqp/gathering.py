@@ -65,7 +65,9 @@ class Group:
 
     All have the same expiration, -1 for none, or `expirations` has them one by one. A group is
     for one priority (-1: for whatever does not matter); `levels` are those for others, by
-    priority, once there were any.
+    priority, once there were any, and `family` is the group that has them. What these have at the
+    end of a read is handed over with one of them: `parts` says of each priority, the highest
+    first, from where to where its messages are.
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class Group:
         self.expirations: list[int] | None = None
         self.priority: i64 = priority
         self.levels: list[Group | None] = []
+        self.family: Group | None = None
+        self.parts: list[tuple[int, int, int]] | None = None
         self.size_bytes: i64 = 0
         self.numbers: list[int] | None = [] if numbered else None
         self.gathering = False
@@ -99,9 +103,33 @@ class Group:
         self.contents = []
         self.names_each = None
         self.expirations = None
+        self.parts = None
         self.size_bytes = 0
         if self.numbers is not None:
             self.numbers = []
+
+    def absorb(self, other: Group) -> None:
+        """Take the messages of another group behind one's own."""
+        count: i64 = len(self.contents)
+        more: i64 = len(other.contents)
+        if (
+            self.expirations is not None
+            or other.expirations is not None
+            or self.expiration_ms != other.expiration_ms
+        ):
+            if self.expirations is None:
+                self.expirations = [self.expiration_ms] * count
+            times = other.expirations
+            self.expirations.extend([other.expiration_ms] * more if times is None else times)
+        if self.names_each is not None or other.names_each is not None or self.names != other.names:
+            if self.names_each is None:
+                self.names_each = [self.names] * count
+            each = other.names_each
+            self.names_each.extend([other.names] * more if each is None else each)
+        if self.numbers is not None and other.numbers is not None:
+            self.numbers.extend(other.numbers)
+        self.contents.extend(other.contents)
+        self.size_bytes += other.size_bytes
 
 
 class Route:
@@ -196,6 +224,7 @@ class Gathering:
         found = levels[priority]
         if found is None:
             found = levels[priority] = self.events.level(group, priority)
+            found.family = group.family = group
         return found
 
     def begin(self, group: Group, names: bytes, persistent: bool, expiration_ms: i64) -> None:
@@ -250,6 +279,33 @@ class Gathering:
         finally:
             group.reset()
 
+    def hand_over_family(self, group: Group, pending: list[Group]) -> None:
+        """Give the session the messages of a group and of its family, of all levels together."""
+        # One that was handed over and began anew stands there twice.
+        found: dict[Group, None] = {}
+        for one in pending:
+            if one.gathering and one.family is group.family and one.persistent == group.persistent:
+                found[one] = None
+        members = list(found)
+        if len(members) == 1:
+            self.hand_over(group)
+            return
+        members.sort(key=importance)
+        first = members[0]
+        parts: list[tuple[int, int, int]] = []
+        try:
+            for one in members:
+                low: i64 = 0
+                if one is not first:
+                    low = len(first.contents)
+                    first.absorb(one)
+                parts.append((one.priority, low, len(first.contents)))
+            first.parts = parts
+            self.events.publish(first)
+        finally:
+            for one in members:
+                one.reset()
+
     def flush(self) -> None:
         """Hand over everything: messages first, then the acks that came among them.
 
@@ -261,8 +317,16 @@ class Gathering:
             self.pending = []
             for group in groups:
                 if group.gathering:
-                    self.hand_over(group)
+                    if group.family is None:
+                        self.hand_over(group)
+                    else:
+                        self.hand_over_family(group, groups)
         if self.ack_channel >= 0:
             channel = self.ack_channel
             self.ack_channel = -1
             self.events.ack(channel, self.ack_first, self.ack_last, False)
+
+
+def importance(group: Group) -> int:
+    """To sort by: the highest priority first."""
+    return -group.priority

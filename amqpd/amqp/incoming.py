@@ -278,7 +278,13 @@ class Incoming:
                 group.size_bytes,
             )
             channel.publisher.publish(
-                target, run, group.numbers, group.expiration_ms, group.priority, group.expirations
+                target,
+                run,
+                group.numbers,
+                group.expiration_ms,
+                group.priority,
+                group.expirations,
+                group.parts,
             )
         except Exception as error:
             self._connection.refuse(error, channel.number, _PUBLISH)

@@ -151,11 +151,15 @@ class Publisher:
         expiration_ms: int = NONE,
         priority: int = NONE,
         expirations: list[int] | None = None,
+        parts: list[tuple[int, int, int]] | None = None,
     ) -> None:
         """A run of messages that need no closer look; see `Group` for the rest."""
         channel = self._channel
         path = target.path
         assert path is not None
+        if parts is not None:
+            self._publish_parts(target, path, run, numbers, expiration_ms, expirations, parts)
+            return
         if expirations is not None:
             publishing = channel.vhost.publishing
             whole = channel.tx is None and (numbers is None or publishing.is_one(path, run))
@@ -176,6 +180,35 @@ class Publisher:
             return
         self._publish(target, path, run, numbers, expiration_ms, priority)
 
+    def _publish_parts(
+        self,
+        target: Target,
+        path: Path,
+        run: Run,
+        numbers: list[int] | None,
+        expiration_ms: int,
+        expirations: list[int] | None,
+        parts: list[tuple[int, int, int]],
+    ) -> None:
+        """A run of messages of several priorities: as one, or one priority after the other."""
+        publishing = self._channel.vhost.publishing
+        if (
+            self._channel.tx is None
+            and (numbers is None or publishing.is_one(path, run))
+            and (expirations is None or publishing.date(path, run, expirations))
+        ):
+            self._publish(target, path, run, numbers, expiration_ms, NONE, parts)
+            return
+        for priority, low, high in parts:
+            self.publish(
+                target,
+                run.part(low, high),
+                None if numbers is None else numbers[low:high],
+                expiration_ms,
+                priority,
+                None if expirations is None else expirations[low:high],
+            )
+
     def _publish(  # hot: S1b, S2
         self,
         target: Target,
@@ -184,9 +217,12 @@ class Publisher:
         numbers: list[int] | None,
         expiration_ms: int,
         priority: int,
+        parts: list[tuple[int, int, int]] | None = None,
     ) -> None:
         channel = self._channel
-        published = channel.vhost.publish(path, run, expiration_ms=expiration_ms, priority=priority)
+        published = channel.vhost.publish(
+            path, run, expiration_ms=expiration_ms, priority=priority, parts=parts
+        )
         self._look_at(published, run, target.exchange, target.mandatory)
         confirms = channel.confirms
         if confirms is None:

@@ -235,8 +235,10 @@ class StreamLane(Lane):
         self.counts.published += count
         self.total.published += count
 
-    def enter(self, entry: Append, base: int, deadline_ms: int) -> None:
-        """The run that was put in last is on its way to the store with this append."""
+    def enter(
+        self, entry: Append, base: int, deadline_ms: int, low: int = 0, high: int = -1
+    ) -> None:
+        """The run that was put in last is on its way to the store with this append, whole."""
         coming = self.coming
         assert coming is not None
         entry.extensions.append(coming)

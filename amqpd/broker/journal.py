@@ -225,12 +225,26 @@ class Journal:
 
     # -- in ------------------------------------------------------------------------------
 
-    def append(self, run: Run, targets: Sequence[tuple[Lane, int, int]]) -> Append:
-        """A run goes into the store: (lane, base, deadline in ms) for each lane."""
+    def append(
+        self,
+        run: Run,
+        targets: Sequence[tuple[Lane, int, int]],
+        parts: Sequence[tuple[int, int]] | None = None,
+    ) -> Append:
+        """A run goes into the store: (lane, base, deadline in ms) for each lane.
+
+        `parts`: which of its messages go to each; two lanes get the same ones or quite others.
+        """
         number = self._next()
         entry = Append(run, number)
-        for lane, base, deadline_ms in targets:
-            lane.enter(entry, base, deadline_ms)
+        if parts is None:
+            for lane, base, deadline_ms in targets:
+                lane.enter(entry, base, deadline_ms)
+            entry.shared = len(targets) > 1
+        else:
+            for (lane, base, deadline_ms), (low, high) in zip(targets, parts, strict=True):
+                lane.enter(entry, base, deadline_ms, low, high)
+            entry.shared = len(set(parts)) < len(parts)
         run.entry = entry
         if entry.extensions and not entry.targets:
             entry.run = entry.extensions[0].run  # the contents as they came are of no use now
@@ -398,7 +412,7 @@ class Journal:
             return
         if entry.targets:
             run.first_id = self.next_message_id
-            run.shared = len(entry.targets) > 1
+            run.shared = entry.shared
             self.next_message_id += count
         batch.appends.append(entry)
         batch.messages += count
@@ -449,9 +463,7 @@ class Journal:
         for entry in batch.appends:
             for target in entry.targets:
                 lane = target.home
-                lane.committed_upto = max(
-                    lane.committed_upto, target.base + len(entry.run.contents)
-                )
+                lane.committed_upto = max(lane.committed_upto, target.upto)
                 if lane.paged:
                     lane.owner.wake()
             for extension in entry.extensions:

@@ -154,31 +154,37 @@ class Lane(Window):
 
     # -- in ------------------------------------------------------------------------------
 
-    def push(self, run: Run, deadline_ms: int, in_memory: bool) -> int:
-        """Put a run at the end; the position of its first message.
+    def push(
+        self, run: Run, deadline_ms: int, in_memory: bool, low: int = 0, high: int = -1
+    ) -> int:
+        """Put a run, or `contents[low:high]` of it, at the end; the position of `contents[0]`.
 
-        `in_memory` False: the caller sends the run to the store, where it stays until the
-        window has moved on to it.
+        If that is not put there its position is but a number. `in_memory` False: the caller
+        sends the run to the store, where it stays until the window has moved on to it.
         """
-        base: i64 = self.next_position
-        count: i64 = len(run.contents)
+        first: i64 = low
+        end: i64 = len(run.contents) if high < 0 else high
+        start: i64 = self.next_position
+        count: i64 = end - first
+        base: i64 = start - first
         if run.deadlines is not None:
             self._note_deadlines()
         elif deadline_ms != 0:
-            self._note_deadline(base, base + count, deadline_ms)
-        self.next_position = base + count
+            self._note_deadline(start, start + count, deadline_ms)
+        self.next_position = start + count
         self.counts.published += count
         self.total.published += count
+        body_bytes: i64 = run.bytes_of(first, end)
         self.ready += count
-        self.ready_bytes += run.body_bytes
+        self.ready_bytes += body_bytes
         if in_memory:
-            self._stretches.append(Stretch(run, base, 0, count, deadline_ms, False))
+            self._stretches.append(Stretch(run, base, first, end, deadline_ms, False))
             self.loaded += count
-            self.loaded_bytes += run.size_bytes
+            self.loaded_bytes += run.share(first, end)
             self.loaded_upto = self.next_position
         elif run.persistent and self.durable:
             self.paged_out += count
-            self.paged_out_bytes += run.body_bytes
+            self.paged_out_bytes += body_bytes
         return base
 
     def _note_deadline(self, base: i64, upto: i64, deadline_ms: i64) -> None:
@@ -378,10 +384,13 @@ class Lane(Window):
             self.marking = True
             self.log.marking.append(self)
 
-    def enter(self, entry: Append, base: int, deadline_ms: int) -> None:
-        """What was pushed at `base` is on its way to the store with this append."""
-        entry.targets.append(Target(self, entry.run, base, deadline_ms))
-        self.stored += len(entry.run.contents)
+    def enter(
+        self, entry: Append, base: int, deadline_ms: int, low: int = 0, high: int = -1
+    ) -> None:
+        """What was pushed is on its way to the store with this append; see `push`."""
+        target = Target(self, entry.run, base, deadline_ms, low, high)
+        entry.targets.append(target)
+        self.stored += target.hi - target.lo
 
     # -- done ----------------------------------------------------------------------------
 
@@ -465,13 +474,16 @@ class Lane(Window):
             self.log.requeue(self.id, piece, due_ms)
 
     def _cut(self, entry: Append, low: int, high: int) -> None:
-        left = len(entry.extensions) > 0
+        self.stored -= high - low
         for target in entry.targets:
             if target.home is self:
                 target.cut(low, high)
+                if target.lo < target.hi:
+                    return
+        left = len(entry.extensions) > 0
+        for target in entry.targets:
             if target.lo < target.hi:
                 left = True
-        self.stored -= high - low
         if not left and not entry.skipped:
             entry.skipped = True
             if entry.waiter is not None:

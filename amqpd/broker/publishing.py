@@ -7,7 +7,6 @@ entry, so a crash leaves it in all of them or in none.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
     from amqpd.broker.tally import Tallies, Tally
     from amqpd.properties import Properties
 
-logger = logging.getLogger(__name__)
+#: A priority, -1 for none, and from where to where in a run its messages are.
+Part = tuple[int, int, int]
 
 #: Why messages go other than by dying (`deadletter`), as they are counted.
 PURGED: Final = "purged"
@@ -198,11 +198,18 @@ class Publishing:
     # -- going it ------------------------------------------------------------------------
 
     def publish(  # hot: S2
-        self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
+        self,
+        path: Path,
+        run: Run,
+        *,
+        expiration_ms: int = -1,
+        priority: int = -1,
+        parts: Sequence[Part] | None = None,
     ) -> Published:
         """Put a run into all queues of a path; -1 = its messages do not have that property.
 
-        A queue that has no room for all of it refuses it as a whole: see `is_one`.
+        `parts` where they differ in their priorities. A queue that has no room for all of it
+        refuses it as a whole: see `is_one`.
         """
         if path.tally is not None:
             count = len(run.contents)
@@ -213,12 +220,27 @@ class Publishing:
         if not path.queues or path.keeping is not None:
             return self._publish_and_keep(path, run, expiration_ms, priority)
         if path.persists and not run.persistent:
-            return self._publish_transient(path, run, expiration_ms, priority)
+            return self._publish_transient(path, run, expiration_ms, priority, parts)
         queues: Sequence[Queue] = path.queues
         refusing: Sequence[Queue] = ()
         if path.refuses:
             refusing = self.refusing(queues, run)
             queues = [queue for queue in queues if queue not in refusing]
+        # Unrouted when all its queues have been deleted since it was routed.
+        result = TRANSIENT if refusing else UNROUTED
+        if parts is None:
+            result = self._put(queues, run, expiration_ms, priority) or result
+        else:
+            result = self._put_parts(queues, run, expiration_ms, parts) or result
+        # The message itself is everywhere before anything that it brings about.
+        for queue in refusing:
+            self._refuse(queue, run)
+        return self._heeding(path.queues, result, bool(refusing))
+
+    def _put(  # hot: S2
+        self, queues: Sequence[Queue], run: Run, expiration_ms: int, priority: int
+    ) -> Published | None:
+        """Into each of these that is there; None: none is."""
         stored: list[tuple[Queue, Lane]] = []
         loose: list[tuple[Queue, Lane]] = []
         for queue in queues:
@@ -231,17 +253,44 @@ class Publishing:
             own = run.copy() if stored else run
             for queue, lane in loose:
                 queue.put(own, lane, queue.first_deadline(own, expiration_ms))
-        # Unrouted when all its queues have been deleted since it was routed.
-        result = TRANSIENT if loose or refusing else UNROUTED
         if stored:
-            result = self._store(stored, run, expiration_ms)
-        # The message itself is everywhere before anything that it brings about.
-        for queue in refusing:
-            self._refuse(queue, run)
-        return self._heeding(path.queues, result, bool(refusing))
+            return self._store(stored, run, expiration_ms)
+        return TRANSIENT if loose else None
+
+    def _put_parts(  # hot: tests/bench/semantics.py
+        self, queues: Sequence[Queue], run: Run, expiration_ms: int, parts: Sequence[Part]
+    ) -> Published | None:
+        """The same with messages of several priorities, each into its level."""
+        stored: list[tuple[Queue, Lane, int, int]] = []
+        loose: list[tuple[Queue, Lane, int, int]] = []
+        for queue in queues:
+            if queue.deleted:
+                continue
+            for priority, low, high in parts:
+                lane = queue.level(priority)
+                place = queue, lane, low, high
+                (stored if queue.stores(run, lane) else loose).append(place)
+        if loose:
+            own = run.copy() if stored else run
+            for queue, lane, low, high in loose:
+                queue.put(own, lane, queue.first_deadline(own, expiration_ms, low, high), low, high)
+        if not stored:
+            return TRANSIENT if loose else None
+        targets = []
+        for queue, lane, low, high in stored:
+            deadline_ms = queue.first_deadline(run, expiration_ms, low, high)
+            targets.append((lane, queue.put(run, lane, deadline_ms, low, high), deadline_ms))
+        entry = self.around.journal.append(run, targets, [place[2:] for place in stored])
+        promised = any(queue.keeps(run) for queue in queues)
+        return Published(entry, entry.number) if promised else TRANSIENT
 
     def _publish_transient(
-        self, path: Path, run: Run, expiration_ms: int, priority: int
+        self,
+        path: Path,
+        run: Run,
+        expiration_ms: int,
+        priority: int,
+        parts: Sequence[Part] | None,
     ) -> Published:
         """The same where some queues keep it all the same: they have a run of their own."""
         own = run.copy()
@@ -252,7 +301,9 @@ class Publishing:
             if queues:
                 there = replace(path, queues=queues, persists=False, tally=None)
                 outcomes.append(
-                    self.publish(there, part, expiration_ms=expiration_ms, priority=priority)
+                    self.publish(
+                        there, part, expiration_ms=expiration_ms, priority=priority, parts=parts
+                    )
                 )
         first, *others = outcomes
         for other in others:

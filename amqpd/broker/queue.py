@@ -256,11 +256,11 @@ class Queue:
             ttl = expiration_ms
         return NEVER if ttl is None else max(1, self.around.now_ms + ttl)
 
-    def first_deadline(self, run: Run, expiration_ms: int) -> int:
-        """The same for a run: when the first of its messages expires."""
+    def first_deadline(self, run: Run, expiration_ms: int, low: int = 0, high: int = -1) -> int:
+        """The same for a run or a part of it: when the first of its messages expires."""
         if run.deadlines is None:
             return self.deadline(expiration_ms)
-        return run.earliest(0, len(run.contents))
+        return run.earliest(low, len(run.contents) if high < 0 else high)
 
     def ack_timeout_ms(self, asked: int | None = None) -> int:
         """How long a client may keep a message; 0: for ever. `asked`: what it wants itself."""
@@ -284,14 +284,17 @@ class Queue:
         """Whether the run goes to the store: it must survive, or the window is full."""
         return self.keeps(run) or lane.is_full
 
-    def put(self, run: Run, lane: Lane, deadline_ms: int) -> int:
-        """Take a run in; its base position. The caller journals it if `stores` said so."""
+    def put(self, run: Run, lane: Lane, deadline_ms: int, low: int = 0, high: int = -1) -> int:
+        """Take a run in, or a part of it; the position of its first message, see `Lane.push`.
+
+        The caller journals it if `stores` said so.
+        """
         if lane.id == 0 and lane.is_full:
             lane.id = self.around.new_lane_id()
         if not lane.occupied:
             self.paging.enter(lane)
         in_memory = not lane.is_full
-        base = lane.push(run, deadline_ms, in_memory)
+        base = lane.push(run, deadline_ms, in_memory, low, high)
         if deadline_ms:
             self.expiry.put(lane, deadline_ms, in_memory)
         self.wake()

@@ -99,6 +99,16 @@ class Run:
         single.blind = self.blind
         return single
 
+    def part(self, low: int, high: int) -> Run:
+        """Some of the messages by themselves, which were not dated."""
+        contents = self.contents[low:high]
+        each = self.names_each
+        names = None if each is None else each[low:high]
+        size: i64 = 0
+        for content in contents:
+            size += len(content)
+        return Run(contents, self.names_of(low), names, self.persistent, self.channel, size)
+
     def kept(self, low: int, high: int) -> list[bytes]:
         """`contents[low:high]` as the store keeps them."""
         contents = self.contents[low:high]
@@ -136,12 +146,16 @@ class Target:
     `dead` marks single indexes that were settled before they were written (1 = skip).
     """
 
-    def __init__(self, home: Lane, run: Run, base: int, deadline_ms: int) -> None:
+    def __init__(
+        self, home: Lane, run: Run, base: int, deadline_ms: int, low: int = 0, high: int = -1
+    ) -> None:
         self.home = home
         self.lane: i64 = home.id
         self.base: i64 = base
-        self.lo: i64 = 0
-        self.hi: i64 = len(run.contents)
+        self.lo: i64 = low
+        self.hi: i64 = len(run.contents) if high < 0 else high
+        #: Behind the position of its last message, whatever was cut since.
+        self.upto: i64 = self.base + self.hi
         self.dead: bytearray | None = None
         self.deadline_ms: i64 = deadline_ms
         #: It expires before something that is ahead of it: the store must be able to find it.
@@ -180,13 +194,18 @@ class Target:
 
 
 class Append:
-    """One run on its way to the store, into all its lanes and streams or none."""
+    """One run on its way to the store, into all its lanes and streams or none.
+
+    Where a queue has levels each of these gets a part of it; `shared`: lanes of several queues
+    get the same messages.
+    """
 
     def __init__(self, run: Run, number: int) -> None:
         self.run = run
         self.number: i64 = number
         self.targets: list[Target] = []
         self.extensions: list[Extension] = []
+        self.shared = False
         self.skipped = False
         self.waiter: Callable[[], None] | None = None
 

@@ -114,7 +114,7 @@ class Stream(Queue):
         """Messages of a stream do not expire one by one."""
         return NEVER
 
-    def first_deadline(self, run: Run, expiration_ms: int) -> int:
+    def first_deadline(self, run: Run, expiration_ms: int, low: int = 0, high: int = -1) -> int:
         """None of them does."""
         return NEVER
 
@@ -124,8 +124,10 @@ class Stream(Queue):
         """Everything is stored, whatever its delivery mode."""
         return True
 
-    def put(self, run: Run, lane: Lane, deadline_ms: int) -> int:  # hot: tests/bench/streams.py
-        """Give a run the next offsets; it can be read once it is on disk."""
+    def put(  # hot: tests/bench/streams.py
+        self, run: Run, lane: Lane, deadline_ms: int, low: int = 0, high: int = -1
+    ) -> int:
+        """Give a run the next offsets, whole; it can be read once it is on disk."""
         log, retention = self.lane, self.retention
         base = log.next_position
         retention.enter(base, self.around.now_ms)

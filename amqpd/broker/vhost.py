@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from amqpd.broker.events import Facts
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.permissions import Access
-    from amqpd.broker.publishing import Path, Published
+    from amqpd.broker.publishing import Part, Path, Published
     from amqpd.broker.queue import Got
     from amqpd.broker.ring import Subscription
     from amqpd.broker.run import Run
@@ -386,10 +386,18 @@ class VHost(Catalogue):
         return self.publishing.route(access, exchange, keys, properties)
 
     def publish(
-        self, path: Path, run: Run, *, expiration_ms: int = -1, priority: int = -1
+        self,
+        path: Path,
+        run: Run,
+        *,
+        expiration_ms: int = -1,
+        priority: int = -1,
+        parts: Sequence[Part] | None = None,
     ) -> Published:
         """See `Publishing.publish`."""
-        return self.publishing.publish(path, run, expiration_ms=expiration_ms, priority=priority)
+        return self.publishing.publish(
+            path, run, expiration_ms=expiration_ms, priority=priority, parts=parts
+        )
 
     def unroutable(self, exchange: str, count: int, *, mandatory: bool) -> None:
         """Count messages that no queue got; they go back to the publisher or are lost."""

@@ -16,7 +16,7 @@ import struct
 import sys
 from array import array
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import add
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
@@ -243,6 +243,7 @@ class Packing:
     def _finished(self) -> Packed:
         batch, packed = self._batch, self._packed
         packed.stays = _joined(packed.stays)
+        packed.gone_ids = _united(packed.gone_ids)
         packed.delayed_purges = batch.delayed_purges
         packed.comebacks = [_comeback(requeue) for requeue in batch.requeues]
         self._streams.finish()
@@ -302,6 +303,21 @@ def _joined(stays: list[Stay]) -> list[Stay]:
     return joined
 
 
+def _united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, those that follow on as one: levels share the ids of what came together."""
+    if len(ranges) < 2:
+        return ranges
+    ranges.sort()
+    united = [ranges[0]]
+    for first, last in ranges:
+        begin, end = united[-1]
+        if first == end + 1:
+            united[-1] = begin, last
+        elif first > end:
+            united.append((first, last))
+    return united
+
+
 class _Messages:
     """Gathers the messages of all appends and packs them chunk by chunk."""
 
@@ -319,12 +335,15 @@ class _Messages:
         """Take an append's messages, each once, and note where they stay."""
         run, targets = append.run, append.targets
         for target in targets:
-            for low, high in _alive(target):
+            change = None
+            whole = ((target.lo, target.hi),) if target.lo < target.hi else ()
+            for low, high in whole if target.dead is None else _alive(target):
                 if run.deadlines is None:
                     self._stay(target, run.first_id, low, high)
                 else:
                     self._dated(target, run, run.deadlines[low:high], low)
-                change = self._packed.change(target.lane)
+                if change is None:
+                    change = self._packed.change(target.lane)
                 if not target.transient:
                     change.messages += high - low
                     change.body_bytes += run.bytes_of(low, high)
@@ -359,13 +378,13 @@ class _Messages:
 
     def _take(self, run: Run, low: int, high: int) -> None:
         first_id = run.first_id + low
-        if not self._fits(first_id, run.size_bytes, high - low):
+        if not self._fits(first_id, run.share(low, high), high - low):
             self.flush()
         many = len(run.contents) > CHUNK_MESSAGES
         if many or (run.size_bytes > LARGE_BYTES and not _is_small(run)):
             self._take_each(run, low, high)
             return
-        self._size_bytes += run.size_bytes
+        self._size_bytes += run.share(low, high)
         self._ids.extend(range(first_id, run.first_id + high))
         self._contents.extend(run.kept(low, high))
         if run.names_each is None:
@@ -440,9 +459,13 @@ def _alive(target: Target) -> Iterator[tuple[int, int]]:
 
 def _copies(targets: list[Target]) -> list[tuple[int, int, int]]:
     """Stretches of a run that are alive in the same number of lanes: (low, high, lanes)."""
-    first = targets[0]
+    first, last = targets[0], targets[-1]
     if all(t.lo == first.lo and t.hi == first.hi and t.dead is None for t in targets):
         return [(first.lo, first.hi, len(targets))] if first.lo < first.hi else []
+    if all(t.dead is None for t in targets) and all(
+        one.hi == two.lo for one, two in pairwise(targets)
+    ):
+        return [(first.lo, last.hi, 1)]  # each has a part of it
     steps: dict[int, int] = {}
     for target in targets:
         for low, high in _alive(target):
@@ -451,6 +474,8 @@ def _copies(targets: list[Target]) -> list[tuple[int, int, int]]:
     stretches: list[tuple[int, int, int]] = []
     lanes, begin = 0, 0
     for at in sorted(steps):
+        if steps[at] == 0:
+            continue  # where one part ends and the next begins
         if lanes:
             stretches.append((begin, at, lanes))
         lanes += steps[at]

@@ -72,6 +72,19 @@ SELECT m.id + shift, m.id, flags, priority, expires_at
 FROM stay CROSS JOIN message m WHERE m.id BETWEEN first_id AND last_id
 """
 
+#: So many of them at most are bound as they are, which takes less than half of the time.
+_SOME: Final = 16
+_SOME_STAYS: Final = [
+    f"""
+WITH stay(shift, first_id, last_id, flags, priority, expires_at) AS MATERIALIZED (
+    VALUES {", ".join(["(?, ?, ?, ?, ?, ?)"] * max(1, count))})
+INSERT INTO queue_message(key, message_id, flags, priority, expires_at)
+SELECT m.id + shift, m.id, flags, priority, expires_at
+FROM stay CROSS JOIN message m WHERE m.id BETWEEN first_id AND last_id
+"""
+    for count in range(_SOME + 1)
+]
+
 _SHARE: Final = """
 INSERT INTO message_share(message_id, lanes)
 SELECT id, ?3 FROM message WHERE id BETWEEN ?1 AND ?2
@@ -191,15 +204,13 @@ class Tables:
         stays = packed.stays
         if not all(stay.is_possible for stay in stays):
             raise ValueError("a lane has used up its positions")
-        if len(stays) <= _FEW:
-            for s in stays:
-                self._run(
-                    _STAY, [s.shift, s.first_id, s.last_id, s.flags, s.priority, s.expires_at]
-                )
+        rows = [(s.shift, s.first_id, s.last_id, s.flags, s.priority, s.expires_at) for s in stays]
+        if len(rows) <= _FEW:
+            for row in rows:
+                self._run(_STAY, row)
+        elif len(rows) <= _SOME:
+            self._run(_SOME_STAYS[len(rows)], [value for row in rows for value in row])
         else:
-            rows = [
-                [s.shift, s.first_id, s.last_id, s.flags, s.priority, s.expires_at] for s in stays
-            ]
             self._run(_STAYS, [json.dumps(rows)])
         for dated in packed.dated:
             if not dated.is_possible:

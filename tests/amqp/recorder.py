@@ -87,13 +87,19 @@ class Recorder:
             assert len(group.numbers) == len(contents)
             self.numbers[channel, str(group.target)] += group.numbers
         self.log.append(("publish", channel, group.target, tuple(names), tuple(contents)))
-        level = "" if group.priority < 0 else str(group.priority)
         times = group.expirations or [int(group.expiration_ms)] * len(contents)
-        for queue in str(group.target):
-            self.queues[channel, queue + level] += (
-                Message(name, content, group.persistent, time)
-                for name, content, time in zip(names, contents, times, strict=True)
-            )
+        assert len(times) == len(contents)
+        messages = [
+            Message(name, content, group.persistent, time)
+            for name, content, time in zip(names, contents, times, strict=True)
+        ]
+        parts = group.parts or [(int(group.priority), 0, len(contents))]
+        assert [priority for priority, _, _ in parts] == sorted({one[0] for one in parts})[::-1]
+        for priority, low, high in parts:
+            level = "" if priority < 0 else str(priority)
+            for queue in str(group.target):
+                self.queues[channel, queue + level] += messages[low:high]
+        assert sum(high - low for _, low, high in parts) == len(contents)
 
     def special(self, route: Route, content: bytes) -> None:
         self.log.append(("special", route.channel.number, route.names, content))

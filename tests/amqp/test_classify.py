@@ -126,12 +126,12 @@ def test_a_priority_matters_only_to_routes_that_want_it(codec: Codec) -> None:
         + a_publish("a", b"3", properties=properties)
     )
 
-    assert session.kinds() == ["publish", "publish"]
+    assert session.kinds() == ["publish"]
     assert session.bodies(1, "a") == [b"0", b"3"]
     assert session.bodies(1, "a1") == [b"1", b"2"]
 
 
-def test_each_priority_is_gathered_apart(codec: Codec) -> None:
+def test_all_priorities_of_a_read_come_together_each_in_its_order(codec: Codec) -> None:
     parser, session = a_parser(codec)
     levels = [0, 255, 7, 7, 0, 255]
 
@@ -142,7 +142,7 @@ def test_each_priority_is_gathered_apart(codec: Codec) -> None:
         )
     )
 
-    assert session.kinds() == ["publish"] * 3
+    assert session.kinds() == ["publish"]
     assert session.bodies(1, "a0") == [b"0", b"4"]
     assert session.bodies(1, "a255") == [b"1", b"5"]
     assert session.bodies(1, "a7") == [b"2", b"3"]
@@ -151,6 +151,42 @@ def test_each_priority_is_gathered_apart(codec: Codec) -> None:
         b"level 255",
         b"level 7",
     ]
+
+
+def test_what_differs_between_priorities_stays_with_each_message(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+    messages = [
+        ("a^", 1, None, 2),
+        ("a^", 2, "5", 2),
+        ("a^z", 2, "5", 2),
+        ("a^", 1, "7", 1),
+        ("a^", 3, None, 2),
+        ("a^y", 1, None, 2),
+    ]
+
+    parser.feed(
+        b"".join(
+            a_publish(
+                key,
+                b"%d" % at,
+                properties=Properties(priority=level, expiration=time, delivery_mode=mode),
+            )
+            for at, (key, level, time, mode) in enumerate(messages)
+        )
+    )
+
+    # Whether they are persistent decides over a run: a1 has had its first message alone.
+    assert session.bodies(1, "a1") == [b"0", b"3", b"5"]
+    assert session.bodies(1, "a2") == [b"1", b"2"]
+    assert session.bodies(1, "a3") == [b"4"]
+    for level in (1, 2, 3):
+        wanted = [one for one in messages if one[1] == level]
+        found = session.queues[1, f"a{level}"]
+        assert [one.names for one in found] == [methods.names("", key) for key, *_ in wanted]
+        times = [-1 if time is None else int(time) for _, _, time, _ in wanted]
+        assert [one.expiration_ms for one in found] == times
+        assert [one.persistent for one in found] == [mode == 2 for *_, mode in wanted]
+    assert session.numbers[1, "a"] == [1, 4, 5, 2, 3, 6]
 
 
 def test_messages_are_gathered_whatever_their_expirations(codec: Codec) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from amqpd.broker.arguments import Overflow
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.definitions import DeleteTopicPermission, PutPermission, PutTopicPermission
+from amqpd.broker.names import join
 from amqpd.broker.publishing import Path
+from amqpd.broker.run import Run
 from amqpd.errors import AccessRefused, NotFound
 from amqpd.fields import Field, Table, plain_table, wrap
 from amqpd.properties import Properties, decode_header
 from tests.broker.model import FakeConsumer, Model, a_table
+
+if TYPE_CHECKING:
+    from amqpd.broker.publishing import Published
 
 DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
 
@@ -286,6 +293,116 @@ def test_a_full_queue_looks_at_its_consumers_before_it_refuses(model: Model) -> 
 
     assert not model.publish(b"d").refused
     assert consumer.bodies == [b"a", b"b"]
+
+
+# -- several priorities at once ----------------------------------------------------------
+
+
+def publish_levels(model: Model, *queues: str, mode: int = 2) -> Published:
+    """Messages 0 to 5 in one read: three of priority 2, one of 1, two of none."""
+    contents = [model.a_run(b"%d" % at).contents[0] for at in range(6)]
+    run = Run(contents, join("", queues[0]), None, mode == 2, 1, sum(map(len, contents)))
+    path = Path(tuple(model.vhost.queues[name] for name in queues), wants_priority=True)
+    return model.vhost.publish(path, run, parts=[(2, 0, 3), (1, 3, 4), (-1, 4, 6)])
+
+
+def come_to_rest(model: Model) -> None:
+    """What waits for its mark, or for the store, is handed out, level after level."""
+    for _ in range(6):
+        model.turn()
+        model.commit()
+
+
+def in_store(model: Model, name: str) -> list[list[bytes]]:
+    """What is on disk of each level."""
+    lanes = model.vhost.queues[name].lanes
+    rows = [model.store.rows.get(int(lane.id), {}) for lane in lanes]
+    return [[row[7] for _, row in sorted(one.items())] for one in rows]
+
+
+def test_messages_of_several_priorities_are_one_entry_each_in_its_level(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-priority": 2})
+
+    published = publish_levels(model, "q")
+    number = model.broker.journal.last
+    publish_levels(model, "q")
+
+    assert published.number == number
+    assert queue.ready == 12
+    assert bodies(model, "q") == [b"4", b"5"] * 2 + [b"3"] * 2 + [b"0", b"1", b"2"] * 2
+    assert queue.ready_bytes == 12
+    model.commit()
+    assert in_store(model, "q") == [[b"4", b"5"] * 2, [b"3"] * 2, [b"0", b"1", b"2"] * 2]
+    assert {row[3] for rows in model.store.rows.values() for row in rows.values()} == {False}
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    come_to_rest(model)
+    assert consumer.bodies == [b"0", b"1", b"2"] * 2 + [b"3"] * 2 + [b"4", b"5"] * 2
+    model.vhost.settle(consumer.take())
+    model.commit()
+    assert in_store(model, "q") == [[], [], []]
+    assert [int(lane.stored) for lane in queue.lanes] == [0, 0, 0]
+
+
+def test_two_queues_share_what_each_has_in_its_own_levels(model: Model) -> None:
+    for name, most in (("q", 2), ("r", 5)):
+        model.queue(name, arguments={"x-max-priority": most})
+    publish_levels(model, "q", "r")
+    model.commit()
+
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    come_to_rest(model)
+
+    assert {row[3] for rows in model.store.rows.values() for row in rows.values()} == {True}
+    assert in_store(model, "q") == [[], [], []]
+    assert in_store(model, "r") == [[b"4", b"5"], [b"3"], [b"0", b"1", b"2"], [], [], []]
+
+
+def test_what_is_settled_before_it_is_written_is_not_written_level_by_level(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-priority": 2})
+    consumer = FakeConsumer(credit=4)
+    model.consume(consumer)
+    entry = publish_levels(model, "q").entry
+    assert entry is not None
+    model.turn()
+
+    model.vhost.settle(consumer.take(3))
+    assert not entry.skipped
+    model.vhost.settle(consumer.take(4))
+    assert not entry.skipped
+    model.commit()
+    assert in_store(model, "q") == [[b"4", b"5"], [], []]
+
+    consumer.prefetch = 0
+    publish_levels(model, "q")
+    more = FakeConsumer()
+    model.consume(more)
+    come_to_rest(model)
+    assert more.bodies == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert queue.ready == 0
+
+
+def test_levels_without_room_in_memory_go_to_the_store_the_others_do_not(model: Model) -> None:
+    queue = model.queue(durable=False, arguments={"x-max-priority": 2})
+    queue.lanes[2].window = 2
+
+    for _ in range(2):
+        publish_levels(model, "q", mode=1)
+    model.commit()
+
+    assert in_store(model, "q") == [[], [], [b"0", b"1", b"2"]]
+    consumer = FakeConsumer(no_ack=True)
+    model.consume(consumer)
+    come_to_rest(model)
+    assert consumer.bodies == [b"0", b"1", b"2"] * 2 + [b"3"] * 2 + [b"4", b"5"] * 2
+
+
+def test_a_queue_that_is_gone_gets_nothing_of_any_priority(model: Model) -> None:
+    queue = model.queue(arguments={"x-max-priority": 2})
+    queue.deleted = True
+
+    assert not publish_levels(model, "q").routed
 
 
 # -- the dead ----------------------------------------------------------------------------

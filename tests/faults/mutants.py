@@ -191,7 +191,7 @@ def swap_in_batch() -> None:
 
     publish = Publishing.publish
 
-    def swapped(self: Anything, path: Anything, run: Anything, **more: int) -> Anything:
+    def swapped(self: Anything, path: Anything, run: Anything, **more: Anything) -> Anything:
         if len(run.contents) > 1:
             run.contents[0], run.contents[-1] = run.contents[-1], run.contents[0]
         return publish(self, path, run, **more)

@@ -135,6 +135,12 @@ class Message:
         return self.origin is not None and self.origin.is_promised(safe)
 
 
+def is_divided(queue: Queue, priority: int) -> bool:
+    """Messages of this priority and of none are on different levels."""
+    priorities = queue.priorities
+    return priorities.matter and priorities.level_of(priority) != priorities.level_of(-1)
+
+
 @dataclass
 class Mirror:
     """What should be in one queue."""
@@ -471,16 +477,19 @@ class World(RuleBasedStateMachine):
     def put(
         self,
         mirror: Mirror,
-        put: Callable[[Run, Lane, int], int],
+        put: Callable[[Run, Lane, int, int, int], int],
         run: Run,
         lane: Lane,
         deadline_ms: int,
+        low: int = 0,
+        high: int = -1,
     ) -> int:
         assert not mirror.queue.deleted
         if mirror.back is None and mirror.queue.returned is not None:
             mirror.level()
-        base = put(run, lane, deadline_ms)
-        for index, content in enumerate(run.contents):
+        base = put(run, lane, deadline_ms, low, high)
+        for index in range(len(run.contents))[low : None if high < 0 else high]:
+            content = run.contents[index]
             own_ms = deadline_ms if run.deadlines is None else run.deadlines[index]
             message = Message(body(content), run.persistent and lane.durable, own_ms, self.life)
             if self.burying:
@@ -654,7 +663,12 @@ class World(RuleBasedStateMachine):
         if ttl == DIFFER:
             ttl = -1
             self.vhost.publishing.date(path, run, list(islice(cycle(DIFFERING), len(run.contents))))
-        published = self.vhost.publish(path, run, expiration_ms=ttl, priority=priority)
+        parts = None
+        half = len(run.contents) // 2
+        if half and all(is_divided(queue, priority) for queue in path.queues):
+            # As what comes in one read: the first half has this priority, the rest none.
+            parts = [(priority, 0, half), (-1, half, len(run.contents))]
+        published = self.vhost.publish(path, run, expiration_ms=ttl, priority=priority, parts=parts)
         for message in self.put_by:
             if message.stays:
                 assert published.entry is not None

@@ -172,11 +172,14 @@ class GovernedWorld(World):
     def put(
         self,
         mirror: Mirror,
-        put: Callable[[Run, Lane, int], int],
+        put: Callable[[Run, Lane, int, int, int], int],
         run: Run,
         lane: Lane,
         deadline_ms: int,
+        low: int = 0,
+        high: int = -1,
     ) -> int:
+        upto = len(run.contents) if high < 0 else high
         name = mirror.queue.name
         published = run.contents is self.publishing
         times = [self.expiration] if published and self.expiration >= 0 else []
@@ -184,11 +187,11 @@ class GovernedWorld(World):
         times += [] if ttl is None else [int(str(ttl))]
         if published and run.deadlines is not None:
             assert not times
-            assert deadline_ms == run.earliest(0, len(run.contents))
+            assert deadline_ms == run.earliest(low, upto)
         else:
             assert deadline_ms == (max(1, self.now_ms + min(times)) if times else 0)
-        self.puts[-1] += [name] * len(run.contents)
-        return super().put(mirror, put, run, lane, deadline_ms)
+        self.puts[-1] += [name] * (upto - low)
+        return super().put(mirror, put, run, lane, deadline_ms, low, high)
 
     def publish_one(
         self, exchange: str, key: str, count: int, mode: int, priority: int, ttl: int
