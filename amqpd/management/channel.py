@@ -47,6 +47,7 @@ def facts(call: Call, place: Place, shown: Shown) -> Facts:
             "name": connection.name,
             "peer_host": connection.peer_host,
             "peer_port": connection.peer_port,
+            "user_provided_name": connection.given_name,
         },
         "vhost": connection.vhost,
         "user": connection.user,
@@ -83,6 +84,7 @@ def _places(guests: Iterable[Guest]) -> list[Place]:
 
 KEYS: Final[dict[str, Callable[[Place], object]]] = {
     "name": lambda place: place.name,
+    "also": lambda place: place.connection.given_name,
     "vhost": lambda place: place.connection.vhost,
     "user": lambda place: place.connection.user,
     "number": lambda place: place.channel.number,

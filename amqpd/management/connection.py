@@ -70,6 +70,7 @@ def facts(call: Call, guest: Guest, shown: Shown) -> Facts | None:
 
 KEYS: Final[dict[str, Callable[[Guest], object]]] = {
     "name": lambda guest: guest.name,
+    "also": lambda guest: guest.facts().given_name,
     "vhost": lambda guest: guest.facts().vhost,
     "user": lambda guest: guest.facts().user,
 }

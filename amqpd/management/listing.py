@@ -203,12 +203,15 @@ def one(call: Call, facts: object) -> Answer:
 async def _filtered(
     things: list[T], page: Page, keys: Keys[T], show: Show[T], slices: Slices
 ) -> list[T]:
-    """Those whose name has the text in it, or matches the pattern, whatever the case."""
+    """Those whose name has the text in it, or matches the pattern, whatever the case.
+
+    A key `also` gives another name under which people know the thing.
+    """
     matches = _matching(page)
     found = []
-    name_of = _value("name", keys, show)
+    name_of, also = _value("name", keys, show), keys.get("also")
     for thing in things:
-        if matches(str(name_of(thing))):
+        if matches(str(name_of(thing))) or (also is not None and matches(str(also(thing)))):
             found.append(thing)
         await slices.pause()
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pamqp.commands import Basic, Confirm
 
-from tests.client import ConnectionClosed
+from tests.client import Client, ConnectionClosed
 from tests.management.served import ignore, name, publish
 
 if TYPE_CHECKING:
@@ -160,3 +160,14 @@ async def test_a_consumer_is_cancelled_from_outside(api: Api) -> None:
         assert channel.cancelled == ["t"]
         assert await api.get("/consumers") == []
         await api.delete(f"{place}/1/t", 404)
+
+
+async def test_connections_and_channels_are_found_by_what_their_clients_call_them(api: Api) -> None:
+    client = await asyncio.to_thread(Client, api.broker.port, name="billing-worker-7")
+    with client:
+        await asyncio.to_thread(client.channel)
+        for path in ("/connections", "/channels"):
+            for text, regex in (("worker", "false"), ("^billing", "true"), ("127.0", "false")):
+                found = await api.get(path, page=1, name=text, use_regex=regex)
+                assert found["filtered_count"] == 1, (path, text)
+            assert (await api.get(path, page=1, name="shipping"))["filtered_count"] == 0

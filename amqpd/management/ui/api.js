@@ -141,12 +141,13 @@ function follow(path, seconds, tell) {
 
 /**
  * What a path shows, kept up to date: [content, error, again].
- * Nothing is asked for while the page is hidden, or with an empty path.
+ * Nothing is asked for while the page is hidden, or with an empty path. With `stay` the content of the
+ * path before is shown until that of the new one is there: a list that is sorted anew does not blink.
  */
-export function useLive(path, seconds = 1) {
+export function useLive(path, seconds = 1, stay = false) {
   const [state, setState] = useState({ path, content: null, error: null });
   useEffect(() => (path
     ? follow(path, seconds, (now) => setState({ path, ...now })) : undefined), [path, seconds]);
   const fresh = state.path === path;
-  return [fresh ? state.content : null, fresh ? state.error : null, () => reopen()];
+  return [fresh || stay ? state.content : null, fresh ? state.error : null, () => reopen()];
 }

@@ -14,7 +14,7 @@ async function find(text) {
   const query = new URLSearchParams({ page: 1, page_size: MOST, name: text, sort: "name", columns: "name,vhost,user_provided_name" });
   const lists = await Promise.all(KINDS.map(async ([path, kind, place]) => {
     const { items } = await get(`/${path}?${query}`);
-    return items.map((row) => ({ kind, name: row.name, vhost: row.vhost, place: place(row) }));
+    return items.map((row) => ({ kind, name: row.user_provided_name || row.name, vhost: row.vhost, place: place(row) }));
   }));
   return lists.flat();
 }

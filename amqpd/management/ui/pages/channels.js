@@ -12,7 +12,8 @@ const mode = (row) => [
 ];
 
 export const channelColumns = (more = []) => [
-  { title: "Channel", sort: "name", leads: true, show: (row) => html`<span class="name">${row.name}</span>` },
+  { title: "Channel", sort: "name", leads: true, show: (row) => html`<span class="name">${row.connection_details?.user_provided_name || row.name}</span>
+      ${row.connection_details?.user_provided_name && html`<small>${row.name}</small>`}` },
   ...more,
   { title: "Mode", show: mode },
   { title: "Consumers", sort: "consumer_count", kind: "number", show: (row) => count(row.consumer_count) },
@@ -33,7 +34,7 @@ export const channelColumns = (more = []) => [
 
 export function Channels() {
   const paged = usePaged("/channels");
-  const [found, error] = useLive(paged.path, 2);
+  const [found, error] = useLive(paged.path, 2, true);
   const more = [
     { title: "Vhost", sort: "vhost", show: (row) => row.vhost },
     { title: "User", sort: "user", show: (row) => row.user },

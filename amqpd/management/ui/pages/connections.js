@@ -36,7 +36,7 @@ const COLUMNS = [
 
 export function Connections() {
   const paged = usePaged("/connections");
-  const [found, error] = useLive(paged.path, 2);
+  const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("connection", COLUMNS);
   return html`<${Section} title="Connections">
     <${Finder} paged=${paged} found=${found} noun="connection" columns=${columns} choice=${choice} />

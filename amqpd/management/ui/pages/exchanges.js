@@ -46,7 +46,7 @@ function Add() {
 
 export function Exchanges() {
   const paged = usePaged("/exchanges");
-  const [found, error] = useLive(paged.path, 2);
+  const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("exchange", COLUMNS);
   return html`<${Section} title="Exchanges">
     <${Finder} paged=${paged} found=${found} noun="exchange" columns=${columns} choice=${choice} />

@@ -21,7 +21,7 @@ function Pause({ path, row }) {
   return row.paused
     ? html`<${Do} kind="main" action=${() => put(`${path}/resume`)}>Resume<//>`
     : html`<${Do} action=${() => put(`${path}/pause`)} confirm=${`Pause '${row.name}'? Its ${plural(row.consumers, "consumer")} `
-      + "get nothing until it is resumed, also after a restart. Publishing goes on."}>Pause consumers<//>`;
+      + "will get nothing until it is resumed, also after a restart. Publishing goes on."}>Pause consumers<//>`;
 }
 
 function Glance({ path, row, range, choose }) {

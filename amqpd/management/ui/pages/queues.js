@@ -88,7 +88,7 @@ function Starred({ columns }) {
 
 export function Queues() {
   const paged = usePaged("/queues", { filters: FILTERS });
-  const [found, error] = useLive(paged.path, 2);
+  const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("queue", EVERY);
   const starred = [{ title: "", show: (row) => html`<${Star} row=${row} />` }, ...columns];
   return html`<${Starred} columns=${starred} />

@@ -33,7 +33,7 @@ const COLUMNS = [
 
 export function Streams() {
   const paged = usePaged("/queues", { extra: "&type=stream" });
-  const [found, error] = useLive(paged.path, 2);
+  const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("stream", COLUMNS);
   return html`<${Section} title="Streams">
     <${Finder} paged=${paged} found=${found} noun="stream" columns=${columns} choice=${choice} />
