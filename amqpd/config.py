@@ -386,6 +386,14 @@ RABBITMQ_VARIABLES: Final = {
     "RABBITMQ_NODE_IP_ADDRESS": "amqp.host",
 }
 
+#: Variables that are no settings: where the file is, and which broker the command line means.
+ELSEWHERE: Final = frozenset(
+    {
+        "AMQPD_CONFIG_FILE", "AMQPD_URL", "AMQPD_AMQP_URL", "AMQPD_USERNAME", "AMQPD_PASSWORD",
+        "AMQPD_CONTEXT", "AMQPD_CONTEXTS",
+    }
+)  # fmt: skip
+
 SECRETS: Final = frozenset(
     {
         "auth.default_password",
@@ -443,62 +451,6 @@ def node_name(settings: Settings) -> str:
     """The node's name as clients and operators see it: by default as RabbitMQ's is, which
     dashboards and scripts look for."""
     return settings.node.name or f"rabbit@{socket.gethostname().split('.')[0]}"
-
-
-def describe(cls: type[Struct]) -> Iterator[tuple[str, str]]:
-    """Keys of a section with their descriptions."""
-    for field in msgspec.structs.fields(cls):
-        info = field.type
-        while not (texts := [m.description for m in _meta(info) if m.description]):
-            info = getattr(info, "__origin__", None)
-            if info is None:
-                break
-        yield field.name, texts[0] if texts else ""
-
-
-def to_toml(settings: Settings, *, comments: bool = False, show_secrets: bool = False) -> str:
-    """The settings as a file that `load` reads back."""
-    lines: list[str] = []
-    for section, cls in SECTIONS.items():
-        if comments:
-            lines.append(f"## {(cls.__doc__ or '').splitlines()[0]}")
-        lines.append(f"[{section}]")
-        for key, description in describe(cls):
-            value = getattr(getattr(settings, section), key)
-            hidden = f"{section}.{key}" in SECRETS and not show_secrets
-            if comments:
-                lines.append(f"# {description}")
-            lines.append(f"{key} = {_toml('***' if hidden else value)}")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def changes_to_toml(loaded: Config) -> str:
-    """Only what is not a default, as a file that `load` reads back."""
-    lines: list[str] = []
-    for section in SECTIONS:
-        keys = [key for key in _keys(section) if f"{section}.{key}" in loaded.origins]
-        if keys:
-            content = getattr(loaded.settings, section)
-            lines.append(f"[{section}]")
-            lines += [f"{key} = {_toml(getattr(content, key))}" for key in keys]
-            lines.append("")
-    return "\n".join(lines)
-
-
-def _meta(info: object) -> list[Meta]:
-    found = getattr(info, "__metadata__", ())
-    return [one for one in found if isinstance(one, Meta)]
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_toml(one) for one in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml(key)} = {_toml(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, int) and value >= 100_000:
-        return f"{value:_}"
-    return msgspec.json.encode(value).decode()
 
 
 # -- sources --------------------------------------------------------------------------------
@@ -562,7 +514,7 @@ def _from_environment(
     environment: Mapping[str, str], warnings: list[str]
 ) -> Iterator[tuple[str, Origin]]:
     for variable in sorted(environment):
-        if not variable.startswith("AMQPD_") or variable == "AMQPD_CONFIG_FILE":
+        if not variable.startswith("AMQPD_") or variable in ELSEWHERE:
             continue
         section, key = _parted(variable.removeprefix("AMQPD_").lower())
         if section not in SECTIONS:
@@ -656,7 +608,8 @@ def _value(dotted: str, origin: Origin) -> object:
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"setting '{dotted}' (from {origin.source}): {origin.value!r} is not valid; "
-            f"{_wanted(field.type) or _reason(error)}"
+            # A number is only out of bounds, which the validator knows.
+            f"{_wanted(field.type, key if isinstance(value, str) else '') or _reason(error)}"
         ) from error
 
 
@@ -673,14 +626,26 @@ def _reason(error: msgspec.ValidationError) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _wanted(info: object) -> str:
-    """What a choice or a port may be; empty for what the validator explains better itself."""
+#: What a number of this ending is; a unit is in the name, never in the value.
+UNITS: Final = {
+    "_bytes": "a size: bytes, or with a unit, like '512MiB' or '2GB'",
+    "_ms": "milliseconds: a number without a unit",
+    "_s": "seconds: a number without a unit",
+}
+
+
+def _wanted(info: object, key: str) -> str:
+    """What a value may be; empty for what the validator explains better itself."""
     while hasattr(info, "__metadata__"):
         info = getattr(info, "__origin__", None)
     if info == PortOrOff:
         return "a port is 0 to 65535 or 'off'"
     if get_origin(info) is Literal:
         return f"it is one of {', '.join(map(repr, get_args(info)))}"
+    if info is bool:
+        return "it is true or false"
+    if info in (int, float):
+        return next((text for ending, text in UNITS.items() if key.endswith(ending)), "")
     return ""
 
 

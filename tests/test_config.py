@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from amqpd import config
+from amqpd import config, config_text
 from amqpd.amqp.settings import AmqpSettings
 from amqpd.config import ConfigError, Settings, load
 
@@ -160,7 +160,8 @@ def test_environment_variables_have_the_type_of_their_setting(
         ({"AMQPD_AMQP_PORT": "x"}, "'x' is not valid; a port is 0 to 65535 or 'off'"),
         ({"AMQPD_AMQP_PORT": "99999"}, "'99999' is not valid; a port is 0 to 65535 or 'off'"),
         ({"AMQPD_LOG_LEVEL": "loud"}, "it is one of 'debug', 'info', 'warning', 'error'"),
-        ({"AMQPD_STORE_SYNC": "maybe"}, "expected 'bool'"),
+        ({"AMQPD_STORE_SYNC": "maybe"}, "it is true or false"),
+        ({"AMQPD_AMQP_HEARTBEAT_S": "70000"}, "expected 'int' <= 65535"),
         ({"AMQPD_RESOURCES_MEMORY_WATERMARK": "7"}, "expected 'float' <= 1.0"),
     ],
 )
@@ -253,22 +254,22 @@ def test_settings_written_as_a_file_are_read_back_equal(tmp_path: Path) -> None:
     written = load(None, {}, {"amqp.port": 0, "http.port": "off", "log.format": "json"}).settings
 
     for comments in (False, True):
-        main = file(tmp_path, config.to_toml(written, comments=comments, show_secrets=True))
+        main = file(tmp_path, config_text.to_toml(written, comments=comments, show_secrets=True))
         assert load(main, {}, {}).settings == written
 
 
 def test_secrets_are_not_shown_unless_asked_for() -> None:
     settings = load(None, {}, {"auth.default_password": "s3cret"}).settings
 
-    assert "s3cret" not in config.to_toml(settings)
-    assert "s3cret" in config.to_toml(settings, show_secrets=True)
+    assert "s3cret" not in config_text.to_toml(settings)
+    assert "s3cret" in config_text.to_toml(settings, show_secrets=True)
 
 
 @pytest.mark.parametrize("section", list(config.SECTIONS))
 def test_every_setting_is_described(section: str) -> None:
     cls = config.SECTIONS[section]
 
-    described = dict(config.describe(cls))
+    described = dict(config_text.describe(cls))
 
     assert all(described.values()), described
     assert len(described) == len(msgspec.structs.fields(cls))
@@ -285,3 +286,27 @@ def test_the_sessions_defaults_are_the_same_as_ours() -> None:
 def test_the_node_has_a_name() -> None:
     assert config.node_name(load(None, {}, {"node.name": "amqpd@a"}).settings) == "amqpd@a"
     assert config.node_name(Settings()).startswith("rabbit@")
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "said"),
+    [
+        ("amqp", 'heartbeat_s = "60s"', "seconds: a number without a unit"),
+        ("store", 'reserve_bytes = "10 apples"', "a size: bytes, or with a unit"),
+        ("store", 'sync = "yes"', "it is true or false"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told_what_it_may_be(
+    tmp_path: Path, section: str, text: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config.load(file(tmp_path, f"[{section}]\n{text}"), {}, {})
+
+
+def test_variables_of_the_command_line_are_no_settings() -> None:
+    names = ("URL", "AMQP_URL", "USERNAME", "PASSWORD", "CONTEXT", "CONTEXTS")
+
+    loaded = config.load(None, {f"AMQPD_{name}": "x" for name in names}, {})
+
+    assert not loaded.warnings
+    assert not loaded.origins

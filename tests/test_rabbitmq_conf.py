@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd import config
+from amqpd import config, config_text
 from amqpd.config import SECTIONS, ConfigError
 from amqpd.rabbitmq_conf import KEYS, entries, size
 
@@ -165,7 +165,7 @@ def test_it_can_be_turned_into_a_file_of_ours(tmp_path: Path) -> None:
     file.write_text("heartbeat = 30\nlisteners.tcp.1 = 127.0.0.1:5673\nloopback_users = none\n")
     loaded = config.load(file, {}, {})
 
-    ours.write_text(config.changes_to_toml(loaded))
+    ours.write_text(config_text.changes_to_toml(loaded))
 
     assert config.load(ours, {}, {}).settings == loaded.settings
     assert ours.read_text().count("[") == 3

@@ -249,7 +249,7 @@ class Client:
     def _read_frame(self, deadline: float) -> tuple[int, frame.FrameTypes]:
         while not self._whole():
             if len(self._pending) >= 7 and self._size() > self.frame_max + OVERHEAD:
-                raise Gone(f"a frame of {self._size()} octets")
+                raise Gone(f"a frame of {self._size()} octets: that is not AMQP")
             self._fill(deadline)
         size = self._size()
         octets = bytes(self._pending[:size])

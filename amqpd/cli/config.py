@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from amqpd import config as settings
+from amqpd import config_text
 from amqpd.cli.answer import EX_CONFIG, answer, answers, fail, note, wants_json
 from amqpd.cli.options import load, settings_options
 
@@ -32,7 +33,7 @@ def show(
         answer(_facts(found, origin=origin, show_secrets=show_secrets))
         return
     if not origin:
-        text = settings.to_toml(found.settings, comments=comments, show_secrets=show_secrets)
+        text = config_text.to_toml(found.settings, comments=comments, show_secrets=show_secrets)
         click.echo(text, nl=False)
         return
     for key, entry in sorted(found.origins.items()):
@@ -68,7 +69,7 @@ def import_(file: Path) -> None:
         fail(str(error), EX_CONFIG)
     for warning in found.warnings:
         note(f"warning: {warning}")
-    text = settings.changes_to_toml(found)
+    text = config_text.changes_to_toml(found)
     answer({"toml": text, "warnings": list(found.warnings)}, text.rstrip("\n"))
 
 

@@ -19,7 +19,7 @@ import click
 from amqpd.cli.answer import answer, answers
 from amqpd.cli.complete import names_of
 from amqpd.cli.groups import default_to
-from amqpd.cli.reach import NOT_FOUND, broker_options, place, vhost_name, vhost_option
+from amqpd.cli.reach import NOT_FOUND, a_name, broker_options, place, vhost_name, vhost_option
 from amqpd.cli.remote import Remote, RemoteError, segment
 from amqpd.cli.store import check as store
 
@@ -155,7 +155,7 @@ def _service(remote: Remote, report: Report) -> None:
 
 
 @check.command()
-@click.argument("name", shell_complete=names_of("queues"))
+@click.argument("name", callback=a_name, shell_complete=names_of("queues"))
 @_limits("so many ready")
 @click.option("--min-consumers", type=click.IntRange(0), default=0, metavar="N",
               help="Critical with fewer.  [0]")  # fmt: skip

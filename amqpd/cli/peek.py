@@ -10,7 +10,7 @@ import click
 
 from amqpd.cli.answer import EX_DATA, answer, answers, fail, printable, wants_json
 from amqpd.cli.complete import names_of
-from amqpd.cli.reach import broker_options, find_queue, reached, vhost_name, vhost_option
+from amqpd.cli.reach import a_name, broker_options, find_queue, reached, vhost_name, vhost_option
 from amqpd.cli.remote import segment
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ MOST: Final = 1000
 
 
 @click.command()
-@click.argument("name", metavar="QUEUE", shell_complete=names_of("queues"))
+@click.argument("name", callback=a_name, metavar="QUEUE", shell_complete=names_of("queues"))
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, help="So many.  [10]")
 @click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="The last so many.")
 @click.option("--after", metavar="PLACE", help="Only behind this place.")

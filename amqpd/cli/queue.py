@@ -11,6 +11,7 @@ from amqpd.cli.answer import answer, answers, printable, wants_json
 from amqpd.cli.complete import names_of
 from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
+    a_name,
     broker_options,
     find_queue,
     gone_already,
@@ -46,7 +47,7 @@ def _path(name: str, *more: str) -> str:
 
 
 @queue.command()
-@click.argument("name", shell_complete=names_of("queues"))
+@click.argument("name", callback=a_name, shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
 @answers(says="what GET /api/queues/VHOST/NAME answers, and its bindings")
@@ -79,7 +80,7 @@ def show(name: str) -> None:
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", callback=a_name)
 @click.option(
     "--type",
     "kind",
@@ -111,7 +112,7 @@ def declare(
 
 
 @queue.command()
-@click.argument("name", shell_complete=names_of("queues"))
+@click.argument("name", callback=a_name, shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
 @answers("queue", "removed")
@@ -126,7 +127,7 @@ def purge(name: str, yes: bool) -> None:
 
 
 @queue.command()
-@click.argument("name", shell_complete=names_of("queues"))
+@click.argument("name", callback=a_name, shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
 @answers("queue", "deleted", "messages")
@@ -145,7 +146,7 @@ def delete(name: str, yes: bool, idempotently: bool) -> None:
 
 
 @queue.command()
-@click.argument("name", shell_complete=names_of("queues"))
+@click.argument("name", callback=a_name, shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
 @answers("queue", "paused")
@@ -158,7 +159,7 @@ def pause(name: str) -> None:
 
 
 @queue.command()
-@click.argument("name", shell_complete=names_of("queues"))
+@click.argument("name", callback=a_name, shell_complete=names_of("queues"))
 @vhost_option
 @broker_options
 @answers("queue", "paused")

@@ -31,6 +31,14 @@ _Command = TypeVar("_Command", bound="Callable[..., None]")
 Json = Any
 NOT_FOUND: Final = 404
 
+
+def a_name(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A name of a thing; there is none without."""
+    if not value:
+        raise click.BadParameter("a name may not be empty", param=parameter)
+    return value
+
+
 #: Where the options leave what commands do not have to know.
 URL: Final = "amqpd.url"
 USERNAME: Final = "amqpd.username"

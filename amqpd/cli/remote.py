@@ -140,6 +140,10 @@ class Remote:
     def _unreached(self, error: Exception) -> str:
         place = self.place
         reason = "timed out" if isinstance(error, TimeoutError) else str(error)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"{place.uri}: its certificate is not trusted ({error.verify_message}); --ca says by whom it is signed"  # noqa: E501
+        if isinstance(error, ssl.SSLError):
+            return f"{place.uri}: does not speak TLS ({error.reason}); is it http:// there?"
         if isinstance(error, ConnectionRefusedError) and place.socket is not None:
             return (
                 f"{place.socket}: nobody listens; the broker was killed, or has just ended: "
@@ -195,7 +199,13 @@ class Remote:
         code = {403: EX_NO_PERMISSION, 503: EX_UNAVAILABLE}.get(
             status, EX_SOFTWARE if status >= 500 else EX_DATA
         )
-        return RemoteError(status, reason.strip(), code)
+        return RemoteError(status, _line(reason), code)
+
+
+def _line(reason: str) -> str:
+    """What RabbitMQ says in several lines, in one."""
+    text = reason.replace("Validation failed\n", "").replace("no policy provided\n", "")
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 class _LocalConnection(http.client.HTTPConnection):

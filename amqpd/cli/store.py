@@ -11,6 +11,7 @@ from amqpd.cli.answer import (
     EX_CONFIG,
     EX_DATA,
     EX_IO,
+    EX_NO_INPUT,
     EX_SOFTWARE,
     EX_TRY_AGAIN,
     answer,
@@ -43,6 +44,7 @@ def check(directory: Path, file: Path | None) -> None:
     from amqpd.store.sqlite import FILE
 
     path = file or directory / FILE
+    _must_be_there(path)
     try:
         with working("checking"):
             findings = [str(one) for one in look(path)]
@@ -75,6 +77,7 @@ def backup(target: Path, directory: Path, overwrite: bool) -> None:
 
     if target.exists() and not overwrite:
         fail(f"'{target}' is there already: choose another name, or --overwrite", EX_DATA)
+    _must_be_there(directory / FILE)
     try:
         with growing(_new(target), _size(directory / FILE), "copying"):
             copy(directory / FILE, target)
@@ -123,6 +126,7 @@ def salvage(target: Path, directory: Path) -> None:
 
     if target.exists():
         fail(f"'{target}' is there already: choose another name", EX_DATA)
+    _must_be_there(directory / FILE)
     try:
         lock(directory / LOCK)  # until the process ends
         with growing(_new(target), _size(directory / FILE), "saving"):
@@ -134,6 +138,13 @@ def salvage(target: Path, directory: Path) -> None:
         *(f"{count:>12} {table}" for table, count in rows.items() if count),
         f"{target}: look at it with 'amqpd check --file', then 'amqpd restore'",
     )
+
+
+def _must_be_there(path: Path) -> None:
+    """A store to look at; 66 if there is none."""
+    if not path.exists():
+        step = "--data-dir says where the broker keeps its data"
+        fail(f"store {path}: there is none; {step}", EX_NO_INPUT)
 
 
 def _new(target: Path) -> Path:

@@ -10,6 +10,7 @@ from amqpd.cli.answer import EX_DATA, answer, answers, fail, wants_json
 from amqpd.cli.complete import names_of
 from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
+    a_name,
     broker_options,
     find,
     find_queue,
@@ -39,7 +40,7 @@ exchange.add_command(listing("exchanges", "list"))
 
 
 @exchange.command()
-@click.argument("name", shell_complete=names_of("exchanges"))
+@click.argument("name", callback=a_name, shell_complete=names_of("exchanges"))
 @vhost_option
 @broker_options
 @answers(says="what GET /api/exchanges/VHOST/NAME answers, and the bindings that leave it")
@@ -71,7 +72,7 @@ def _find_exchange(remote: Remote, name: str) -> dict[str, Any]:
 
 
 @exchange.command()
-@click.argument("name")
+@click.argument("name", callback=a_name)
 @click.option("--type", "kind", default="direct", metavar="TYPE",
               help="direct, fanout, topic, headers, or a plugin's.  [direct]")  # fmt: skip
 @click.option("--transient", is_flag=True, help="It does not survive a restart.")
@@ -99,7 +100,7 @@ def declare(
 
 
 @exchange.command()
-@click.argument("name", shell_complete=names_of("exchanges"))
+@click.argument("name", callback=a_name, shell_complete=names_of("exchanges"))
 @vhost_option
 @broker_options
 @answers("exchange", "deleted", "bindings")
@@ -148,8 +149,8 @@ def _between(remote: Remote, source: str, destination: str, to_exchange: bool) -
 
 
 @binding.command()
-@click.argument("source", shell_complete=names_of("exchanges"))
-@click.argument("destination", shell_complete=names_of("queues"))
+@click.argument("source", callback=a_name, shell_complete=names_of("exchanges"))
+@click.argument("destination", callback=a_name, shell_complete=names_of("queues"))
 @_key
 @_to_exchange
 @click.option("--arguments", metavar="JSON", default="{}",
@@ -169,8 +170,8 @@ def add(source: str, destination: str, key: str, to_exchange: bool, arguments: s
 
 
 @binding.command("delete")
-@click.argument("source", shell_complete=names_of("exchanges"))
-@click.argument("destination", shell_complete=names_of("queues"))
+@click.argument("source", callback=a_name, shell_complete=names_of("exchanges"))
+@click.argument("destination", callback=a_name, shell_complete=names_of("queues"))
 @_key
 @_to_exchange
 @idempotently_option
@@ -209,7 +210,7 @@ connection.add_command(listing("connections", "list"))
 
 
 @connection.command()
-@click.argument("name", shell_complete=names_of("connections"))
+@click.argument("name", callback=a_name, shell_complete=names_of("connections"))
 @click.option(
     "--reason", default="closed with amqpd", metavar="TEXT", help="What its client is told."
 )

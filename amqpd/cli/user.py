@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_NO_USER, EX_USAGE, answer, answers, fail
+from amqpd.cli.answer import EX_DATA, EX_NO_USER, EX_USAGE, answer, answers, fail, note
 from amqpd.cli.complete import names_of
 from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
+    a_name,
     broker_options,
     gone_already,
     idempotently_option,
@@ -23,6 +24,9 @@ from amqpd.cli.reach import (
     yes_option,
 )
 from amqpd.cli.remote import Remote, RemoteError, segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _generate = click.option(
     "--generate-password", "--generate", is_flag=True, help="Make one, and print it once."
@@ -42,7 +46,7 @@ user.add_command(listing("users", "list"))
 
 
 @user.command()
-@click.argument("name")
+@click.argument("name", callback=a_name)
 @_generate
 @_new_password
 @click.option("--tags", metavar="TAG,TAG", default="", help="administrator, monitoring, …  [none]")
@@ -65,6 +69,7 @@ def add(
             )
         made, told = _password(generate_password, new_password)
         remote.put(f"/users/{segment(name)}", {"password": made, "tags": tags})
+        _look_at(tags.split(","))
         if permissions is not None:
             _permit(remote, name, vhost_name(), permissions)
     lines = [f"user '{name}' added{told}"]
@@ -74,7 +79,7 @@ def add(
 
 
 @user.command("password")
-@click.argument("name", shell_complete=names_of("users"))
+@click.argument("name", callback=a_name, shell_complete=names_of("users"))
 @_generate
 @_new_password
 @broker_options
@@ -96,7 +101,7 @@ def password_(
 
 
 @user.command()
-@click.argument("name", shell_complete=names_of("users"))
+@click.argument("name", callback=a_name, shell_complete=names_of("users"))
 @click.argument("tags", nargs=-1)
 @broker_options
 @answers("user", "tags")
@@ -108,6 +113,7 @@ def tags(name: str, tags: tuple[str, ...]) -> None:
         if known["password_hash"]:
             body |= {key: known[key] for key in ("password_hash", "hashing_algorithm")}
         remote.put(f"/users/{segment(name)}", body)
+        _look_at(tags)
     answer(
         {"user": name, "tags": ",".join(tags)},
         f"user '{name}' has the tags: {', '.join(tags) or 'none'}",
@@ -115,7 +121,7 @@ def tags(name: str, tags: tuple[str, ...]) -> None:
 
 
 @user.command()
-@click.argument("name", shell_complete=names_of("users"))
+@click.argument("name", callback=a_name, shell_complete=names_of("users"))
 @click.argument("configure")
 @click.argument("write", required=False)
 @click.argument("read", required=False)
@@ -134,7 +140,7 @@ def permissions(name: str, configure: str, write: str | None, read: str | None) 
 
 
 @user.command()
-@click.argument("name", shell_complete=names_of("users"))
+@click.argument("name", callback=a_name, shell_complete=names_of("users"))
 @yes_option
 @idempotently_option
 @broker_options
@@ -162,6 +168,19 @@ def hash_password(password: str | None) -> None:
     made, _ = _password(False, password)
     made = hashed(made)
     answer({"password_hash": made, "hashing_algorithm": "rabbit_password_hashing_sha256"}, made)
+
+
+#: Tags that mean something here; others are kept, for what reads them elsewhere.
+TAGS: Final = frozenset(
+    {"administrator", "monitoring", "policymaker", "management", "impersonator"}
+)
+
+
+def _look_at(tags: Iterable[str]) -> None:
+    """Say which tags mean nothing."""
+    for tag in filter(None, map(str.strip, tags)):
+        if tag not in TAGS:
+            note(f"warning: tag '{tag}' means nothing to amqpd.{near(tag, TAGS)}")
 
 
 def _known(remote: Remote, name: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from amqpd.cli.complete import names_of
 from amqpd.cli.definitions import no_effect
 from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
+    a_name,
     broker_options,
     gone_already,
     idempotently_option,
@@ -36,7 +37,7 @@ vhost.add_command(listing("vhosts", "list"))
 
 
 @vhost.command()
-@click.argument("name")
+@click.argument("name", callback=a_name)
 @click.option("--description", metavar="TEXT", default="", help="What it is for.")
 @click.option("--default-queue-type", type=click.Choice(["classic", "quorum", "stream"]),
               help="Of queues that are declared without one.")  # fmt: skip
@@ -57,7 +58,7 @@ def add(name: str, description: str, default_queue_type: str | None) -> None:
 
 
 @vhost.command()
-@click.argument("name", shell_complete=names_of("vhosts"))
+@click.argument("name", callback=a_name, shell_complete=names_of("vhosts"))
 @yes_option
 @idempotently_option
 @broker_options
@@ -100,7 +101,7 @@ policy.add_command(listing("policies", "list"))
 
 
 @policy.command("set")
-@click.argument("name")
+@click.argument("name", callback=a_name)
 @click.argument("pattern")
 @click.argument("definition")
 @click.option("--apply-to", type=click.Choice(APPLY_TO), default="all", help="[all]")
@@ -110,7 +111,12 @@ policy.add_command(listing("policies", "list"))
 @answers("policy", "vhost", "matches")
 def set_(name: str, pattern: str, definition: str, apply_to: str, priority: int) -> None:
     """Set arguments for all things whose name matches, as JSON: '{"max-length": 1000}'."""
-    from amqpd.broker.policy import without_effect
+    from amqpd.broker.policy import POLICY_KEYS, without_effect
+
+    for key in json_object("DEFINITION", definition):
+        if key not in POLICY_KEYS:
+            hint = near(key, POLICY_KEYS) or f"  There are: {', '.join(sorted(POLICY_KEYS))}"
+            fail(f"policies have no key '{key}'.{hint}", EX_DATA)
 
     body: dict[str, Any] = {
         "pattern": pattern,
@@ -131,7 +137,7 @@ def set_(name: str, pattern: str, definition: str, apply_to: str, priority: int)
 
 
 @policy.command("delete")
-@click.argument("name", shell_complete=names_of("policies"))
+@click.argument("name", callback=a_name, shell_complete=names_of("policies"))
 @vhost_option
 @yes_option
 @idempotently_option

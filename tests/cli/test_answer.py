@@ -95,6 +95,14 @@ def test_a_broker_that_is_not_reached_is_told_in_json() -> None:
     assert not result.stdout
 
 
+@pytest.mark.parametrize("words", [("vhost", "add"), ("queue", "delete"), ("user", "add")])
+def test_a_name_is_never_empty(words: tuple[str, ...]) -> None:
+    result = invoke(*words, "")
+
+    assert result.exit_code == 64
+    assert "a name may not be empty" in result.stderr
+
+
 def test_messages_go_nowhere_in_json() -> None:
     result = invoke("publish", "-q", "orders", "x", "--json", "--uri", "amqp://127.0.0.1:1")
 
@@ -202,6 +210,12 @@ async def _run(api: Api, *words: str, code: int = 0) -> Result:
         ("binding add amq.topic order", 65, "data", "no queue 'order' in vhost '/'"),
         ("policy set p ( {}", 65, "data", "("),
         ("policy set p ^a {", 65, "data", "not JSON"),
+        ('policy set p ^a {"max-lenght":1}', 65, "data", "Did you mean 'max-length'?"),
+        ('policy set p ^a {"max-length":"x"}', 65, "data", "is not a valid maximum length"),
+        ("salvage x --data-dir none", 66, "no_input", "--data-dir says where"),
+        ("backup x --data-dir none", 66, "no_input", "--data-dir says where"),
+        ("check store --data-dir none", 66, "no_input", "--data-dir says where"),
+        ("audit verify --data-dir none", 66, "no_input", "--data-dir says where"),
         ("policy set p ^a []", 65, "data", "must be an object"),
         ("policy delete p", 65, "data", "no policy 'p' in vhost '/'"),
         ("user tags nobody", 67, "no_user", "no user 'nobody'"),
@@ -222,6 +236,8 @@ async def test_what_is_wrong_is_said_in_json(
     api: Api, line: str, code: int, error: str, words: str
 ) -> None:
     result = await _run(api, *line.split(), "--json", code=code)
+
+    assert "\n" not in json.loads(result.stderr)["reason"]
 
     told = json.loads(result.stderr)
     assert (told["error"], told["exit_code"]) == (error, code)

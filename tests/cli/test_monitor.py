@@ -91,4 +91,4 @@ async def test_connections_are_counted(api: Api) -> None:
 
 
 async def test_check_alone_looks_through_the_store(tmp_path: Path) -> None:
-    assert "there is none" in await check("", "--data-dir", str(tmp_path / "none"), code=65)
+    assert "there is none" in await check("", "--data-dir", str(tmp_path / "none"), code=66)

@@ -111,7 +111,7 @@ def test_a_data_directory_in_use_is_not_restored_into(tmp_path: Path) -> None:
 
         assert restored.exit_code == 75
         assert "in use" in restored.output
-        assert amqpd("check", "--data-dir", tmp_path / "none").exit_code == 65
+        assert amqpd("check", "--data-dir", tmp_path / "none").exit_code == 66
 
 
 def test_programs_get_json(tmp_path: Path) -> None:

@@ -132,3 +132,9 @@ async def test_programs_get_json(api: Api, run: Run) -> None:
     (await api.connect("shop", made["password"])).abort()
     given = json.loads(await run("user", "password", "shop", "--json", stdin="x\n"))
     assert given == {"user": "shop", "password": None}
+
+
+async def test_a_tag_that_means_nothing_is_told(api: Api, run: Run) -> None:
+    said = await run("user", "add", "mia", "--generate", "--tags", "adminstrator")
+
+    assert "tag 'adminstrator' means nothing to amqpd.  Did you mean 'administrator'?" in said
