@@ -46,7 +46,9 @@ _HAS_HEADERS: Final[i64] = 0x2000
 #: The channel number inside of what streams hold.
 CHANNEL: Final = 1
 
-#: From this size on a content is copied once only.
+#: Below this size a content grows where its beginning is put together, and from this size on it
+#: is copied once only.
+SMALL: Final[i64] = 512
 LARGE: Final[i64] = 4096
 
 #: What the store has of a stream: the first offset, names of the first message, names of each
@@ -100,9 +102,11 @@ def stamp_one(content: bytes, offset: i64) -> bytes:
     write_i32_be(out, i32(table))
     out.write(_FIELD)
     write_i64_be(out, offset)
-    if len(content) < LARGE:
+    if len(content) < SMALL:
         out.write(content[rest:])
         return out.getvalue()
+    if len(content) < LARGE:
+        return out.getvalue() + content[rest:]
     return b"".join((out.getvalue(), memoryview(content)[rest:]))
 
 

@@ -31,6 +31,8 @@ AT_ONCE: Final = 4
 #: What one read brings: the more consumers there are, the less, but at least one chunk.
 READ_BYTES: Final = 1 << 20
 LEAST_BYTES: Final = 64 << 10
+#: What one tail keeps for consumers that are a little behind, and for what is not on disk yet.
+KEPT_BYTES: Final = 8 << 20
 
 
 class Progress:
@@ -147,6 +149,11 @@ class ReadAhead:
         """What one user may keep or read at a time."""
         share = self.MOST_BYTES // 2 // max(1, self.users)
         return max(LEAST_BYTES, min(READ_BYTES, share))
+
+    @property
+    def tail_bytes(self) -> int:
+        """What one tail may keep of what is on disk, for those who are near it."""
+        return max(LEAST_BYTES, min(KEPT_BYTES, self.MOST_BYTES // 2 // max(1, self.users)))
 
     def ask(self, read: Callable[[], None]) -> None:
         """`read()`, which must end in `answered()`, now or when it is its turn."""

@@ -230,7 +230,7 @@ class Stream(Queue):
         if len(self._cursors) <= MANY:
             near = [one.offset for one in self._cursors.values() if one.offset >= below]
             below = min([seen, *near])
-        tail.drop(below, self.around.read_ahead.share_bytes, seen)
+        tail.drop(below, self.around.read_ahead.tail_bytes, seen)
         self._tail_limit = tail.size_bytes + TAIL_BYTES
 
     # -- from the store ------------------------------------------------------------------

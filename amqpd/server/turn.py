@@ -2,7 +2,8 @@
 
 asyncio calls what `call_soon` was given after everything that was readable has been read and
 before it looks for more. So whatever the reads of a turn brought is dispatched together, and
-each connection that has something to say is written once.
+each connection that has something to say is written once; those to which the reads or the disk
+gave something to say before the others, so that they send more while these are served.
 """
 
 from __future__ import annotations
@@ -87,27 +88,33 @@ class Turn:
         self.full_reads = 0
         self.is_dated = False
         more: object = False
+        # Confirms and replies: those who wait for them go on while messages are handed out.
+        self._flush()
         try:
             more = self._dispatch()
         except Exception:
             LOG.exception("dispatch failed; the broker goes on")
-        touched, self._touched = self._touched, []
-        if touched:
-            self.busy_turns += 1
         try:
             # The disk first: it is slower than the sockets.
             self._journal()
         finally:
-            for writer in touched:
-                try:
-                    writer.flush()
-                except Exception:
-                    LOG.exception("connection %s: cannot be written; cut off", writer)
-                    writer.abort()
+            self._flush()
             # Only now: what the writing itself touched belongs to the next turn.
             self._is_scheduled = False
             if self._touched or more:
                 self.wake()
+
+    def _flush(self) -> None:
+        """Write what connections have; what they are touched by meanwhile is for the next time."""
+        touched, self._touched = self._touched, []
+        if touched:
+            self.busy_turns += 1
+        for writer in touched:
+            try:
+                writer.flush()
+            except Exception:
+                LOG.exception("connection %s: cannot be written; cut off", writer)
+                writer.abort()
 
     def _share(self) -> None:
         """Give each of those who have more than a read's worth a fair part of a turn."""

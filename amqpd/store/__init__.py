@@ -21,7 +21,8 @@ A message that expires before one that is ahead of it in its lane is flagged, an
 index holds just these by deadline; with deadlines in order, as a queue's own time to live makes
 them, the index stays empty and costs nothing.
 
-A stream has a table of its own, with one row for what a batch brought to it (`chunks.py`).
+A stream has a table of its own, with one row for what a batch brought to it (`chunks.py`); what a
+large batch brings to streams alone lies in files beside the database (`streamlog.py`).
 
 Purging and dropping write one row to `garbage`; the rows below it are deleted later, in small
 chunks, when nobody waits. A damaged message goes to `quarantine`, never to a client. One that

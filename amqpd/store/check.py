@@ -17,6 +17,7 @@ from amqpd.store import StoreDamaged, StoreNewer
 from amqpd.store.driver import SqlError, select
 from amqpd.store.packing import POSITION_BITS
 from amqpd.store.schema import VERSION, newer, version_of
+from amqpd.store.streamlog import StreamFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +52,8 @@ FAULTS: Final = {
                 SELECT 1 FROM garbage g WHERE q.key BETWEEN g.first_key AND g.last_key)
             GROUP BY 1
             UNION ALL
-            SELECT c.key >> 40, sum(c.messages), sum(length(c.contents)) FROM stream_chunk c
+            SELECT c.key >> 40, sum(c.messages), sum(length(c.contents) + c.contents_bytes)
+            FROM stream_chunk c
             WHERE NOT EXISTS (
                 SELECT 1 FROM garbage g WHERE c.key BETWEEN g.first_key AND g.last_key)
             GROUP BY 1) q ON q.lane = l.id
@@ -74,6 +76,10 @@ FAULTS: Final = {
         AND EXISTS (SELECT 1 FROM stream_chunk c WHERE c.key >> 40 = l.id)
         AND NOT EXISTS (SELECT 1 FROM stream_chunk c
             WHERE c.key = (l.id << 40) + l.next_position - l.messages)""",
+    "a chunk in a file that is not known": """
+        SELECT c.key, c.file FROM stream_chunk c LEFT JOIN stream_file f ON f.number = c.file
+        WHERE c.file AND (f.number IS NULL
+            OR c.at + c.layout_bytes + c.contents_bytes > f."end")""",
     "a position in a stream that is gone": """
         SELECT o.lane << 40, o.name FROM stream_offset o LEFT JOIN lane l ON l.id = o.lane
         WHERE l.id IS NULL""",
@@ -82,6 +88,10 @@ FAULTS: Final = {
 _OF_MESSAGES: Final = frozenset(
     ("a message that no lane has, or a wrong number of lanes", "a share without its message")
 )
+_CHUNKS: Final = """
+SELECT key, checksum, layout, contents, file, at, layout_bytes, contents_bytes
+FROM stream_chunk ORDER BY key
+"""
 _PAGE: Final = re.compile(r"\bpage (\d+)")
 
 
@@ -118,18 +128,22 @@ def check(path: Path) -> Iterator[Finding]:
         connection = select().open(path, read_only=True)
     except SqlError as error:
         raise StoreDamaged(path, f"store {path}: cannot be opened: {error}") from error
+    files = StreamFiles(path)
     try:
-        yield from _Check(path, connection).findings()
+        files.hold()
+        yield from _Check(path, connection, files).findings()
     finally:
+        files.close()
         connection.close()
 
 
 class _Check:
     """One look at one snapshot."""
 
-    def __init__(self, path: Path, connection: Connection) -> None:
+    def __init__(self, path: Path, connection: Connection, files: StreamFiles) -> None:
         self._path = path
         self._connection = connection
+        self._files = files
         self._queues: dict[int, str] = {}
 
     def findings(self) -> Iterator[Finding]:
@@ -202,21 +216,36 @@ class _Check:
             yield self._message(id_, f"message {id_}: its checksum does not match")
 
     def _chunks(self) -> Iterator[Finding]:
-        """The same for chunks of streams."""
-        sql = "SELECT key, checksum, layout, contents FROM stream_chunk ORDER BY key"
+        """The same for chunks of streams, wherever they lie."""
         last = 0
         try:
-            for key, checksum, layout, contents in self._connection.each(sql, ()):
+            for key, checksum, layout, contents, *place in self._connection.each(_CHUNKS, ()):
                 assert isinstance(key, int)
                 last = key
-                if not (isinstance(layout, bytes) and isinstance(contents, bytes)) or (
-                    checksum != crc32(contents, crc32(layout))
-                ):
-                    text = f"offset {key & _POSITION}: the checksum of its chunk does not match"
-                    yield Finding(self._path, text, queue=self._queue_of(key))
+                text = self._chunk(checksum, layout, contents, [int(str(one)) for one in place])
+                if text:
+                    where = f"offset {key & _POSITION}: {text}"
+                    yield Finding(self._path, where, queue=self._queue_of(key))
         except SqlError as error:
             text = f"chunks behind offset {last & _POSITION} cannot be read: {error}"
             yield Finding(self._path, text, queue=self._queue_of(last))
+
+    def _chunk(self, checksum: Value, layout: Value, contents: Value, place: list[int]) -> str:
+        """What is wrong with a chunk; nothing if nothing is."""
+        if place[0]:
+            try:
+                layout, contents = self._files.read(*place)
+            except FileNotFoundError as error:
+                return f"its chunk is gone, with the file {error.filename}"
+            except SqlError as error:
+                return f"its chunk cannot be read: {error}"
+        if (
+            isinstance(layout, bytes)
+            and isinstance(contents, bytes)
+            and checksum == crc32(contents, crc32(layout))
+        ):
+            return ""
+        return "the checksum of its chunk does not match"
 
     def _message(self, id_: int, text: str) -> Finding:
         """A finding about a message, with the first queue that has it."""

@@ -1,6 +1,6 @@
 """Copies of a store: made beside a running broker, put back, and saved from a damaged one.
 
-    backup(path, target)        a consistent copy, as of the moment in which it begins
+    backup(path, target)        a consistent copy in one file, as of the moment in which it begins
     restore(source, directory)  a copy becomes the store of a data directory
     salvage(path, target)       what can still be read, in a new store; by hand only
 
@@ -20,6 +20,8 @@ from amqpd.store.identity import Note
 from amqpd.store.packing import POSITION_BITS, key_of
 from amqpd.store.schema import migrate, version_of
 from amqpd.store.sqlite import FILE, LOCK, lock
+from amqpd.store.streamfiles import gather, move_all_in
+from amqpd.store.streamlog import StreamFiles, file_of, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +34,7 @@ OLD: Final = ".before-restore"
 #: Tables whose rows are found by number, and those that are read as a whole.
 _LARGE: Final = ("message", "queue_message", "message_share", "message_return", "stream_chunk")
 _SMALL: Final = (
-    "lane", "garbage", "quarantine", "stream_offset", "vhost", "user", "permission",
+    "lane", "garbage", "quarantine", "stream_offset", "stream_file", "vhost", "user", "permission",
     "topic_permission", "exchange", "queue", "binding", "parameter",
 )  # fmt: skip
 
@@ -47,20 +49,26 @@ def backup(path: Path, target: Path) -> None:
     if version_of(path) == 0:
         raise StoreDamaged(path, f"store {path}: there is none")
     new = _new(target)
+    files = StreamFiles(path)
     try:
-        connection = select().open(path, read_only=True)
+        sizes = files.hold()
+        driver = select()
+        connection = driver.open(path, read_only=True)
         try:
             # One read transaction over all of it: a snapshot, without what is free.
             connection.run("VACUUM INTO ?", [str(new)])
         finally:
             connection.close()
+        gather(driver, new, files, sizes)
         _put(new, target)
     except SqlError as error:
         new.unlink(missing_ok=True)
         raise StoreFailed(path, f"store {path}: cannot be copied: {error}") from error
     except OSError as error:
         new.unlink(missing_ok=True)
-        raise StoreFailed(target, f"copy {target}: {error.strerror}") from error
+        raise StoreFailed(target, f"copy {error.filename or target}: {error.strerror}") from error
+    finally:
+        files.close()
 
 
 def restore(source: Path, directory: Path, *, replace: bool = False) -> None:
@@ -87,6 +95,8 @@ def restore(source: Path, directory: Path, *, replace: bool = False) -> None:
             old = path.with_name(f"{FILE}{suffix}")
             if old.exists():
                 old.replace(path.with_name(f"{FILE}{OLD}{suffix}"))
+        for number, old in files_of(path).items():
+            old.replace(file_of(path.with_name(f"{FILE}{OLD}"), number))
         path.with_name("failed").unlink(missing_ok=True)
         Note(path).forget()
         _put(new, path)
@@ -106,6 +116,7 @@ def salvage(path: Path, target: Path) -> dict[str, int]:
     new = _new(target)
     migrate(new)
     driver = select()
+    files = StreamFiles(path)
     try:
         damaged = driver.open(path, read_only=True)
         made = driver.open(new, read_only=False)
@@ -115,11 +126,13 @@ def salvage(path: Path, target: Path) -> dict[str, int]:
     try:
         made.run("BEGIN")
         rows = {table: _copy(damaged, made, table) for table in (*_SMALL, *_LARGE)}
+        move_all_in(made, files, files.hold(), leave_out=True)
         _mend(made)
         _mend_streams(made)
         made.run("COMMIT")
         made.run("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
+        files.close()
         damaged.close()
         made.close()
     _put(new, target)
@@ -128,14 +141,20 @@ def salvage(path: Path, target: Path) -> dict[str, int]:
 
 def _copy(damaged: Connection, made: Connection, table: str) -> int:
     count = 0
+    columns = _columns(damaged, table)
     for row in _rows(damaged, table):
         places = ", ".join("?" * len(row))
         try:
-            made.run(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row)
+            made.run(f"INSERT OR IGNORE INTO {table}({columns}) VALUES ({places})", row)
         except SqlError:
             continue  # values that cannot be: the table is strict, the damaged file was not
         count += 1
     return count
+
+
+def _columns(damaged: Connection, table: str) -> str:
+    """Their names; a damaged file may be of an older version, which has fewer."""
+    return ", ".join(f'"{column[1]!s}"' for column in damaged.run(f"PRAGMA table_info({table})"))
 
 
 def _rows(damaged: Connection, table: str) -> Iterator[tuple[Value, ...]]:

@@ -57,6 +57,8 @@ CHUNK_MESSAGES: Final = 8192
 #: What is packed in one step: so many messages, and fewer of more than a kilobyte; about a
 #: millisecond.
 STEP: Final = 512
+#: A message for a stream alone takes such a part of the time.
+STREAM_SHARE: Final = 8
 #: Ids in one chunk may skip this many at a time (messages settled before they were written).
 GAP: Final = 4096
 
@@ -192,6 +194,18 @@ class Packed:
     tracks: list[Track] = field(default_factory=list)
     changes: dict[int, Change] = field(default_factory=dict)
 
+    @property
+    def is_of_streams(self) -> bool:
+        """Nothing is in it but what comes to streams, and how far their consumers are."""
+        others = (
+            self.defines, self.chunks, self.large, self.stays, self.dated, self.shares,
+            self.delayed_purges, self.comebacks, self.gone_keys, self.gone_ids, self.released,
+            self.gone_returns, self.garbage, self.dropped,
+        )  # fmt: skip
+        return not any(others) and all(
+            change.delivered_upto is None for change in self.changes.values()
+        )
+
     def change(self, lane: int) -> Change:
         """The counters of a lane."""
         found = self.changes.get(lane)
@@ -219,6 +233,11 @@ class Packing:
         self._appends = iter(batch.appends)
         self._settles = iter(batch.settles)
 
+    @property
+    def is_short(self) -> bool:
+        """One step is enough for what it appends."""
+        return sum(map(_effort, self._batch.appends)) < STEP
+
     def step(self) -> Packed | None:
         """Read a part of it; the whole when it was the last one."""
         left = STEP
@@ -227,8 +246,7 @@ class Packing:
                 self._messages.add(append)
             for extension in append.extensions:
                 self._streams.add(extension)
-            run = append.run
-            left -= 1 + len(run.contents) + run.size_bytes // 1024
+            left -= _effort(append)
             if left <= 0:
                 self._messages.flush()
                 return None
@@ -266,6 +284,12 @@ class Packing:
             change = packed.change(mark.lane)
             change.delivered_upto = max(change.delivered_upto or 0, mark.upto)
         return packed
+
+
+def _effort(append: Append) -> int:
+    """What an append takes of a step; what goes to streams alone is not taken apart."""
+    effort = len(append.run.contents) + append.run.size_bytes // 1024
+    return 1 + (effort if append.targets else effort // STREAM_SHARE)
 
 
 def _comeback(requeue: Requeue) -> Comeback:

@@ -34,7 +34,8 @@ from amqpd.store import (
 )
 from amqpd.store.driver import CORRUPT, IO_ERROR, SqlError, Value, to_int
 from amqpd.store.packing import EARLY, POSITION_BITS, TRANSIENT, big_endian, key_of
-from amqpd.store.streams import StreamReader
+from amqpd.store.streamlog import StreamFiles
+from amqpd.store.streams import DAMAGED, StreamReader
 from amqpd.store.writer import Damaged
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.chunk import StoredChunk
     from amqpd.store.driver import Connection, Driver
+    from amqpd.store.streamlog import Placed
 
 log = logging.getLogger(__name__)
 
@@ -241,6 +243,7 @@ class Reader:
         life: int,
         post: Post,
         damaged: Callable[[Damaged], None],
+        waiting: Callable[[], list[Placed]],
     ) -> None:
         self._path = path
         self._connection = connection
@@ -248,7 +251,8 @@ class Reader:
         self._life = life
         self._post = post
         self._damaged = damaged
-        self._streams = StreamReader(connection, self._damaged_chunk)
+        self._files = StreamFiles(path)
+        self._streams = StreamReader(connection, self._files, waiting, self._damaged_chunk)
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="amqpd-store-reader", daemon=True)
 
@@ -270,6 +274,7 @@ class Reader:
     def _run(self) -> None:
         while (job := self._inbox.get()) is not None:
             self._post(self._answer(job))
+        self._files.close()
         self._connection.close()
 
     def _answer(self, job: Job) -> Callable[[], None]:
@@ -448,7 +453,7 @@ class Reader:
         return None if found is None else found.base
 
     def _damaged_chunk(self, lane: int, base: int) -> None:
-        self._damaged(Damaged(lane, base, "the checksum of the chunk does not match"))
+        self._damaged(Damaged(lane, base, DAMAGED))
 
     def _without_damaged(self, lane: int, page: list[_Columns]) -> list[Row]:
         rows: list[Row] = []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 #: The version that this code reads and writes.
-VERSION: Final = 4
+VERSION: Final = 5
 #: "AMQP" in the file's header tells our files from others'.
 APPLICATION_ID: Final = 0x414D5150
 
@@ -150,9 +150,14 @@ def _migrations() -> Migrations:
     @migrations(name="4-streams")
     def fourth(database: Database) -> None:
         _create_streams(database)
-        for name, sql in STREAM_VIEWS.items():
-            database.create_view(name, sql)
         database.execute("PRAGMA user_version = 4")
+
+    @migrations(name="5-stream-files")
+    def fifth(database: Database) -> None:
+        _create_stream_files(database)
+        for name, sql in STREAM_VIEWS.items():
+            database.create_view(name, sql, replace=True)
+        database.execute("PRAGMA user_version = 5")
 
     return migrations
 
@@ -250,6 +255,14 @@ def _create_streams(database: Database) -> None:
         contents=bytes,
     )
     _table(database, "stream_offset", ("lane", "name"), lane=int, name=str, offset=int)
+
+
+def _create_stream_files(database: Database) -> None:
+    # In which file layout and contents of a chunk lie, and where; 0: they are in the row.
+    for column in ("file", "at", "layout_bytes", "contents_bytes"):
+        database.execute(f"ALTER TABLE stream_chunk ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
+    database.execute("CREATE INDEX stream_chunk_file ON stream_chunk(file) WHERE file")
+    _table(database, "stream_file", "number", number=int, salt=int, end=int)
 
 
 def _create_definitions(database: Database) -> None:

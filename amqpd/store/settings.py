@@ -25,6 +25,8 @@ class StoreSettings:
     wal_limit_bytes: int = 64 * MIB
     #: SQLite's page cache of the writing connection.
     cache_bytes: int = 64 * MIB
+    #: Files of streams grow to this size, the first one after a start to a 16th of it.
+    stream_file_bytes: int = 64 * MIB
     #: Rows deleted at a time behind a purge or a dropped queue.
     sweep_rows: int = 2000
     #: Free space is given back to the file system above this much and half of the file.

@@ -1,7 +1,7 @@
 """The store on SQLite: one file, one writer, one reader, one lock.
 
-The data directory holds `amqpd.db`, what SQLite puts beside it, and `lock`, which one process
-at a time holds. Nothing of the directory is touched before the lock is ours.
+The data directory holds `amqpd.db`, what SQLite puts beside it, the files of streams, and `lock`,
+which one process at a time holds. Nothing of the directory is touched before the lock is ours.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from amqpd.store import (
 )
 from amqpd.store.driver import FULL, IO_ERROR, SqlError, select
 from amqpd.store.identity import Generations, Identity, Note
-from amqpd.store.packing import STEP, Packing
+from amqpd.store.packing import Packing
 from amqpd.store.reader import (
     Expired,
     FindCut,
@@ -46,6 +46,8 @@ from amqpd.store.reader import (
 from amqpd.store.reserve import Reserve
 from amqpd.store.schema import VERSION, migrate, newer
 from amqpd.store.settings import StoreSettings
+from amqpd.store.streamfiles import recover
+from amqpd.store.streamlog import StreamFiles
 from amqpd.store.tables import Tables
 from amqpd.store.versions import has_wal_reset_bug
 from amqpd.store.writer import BUSY_MS, FAILED_FILE, Write, Writer
@@ -79,6 +81,7 @@ class SqliteStore:
         self._settings = settings or StoreSettings()
         self._note = Note(self.path)
         self._reserve = Reserve(directory, self._settings.reserve_bytes)
+        self._files = StreamFiles(self.path)
         self._lock: int | None = None
         #: A batch that is not packed yet, and who waits for it.
         self._packing: tuple[Packing, WriteDone] | None = None
@@ -164,9 +167,13 @@ class SqliteStore:
         opened.append(connection)
         self._prepare(connection)
         self._write_again(connection)
-        tables = Tables(driver, connection)
+        tables = Tables(driver, connection, self._files)
         connection.run("BEGIN IMMEDIATE")
         self._note.check(tables.identity())
+        newest = recover(self.path, tables.streams)
+        # By itself: if there is no room for what follows, that is left out.
+        connection.run("COMMIT")
+        connection.run("BEGIN IMMEDIATE")
         snapshot = tables.snapshot()
         identity = _begin_life(connection, tables, snapshot)
         reading = driver.open(self.path, read_only=True)
@@ -184,8 +191,18 @@ class SqliteStore:
             self._post,
             self._reserve,
             generations,
+            newest,
         )
-        self._reader = Reader(self.path, driver, reading, life, self._post, self._writer.put)
+        writer = self._writer
+        self._reader = Reader(
+            self.path,
+            driver,
+            reading,
+            life,
+            self._post,
+            writer.put,
+            lambda: writer.stream_log.waiting,
+        )
         self._writer.start()
         self._reader.start()
         return snapshot
@@ -226,12 +243,13 @@ class SqliteStore:
         """Commit a batch as a whole; `done` gets its number once it is on disk."""
         assert self._writer is not None
         assert self._packing is None
-        self._packing = Packing(batch), done
-        if batch.messages > STEP:
+        packing = Packing(batch)
+        self._packing = packing, done
+        if packing.is_short:
+            self._pack()
+        else:
             # Whatever led to this has taken its time already.
             self._post(self._pack)
-        else:
-            self._pack()
 
     def _pack(self) -> None:
         """Pack a part of the batch, and the rest when everybody else has had a turn."""
@@ -327,6 +345,7 @@ class SqliteStore:
                 self._hand_in(*self._packing)
         if self._writer is not None:
             self._writer.stop()
+        self._files.close()
         self._unlock()
 
     def _unlock(self) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from amqpd.broker.journal import PurgeDelayed
     from amqpd.store.driver import Connection, Driver, Value
     from amqpd.store.packing import Change, Chunk, Packed
+    from amqpd.store.streamlog import StreamFiles
 
 #: So many of a kind are statements of their own, or are bound one by one: it is faster so.
 _FEW: Final = 4
@@ -148,10 +149,10 @@ FROM queue_message q LEFT JOIN message m ON m.id = q.message_id WHERE q.key = ?1
 class Tables:
     """The message tables over the writing connection."""
 
-    def __init__(self, driver: Driver, connection: Connection) -> None:
+    def __init__(self, driver: Driver, connection: Connection, files: StreamFiles) -> None:
         self.catalogue = Catalogue(connection)
         self._returns = Returns(driver, connection)
-        self.streams = StreamTables(connection)
+        self.streams = StreamTables(connection, files)
         self._connection = connection
         self._run = connection.run
         source = {"source": driver.source(1), "index": driver.index}

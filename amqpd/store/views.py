@@ -71,7 +71,8 @@ _FIRST: Final = "(l.next_position - l.messages)"
 STREAM_VIEWS: Final[Mapping[str, str]] = {
     "stream_chunks": f"""
 SELECT l.vhost, l.queue AS stream, {_OFFSET} AS first_offset,
-       {_OFFSET} + c.messages - 1 AS last_offset, c.messages, length(c.contents) AS bytes,
+       {_OFFSET} + c.messages - 1 AS last_offset, c.messages,
+       length(c.contents) + c.contents_bytes AS bytes,
        c.segment, datetime(c.stored_at / 1000, 'unixepoch') AS stored_at
 FROM stream_chunk c JOIN lane l ON l.id = c.key >> 40
 WHERE {_OFFSET} >= {_FIRST}

@@ -1,6 +1,7 @@
 """The writer: one thread, one connection, the only one that writes and checkpoints.
 
-A batch is one transaction and one sync. What must be done but nobody waits for is done when
+A batch is one transaction and one sync, or if all of it is for streams one frame in a file of
+theirs (`streamlog`) and one sync. What must be done but nobody waits for is done when
 no batch is there, in steps of a few milliseconds: moving the WAL into the database, deleting
 rows of purged and dropped lanes, setting damaged messages aside, giving free space back.
 Those steps are not synced by themselves; the next batch's sync covers them, and if they are
@@ -25,6 +26,8 @@ from typing import TYPE_CHECKING, Final
 from amqpd.store import Post, StoreFailed, StoreFull, WriteDone
 from amqpd.store.driver import BUSY, FULL, SqlError
 from amqpd.store.space import Space
+from amqpd.store.streamfiles import Retiring
+from amqpd.store.streamlog import StreamLog
 from amqpd.store.wal import WalGauge
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from amqpd.store.packing import Packed
     from amqpd.store.reserve import Reserve
     from amqpd.store.settings import StoreSettings
+    from amqpd.store.streamfiles import Newest
     from amqpd.store.tables import Tables
 
 log = logging.getLogger(__name__)
@@ -104,6 +108,7 @@ class Writer:
         post: Post,
         reserve: Reserve,
         generations: Generations,
+        newest: Newest | None,
     ) -> None:
         self._path = path
         self._connection = connection
@@ -123,7 +128,21 @@ class Writer:
         self._wal = WalGauge(path, page_size)
         #: What may have been written into it since the last look.
         self._unseen_bytes = 0
-        self._chores: deque[Callable[[], bool]] = deque([self._sweep, self._sweep_transient])
+        #: Where large batches of streams alone are appended.
+        self.stream_log = StreamLog(path, tables.streams, self._transact, settings)
+        if newest is not None:
+            self.stream_log.go_on(*newest)
+        self._retiring = Retiring(
+            path,
+            tables.streams,
+            lambda: self.stream_log.number,
+            self._transact,
+            lambda: self._sync(True),
+        )
+        tables.streams.touched.update(number for number, _, _ in tables.streams.files())
+        self._chores: deque[Callable[[], bool]] = deque(
+            [self._sweep, self._sweep_transient, self._retiring.step]
+        )
         #: Messages set aside because they were damaged, since the start.
         self.quarantined = 0
         self._thread = threading.Thread(target=self._run, name="amqpd-store-writer", daemon=True)
@@ -170,7 +189,12 @@ class Writer:
         outcome = self._commit(job.packed) if self._failure is None else self._failure
         done = job.done
         self._post(lambda: done(outcome))
-        if isinstance(outcome, int):
+        if not isinstance(outcome, int):
+            return
+        if StreamLog.takes(job.packed):
+            if self.stream_log.is_long:
+                self._step(self._index)
+        else:
             self._generations.committed()
             if job.packed.garbage or job.packed.dropped or job.packed.defines:
                 self._expect(self._sweep)
@@ -195,23 +219,32 @@ class Writer:
 
     def _apply(self, packed: Packed) -> None:
         """Write a batch; a full disk is given what can be found."""
-        rooms = (self._move_wal, self._reserve.give_up)
+        rooms = (self._make_do, self._reserve.give_up)
         for make_room in rooms:
             try:
-                self._transact(lambda: self._put(packed))
+                self._put_on_disk(packed)
             except SqlError as error:
                 if error.code != FULL or not make_room():
                     raise
             else:
                 return
-        self._transact(lambda: self._put(packed))
+        self._put_on_disk(packed)
+
+    def _put_on_disk(self, packed: Packed) -> None:
+        if StreamLog.takes(packed):
+            self.stream_log.append(packed)
+        else:
+            self._transact(lambda: self._put(packed))
+            self.stream_log.entered()
 
     def _put(self, packed: Packed) -> None:
+        self.stream_log.enter()
         self._tables.apply(packed)
         self._generations.commit(self._tables)
 
-    def _move_wal(self) -> bool:
-        """Begin the WAL anew: it has its space already."""
+    def _make_do(self) -> bool:
+        """Begin the WAL anew, which has its space already, and do without a spare file."""
+        self.stream_log.spare.give_up()
         with suppress(SqlError):
             self._connection.run("PRAGMA wal_checkpoint(PASSIVE)")
         return True
@@ -255,9 +288,11 @@ class Writer:
                 self._generations.committed()
             except SqlError as error:
                 log.error("store %s: the stop is not a clean one: %s", self._path, error)
+        self.stream_log.close()
         self._connection.close()
 
     def _end_life(self) -> None:
+        self.stream_log.enter()
         self._tables.end_life()
         self._generations.end(self._tables)
 
@@ -274,7 +309,7 @@ class Writer:
         if not self._chores:
             # Quiet for a while, and nothing else to do.
             self._reserve.keep()
-            self._chores.append(self._vacuum)
+            self._chores.extend((self._index, self._vacuum))
         chore = self._chores[0]
         finished = self._step(chore)
         if finished is None:
@@ -316,7 +351,16 @@ class Writer:
         finished: list[bool] = []
         rows = self._settings.sweep_rows
         self._transact(lambda: finished.append(self._tables.sweep(rows)))
+        if finished[0] and self._tables.streams.touched:
+            self._expect(self._retiring.step)
         return finished[0]
+
+    def _index(self) -> bool:
+        """Tell the database where chunks lie."""
+        if self.stream_log.waiting:
+            self._transact(self.stream_log.enter)
+            self.stream_log.entered()
+        return True
 
     def _sweep_transient(self) -> bool:
         finished: list[bool] = []

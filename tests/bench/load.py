@@ -28,10 +28,12 @@ CONFIRM: Final = b"\x00\x3c\x00\x50"
 PIECE: Final = 65_536
 
 
-def published(queue: str, payload: bytes, properties: Basic.Properties) -> bytes:
+def published(
+    queue: str, payload: bytes, properties: Basic.Properties, exchange: str = ""
+) -> bytes:
     """The frames of one message."""
     return (
-        frame.marshal(Basic.Publish(routing_key=queue), 1)
+        frame.marshal(Basic.Publish(exchange=exchange, routing_key=queue), 1)
         + frame.marshal(header.ContentHeader(0, len(payload), properties), 1)
         + frame.marshal(body.ContentBody(payload), 1)
     )
@@ -95,8 +97,11 @@ class Publisher(Raw):
     def turn(self) -> None:
         """Take confirms, send more."""
         self.hear()
-        if not self.out:
+        self.push()
+        while not self.out:
             count = min(self._window - (self.sent - self.confirmed), self._most - self.sent)
+            if count <= 0:
+                break
             parts: list[bytes] = []
             size = 0
             while len(parts) < count and size < PIECE:
@@ -104,14 +109,21 @@ class Publisher(Raw):
                 size += len(parts[-1])
             self.sent += len(parts)
             self.out = memoryview(b"".join(parts))
-        self.push()
+            self.push()
 
 
 class Consumer(Raw):
     """Takes messages of one size, acknowledges every `ack_every`."""
 
     def __init__(
-        self, port: int, queue: str, size: int, prefetch: int = 256, ack_every: int = 64
+        self,
+        port: int,
+        queue: str,
+        size: int,
+        prefetch: int = 256,
+        ack_every: int = 64,
+        exchange: str | None = None,
+        arguments: FieldTable | None = None,
     ) -> None:
         super().__init__(port)
         self.taken = 0
@@ -119,9 +131,10 @@ class Consumer(Raw):
         self._ack_every = ack_every
         self._octets = 0
         tag = "t"
-        deliver = Basic.Deliver(tag, 1, False, "", queue)
+        names = ("", queue) if exchange is None else (exchange, "")
+        deliver = Basic.Deliver(tag, 1, False, *names)
         self._size = len(frame.marshal(deliver, 1)) + size
-        self.channel.consume(queue, prefetch=prefetch, tag=tag)
+        self.channel.consume(queue, prefetch=prefetch, tag=tag, arguments=arguments or {})
         # What came in with the answer.
         self._octets = sum(self._size for _ in self.channel.deliveries)
         self._octets += len(self.client._pending)

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker.cursor import AT_ONCE, LEAST_BYTES, READ_BYTES, Cursor, Progress, ReadAhead, Tail
+from amqpd.broker.cursor import (
+    AT_ONCE,
+    KEPT_BYTES,
+    LEAST_BYTES,
+    READ_BYTES,
+    Cursor,
+    Progress,
+    ReadAhead,
+    Tail,
+)
 from amqpd.broker.ring import Subscription
 from amqpd.broker.run import Run
 from amqpd.broker.stretch import Stretch
@@ -163,8 +172,10 @@ def test_a_share_is_smaller_the_more_there_are() -> None:
     read_ahead = ReadAhead()
 
     assert read_ahead.share_bytes == READ_BYTES
+    assert read_ahead.tail_bytes == KEPT_BYTES
     read_ahead.users = 100
     assert read_ahead.share_bytes == ReadAhead.MOST_BYTES // 200
+    assert read_ahead.tail_bytes == ReadAhead.MOST_BYTES // 200
     read_ahead.users = 100_000
     assert read_ahead.share_bytes == LEAST_BYTES
 

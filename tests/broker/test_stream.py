@@ -341,6 +341,7 @@ def test_a_consumer_that_falls_behind_is_served_from_the_store(
 ) -> None:
     monkeypatch.setattr(stream_module, "TAIL_BYTES", 200)
     monkeypatch.setattr(ReadAhead, "share_bytes", 500)
+    monkeypatch.setattr(ReadAhead, "tail_bytes", 500)
     world.stream()
     fast, slow = world.read("next"), world.read("next", credit=1)
 

@@ -1,4 +1,4 @@
-"""The broker with a WAL of one MiB, so that it is moved into the database now and then.
+"""The broker with a WAL of one MiB and small files of streams, so that things happen to them.
 
 python -m tests.faults.small_wal start --data-dir DIR …
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from amqpd.config import Settings
     from amqpd.store import Post, Store
 
-SMALL = StoreSettings(wal_limit_bytes=1 << 20)
+SMALL = StoreSettings(wal_limit_bytes=1 << 20, stream_file_bytes=1 << 20)
 
 
 def make_store(directory: Path, settings: Settings, post: Post) -> Store:

@@ -18,10 +18,19 @@ class Journalled:
         self.done: list[str] = []
         self.turn = Turn(
             asyncio.get_running_loop(),
-            lambda: self.done.append("dispatch"),
+            self.dispatch,
             lambda: self.done.append("journal"),
             lambda: self.done.append("time"),
         )
+        #: Whom the next dispatch gives something to write.
+        self.served: list[Connection] = []
+
+    def dispatch(self) -> None:
+        """Hand messages out."""
+        self.done.append("dispatch")
+        for one in self.served:
+            self.turn.touch(one)
+        self.served = []
 
 
 class Connection:
@@ -64,13 +73,23 @@ async def test_the_first_read_of_a_turn_brings_the_time() -> None:
 async def test_a_turn_dispatches_then_gives_the_journal_to_the_store_then_writes() -> None:
     log = Journalled()
 
-    log.turn.touch(Connection("a", log))
-    log.turn.touch(Connection("b", log))
+    log.served = [Connection("a", log), Connection("b", log)]
     log.turn.wake()
     assert log.done == []
     await asyncio.sleep(0)
 
     assert log.done == ["dispatch", "journal", "a", "b"]
+
+
+async def test_what_is_there_to_write_does_not_wait_for_messages_of_others() -> None:
+    log = Journalled()
+    publisher, consumer = Connection("publisher", log), Connection("consumer", log)
+
+    log.turn.touch(publisher)
+    log.served = [consumer]
+    await asyncio.sleep(0)
+
+    assert log.done == ["publisher", "dispatch", "journal", "consumer"]
 
 
 async def test_nothing_happens_without_a_reason() -> None:
@@ -96,17 +115,17 @@ async def test_where_many_have_much_to_say_each_is_read_less() -> None:
     assert sizes == [READ_BYTES, READ_BYTES // 2, LEAST_BYTES, LEAST_BYTES, READ_BYTES, READ_BYTES]
 
 
-async def test_what_is_touched_while_writing_belongs_to_the_next_turn() -> None:
+async def test_what_is_touched_while_writing_is_written_next_time() -> None:
     log = Journalled()
     connection = Connection("a", log)
-    connection.again = 1
+    connection.again = 2
 
     log.turn.touch(connection)
     await asyncio.sleep(0)
-    assert log.done == ["dispatch", "journal", "a"]
+    assert log.done == ["a", "dispatch", "journal", "a"]
     await asyncio.sleep(0)
 
-    assert log.done == ["dispatch", "journal", "a"] * 2
+    assert log.done == ["a", "dispatch", "journal", "a", "a", "dispatch", "journal"]
 
 
 async def test_a_failing_dispatch_does_not_stop_the_writing(
@@ -114,14 +133,17 @@ async def test_a_failing_dispatch_does_not_stop_the_writing(
 ) -> None:
     log = Journalled()
 
+    connection = Connection("a", log)
+
     def fail() -> None:
+        turn.touch(connection)
         raise ZeroDivisionError
 
     turn = Turn(asyncio.get_running_loop(), fail, lambda: log.done.append("journal"), lambda: None)
-    turn.touch(Connection("a", log))
+    turn.touch(connection)
     await asyncio.sleep(0)
 
-    assert log.done == ["journal", "a"]
+    assert log.done == ["a", "journal", "a"]
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -136,5 +158,5 @@ async def test_a_connection_that_cannot_be_written_is_cut_off_alone(
     log.turn.touch(Connection("b", log))
     await asyncio.sleep(0)
 
-    assert log.done == ["dispatch", "journal", "a cut off", "b"]
+    assert log.done == ["a cut off", "b", "dispatch", "journal"]
     assert "ZeroDivisionError" in caplog.text

@@ -262,6 +262,7 @@ def opened(
     wal_limit_bytes: int = 64 * MIB,
     sweep_rows: int = 2000,
     vacuum_above_bytes: int = 16 * MIB,
+    stream_file_bytes: int = 64 * MIB,
 ) -> Driven:
     """The store of a directory, open."""
     settings = StoreSettings(
@@ -270,5 +271,6 @@ def opened(
         wal_limit_bytes=wal_limit_bytes,
         sweep_rows=sweep_rows,
         vacuum_above_bytes=vacuum_above_bytes,
+        stream_file_bytes=stream_file_bytes,
     )
     return Driven(lambda post: SqliteStore(directory, post, settings))

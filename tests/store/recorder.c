@@ -9,6 +9,8 @@
  *   S sync begins    E sync ended         F sync failed     U unlink (path)
  *   C what others write down meanwhile, by appending to the log
  *
+ * pwritev2 that syncs is recorded as its writes and a sync, and fails as pwrite64 and fdatasync do.
+ *
  * $FAULT = "<call>:<errno>:<n>" makes the n-th call of fdatasync, fsync, pwrite64 or ftruncate
  * below the directory fail, with a '+' behind it all that follow, with "-<m>" those up to the m-th. With errno -9 the process is killed
  * instead of making that call.
@@ -261,6 +263,48 @@ TRUNCATE(ftruncate64, off64_t)
     }
 SYNC(fdatasync)
 SYNC(fsync)
+
+#define PWRITEV2(name, offset_type)                                                        \
+    ssize_t name(int descriptor, const struct iovec *parts, int count, offset_type at,     \
+                 int flags) {                                                              \
+        static ssize_t (*call)(int, const struct iovec *, int, offset_type, int) = NULL;   \
+        uint32_t file = known(descriptor);                                                 \
+        uint64_t place = (uint64_t)at;                                                     \
+        int syncs = flags != 0, lost = 0;                                                  \
+        ssize_t done;                                                                      \
+        if (call == NULL)                                                                  \
+            call = real(#name);                                                            \
+        if (!file)                                                                         \
+            return call(descriptor, parts, count, at, flags);                              \
+        pthread_mutex_lock(&lock);                                                         \
+        if (fails("pwrite64")) {                                                           \
+            pthread_mutex_unlock(&lock);                                                   \
+            return -1;                                                                     \
+        }                                                                                  \
+        lost = syncs && fails("fdatasync") ? errno : 0;                                    \
+        for (int part = 0; part < count; part++) {                                         \
+            record('W', file, place, parts[part].iov_base, parts[part].iov_len);           \
+            place += parts[part].iov_len;                                                  \
+        }                                                                                  \
+        if (syncs)                                                                         \
+            record(lost ? 'F' : 'S', file, 0, NULL, 0);                                    \
+        pthread_mutex_unlock(&lock);                                                       \
+        done = call(descriptor, parts, count, at, lost ? 0 : flags);                       \
+        if ((uint64_t)at + (uint64_t)(done < 0 ? 0 : done) != place)                       \
+            abort(); /* a full disk is not what these tests are about */                   \
+        if (lost) {                                                                        \
+            errno = lost;                                                                  \
+            return -1;                                                                     \
+        }                                                                                  \
+        if (syncs) {                                                                       \
+            pthread_mutex_lock(&lock);                                                     \
+            record('E', file, 0, NULL, 0);                                                 \
+            pthread_mutex_unlock(&lock);                                                   \
+        }                                                                                  \
+        return done;                                                                       \
+    }
+PWRITEV2(pwritev2, off_t)
+PWRITEV2(pwritev64v2, off64_t)
 
 int unlink(const char *path) {
     static int (*call)(const char *) = NULL;

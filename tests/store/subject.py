@@ -37,6 +37,7 @@ def main() -> int:
         wal_limit_bytes=options.wal_limit_bytes,
         sweep_rows=20,
         vacuum_above_bytes=1 << 20,
+        stream_file_bytes=128 << 10,
     )
     os.write(events, b"ready 0\n")
     for batch in Workload(options.seed).batches():

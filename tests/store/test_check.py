@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.broker.definitions import PutQueue, PutVhost
+from amqpd.fields import table
 from amqpd.store import StoreDamaged, StoreNewer
 from amqpd.store.check import check
+from amqpd.store.streamlog import file_of
 from tests.store.batches import Writing, opened
 
 if TYPE_CHECKING:
@@ -111,3 +113,32 @@ def test_what_is_not_a_store_of_this_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("x" * 200)
     with pytest.raises(StoreDamaged, match="not a SQLite database"):
         findings(tmp_path / "text")
+
+
+def test_what_is_wrong_with_files_of_streams_is_found_with_the_stream(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False, stream_file_bytes=128 << 10), Writing()
+    arguments = table({"x-queue-type": "stream"})
+    stream = PutQueue("/", "s", True, False, False, arguments, (2,))
+    store.write(writing.batch(defines=[PutVhost("/"), stream]))
+    for number in range(5):
+        store.write(writing.batch(writing.extend([b"%08d" % number + bytes(9000)], 2)))
+    path = tmp_path / "amqpd.db"
+    assert findings(path) == []  # the broker may be at work
+    store.close()
+    assert findings(path) == []
+
+    flip(file_of(path, 1), b"00000000")
+    file_of(path, 2).unlink()
+
+    texts = [f"{one.queue}: {one.text}" for one in findings(path)]
+    where = "queue 's' in vhost '/': offset"
+    assert texts[0] == f"{where} 0: the checksum of its chunk does not match"
+    assert texts[1].startswith(f"{where} 1: its chunk is gone, with the file ")
+    assert texts[1].endswith("amqpd.db-stream-00000002")
+    change(path, 'UPDATE stream_file SET "end" = 7 WHERE number = 1')
+    change(path, "DELETE FROM stream_file WHERE number = 2")
+    texts = [one.text for one in findings(path)]
+    assert [one for one in texts if "in a file that is not known" in one][:2] == [
+        "position 0: a chunk in a file that is not known (1)",
+        "position 1: a chunk in a file that is not known (2)",
+    ]

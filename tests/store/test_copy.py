@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from amqpd.broker.definitions import PutQueue, PutVhost
+from amqpd.broker.journal import Track
+from amqpd.fields import table
 from amqpd.store import StoreDamaged, StoreFailed, StoreLocked
 from amqpd.store.check import check
 from amqpd.store.copy import backup, restore, salvage
-from tests.store.batches import Writing, opened
+from amqpd.store.streamlog import file_of, files_of
+from tests.store.batches import Driven, Writing, opened
 from tests.store.test_check import a_store, flip
 
 if TYPE_CHECKING:
@@ -114,3 +118,88 @@ def test_a_salvaged_store_can_be_written_again(tmp_path: Path) -> None:
     assert store.bodies(1)[-1] == store.bodies(2)[0] == b"new"
     store.close()
     assert list(check(tmp_path / "new" / "amqpd.db")) == []
+
+
+def a_stream(directory: Path) -> tuple[Driven, Writing]:
+    """A stream, most of it in files, that is still open; it is told of a part of it only."""
+    store = opened(directory, sync=False, stream_file_bytes=256 << 10)
+    writing = Writing()
+    arguments = table({"x-queue-type": "stream"})
+    stream = PutQueue("/", "s", True, False, False, arguments, (2,))
+    store.write(writing.batch(defines=[PutVhost("/"), stream]))
+    for number in range(30):
+        size = 10 if number % 7 == 3 else 10_000
+        store.write(writing.batch(writing.extend([b"%02d" % number + bytes(size)], 2)))
+    store.write(writing.batch(writing.extend([bytes(10_000)], 2), Track(2, "me", 5)))
+    return store, writing
+
+
+def offsets(store: Driven) -> list[int]:
+    chunks, _ = store.read_stream(2)
+    return [chunk[0] for chunk in chunks]
+
+
+def test_a_copy_of_streams_is_whole_in_one_file(tmp_path: Path) -> None:
+    store, writing = a_stream(tmp_path / "data")
+    target = tmp_path / "copy.db"
+
+    backup(tmp_path / "data" / "amqpd.db", target)
+
+    before = store.read_stream(2)
+    store.write(writing.batch(writing.extend([bytes(10_000)], 2)))
+    store.close()
+    assert list(check(target)) == []
+    assert len(files_of(tmp_path / "data" / "amqpd.db")) > 1
+    restore(target, tmp_path / "data", replace=True)
+    assert files_of(tmp_path / "data" / "amqpd.db") == {}
+    again = opened(tmp_path / "data", sync=False)
+    assert again.read_stream(2) == before
+    assert again.snapshot.streams[2].offsets == {"me": 5}
+    again.close()
+    assert list(check(tmp_path / "data" / "amqpd.db")) == []
+    assert list(check(tmp_path / "data" / "amqpd.db.before-restore")) == []
+
+
+def test_a_copy_without_what_is_in_a_file_is_not_made(tmp_path: Path) -> None:
+    store, _ = a_stream(tmp_path / "data")
+    store.close()
+    path = tmp_path / "data" / "amqpd.db"
+    file_of(path, 1).unlink()
+
+    with pytest.raises(StoreFailed, match=r"stream-00000001: No such file"):
+        backup(path, tmp_path / "copy.db")
+
+    assert not (tmp_path / "copy.db").exists()
+    assert not (tmp_path / "copy.db.new").exists()
+
+
+def test_what_can_be_read_of_streams_is_saved(tmp_path: Path) -> None:
+    store, _ = a_stream(tmp_path / "data")
+    store.close()
+    path = tmp_path / "data" / "amqpd.db"
+    file_of(path, 2).unlink()
+
+    (tmp_path / "saved").mkdir()
+    salvage(path, tmp_path / "saved" / "amqpd.db")
+
+    # A stream has no holes: what lies before one is gone.
+    assert list(check(tmp_path / "saved" / "amqpd.db")) == []
+    again = opened(tmp_path / "saved", sync=False)
+    found = offsets(again)
+    assert 0 < found[0] < 30
+    assert found == list(range(found[0], 31))
+    again.close()
+
+
+def test_a_stream_of_a_store_that_was_killed_is_saved_to_its_end(tmp_path: Path) -> None:
+    store, _ = a_stream(tmp_path / "data")
+    shutil.copytree(tmp_path / "data", tmp_path / "left")
+    store.close()
+
+    (tmp_path / "saved").mkdir()
+    salvage(tmp_path / "left" / "amqpd.db", tmp_path / "saved" / "amqpd.db")
+
+    again = opened(tmp_path / "saved", sync=False)
+    assert offsets(again) == list(range(31))
+    assert again.snapshot.streams[2].offsets == {"me": 5}
+    again.close()

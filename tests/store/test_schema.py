@@ -42,7 +42,7 @@ def test_all_tables_are_strict(tmp_path: Path) -> None:
     ours = {
         name: strict for name, strict in tables if not str(name).startswith(("sqlite_", "_sqlite_"))
     }
-    assert len(ours) == 18
+    assert len(ours) == 19
     assert set(ours.values()) == {1}
 
 
@@ -123,4 +123,5 @@ def test_sqlite_utils_lists_tables_and_knows_the_migrations(tmp_path: Path) -> N
         ("2-expiry",),
         ("3-protection",),
         ("4-streams",),
+        ("5-stream-files",),
     ]

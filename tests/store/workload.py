@@ -86,6 +86,9 @@ class Workload:
         exchange = PutExchange("/", "ex", "direct", True, False, False)
         yield self._stamped([PutVhost("/"), exchange, self._declare_stream()])
         while True:
+            if self._stream and self._random.random() < 0.4:
+                yield self.writing.batch(self._append_to_stream(), *self._tracks())
+                continue
             defines = self._defines()
             if not self._stream:
                 defines.append(self._declare_stream())
@@ -170,6 +173,15 @@ class Workload:
                         len(bodies[index]),
                     )
         return entry
+
+    def _append_to_stream(self) -> Append:
+        """Much, or little, for the stream alone."""
+        chance = self._random
+        size = chance.choice((100, 1000, 8000))
+        bodies = [chance.randbytes(size) for _ in range(chance.choice((1, 5, 20)))]
+        # The number of this batch, which is the next.
+        lane, segment, number = self._extended()[0]
+        return self.writing.append(bodies, streams=[(lane, segment, number + 1)])
 
     def _requeue(self) -> Requeue:
         """Some messages, there or not, came back."""
@@ -283,7 +295,9 @@ def found(store: Driven, snapshot: Snapshot) -> State:
         for lane, state in lanes.items()
     }
     commands = sorted(snapshot.commands, key=repr)
-    number = numbers[0] if numbers else 0
+    # What comes to the stream alone has its number as its time.
+    times = [state.stored_ms for state in snapshot.streams.values()]
+    number = max([*numbers, *times], default=0)
     return State(number, commands, lanes, rows, attempts, snapshot.streams, chunks)
 
 
