@@ -14,7 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpd.cli.answer import printable
-from amqpd.cli.terms import cell, term
+from amqpd.cli.terms import cell, erlang
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,8 +41,7 @@ def lines(
                 columns, [[printable(cell(row.get(one))) for one in columns] for row in rows]
             )
         case "erlang":
-            pairs = ([(one, row.get(one)) for one in columns] for row in rows)
-            yield f"[{', '.join(term(dict(one)) for one in pairs)}]"
+            yield f"[{','.join(_proplist(columns, row) for row in rows)}]"
         case _:
             yield from _tabbed(columns, rows, headers)
 
@@ -50,19 +49,27 @@ def lines(
 def _tabbed(
     columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: bool
 ) -> Iterator[str]:
-    if headers:
-        yield "\t".join(columns)
-    for row in rows:
+    for place, row in enumerate(rows):
+        # As with rabbitmqctl: where there is nothing, there is no header.
+        if headers and not place:
+            yield "\t".join(columns)
         yield "\t".join(printable(cell(row.get(one))) for one in columns)
 
 
 def _json(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """One object a line, all in a list."""
-    before = "["
+    yield "["
+    before = ""
     for row in rows:
-        yield before + json.dumps({one: row.get(one) for one in columns})
+        shown = {one: row.get(one) for one in columns}
+        yield before + json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
         before = ","
-    yield "[]" if before == "[" else "]"
+    yield "]"
+
+
+def _proplist(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    """Names as atoms, texts as binaries."""
+    return f"[{','.join(f'{{{one},{erlang(row.get(one))}}}' for one in columns)}]"
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: bool) -> Iterator[str]:
@@ -74,7 +81,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: boo
 
 def _csv_line(values: Sequence[str]) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(values)
+    csv.writer(out, lineterminator="", quoting=csv.QUOTE_ALL).writerow(values)
     return out.getvalue()
 
 

@@ -37,6 +37,20 @@ def term(value: Json, *, quoted: bool = True) -> str:
             return str(value)
 
 
+def erlang(value: Json) -> str:
+    """A value as Erlang's shell would print it: texts are binaries."""
+    match value:
+        case str():
+            return '<<"' + value.translate(_QUOTED) + '">>'
+        case dict():
+            pairs = (f"{{{erlang(str(name))},{erlang(one)}}}" for name, one in value.items())
+            return f"[{','.join(pairs)}]"
+        case list() | tuple():
+            return f"[{','.join(map(erlang, value))}]"
+        case _:
+            return term(value)
+
+
 def _table(value: Mapping[str, Json]) -> str:
     pairs = (f"{{{term(str(name))},{term(one)}}}" for name, one in value.items())
     return f"[{', '.join(pairs)}]"

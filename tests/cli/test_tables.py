@@ -43,4 +43,4 @@ def test_a_framed_table_is_as_wide_as_its_widest_values() -> None:
 def test_terms_quote_what_they_must() -> None:
     (line,) = lines(("n",), [{"n": 'a"b'}], "erlang")
 
-    assert line == r'[[{"n","a\"b"}]]'
+    assert line == r'[[{n,<<"a\"b">>}]]'

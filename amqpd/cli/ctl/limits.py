@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+import click
+
 from amqpd.cli.answer import EX_DATA, fail
 from amqpd.cli.ctl.policies import parse_json
 from amqpd.cli.ctl.users import find_user
@@ -44,6 +46,12 @@ def _rows(found: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     ]
 
 
+def _show_one(found: list[dict[str, Any]]) -> None:
+    """One object, as with rabbitmqctl: no table."""
+    limits = found[0]["value"] if found else {}
+    click.echo(json.dumps(limits, separators=(",", ":")))
+
+
 @verb("set_vhost_limits", GROUP, argument("definition"))
 def set_vhost_limits(ctl: Ctl, definition: str) -> None:
     """Limit a vhost: {"max-connections": N, "max-queues": N}; -1 lifts a limit."""
@@ -60,13 +68,13 @@ def clear_vhost_limits(ctl: Ctl) -> None:
 
 @verb("list_vhost_limits", GROUP, option("--global", "everywhere", is_flag=True))
 def list_vhost_limits(ctl: Ctl, everywhere: bool) -> None:
-    """The limits of a vhost, or of all that have any."""
-    if ctl.vhost_given and not everywhere:
+    """The limits of a vhost, or with --global of all that have any."""
+    if not everywhere:
         ctl.say(f'Listing limits for vhost "{ctl.vhost}" ...')
-        found = ctl.remote.get(f"/vhost-limits/{ctl.vhost_path}")
-    else:
-        ctl.say("Listing limits for all vhosts ...")
-        found = ctl.remote.get("/vhost-limits")
+        _show_one(ctl.remote.get(f"/vhost-limits/{ctl.vhost_path}"))
+        return
+    ctl.say("Listing limits for all vhosts ...")
+    found = ctl.remote.get("/vhost-limits")
     ctl.show(("vhost", "limits"), _rows(found, "vhost"))
 
 
@@ -94,11 +102,12 @@ def clear_user_limits(ctl: Ctl, user: str, name: str | None) -> None:
     option("--global", "everywhere", is_flag=True),
 )
 def list_user_limits(ctl: Ctl, user: str | None, everywhere: bool) -> None:
-    """The limits of a user, or of all that have any."""
-    if user is not None and not everywhere:
+    """The limits of a user (guest), or with --global of all that have any."""
+    if not everywhere:
+        user = user or "guest"
         ctl.say(f'Listing limits for user "{user}" ...')
-        found = ctl.remote.get(f"/user-limits/{segment(user)}")
-    else:
-        ctl.say("Listing limits for all users ...")
-        found = ctl.remote.get("/user-limits")
+        _show_one(ctl.remote.get(f"/user-limits/{segment(user)}"))
+        return
+    ctl.say("Listing limits for all users ...")
+    found = ctl.remote.get("/user-limits")
     ctl.show(("user", "limits"), _rows(found, "user"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -47,7 +47,7 @@ def list_parameters(ctl: Ctl) -> None:
     """The parameters of a vhost."""
     ctl.say(f'Listing runtime parameters for vhost "{ctl.vhost}" ...')
     rows = [row for row in ctl.remote.get("/parameters") if row["vhost"] == ctl.vhost]
-    ctl.show(("component", "name", "value"), rows)
+    ctl.show(("component", "name", "value"), _valued(ctl, rows))
 
 
 @verb("set_global_parameter", GROUP, argument("name"), argument("value"))
@@ -68,7 +68,17 @@ def clear_global_parameter(ctl: Ctl, name: str) -> None:
 def list_global_parameters(ctl: Ctl) -> None:
     """All global parameters."""
     ctl.say("Listing global runtime parameters ...")
-    ctl.show(("name", "value"), ctl.remote.get("/global-parameters"))
+    ctl.show(("name", "value"), _valued(ctl, ctl.remote.get("/global-parameters")))
+
+
+def _valued(ctl: Ctl, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Values as they were given: in JSON, unless everything is."""
+    if ctl.format_name == "json":
+        return rows
+    return [
+        {**row, "value": json.dumps(row["value"], separators=(",", ":"), ensure_ascii=False)}
+        for row in rows
+    ]
 
 
 # -- definitions -------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from amqpd.cli.answer import EX_DATA, EX_NO_USER, fail
+from amqpd.cli.answer import EX_DATA, EX_NO_USER, EX_SOFTWARE, fail
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import Remote, RemoteError, segment
 
@@ -57,7 +57,7 @@ def add_user(ctl: Ctl, user: str, password: str | None, pre_hashed_password: boo
         if error.status != 404:
             raise
     else:
-        fail(f"user '{user}' already exists", EX_DATA)
+        fail(f"user '{user}' already exists", EX_SOFTWARE)
     secret = _password(password, "Password")
     key = "password_hash" if pre_hashed_password else "password"
     ctl.remote.put(user_path(user), {key: secret, "tags": ""})

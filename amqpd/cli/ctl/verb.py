@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_SOFTWARE, fail
+from amqpd.cli.answer import EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, fail
 from amqpd.cli.remote import Remote, RemoteError, segment, whereabouts
 from amqpd.cli.tables import FORMATS, lines
 
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
 #: Every verb by name.
 VERBS: Final[dict[str, click.Command]] = {}
+#: How verbs end that the broker refuses, as with `rabbitmqctl`; others with 65.
+CODES: Final[Mapping[str, int]] = {
+    "delete_queue": EX_USAGE,
+    **dict.fromkeys(
+        (
+            "clear_global_parameter", "clear_operator_policy", "clear_parameter", "clear_policy",
+            "purge_queue", "set_operator_policy", "set_parameter", "set_permissions", "set_policy",
+            "set_user_limits", "set_vhost_limits",
+        ),
+        EX_UNAVAILABLE,
+    ),
+}  # fmt: skip
 #: The names of verbs by what they are about, for the help.
 GROUPS: Final[dict[str, list[str]]] = {}
 
@@ -77,7 +89,7 @@ class Ctl:
 
     def say(self, text: str) -> None:
         """A remark that is no result."""
-        if not self.quiet and self.format_name != "json":
+        if not self.quiet and self.format_name not in ("json", "csv"):
             click.echo(text)
 
     def show(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -120,7 +132,8 @@ def _command(
         try:
             function(ctl, **own)
         except RemoteError as error:
-            fail(f"{name}: {error.reason}", error.code)
+            code = CODES.get(name, error.code) if error.status in (400, 404) else error.code
+            fail(f"{name}: {error.reason}", code)
         except (KeyError, TypeError, IndexError) as error:
             fail(f"{name}: the broker's answer is not understood: {error!r}", EX_SOFTWARE)
         finally:

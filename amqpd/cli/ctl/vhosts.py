@@ -124,6 +124,7 @@ def trace_on(ctl: Ctl) -> None:
     ctl.say(f'Starting tracing for vhost "{ctl.vhost}" ...')
     ctl.remote.get(_path(ctl.vhost))
     ctl.remote.put(_path(ctl.vhost), {"tracing": True})
+    ctl.say(f"Trace enabled for vhost {ctl.vhost}")
 
 
 @verb("trace_off", GROUP)
@@ -132,3 +133,4 @@ def trace_off(ctl: Ctl) -> None:
     ctl.say(f'Stopping tracing for vhost "{ctl.vhost}" ...')
     ctl.remote.get(_path(ctl.vhost))
     ctl.remote.put(_path(ctl.vhost), {"tracing": False})
+    ctl.say(f"Trace disabled for vhost {ctl.vhost}")

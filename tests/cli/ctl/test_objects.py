@@ -49,15 +49,15 @@ async def test_queues_are_listed_with_the_columns_that_are_asked_for(ctl: Ctl) -
 
 async def test_queues_are_purged_and_deleted(ctl: Ctl) -> None:
     with await connected(ctl):
-        await ctl.run("delete_queue", "q", "--if-empty", code=65)
+        await ctl.run("delete_queue", "q", "--if-empty", code=64)
         await ctl.run("purge_queue", "q")
         assert ["q", "0"] in await ctl.quiet("list_queues")
-        await ctl.run("delete_queue", "other", "--if-unused", code=65)
+        await ctl.run("delete_queue", "other", "--if-unused", code=64)
 
         said = await ctl.run("delete_queue", "q", "--if-empty")
 
     assert "Queue was successfully deleted with 0 ready messages" in said
-    await ctl.run("delete_queue", "q", code=65)
+    await ctl.run("delete_queue", "q", code=64)
 
 
 async def test_exchanges_and_bindings_are_listed(ctl: Ctl) -> None:

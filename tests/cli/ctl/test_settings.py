@@ -13,7 +13,7 @@ async def test_users_come_and_go(ctl: Ctl) -> None:
     await ctl.run("add_user", "bob", "secret")
     await ctl.run("set_user_tags", "bob", "monitoring", "policymaker")
     assert ["bob", "[monitoring, policymaker]"] in await ctl.quiet("list_users")
-    assert "already exists" in await ctl.run("add_user", "bob", "x", code=65)
+    assert "already exists" in await ctl.run("add_user", "bob", "x", code=70)
 
     await ctl.run("delete_user", "bob")
 
@@ -116,7 +116,7 @@ async def test_policies_are_set_listed_and_cleared(ctl: Ctl) -> None:
 
 async def test_a_policy_that_is_wrong_is_refused_with_the_reason(ctl: Ctl) -> None:
     assert "is not JSON" in await ctl.run("set_policy", "p", "^a", "{", code=65)
-    assert "nonsense" in await ctl.run("set_policy", "p", "^a", '{"nonsense":1}', code=65)
+    assert "nonsense" in await ctl.run("set_policy", "p", "^a", '{"nonsense":1}', code=69)
 
 
 async def test_parameters_are_set_listed_and_cleared(ctl: Ctl) -> None:
@@ -124,26 +124,27 @@ async def test_parameters_are_set_listed_and_cleared(ctl: Ctl) -> None:
     await ctl.run("set_global_parameter", "g", '"x"')
     (row,) = await ctl.quiet("list_parameters")
     assert row[:2] == ["federation-upstream", "u"]
-    assert ["g", "x"] in await ctl.quiet("list_global_parameters")
+    assert ["g", '"x"'] in await ctl.quiet("list_global_parameters")
 
     await ctl.run("clear_parameter", "federation-upstream", "u")
     await ctl.run("clear_global_parameter", "g")
 
     assert await ctl.quiet("list_parameters") == []
-    assert ["g", "x"] not in await ctl.quiet("list_global_parameters")
+    assert ["g", '"x"'] not in await ctl.quiet("list_global_parameters")
 
 
 async def test_limits_are_set_listed_and_cleared(ctl: Ctl) -> None:
     await ctl.run("set_vhost_limits", '{"max-queues":3}')
     await ctl.run("set_user_limits", "guest", '{"max-channels":9,"max-connections":8}')
-    assert await ctl.quiet("list_vhost_limits", "-p", "/") == [["/", '{"max-queues":3}']]
-    assert await ctl.quiet("list_vhost_limits") == [["/", '{"max-queues":3}']]
-    ((user, limits),) = await ctl.quiet("list_user_limits", "--user", "guest")
-    assert (user, json.loads(limits)) == ("guest", {"max-channels": 9, "max-connections": 8})
+    assert await ctl.quiet("list_vhost_limits", "-p", "/") == [['{"max-queues":3}']]
+    assert await ctl.quiet("list_vhost_limits", "--global") == [["/", '{"max-queues":3}']]
+    ((limits,),) = await ctl.quiet("list_user_limits", "--user", "guest")
+    assert json.loads(limits) == {"max-channels": 9, "max-connections": 8}
 
     await ctl.run("clear_vhost_limits")
     await ctl.run("clear_user_limits", "guest", "max-channels")
 
-    assert await ctl.quiet("list_vhost_limits") == []
-    assert await ctl.quiet("list_user_limits") == [["guest", '{"max-connections":8}']]
+    assert await ctl.quiet("list_vhost_limits") == [["{}"]]
+    assert await ctl.quiet("list_vhost_limits", "--global") == []
+    assert await ctl.quiet("list_user_limits", "--global") == [["guest", '{"max-connections":8}']]
     assert "must be an object" in await ctl.run("set_vhost_limits", "[1]", code=65)

@@ -59,11 +59,11 @@ async def test_results_come_in_every_format(ctl: Ctl) -> None:
     listed = json.loads(await ctl.run("list_users", "--formatter", "json"))
     assert listed == [{"user": "guest", "tags": ["administrator"]}]
     table = await ctl.run("-q", "--formatter", "csv", "list_users")
-    assert table == "user,tags\nguest,[administrator]\n"
+    assert table == '"user","tags"\n"guest","[administrator]"\n'
     framed = await ctl.run("-q", "--formatter", "pretty_table", "list_users")
     assert "│ guest │ [administrator] │" in framed
     terms = await ctl.run("-q", "--formatter", "erlang", "list_users")
-    assert terms == '[[{"user","guest"}, {"tags",["administrator"]}]]\n'
+    assert terms == '[[{user,<<"guest">>},{tags,[<<"administrator">>]}]]\n'
 
 
 async def test_a_wrong_password_is_told_with_the_next_step(ctl: Ctl) -> None:
