@@ -240,6 +240,34 @@ class Queues(Struct, frozen=True):
             "0: for ever, -1: 30 minutes on quorum queues and for ever on others",
         ),
     ] = -1
+    default_type: Annotated[
+        Literal["classic", "quorum", "stream"],
+        Meta(
+            description="of queues declared without a type, where their vhost has no default and "
+            "they may be of this one (RabbitMQ: default_queue_type)"
+        ),
+    ] = "classic"
+    transient_nonexclusive: Annotated[
+        bool,
+        Meta(
+            description="queues that are neither durable nor exclusive; false: refused with 541 "
+            "(deprecated_features.permit.transient_nonexcl_queues)"
+        ),
+    ] = True
+    max_queues: Annotated[
+        int, Meta(ge=0, description="in all vhosts together; 0: no limit (cluster_queue_limit)")
+    ] = 0
+    max_exchanges: Annotated[
+        int, Meta(ge=0, description="in all vhosts together; 0: no limit (cluster_exchange_limit)")
+    ] = 0
+    max_topic_wildcards: Annotated[
+        int,
+        Meta(
+            ge=-1,
+            description="words `#` in one binding key of a topic exchange; -1: no limit "
+            "(RabbitMQ 4.3 allows 2)",
+        ),
+    ] = -1
     consumer_timeout_mode: Annotated[
         Literal["cancel", "close_channel"],
         Meta(

@@ -152,6 +152,6 @@ class NotImplementedHere(SessionError):
 
 
 class InternalError(SessionError):
-    """A bug or a broken store; the log has the details, the client has none."""
+    """A bug or a broken store, of which the client hears no details; or a feature is denied."""
 
     reply_code = ReplyCode.INTERNAL_ERROR

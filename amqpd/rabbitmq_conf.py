@@ -88,6 +88,13 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "channel_max": ("amqp.channel_max", number),
     "max_message_size": ("amqp.max_message_size_bytes", size),
     "consumer_timeout": ("queues.consumer_timeout_ms", number),
+    "default_queue_type": ("queues.default_type", str),
+    "cluster_queue_limit": ("queues.max_queues", number),
+    "cluster_exchange_limit": ("queues.max_exchanges", number),
+    "deprecated_features.permit.transient_nonexcl_queues": (
+        "queues.transient_nonexclusive",
+        truth,
+    ),
     "connection_max": ("amqp.max_connections", number),
     "anonymous_login_user": ("amqp.anonymous_user", str),
     "cluster_name": ("node.cluster_name", str),

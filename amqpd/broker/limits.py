@@ -53,6 +53,8 @@ class Limits:
     max_exchanges: int | None = None
     #: The type of queues that are declared without one, where their vhost does not say.
     default_queue_type: str = ""
+    #: Queues that are neither durable nor exclusive may be declared.
+    transient_nonexclusive: bool = True
     #: Queues of all kinds tell in the headers of a message how often it came back; otherwise
     #: quorum queues do, and those with a delivery limit or delayed retry.
     always_counted: bool = False

@@ -25,7 +25,13 @@ from amqpd.broker.delivery import requeued
 from amqpd.broker.exchange import create
 from amqpd.broker.publishing import PURGED
 from amqpd.broker.queue import Queue
-from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
+from amqpd.errors import (
+    AccessRefused,
+    InternalError,
+    NotFound,
+    PreconditionFailed,
+    ResourceLocked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -280,6 +286,11 @@ class VHost(Catalogue):
         owner: object,
     ) -> Answer[QueueInfo]:
         self.capacity.check_queue(self, name)
+        if not (durable or exclusive or self.limits.transient_nonexclusive):
+            raise InternalError(
+                f"queue '{name}' in vhost '{self.name}': feature `transient_nonexcl_queues` is "
+                "deprecated and not permitted here; declare it durable or exclusive"
+            )
         dead_letter = arguments_of.dead_letter_exchange(self.name, name, arguments)
         if dead_letter is not None:
             access.read("queue", name)

@@ -76,17 +76,25 @@ class Sessions:
 def limits(settings: Settings) -> Limits:
     """The broker's own limits."""
     amqp, queues = settings.amqp, settings.queues
-    timeout_ms = queues.consumer_timeout_ms
     return Limits(
         channel_max=amqp.channel_max,
         frame_max_bytes=amqp.frame_max_bytes,
         heartbeat_s=amqp.heartbeat_s,
         max_message_bytes=amqp.max_message_size_bytes,
         always_counted=queues.delivery_count_header == "always",
+        default_queue_type="" if queues.default_type == "classic" else queues.default_type,
+        transient_nonexclusive=queues.transient_nonexclusive,
+        max_queues=queues.max_queues or None,
+        max_exchanges=queues.max_exchanges or None,
+        max_topic_hash_wildcards=_or_none(queues.max_topic_wildcards),
         trusts_deaths=settings.dead_letter.trust_client_x_death,
-        consumer_timeout_ms=timeout_ms if timeout_ms >= 0 else None,
+        consumer_timeout_ms=_or_none(queues.consumer_timeout_ms),
         timeout_closes=queues.consumer_timeout_mode == "close_channel",
     )
+
+
+def _or_none(number: int) -> int | None:
+    return number if number >= 0 else None
 
 
 def amqp_settings(settings: Settings) -> AmqpSettings:

@@ -88,6 +88,7 @@ class Seen:
     answers_s: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
     restart_s: float = 0.0
+    held_s: float = 0.0
 
 
 def length(channel: Channel, queue: str) -> int:
@@ -171,8 +172,10 @@ def measure(folder: Path, options: argparse.Namespace) -> bool:
         watch(broker, probe.channel(), ends, options.count // 2, seen)
         broker.stop(signal.SIGKILL)
         stopped_s = time.time()
+        seen.held_s = turns.longest_s(folder / HELD, watched_s, stopped_s)
         broker = start(folder)
-        seen.restart_s = time.time() - stopped_s
+        watched_s = time.time()
+        seen.restart_s = watched_s - stopped_s
         probe = Client(broker.port, timeout_s=120)
         cpu = cpu_s(broker.process.pid)
     # What consumers hold has left the queue's front; those that died with them came back.
@@ -188,10 +191,11 @@ def measure(folder: Path, options: argparse.Namespace) -> bool:
             if time.time() > ends[-1] + 60:
                 break
     probe.abort()
+    seen.held_s = max(seen.held_s, turns.longest_s(folder / HELD, watched_s, time.time()))
     code = broker.stop()
     answers = sorted(seen.answers_s)
     worst_ms, p99_ms = answers[-1] * 1000, answers[len(answers) * 99 // 100] * 1000
-    held_ms = turns.longest_s(folder / HELD, watched_s) * 1000
+    held_ms = seen.held_s * 1000
     print(
         f"{options.kind} {options.count:,} over {options.spread:.0f} s"
         f"{', dead letters' if options.dead_letters else ''}{', restart' if restart else ''}: "

@@ -19,10 +19,11 @@ VARIABLE: Final = "AMQPD_TEST_HELD"
 NOTED_S: Final = 0.002
 
 
-def longest_s(file: Path, since_s: float) -> float:
-    """The longest turn that was noted since then."""
-    turns = [line.split() for line in file.read_text().splitlines()] if file.exists() else []
-    return max((float(held) for at, held in turns if float(at) >= since_s), default=0.0)
+def longest_s(file: Path, since_s: float, upto_s: float) -> float:
+    """The longest turn that was noted between two times."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    turns = [(float(at), float(held)) for at, held in map(str.split, lines)]
+    return max((held for at, held in turns if since_s <= at <= upto_s), default=0.0)
 
 
 def watch(file: Path) -> None:
