@@ -410,10 +410,14 @@ def queues(patient: Patient) -> Iterator[Finding]:
             continue
         if why:
             stuck += 1
-            text = f"'{one['name']}' in vhost '{one['vhost']}', {one['messages']} messages: {why}"
+            text = f"'{one['name']}' in vhost '{one['vhost']}', {_messages(one)}: {why}"
             yield _warn("queues", text, f"amqpd queue show {one['name']} -p {one['vhost']}")
     if not stuck:
         yield _ok("queues", f"{page['total_count']}, none of the longest stands still")
+
+
+def _messages(one: dict[str, Any]) -> str:
+    return "1 message" if one["messages"] == 1 else f"{one['messages']} messages"
 
 
 CHECKS: Final[tuple[Callable[[Patient], Iterator[Finding]], ...]] = (

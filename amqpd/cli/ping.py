@@ -114,9 +114,8 @@ def stat(interval: float, count: int | None) -> None:
     """One line a second: messages, rates, connections, memory; Ctrl-C ends."""
     with reached() as remote, contextlib.suppress(KeyboardInterrupt):
         before = _Counts(remote.get("/overview"))
+        time.sleep(interval)  # rates need two looks
         for number, _ in enumerate(_looks(count, interval)):
-            if not number:
-                time.sleep(interval)  # rates need two looks
             now = _Counts(remote.get("/overview"))
             facts = now.since(before) | _node(remote)
             before = now

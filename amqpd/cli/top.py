@@ -34,6 +34,10 @@ TITLES: Final = (
     ("type", 8), ("state", 8), ("ready", 10), ("unacked", 10), ("cons", 6), ("in/s", 10),
     ("out/s", 10),
 )  # fmt: skip
+#: What a narrow terminal does without, the least wanted first.
+EXPENDABLE: Final = ("type", "state", "cons", "unacked")
+#: The least that a name gets.
+LEAST: Final = 16
 #: Switch to a page of its own and back, hide and show the cursor, go home, clear what follows.
 ENTER: Final = "\x1b[?1049h\x1b[?25l"
 LEAVE: Final = "\x1b[?25h\x1b[?1049l"
@@ -179,39 +183,59 @@ def _screen(found: dict[str, Any], sort: str, width: int, height: int) -> Iterat
         f"   disk {_size(node.get('disk_free', 0))} free{_alarms(node)}"
     )
     yield (
-        f"{totals['connections']} connections  {totals['channels']} channels  "
-        f"{totals['consumers']} consumers  {totals['queues']} queues   "
+        f"in {_rate(overview, 'publish')}/s  out {_rate(overview, 'deliver_get')}/s   "
         f"{lengths.get('messages_ready', 0)} ready  "
         f"{lengths.get('messages_unacknowledged', 0)} unacked   "
-        f"in {_rate(overview, 'publish')}/s  out {_rate(overview, 'deliver_get')}/s"
+        f"{totals['queues']} queues  {totals['connections']} connections  "
+        f"{totals['channels']} channels  {totals['consumers']} consumers"
     )
-    room = max(12, width - sum(each + 1 for _, each in TITLES))
+    titles = _fitting(width)
+    room = max(12, width - sum(each + 1 for _, each in titles))
     yield ""
-    yield _row(["queue", *(name for name, _ in TITLES)], room)
+    yield _row("queue", {name: name for name, _ in titles}, room)
     shown = found["queues"][: max(0, height - 5)]
     for one in shown:
-        yield printable(_row(_facts(one), room))
+        facts = _facts(one)
+        yield printable(_row(_name(one), {name: facts[name] for name, _ in titles}, room))
     if not shown:
         yield "no queues; `amqpd publish --queue orders hello` makes one"
     elif found["queues_in_all"] > len(shown):
         yield f"… {found['queues_in_all'] - len(shown)} more, less {sort}"
 
 
-def _facts(one: dict[str, Any]) -> list[str]:
+def _fitting(width: int) -> list[tuple[str, int]]:
+    """The columns that have room beside the name."""
+    titles = list(TITLES)
+    for name in EXPENDABLE:
+        if width - sum(each + 1 for _, each in titles) >= LEAST:
+            break
+        titles = [one for one in titles if one[0] != name]
+    return titles
+
+
+def _name(one: dict[str, Any]) -> str:
     where = "" if one["vhost"] == "/" else f"{one['vhost']}/"
-    return [
-        f"{where}{one['name']}", one.get("type", ""), one.get("state", ""),
-        str(one.get("messages_ready", 0)), str(one.get("messages_unacknowledged", 0)),
-        str(one.get("consumers", 0)), _rate(one, "publish"), _rate(one, "deliver_get"),
-    ]  # fmt: skip
+    return f"{where}{one['name']}"
 
 
-def _row(values: Sequence[str], room: int) -> str:
-    name, *rest = values
+def _facts(one: dict[str, Any]) -> dict[str, str]:
+    return {
+        "type": one.get("type", ""),
+        "state": one.get("state", ""),
+        "ready": str(one.get("messages_ready", 0)),
+        "unacked": str(one.get("messages_unacknowledged", 0)),
+        "cons": str(one.get("consumers", 0)),
+        "in/s": _rate(one, "publish"),
+        "out/s": _rate(one, "deliver_get"),
+    }
+
+
+def _row(name: str, values: dict[str, str], room: int) -> str:
     shown = name if len(name) <= room else f"{name[: room - 1]}…"
+    widths = dict(TITLES)
     cells = [
-        f"{value:<{width}}" if title in ("type", "state") else f"{value:>{width}}"
-        for value, (title, width) in zip(rest, TITLES, strict=True)
+        f"{value:<{widths[title]}}" if title in ("type", "state") else f"{value:>{widths[title]}}"
+        for title, value in values.items()
     ]
     return " ".join([f"{shown:<{room}}", *cells])
 

@@ -92,3 +92,13 @@ async def test_in_a_terminal_it_is_live_and_q_ends_it(api: Api) -> None:
         os.close(slave)
     lines = shown.decode().split(top.HOME)[1].split("\r\n")
     assert max(len(line) for line in lines) < 120
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 100])
+def test_a_narrow_terminal_keeps_names_and_rates(width: int) -> None:
+    titles = top._fitting(width)
+
+    assert {"ready", "in/s", "out/s"} <= {name for name, _ in titles}
+    room = max(12, width - sum(each + 1 for _, each in titles))
+    row = top._row("q" * 50, {name: "1" for name, _ in titles}, room)
+    assert len(row) <= max(width, 46)
