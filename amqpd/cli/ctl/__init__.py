@@ -2,7 +2,8 @@
 
 Everything goes through the HTTP API of a running broker; verbs that have no meaning without
 Erlang say so. Results have RabbitMQ's columns, exit codes are those of sysexits.h: 0, 64 usage,
-65 wrong data, 67 no such user, 69 not reached, 70 internal error, 75 try again, 77 refused.
+65 wrong data, 67 no such user, 69 not reached, or a check has failed, 70 internal error, 75 try
+again, 77 refused.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_SOFTWARE, fail, printable
+from amqpd.cli.answer import EX_DATA, EX_UNAVAILABLE, fail, printable
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import RemoteError, segment
 
@@ -57,7 +57,7 @@ def list_attempts(ctl: Ctl, by_source: bool) -> None:
 @verb("check_certificate_expiration", GROUP, option("--unit", default="weeks"),
       option("--within", type=int, default=4))  # fmt: skip
 def check_certificates(ctl: Ctl, unit: str, within: int) -> None:
-    """No certificate ends within so many weeks; 70 if one does."""
+    """No certificate ends within so many weeks; 69 if one does."""
     _checked(ctl, f"certificate-expiration/{within}/{segment(unit)}", "certificate expiration")
 
 
@@ -69,13 +69,13 @@ def check_quorum(ctl: Ctl) -> None:
 
 @verb("check_port_connectivity", GROUP, option("--address", default=""))
 def check_ports(ctl: Ctl, address: str) -> None:
-    """Each port that is open takes a connection from here; 70 if one does not."""
+    """Each port that is open takes a connection from here; 69 if one does not."""
     for one in ctl.remote.get("/overview")["listeners"]:
         host = address or one["ip_address"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
         try:
             socket.create_connection((host, one["port"]), timeout=10).close()
         except OSError as error:
-            fail(f"port {one['port']} on {host}: {error}", EX_SOFTWARE)
+            fail(f"port {one['port']} on {host}: {error}", EX_UNAVAILABLE)
         ctl.say(f"Successfully connected to port {one['port']} on {host}")
 
 
@@ -85,7 +85,7 @@ def _checked(ctl: Ctl, path: str, what: str) -> None:
     except RemoteError as error:
         if error.status != 503:
             raise
-        fail(f"{what}: {error.reason}", EX_SOFTWARE)
+        fail(f"{what}: {error.reason}", EX_UNAVAILABLE)
     ctl.say(f"{what}: passed")
 
 

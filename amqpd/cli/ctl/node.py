@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from amqpd import __version__
-from amqpd.cli.answer import EX_SOFTWARE, EX_UNAVAILABLE, fail, printable
+from amqpd.cli.answer import EX_UNAVAILABLE, fail, printable
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import RemoteError, run_file, segment
 
@@ -215,13 +215,13 @@ def enable_feature_flag(ctl: Ctl, name: str) -> None:
 
 
 def _check(ctl: Ctl, what: str, path: str) -> None:
-    """A health check of the broker; 70 with its reason when it fails."""
+    """A health check of the broker; 69 with its reason when it fails."""
     try:
         ctl.remote.get(f"/health/checks/{path}")
     except RemoteError as error:
         if error.status in (0, 401, 404):
             raise
-        fail(f"{what}: {error.reason}", EX_SOFTWARE)
+        fail(f"{what}: {error.reason}", EX_UNAVAILABLE)
     ctl.say(f"{what}: passed")
 
 

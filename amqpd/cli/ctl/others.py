@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_SOFTWARE, EX_USAGE, fail, printable
+from amqpd.cli.answer import EX_DATA, EX_UNAVAILABLE, EX_USAGE, fail, printable
 from amqpd.cli.ctl.control import refuse
 from amqpd.cli.ctl.interfaces import interfaces
 from amqpd.cli.ctl.verb import VERBS, Ctl, argument, option, verb
@@ -90,10 +90,10 @@ def show_help(ctl: Ctl, name: str | None) -> None:
 
 @verb("node_health_check", GROUP)
 def node_health_check(ctl: Ctl) -> None:
-    """No alarm is on; 70 if one is."""
+    """No alarm is on; 69 if one is."""
     found = ctl.remote.get("/healthchecks/node")
     if found["status"] != "ok":
-        fail(f"node_health_check: {found['reason']}", EX_SOFTWARE)
+        fail(f"node_health_check: {found['reason']}", EX_UNAVAILABLE)
     ctl.say("Health check passed")
 
 
@@ -206,11 +206,11 @@ def log_tail_stream(ctl: Ctl, duration: float) -> None:
 
 @verb("check_log", LOGS, option("--level", default="error"))
 def check_log(ctl: Ctl, level: str) -> None:
-    """Nothing of this level is in the log's last lines; 70 with the newest of them if not."""
+    """Nothing of this level is in the log's last lines; 69 with the newest of them if not."""
     try:
         found = list(_lines(ctl, level=level, count=1))
     except RemoteError as error:
         fail(f"check_log: {error.reason}", error.code)
     if found:
-        fail(f"check_log: {found[-1]}", EX_SOFTWARE)
+        fail(f"check_log: {found[-1]}", EX_UNAVAILABLE)
     ctl.say("check_log: passed")

@@ -29,7 +29,8 @@ CODES: Final[Mapping[str, int]] = {
     **dict.fromkeys(
         (
             "clear_global_parameter", "clear_operator_policy", "clear_parameter", "clear_policy",
-            "purge_queue", "set_operator_policy", "set_parameter", "set_permissions", "set_policy",
+            "peek", "purge_queue", "quorum_status", "set_operator_policy", "set_parameter",
+            "set_permissions", "set_policy",
             "set_user_limits", "set_vhost_limits",
         ),
         EX_UNAVAILABLE,

@@ -20,7 +20,7 @@ async def test_the_application_is_stopped_and_started_again(ctl: Ctl) -> None:
 
     assert "stopped by stop_app" in await ctl.run("status")
     assert "'amqpd ctl start_app' lets it go on" in await ctl.run("list_queues", code=69)
-    await ctl.run("is_running", code=70)
+    await ctl.run("is_running", code=69)
     await ctl.run("await_startup", "-t", "0.2", code=69)
     assert "Ping succeeded" in await ctl.run("ping")
 
@@ -115,11 +115,11 @@ async def test_the_log_level_is_set(ctl: Ctl) -> None:
 async def test_listeners_are_suspended_and_resumed(ctl: Ctl) -> None:
     port = str(ctl.api.broker.port)
     await ctl.run("suspend_listeners")
-    await ctl.run("check_port_listener", port, code=70)
+    await ctl.run("check_port_listener", port, code=69)
     await ctl.run("resume_listeners")
     await ctl.run("check_port_listener", port)
     await ctl.run("drain")
-    await ctl.run("check_port_listener", port, code=70)
+    await ctl.run("check_port_listener", port, code=69)
     await ctl.run("revive")
     await ctl.run("check_port_connectivity")
 

@@ -100,8 +100,8 @@ async def test_a_check_that_fails_says_why(ctl: Ctl) -> None:
     port = str(ctl.api.broker.port)
     await ctl.run("check_port_listener", port)
 
-    await ctl.run("check_port_listener", "1", code=70)
-    await ctl.run("check_protocol_listener", "mqtt", code=70)
+    await ctl.run("check_port_listener", "1", code=69)
+    await ctl.run("check_protocol_listener", "mqtt", code=69)
 
 
 async def test_alarms_are_listed(ctl: Ctl) -> None:
