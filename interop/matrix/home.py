@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import toolchains
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -26,8 +28,8 @@ BASE = {"ip": "iproute2", "openssl": "openssl", "unshare": "util-linux"}
 TOOLS = {
     "node": {"node": "nodejs", "npm": "npm"},
     "java": {"java": "default-jdk-headless", "mvn": "maven"},
-    "go": {"go": "golang-go", "git": "git"},
-    "rust": {"cargo": "cargo"},
+    "go": {"git": "git"},
+    "rust": {"cc": "gcc"},
 }
 
 
@@ -59,6 +61,7 @@ def prepare(client: Client) -> Path:
     log.unlink(missing_ok=True)
     tools = TOOLS.get(client.language.lower(), {})
     install([*_without(tools), *client.debian], log)
+    _compiler(client.language.lower(), log)
     # Over what is there: compilers start from their earlier work.
     shutil.copytree(source, home / "program", dirs_exist_ok=True)
     if client.python:
@@ -70,6 +73,16 @@ def prepare(client: Client) -> Path:
         call(fill(command, home), home / "program", log)
     stamp.write_text(digest, encoding="utf-8")
     return home
+
+
+def _compiler(language: str, log: Path) -> None:
+    try:
+        if language == "go":
+            toolchains.go(cache(), log, install)
+        elif language == "rust":
+            toolchains.rust(log, install)
+    except subprocess.CalledProcessError as error:
+        raise NotRunnable(f"{' '.join(error.cmd)} exited {error.returncode} (see {log})") from error
 
 
 def base() -> None:
