@@ -83,9 +83,9 @@ def details(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def closing(outcomes: Sequence[Outcome]) -> str:
-    """The last line."""
+    """The last line; a program that could not run counts as failed."""
     passed = sum(outcome.count("passed") for outcome in outcomes)
-    failed = sum(outcome.failures for outcome in outcomes)
+    failed = sum(outcome.failures + bool(outcome.not_runnable) for outcome in outcomes)
     return f"{passed} passed, {failed} failed"
 
 

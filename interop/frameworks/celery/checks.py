@@ -20,14 +20,16 @@ PATIENCE_S = 30
 
 @contextlib.contextmanager
 def worker(*options, **environment):
-    """A worker process."""
+    """A worker process, once it takes tasks."""
+    ready = Path(tempfile.mkdtemp(prefix="worker-")) / "ready"
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-l", "warning"]
     process = subprocess.Popen(
         [*command, "--pool", "solo", "--without-gossip", "--without-mingle", *options],
-        env={**os.environ, **environment},
+        env={**os.environ, **environment, "READY": str(ready)},
         stdout=sys.stderr,
     )
     try:
+        until(ready.exists)
         yield process
     finally:
         process.terminate()
@@ -109,7 +111,6 @@ note.delay("quorum-now")
 
 def quorum():
     with worker("-n", "quorum@%h", QUORUM="1"):
-        time.sleep(3)
         environment = {**os.environ, "QUORUM": "1"}
         subprocess.run([sys.executable, "-c", QUORUM], env=environment, check=True)
         until(lambda: "quorum-eta" in notes())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from celery import Celery
+from celery.signals import worker_ready
 from kombu import Queue
 
 app = Celery("tasks", broker="amqp://guest:guest@localhost//", backend="rpc://")
@@ -26,6 +28,11 @@ if os.environ.get("QUORUM"):
         task_default_exchange_type="topic",
         worker_detect_quorum_queues=True,
     )
+
+
+@worker_ready.connect
+def tell(**_):
+    Path(os.environ["READY"]).touch()
 
 
 @app.task

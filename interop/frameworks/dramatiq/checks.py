@@ -122,8 +122,9 @@ def main():
             print(f"ok {name}")
         except Exception as problem:
             print(f"not ok {name} - {type(problem).__name__} {problem}".replace("\n", " "))
-    threading.Thread(target=worker.stop, daemon=True).start()
-    time.sleep(1)
+    stopping = threading.Thread(target=worker.stop, daemon=True)
+    stopping.start()
+    stopping.join(10)
     os._exit(0)
 
 

@@ -45,6 +45,11 @@ def parallel(shop):
 
 def recovered(_shop):
     subprocess.run([os.environ["BROKER_CONTROL"], "restart"], check=True)
+    until_it_answers()
+
+
+def until_it_answers():
+    """Wait for the service."""
     end = time.monotonic() + 60
     while True:
         try:
@@ -52,7 +57,7 @@ def recovered(_shop):
                 assert shop.prices.of("again") == 5
             return
         except Exception:
-            assert time.monotonic() < end, "the service did not come back"
+            assert time.monotonic() < end, "the service does not answer"
             time.sleep(0.5)
 
 
@@ -70,7 +75,7 @@ def main():
         "shop",
     ]
     service = subprocess.Popen(command, stdout=sys.stderr)
-    time.sleep(4)
+    until_it_answers()
     for check in (rpc, chain, event, error, parallel, recovered):
         name = check.__name__
         if sys.argv[1:] and name not in sys.argv[1:]:
