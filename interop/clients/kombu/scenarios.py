@@ -12,6 +12,7 @@ import threading
 import time
 
 import amqp.exceptions
+from amqp.sasl import RAW
 from kombu import Connection, Consumer, Exchange, Producer, Queue
 from kombu.common import eventloop
 from kombu.mixins import ConsumerMixin
@@ -114,6 +115,11 @@ def connect_tls(channel):
 def connect_external(channel):
     own = {"certfile": f"{CERTIFICATES}/client.pem", "keyfile": f"{CERTIFICATES}/client.key"}
     works(port=5671, ssl=trusting(**own), login_method="EXTERNAL")
+
+
+@scenario
+def connect_anonymous(channel):
+    works(transport_options={"authentication": RAW(b"ANONYMOUS", b"")})
 
 
 @scenario
@@ -369,6 +375,22 @@ def priority(channel):
     for number, level in enumerate([1, 5, 0, 5, 3]):
         send(channel, queue, f"{level}{number}", priority=level)
     assert bodies(queue) == ["51", "53", "34", "10", "02"]
+
+
+@scenario
+def max_length(_channel):
+    with Connection(URI, transport_options={"confirm_publish": True}) as connection:
+        confirming = connection.channel()
+        arguments = {"x-max-length": 3, "x-overflow": "reject-publish"}
+        queue = temporary(confirming, queue_arguments=arguments)
+        for number in range(3):
+            send(confirming, queue, str(number))
+        try:
+            send(confirming, queue, "3")
+        except amqp.exceptions.MessageNacked:
+            assert bodies(queue) == ["0", "1", "2"]
+        else:
+            raise AssertionError("the fourth message was confirmed")
 
 
 @scenario

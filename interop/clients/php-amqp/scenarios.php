@@ -393,6 +393,28 @@ $scenarios['quorum'] = function (AMQPChannel $channel) {
     $queue->delete();
 };
 
+$scenarios['stream'] = function (AMQPChannel $channel) {
+    named($channel, 'ext.stream', AMQP_DURABLE, ['x-queue-type' => 'stream']);
+    for ($number = 0; $number < 10; $number++) {
+        send($channel, '', 'ext.stream', (string) $number);
+    }
+    $channel->setPrefetchCount(100);
+    foreach ([[5, 5], ['first', 0]] as [$offset, $from]) {
+        $stream = new AMQPQueue($channel);
+        $stream->setName('ext.stream');
+        $stream->setArgument('x-stream-offset', $offset);
+        $read = [];
+        consume($stream, function (AMQPEnvelope $message) use ($stream, &$read, $from) {
+            $read[] = $message->getHeader('x-stream-offset');
+            $stream->ack($message->getDeliveryTag());
+            return count($read) === 10 - $from;
+        });
+        equal(range($from, 9), $read);
+        $stream->cancel();
+    }
+    $stream->delete();
+};
+
 $scenarios['rpc'] = function (AMQPChannel $channel) {
     $requests = temporary($channel);
     $replies = new AMQPQueue($channel);

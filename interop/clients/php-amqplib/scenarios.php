@@ -136,6 +136,10 @@ $scenarios['connect-external'] = fn () => works(new AMQPSSLConnection(
     ['login_method' => 'EXTERNAL']
 ));
 
+$scenarios['connect-anonymous'] = fn () => works(
+    new AMQPStreamConnection('localhost', 5672, '', '', '/', false, 'ANONYMOUS')
+);
+
 $scenarios['connect-refused'] = function () {
     try {
         connect('wrong');
