@@ -176,6 +176,10 @@ class Store(Struct, frozen=True):
             description="true, for one start by hand: take a store that lacks what was in it before"
         ),
     ] = False
+    rescue: Annotated[
+        bool,
+        Meta(description="true: start without what cannot be read of a damaged store; it is kept"),
+    ] = False
 
 
 class Definitions(Struct, frozen=True):

@@ -328,29 +328,38 @@ def table(values: Mapping[str, Wrappable] | None = None, /, **named: Wrappable) 
     return wrapped
 
 
-def from_json(values: Mapping[str, object]) -> Table:
+def from_json(values: Mapping[str, object], depth: int = 1) -> Table:
     """A table of JSON values; integers become 64-bit ones, as in RabbitMQ.
 
     Raises:
-        ValueError: a name is too long for a table, or a number has more than 64 bits.
+        ValueError: a name is too long for a table, a number has more than 64 bits, or it is
+            nested so deeply that it could not be read again.
     """
+    if depth > MAX_DEPTH:
+        raise _too_deep_json()
     table: Table = {}
     for name, value in values.items():
         if len(name.encode("utf-8", "surrogatepass")) > 255:
             raise ValueError(f"argument name '{name[:32]}…' is longer than 255 bytes")
-        table[name] = _json_field(name, value)
+        table[name] = _json_field(name, value, depth)
     return table
 
 
-def _json_field(name: str, value: object) -> Field:
+def _too_deep_json() -> ValueError:
+    return ValueError(f"arguments are nested more than {MAX_DEPTH} deep")
+
+
+def _json_field(name: str, value: object, depth: int) -> Field:
     match value:
         case int() if not isinstance(value, bool):
             if -(1 << 63) <= value < 1 << 63:
                 return Field("l", value)
         case Mapping():
-            return Field("F", from_json(value))
+            return Field("F", from_json(value, depth + 1))
         case list():
-            return Field("A", [_json_field(name, each) for each in value])
+            if depth == MAX_DEPTH:
+                raise _too_deep_json()
+            return Field("A", [_json_field(name, each, depth + 1) for each in value])
         case None | bool() | float() | str():
             return wrap(value)
     raise ValueError(f"argument '{name}': {value} does not fit into 64 bits")

@@ -42,6 +42,9 @@ LIMITS: Final = "limits"
 UPSTREAM_SET: Final = "federation-upstream-set"
 OTHERS: Final = frozenset({"shovel", "federation-upstream", UPSTREAM_SET})
 
+#: Objects and lists within each other in a value: all who read it can.
+MOST_DEPTH: Final = 64
+
 Parsed = Policy | VhostLimits | UserLimits | Pause
 
 
@@ -82,6 +85,8 @@ def check(component: str, name: str, value: object) -> None:
     Raises:
         PreconditionFailed: there is no such component, or it does not take the value.
     """
+    if not _is_flat(value):
+        raise invalid(f"{name}: nested more than {MOST_DEPTH} deep")
     if component in (POLICY, OPERATOR_POLICY, VHOST_LIMITS, USER_LIMITS, PAUSED):
         _parse(component, name, _dictionary(name, value))
     elif component == UPSTREAM_SET and isinstance(value, list):
@@ -90,6 +95,21 @@ def check(component: str, name: str, value: object) -> None:
         _dictionary(name, value)
     elif component != GLOBAL:
         raise invalid(f"component {component} not found")
+
+
+def _is_flat(value: object) -> bool:
+    """Whether it can be read everywhere; without calling itself, which may be what cannot."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [
+            one
+            for each in level
+            if isinstance(each, (dict, list))
+            for one in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return True
+    return not any(isinstance(each, (dict, list)) for each in level)
 
 
 def parsed(command: PutParameter) -> Parsed | None:

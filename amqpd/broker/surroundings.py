@@ -78,4 +78,6 @@ class Surroundings:
     archive: Archive = field(default_factory=NoArchive)
     #: Lanes that the store cannot read at present, and why.
     unreadable: Mapping[int, str] = field(default_factory=dict)
+    #: Lanes of which damaged messages were set aside, and how many.
+    quarantined: Mapping[int, int] = field(default_factory=dict)
     read_ahead: ReadAhead = field(default_factory=ReadAhead)

@@ -335,6 +335,16 @@ def health(patient: Patient) -> Iterator[Finding]:
     if not overview["sync"]:
         text = "syncs are off: a power cut loses confirmed messages"
         yield _bad("broker", text, "start it without --no-sync (store.sync)")
+    if held := node.get("store_held_by"):
+        text = (
+            f"the WAL is {node['store_wal_bytes'] / 1e6:,.0f} MB and grows, because "
+            f"{', '.join(held)} reads the store"
+        )
+        yield _bad("store", text, "end that program, or its transaction")
+    if aside := node.get("messages_quarantined"):
+        text = f"{aside} damaged messages were set aside"
+        step = "amqpd check names them; think of a new disk, and of amqpd backup"
+        yield _bad("store", text, step)
     for key, name in (("mem_alarm", "memory"), ("disk_free_alarm", "disk")):
         if node.get(key):
             text = f"the alarm for {name} is on: publishers are held"

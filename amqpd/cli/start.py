@@ -98,7 +98,10 @@ def make_store(directory: Path, settings: Settings, post: Post) -> Store:
 
     found = settings.store
     made = StoreSettings(
-        sync=found.sync, reserve_bytes=found.reserve_bytes, accept_older=found.accept_older
+        sync=found.sync,
+        reserve_bytes=found.reserve_bytes,
+        accept_older=found.accept_older,
+        rescue=found.rescue,
     )
     return SqliteStore(directory, post, made)
 

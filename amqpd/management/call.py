@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from amqpd.broker.events import INTERNAL
 from amqpd.management.access import may_enter
-from amqpd.management.errors import bad_request, not_found
+from amqpd.management.errors import bad_request, not_found, too_deep
 from amqpd.management.rates import Shown
 
 if TYPE_CHECKING:
@@ -190,6 +190,8 @@ def decoded(octets: bytes, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(octets, type=kind)
+    except RecursionError as error:
+        raise too_deep() from error
     except msgspec.ValidationError as error:
         # It was looked at as far as it had the right form: what follows may be no JSON at all.
         given = _parsed(octets)
@@ -201,5 +203,7 @@ def decoded(octets: bytes, kind: type[T]) -> T:
 def _parsed(octets: bytes) -> object:
     try:
         return msgspec.json.decode(octets)
+    except RecursionError as error:
+        raise too_deep() from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"not_json: {error}") from error

@@ -16,7 +16,7 @@ from amqpd.broker import document
 from amqpd.broker.document import SECTIONS, VHOST_SECTIONS
 from amqpd.broker.restoring import Action, Restoring
 from amqpd.management.access import Needs
-from amqpd.management.errors import bad_request
+from amqpd.management.errors import bad_request, too_deep
 from amqpd.management.listing import BATCH, Slices
 from amqpd.management.request import Answer, encode
 from amqpd.management.routing import Operation, Route
@@ -115,6 +115,8 @@ async def _parsed(octets: bytes) -> Facts:
             octets.removeprefix(_BOM).strip() or b"{}", type=dict[str, msgspec.Raw]
         )
         return {name: await _values(raw, slices) for name, raw in parts.items()}
+    except RecursionError as error:
+        raise too_deep() from error
     except msgspec.ValidationError as error:
         raise bad_request("failed_to_parse_json: not an object") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -41,6 +41,11 @@ def not_authorised(reason: str) -> HttpError:
     return HttpError(401, "not_authorised", reason)
 
 
+def too_deep() -> HttpError:
+    """JSON within JSON within JSON, without end."""
+    return bad_request("not_json: nested too deeply")
+
+
 def not_found(reason: str = "Not Found", error: str = "Object Not Found") -> HttpError:
     """There is no such thing, or not for this caller."""
     return HttpError(404, error, reason)

@@ -35,6 +35,8 @@ class Totals:
     dropped: Mapping[tuple[str, str], int]
     #: Queues of which something cannot be read at the moment.
     faulted: int
+    #: Those that were set aside because they are damaged: by vhost and queue.
+    quarantined: Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class Figures:
     store_batches: int
     store_messages: int
     store_pending_bytes: int
+    store_wal_bytes: int
+    #: Who keeps the WAL from being begun anew, so that it grows.
+    store_held_by: tuple[str, ...]
+    #: Messages that were set aside because they are damaged: by vhost and queue.
+    quarantined: Mapping[tuple[str, str], int]
     open_files: int
     open_files_limit: int
     resident_bytes: int
@@ -85,12 +92,19 @@ class Figures:
     memory_alarm: bool
     disk_alarm: bool
 
+    @property
+    def is_wal_held(self) -> bool:
+        """Somebody keeps the WAL from being begun anew."""
+        return bool(self.store_held_by)
+
 
 def totals(broker: Broker) -> Totals:
     """Count what is in all vhosts; costs a look at each queue."""
     exchanges = queues = consumers = ready = unacked = faulted = 0
     dead_lettered: dict[tuple[str, str], int] = {}
     dropped: dict[tuple[str, str], int] = {}
+    quarantined: dict[tuple[str, str], int] = {}
+    aside = broker.around.quarantined
     for vhost in broker.vhosts.values():
         exchanges += len(vhost.exchanges)
         publishing = vhost.publishing
@@ -103,4 +117,9 @@ def totals(broker: Broker) -> Totals:
             for lane in queue.lanes:
                 ready += lane.ready
                 unacked += lane.unacked
-    return Totals(exchanges, queues, consumers, ready, unacked, dead_lettered, dropped, faulted)
+                if lane.id in aside:
+                    key = vhost.name, queue.name
+                    quarantined[key] = quarantined.get(key, 0) + aside[lane.id]
+    return Totals(
+        exchanges, queues, consumers, ready, unacked, dead_lettered, dropped, faulted, quarantined
+    )

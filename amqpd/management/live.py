@@ -70,7 +70,7 @@ def live(request: Request, answer: Callable[[Request], Awaitable[Answer]]) -> An
 def _views(request: Request, text: str) -> list[_View]:
     try:
         asked = msgspec.json.decode(text, type=list[tuple[str, float]])
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise bad_request(f"paths: {error}") from error
     if not 0 < len(asked) <= MOST_VIEWS:
         raise bad_request(f"paths: from 1 to {MOST_VIEWS}")

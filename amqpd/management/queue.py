@@ -76,6 +76,12 @@ def state(queue: Queue) -> str:
     return "flow" if queue.pressure.is_crowded else "running"
 
 
+def quarantined(queue: Queue) -> int:
+    """Messages that were set aside because they are damaged."""
+    aside = queue.around.quarantined
+    return sum(aside.get(lane.id, 0) for lane in queue.lanes) if aside else 0
+
+
 def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     """What a list shows of a queue; None: it is gone."""
     if queue.deleted:
@@ -91,6 +97,8 @@ def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     found |= _policies(queue)
     found |= _consuming(queue)
     found |= _replicas(call, queue)
+    if aside := quarantined(queue):
+        found["messages_quarantined"] = aside
     if any(values[len(LENGTHS) :]):
         moved = values[len(LENGTHS) :]
         found["message_stats"] = shown.facts(queue, TRAFFIC, moved, shown.rates, len(LENGTHS))

@@ -86,6 +86,13 @@ SIMPLE: Final[tuple[tuple[str, Kind, str, str], ...]] = (
     ("amqpd_store_commits_total", "counter", "Groups committed and synced", "store_batches"),
     ("amqpd_store_messages_total", "counter", "Messages written to disk", "store_messages"),
     ("amqpd_store_pending_bytes", "gauge", "Waiting to be written", "store_pending_bytes"),
+    ("amqpd_store_wal_bytes", "gauge", "Size of the store's WAL", "store_wal_bytes"),
+    (
+        "amqpd_store_wal_held",
+        "gauge",
+        "1 while a program that reads the store makes its WAL grow",
+        "is_wal_held",
+    ),
 )
 #: Name, help, and the figure that has a number for each vhost and reason.
 BY_REASON: Final = (
@@ -166,6 +173,12 @@ def exposition(figures: Figures, endpoint: str = "aggregated") -> Iterator[str]:
         for (vhost, reason), count in sorted(getattr(figures, attribute).items()):
             yield f'{name}{{vhost="{escape(vhost)}",reason="{escape(reason)}"}} {count}\n'
     yield from _dead(figures)
+    rows: list[Row] = [
+        (labels(vhost=vhost, queue=queue), (count,))
+        for (vhost, queue), count in sorted(figures.quarantined.items())
+    ]
+    aside = Metric("messages_quarantined", "gauge", "Messages set aside because they are damaged")
+    yield from write("amqpd_", (aside,), rows)
 
 
 def identity(figures: Figures, endpoint: str) -> Iterator[str]:

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from amqpd.server.logtail import Recent
     from amqpd.server.room import Place
     from amqpd.server.transport import Session
-    from amqpd.store import Post, Snapshot, Store, StoreFailed
+    from amqpd.store import Post, Snapshot, Store, StoreFailed, WalState
 
 LOG = logging.getLogger("amqpd.server")
 
@@ -342,7 +342,7 @@ class BrokerServer:
         around.expired, around.read_some = self.commits.expired, self.commits.read_some
         around.read_returned = self.commits.read_returned
         around.archive = self.commits
-        around.unreadable = self.commits.unreadable
+        around.unreadable, around.quarantined = self.commits.unreadable, store.quarantined
         self.connections = Connections(self.commits)
         self.logins = Logins(self.broker, self.settings, loop, self._clock, self.audit)
         self.sessions = Sessions(
@@ -411,6 +411,11 @@ class BrokerServer:
             )
         )
         process.notify("READY=1")
+
+    @property
+    def wal(self) -> WalState:
+        """How long the store's WAL is, and who makes it grow."""
+        return self._store.wal
 
     @property
     def secure_http(self) -> list[Listener]:

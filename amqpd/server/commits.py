@@ -261,7 +261,7 @@ class Commits:
     @property
     def quarantined(self) -> int:
         """Damaged messages that the store has set aside since the start."""
-        return self._store.quarantined
+        return sum(self._store.quarantined.values())
 
     def close(self) -> None:
         """Nothing is asked any more: the store is about to be closed."""

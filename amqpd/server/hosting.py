@@ -89,6 +89,7 @@ class Hosting:
         counted = totals(server.broker)
         settings, look = server.settings, server.alarming.look
         ends_s = server.ports.certificate_ends_s
+        wal = server.wal
         return Figures(
             product=settings.amqp.product,
             product_version=settings.amqp.version,
@@ -125,6 +126,9 @@ class Hosting:
             store_batches=server.commits.batches,
             store_messages=server.commits.messages,
             store_pending_bytes=server.broker.journal.pending_bytes,
+            store_wal_bytes=wal.size_bytes,
+            store_held_by=wal.held_by,
+            quarantined=counted.quarantined,
             open_files=open_files(),
             open_files_limit=server.file_limit,
             resident_bytes=look.memory_bytes if look else 0,

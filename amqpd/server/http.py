@@ -243,6 +243,9 @@ def _request(request: web.Request) -> Request:
                 return await request.read()
         except web.HTTPRequestEntityTooLarge as error:
             raise bad_request("Exceeded HTTP request body size limit") from error
+        except ConnectionError as error:
+            # Nobody hears the answer.
+            raise HttpError(400, "bad_request", "the body ended too early") from error
         except TimeoutError as error:
             raise HttpError(408, "request_timeout", "the body did not come in time") from error
 

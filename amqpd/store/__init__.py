@@ -37,7 +37,7 @@ never does: decide anything about messages; that is the broker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -72,6 +72,7 @@ __all__ = [
     "StoreUnreadable",
     "StreamDone",
     "StreamStore",
+    "WalState",
     "WriteDone",
 ]
 
@@ -152,6 +153,15 @@ class Snapshot:
     streams: dict[int, StreamState] = field(default_factory=dict)
     next_message_id: int = 1
     next_lane_id: int = 1
+    #: Messages that were set aside because they are damaged, by lane.
+    quarantined: dict[int, int] = field(default_factory=dict)
+
+
+class WalState(NamedTuple):
+    """The WAL: its size, and who keeps it from being begun anew, if somebody does."""
+
+    size_bytes: int = 0
+    held_by: tuple[str, ...] = ()
 
 
 class Row(NamedTuple):
@@ -214,16 +224,21 @@ class Store(StreamStore, Protocol):
     """Where the journal goes. `done` callbacks run on the loop thread."""
 
     @property
-    def quarantined(self) -> int:
-        """How many damaged messages were set aside since the start."""
-        ...
-
-    @property
     def owed_bytes(self) -> int:
         """What it will still take of the disk without storing anything new.
 
         Below 0 is what can be stored without taking any.
         """
+        ...
+
+    @property
+    def quarantined(self) -> Mapping[int, int]:
+        """How many damaged messages were set aside, by lane; changes while it is open."""
+        ...
+
+    @property
+    def wal(self) -> WalState:
+        """How long the WAL is, and who makes it grow."""
         ...
 
     def open(self) -> Snapshot:

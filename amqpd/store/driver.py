@@ -26,6 +26,8 @@ CORRUPT: Final = 11
 IO_ERROR: Final = 10
 FULL: Final = 13
 NOT_A_DATABASE: Final = 26
+#: Extended ones: what is there is not given back, or not all of it.
+_UNREADABLE: Final = (10 | 1 << 8, 10 | 2 << 8)
 
 DriverName = Literal["auto", "apsw", "sqlite3"]
 
@@ -46,7 +48,9 @@ class SqlError(Exception):
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
-        self.code = code
+        self.code = code & 0xFF
+        #: What is on disk cannot be read, or is not what it should be.
+        self.is_damage = self.code in (CORRUPT, NOT_A_DATABASE) or code in _UNREADABLE
 
 
 class Numbers(Protocol):
@@ -186,4 +190,4 @@ class StandardConnection:
 
 def _translated(error: sqlite3.Error) -> SqlError:
     code: int = getattr(error, "sqlite_errorcode", 1)
-    return SqlError(code & 0xFF, f"{getattr(error, 'sqlite_errorname', 'ERROR')}: {error}")
+    return SqlError(code, f"{getattr(error, 'sqlite_errorname', 'ERROR')}: {error}")

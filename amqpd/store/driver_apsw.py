@@ -82,5 +82,5 @@ class ApswConnection:
 
 
 def _translated(error: apsw.Error) -> SqlError:
-    code: int = getattr(error, "result", 1)
-    return SqlError(code & 0xFF, f"{type(error).__name__}: {error}")
+    code: int = getattr(error, "extendedresult", 0) or getattr(error, "result", 1)
+    return SqlError(code, f"{type(error).__name__}: {error}")

@@ -27,6 +27,7 @@ from amqpd.store import (
     Snapshot,
     StoreFailed,
     StreamDone,
+    WalState,
     WriteDone,
 )
 from amqpd.store.chunks import Block, pack_streams
@@ -75,7 +76,7 @@ class MemoryStore:
     """A `Store` that forgets everything with the object."""
 
     owed_bytes = 0
-    quarantined = 0
+    wal = WalState()
 
     def __init__(self, post: Post) -> None:
         self._post = post
@@ -90,6 +91,7 @@ class MemoryStore:
         self._counts: dict[int, dict[int, Attempts]] = {}
         self._next_message_id = 1
         self._next_lane_id = 1
+        self.quarantined: dict[int, int] = {}
         #: Counts restarts: what was handed in before a crash is not done after it.
         self._life = 0
 

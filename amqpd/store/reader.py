@@ -33,6 +33,7 @@ from amqpd.store import (
     StreamDone,
 )
 from amqpd.store.driver import CORRUPT, IO_ERROR, SqlError, Value, to_int
+from amqpd.store.mark import Mark
 from amqpd.store.packing import EARLY, POSITION_BITS, TRANSIENT, big_endian, key_of
 from amqpd.store.streamlog import StreamFiles
 from amqpd.store.streams import DAMAGED, StreamReader
@@ -296,10 +297,7 @@ class Reader:
                     places = self._streams.places(job.lane, job.first, job.upto)
                     return partial(job.done, places.cut(job.size, job.since_ms))
         except SqlError as error:
-            text = f"store {self._path}: lane {job.lane} cannot be read: {error}"
-            if error.code in _LOCAL:
-                return partial(job.done, StoreUnreadable(self._path, text, job.lane))
-            return partial(job.done, StoreFailed(self._path, text))
+            return partial(job.done, self._not_read(job.lane, error))
         except MemoryError:
             text = f"store {self._path}: lane {job.lane} cannot be read: out of memory"
             return partial(job.done, StoreUnreadable(self._path, text, job.lane))
@@ -308,6 +306,15 @@ class Reader:
             log.exception("store %s: lane %d cannot be read", self._path, job.lane)
             text = f"store {self._path}: lane {job.lane} cannot be read: {error}"
             return partial(job.done, StoreFailed(self._path, text))
+
+    def _not_read(self, lane: int, error: SqlError) -> StoreFailed:
+        text = f"store {self._path}: lane {lane} cannot be read: {error}"
+        if error.is_damage:
+            # The next start looks whether it is for good.
+            Mark(self._path).leave(damage=True)
+        if error.code in _LOCAL:
+            return StoreUnreadable(self._path, text, lane)
+        return StoreFailed(self._path, text)
 
     def _rows(self, read: Read) -> list[Row]:
         """The stretch; damaged messages alone do not look like its end."""

@@ -37,3 +37,5 @@ class StoreSettings:
     commits_per_note: int = 1000
     #: Whatever is there is the store, once; see `identity`.
     accept_older: bool = False
+    #: What can be read of a damaged file goes into a new one at the start; see `rescue`.
+    rescue: bool = False

@@ -28,10 +28,12 @@ from amqpd.store import (
     StoreNewer,
     StoreOlder,
     StreamDone,
+    WalState,
     WriteDone,
 )
 from amqpd.store.driver import FULL, IO_ERROR, SqlError, select
 from amqpd.store.identity import Generations, Identity, Note
+from amqpd.store.mark import Mark
 from amqpd.store.packing import Packing
 from amqpd.store.reader import (
     Expired,
@@ -50,10 +52,11 @@ from amqpd.store.streamfiles import recover
 from amqpd.store.streamlog import StreamFiles
 from amqpd.store.tables import Tables
 from amqpd.store.versions import has_wal_reset_bug
-from amqpd.store.writer import BUSY_MS, FAILED_FILE, Write, Writer
+from amqpd.store.walend import WalEnd
+from amqpd.store.writer import BUSY_MS, WAL_CUT, Write, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from amqpd.broker.attempts import Counted, Delayed
@@ -80,6 +83,7 @@ class SqliteStore:
         self._post = post
         self._settings = settings or StoreSettings()
         self._note = Note(self.path)
+        self._end = WalEnd(self.path, wanted=self._settings.sync)
         self._reserve = Reserve(directory, self._settings.reserve_bytes)
         self._files = StreamFiles(self.path)
         self._lock: int | None = None
@@ -90,9 +94,16 @@ class SqliteStore:
         self._reader: Reader | None = None
 
     @property
-    def quarantined(self) -> int:
-        """How many damaged messages were set aside since the start."""
-        return 0 if self._writer is None else self._writer.quarantined
+    def quarantined(self) -> Mapping[int, int]:
+        """How many damaged messages were set aside, by lane."""
+        return {} if self._writer is None else self._writer.quarantined
+
+    @property
+    def wal(self) -> WalState:
+        """How long the WAL is, and who makes it grow."""
+        if self._writer is None:
+            return WalState()
+        return WalState(self._writer.wal.size_bytes, self._writer.held_by)
 
     @property
     def owed_bytes(self) -> int:
@@ -122,9 +133,11 @@ class SqliteStore:
     def _open(self) -> Snapshot:
         if self._settings.accept_older:
             self._note.forget()
+            self._end.forget()
+        driver = select(self._settings.driver)
+        self._rescue(driver)
         self._note.check_there()
         migrate(self.path, self._settings.page_size_bytes)
-        driver = select(self._settings.driver)
         log.info("store %s: SQLite %s (%s)", self.path, driver.version, driver.name)
         if has_wal_reset_bug(driver.version):
             log.warning(
@@ -134,6 +147,24 @@ class SqliteStore:
                 driver.version,
             )
         self._reserve.keep()
+        try:
+            return self._have_room(driver)
+        except StoreDamaged as error:
+            if not self._settings.rescue or isinstance(error, StoreOlder):
+                raise
+            log.error("%s", error)
+        Mark(self.path).leave(damage=True)
+        self._rescue(driver)
+        return self._have_room(driver)
+
+    def _rescue(self, driver: Driver) -> None:
+        if Mark(self.path).is_there:
+            # Nearly never: not imported for nothing.
+            from amqpd.store.rescue import rescue
+
+            rescue(self.path, driver)
+
+    def _have_room(self, driver: Driver) -> Snapshot:
         try:
             return self._try(driver)
         except (StoreFull, StoreFailed):
@@ -149,6 +180,7 @@ class SqliteStore:
         except (SqlError, LookupError, ValueError, AmqpError, StoreNewer, StoreOlder) as error:
             for connection in opened:
                 connection.close()
+            self._end.close()
             if isinstance(error, StoreNewer | StoreOlder):
                 raise
             if isinstance(error, SqlError) and error.code in (FULL, IO_ERROR):
@@ -158,7 +190,7 @@ class SqliteStore:
             # A page that is whole may still hold values that are not (no sync, bit rot).
             text = (
                 f"store {self.path}: cannot be opened: {error}; "
-                "'amqpd check' tells what is wrong, 'amqpd salvage' saves what can be read"
+                "'amqpd check' tells what is wrong, store.rescue starts without what cannot be read"
             )
             raise StoreDamaged(self.path, text) from error
 
@@ -166,6 +198,7 @@ class SqliteStore:
         connection = driver.open(self.path, read_only=False)
         opened.append(connection)
         self._prepare(connection)
+        self._end.check()
         self._write_again(connection)
         tables = Tables(driver, connection, self._files)
         connection.run("BEGIN IMMEDIATE")
@@ -192,6 +225,8 @@ class SqliteStore:
             self._reserve,
             generations,
             newest,
+            self._end,
+            snapshot.quarantined,
         )
         writer = self._writer
         self._reader = Reader(
@@ -213,11 +248,11 @@ class SqliteStore:
         The system may count the WAL's pages as written although they are not: the next sync
         would cover what comes behind them and not them, and a loss of power then lose it all.
         """
-        mark = self.path.with_name(FAILED_FILE)
-        if mark.exists():
+        mark = Mark(self.path)
+        if mark.is_there:
             log.warning("store %s: a write had failed; writing the WAL once more", self.path)
             connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
-            mark.unlink()
+            mark.clear()
 
     def _prepare(self, connection: Connection) -> None:
         settings = self._settings
@@ -226,6 +261,7 @@ class SqliteStore:
             "journal_mode = WAL",
             f"synchronous = {'FULL' if settings.sync else 'OFF'}",
             "wal_autocheckpoint = 0",
+            f"journal_size_limit = {WAL_CUT * settings.wal_limit_bytes}",
             f"cache_size = -{settings.cache_bytes // 1024}",
             "mmap_size = 0",
             # Distributions switch it on: each settle would write zeros over the pages.

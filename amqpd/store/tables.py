@@ -401,6 +401,10 @@ class Tables:
             streams=self.streams.states(),
             next_message_id=1 + self._last_message_id(),
             next_lane_id=1 + self._last_lane_id(),
+            quarantined={
+                to_int(lane): to_int(count)
+                for lane, count in self._run("SELECT lane, count(*) FROM quarantine GROUP BY lane")
+            },
         )
 
     def identity(self) -> Identity:

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.store import Post, StoreFailed, StoreFull, WriteDone
 from amqpd.store.driver import BUSY, FULL, SqlError
+from amqpd.store.mark import Mark
 from amqpd.store.space import Space
 from amqpd.store.streamfiles import Retiring
 from amqpd.store.streamlog import StreamLog
-from amqpd.store.wal import WalGauge
+from amqpd.store.wal import WalGauge, readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from amqpd.store.settings import StoreSettings
     from amqpd.store.streamfiles import Newest
     from amqpd.store.tables import Tables
+    from amqpd.store.walend import WalEnd
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +53,15 @@ VACUUM_PAUSE_S: Final = 0.02
 VACUUM_PAGES: Final = 32
 #: After a chore found the disk full.
 FULL_PAUSE_S: Final = 5.0
-#: The WAL grows past its limit only while a reader holds on to it.
+#: The WAL grows past its limit only while a reader holds on to it. So many times as large it is
+#: told, and looked at again and again, at so many times it is cut when it is begun anew.
 WAL_ALARM: Final = 4
+WAL_CUT: Final = 2
+HELD_PAUSE_S: Final = 1.0
 #: The WAL is looked at when so much of its limit may have been written, a batch taken for so
 #: much more than what is in it: a look takes as long as one of the statements of a small batch.
 LOOK_SHARE: Final = 32
 LOOK_BYTES: Final = 128 << 10
-#: Is there if a write or sync has failed since the file was opened the last time.
-FAILED_FILE: Final = "failed"
 #: Of SQLite's own wait for a foreign process that writes into our file.
 BUSY_MS: Final = 10_000
 
@@ -85,16 +88,6 @@ class Damaged:
 Job = Write | Damaged | None
 
 
-def leave_mark(path: Path) -> None:
-    """Say that a write or sync has failed: what the system shows may not be on the disk.
-
-    The file need not be on the disk itself: after a restart of the machine nothing is shown
-    that is not.
-    """
-    with suppress(OSError):
-        path.with_name(FAILED_FILE).touch(0o600)
-
-
 class Writer:
     """Writes batches in the order in which they are handed in, each as a whole."""
 
@@ -109,6 +102,8 @@ class Writer:
         reserve: Reserve,
         generations: Generations,
         newest: Newest | None,
+        end: WalEnd,
+        quarantined: dict[int, int],
     ) -> None:
         self._path = path
         self._connection = connection
@@ -118,14 +113,17 @@ class Writer:
         self._post = post
         self._reserve = reserve
         self._generations = generations
+        self._end = end
         self._inbox: SimpleQueue[Job] = SimpleQueue()
         self._failure: StoreFailed | None = None
-        self._wal_alarm = False
+        #: Who keeps the WAL from being begun anew, while somebody does; `somebody` if it is not
+        #: known who.
+        self.held_by: tuple[str, ...] = ()
         page_size = connection.run("PRAGMA page_size")[0][0]
         assert isinstance(page_size, int)
         self._page_size = page_size
         self.space = Space(path, connection, settings.wal_limit_bytes)
-        self._wal = WalGauge(path, page_size)
+        self.wal = WalGauge(path, page_size)
         #: What may have been written into it since the last look.
         self._unseen_bytes = 0
         #: Where large batches of streams alone are appended.
@@ -143,8 +141,8 @@ class Writer:
         self._chores: deque[Callable[[], bool]] = deque(
             [self._sweep, self._sweep_transient, self._retiring.step]
         )
-        #: Messages set aside because they were damaged, since the start.
-        self.quarantined = 0
+        #: Messages set aside because they were damaged, by lane.
+        self.quarantined = quarantined
         self._thread = threading.Thread(target=self._run, name="amqpd-store-writer", daemon=True)
 
     def start(self) -> None:
@@ -160,7 +158,7 @@ class Writer:
         """Finish what was handed in, note a clean stop, end."""
         self._inbox.put(None)
         self._thread.join()
-        self._wal.close()
+        self.wal.close()
 
     # -- the thread ----------------------------------------------------------------------
 
@@ -188,6 +186,9 @@ class Writer:
     def _write(self, job: Write) -> None:
         outcome = self._commit(job.packed) if self._failure is None else self._failure
         done = job.done
+        if isinstance(outcome, int):
+            # Before anybody is told: what is told must be missed.
+            self._end.note()
         self._post(lambda: done(outcome))
         if not isinstance(outcome, int):
             return
@@ -210,7 +211,7 @@ class Writer:
             if error.code == FULL:
                 text = f"store {self._path}: the disk is full; free some space ({error})"
                 return StoreFull(self._path, text)
-            return self._fail(f"commit failed: {error}")
+            return self._fail(f"commit failed: {error}", damage=error.is_damage)
         except Exception as error:
             # Our own bug, but the same promise: what is on disk is not known any more.
             log.exception("store %s: batch %d cannot be written", self._path, packed.number)
@@ -271,11 +272,11 @@ class Writer:
             else:
                 return
 
-    def _fail(self, text: str) -> StoreFailed:
+    def _fail(self, text: str, *, damage: bool = False) -> StoreFailed:
         if self._failure is None:
             self._failure = StoreFailed(self._path, f"store {self._path}: {text}")
             self._chores.clear()
-            leave_mark(self._path)
+            Mark(self._path).leave(damage=damage)
             log.critical("%s; nothing is written any more", self._failure)
         return self._failure
 
@@ -284,12 +285,14 @@ class Writer:
             try:
                 self._sync(True)
                 self._transact(self._end_life)
+                self._end.forget()
                 self._connection.run("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._generations.committed()
             except SqlError as error:
                 log.error("store %s: the stop is not a clean one: %s", self._path, error)
         self.stream_log.close()
         self._connection.close()
+        self._end.close()
 
     def _end_life(self) -> None:
         self.stream_log.enter()
@@ -319,6 +322,8 @@ class Writer:
         self.space.measure()
         self._checkpoint()
         if not self._chores:
+            if self.held_by:
+                return HELD_PAUSE_S
             return None if chore == self._vacuum else QUIET_S
         return VACUUM_PAUSE_S if chore == self._vacuum else 0.0
 
@@ -332,13 +337,13 @@ class Writer:
             self._sync(True)
         except SqlError as error:
             if error.code != FULL:
-                self._fail(f"cleaning up failed: {error}")
+                self._fail(f"cleaning up failed: {error}", damage=error.is_damage)
                 return None
             self._sync(True)
             return None
         except ValueError as error:
             # A value that cannot be there: the file is damaged in a way that SQLite cannot see.
-            self._fail(f"cleaning up failed: {error}")
+            self._fail(f"cleaning up failed: {error}", damage=True)
             return None
         return finished
 
@@ -378,7 +383,7 @@ class Writer:
             set_aside = partial(self._tables.leave_behind, lane, position, reason, size)
         self._transact(lambda: moved.append(set_aside()))
         if moved[0]:
-            self.quarantined += 1
+            self.quarantined[lane] = self.quarantined.get(lane, 0) + 1
             log.error(
                 "store %s: message at position %d of lane %d is damaged (%s); quarantined",
                 self._path,
@@ -408,17 +413,42 @@ class Writer:
         """Move the WAL into the database once it is long; readers and nobody else may delay it."""
         self._unseen_bytes = 0
         limit = self._settings.wal_limit_bytes
-        if not self._wal.is_longer_than(limit):
-            self._wal_alarm = False
+        if not self.wal.is_longer_than(limit):
+            self._let_go()
             return
         try:
-            self._connection.run("PRAGMA wal_checkpoint(PASSIVE)")
+            ((_, pages, moved),) = self._connection.run("PRAGMA wal_checkpoint(PASSIVE)")
             self._generations.moved()
         except SqlError as error:
             if error.code != FULL:
-                self._fail(f"checkpoint failed: {error}")
+                self._fail(f"checkpoint failed: {error}", damage=error.is_damage)
                 return
             log.warning("store %s: no space to checkpoint, the WAL grows", self._path)
-        if not self._wal_alarm and self._wal.is_longer_than(WAL_ALARM * limit):
-            self._wal_alarm = True
-            log.warning("store %s: the WAL is %d times its limit", self._path, WAL_ALARM)
+            return
+        if pages == moved:
+            self._let_go()
+        elif not self.held_by and self.wal.is_longer_than(WAL_ALARM * limit):
+            self._hold()
+
+    def _hold(self) -> None:
+        self.held_by = readers(self._path) or ("somebody",)
+        log.warning(
+            "store %s: the WAL is %d times its limit, because %s has been reading the store for "
+            "long: end that; until then the WAL takes more and more of the disk",
+            self._path,
+            WAL_ALARM,
+            ", ".join(self.held_by),
+        )
+
+    def _let_go(self) -> None:
+        """Nobody holds the WAL any more: begin it anew, which gives its space back."""
+        if not self.held_by:
+            return
+        self.held_by = ()
+        log.info("store %s: the WAL is in the database", self._path)
+        self._expect(self._begin_anew)
+
+    def _begin_anew(self) -> bool:
+        # Any commit does it; of a row that does not change SQLite makes none.
+        self._transact(self._tables.next_generation)
+        return True

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from yarl import URL
 
 from amqpd.management import resources
 from amqpd.management.access import Needs
 from amqpd.server import http
 from tests.client import ConnectionClosed
 from tests.management.served import basic, name, served
+from tests.management.test_pause import on_disk
 from tests.server.waiting import until
 
 if TYPE_CHECKING:
@@ -309,3 +311,68 @@ async def test_the_number_of_http_connections_is_limited(api: Api) -> None:
     for one in (writer, *(writer for _, writer in open_ones)):
         one.close()
     await until(lambda: room.connections <= 1)
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize("depth", [70, 300, 700, 900, 980, 1_100, 100_000])
+async def test_05_json_in_json_is_refused_beyond_a_depth(
+    api: Api, depth: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = (
+        ("PUT", "/global-parameters/deep", '{"value": %s}'),
+        ("PUT", "/policies/%%2F/deep", '{"pattern": "", "definition": {"a": %s}}'),
+        ("PUT", "/queues/%%2F/deep", '{"arguments": {"a": %s}}'),
+        ("POST", "/exchanges/%%2F/amq.topic/publish",
+         '{"routing_key": "", "payload": "", "payload_encoding": "string", '
+         '"properties": {"headers": {"a": %s}}}'),
+        ("POST", "/definitions", '{"global_parameters": [{"name": "deep", "value": %s}]}'),
+        ("POST", "/definitions", '{"parameters": [{"component": "federation-upstream", '
+         '"vhost": "/", "name": "deep", "value": {"uri": %s}}]}'),
+        ("PUT", "/users/deep", "%s"),
+    )  # fmt: skip
+    for method, path, body in paths:
+        uri = URL(f"{api.uri}/api{path.replace('%%', '%')}", encoded=True)
+        text = body % nested(depth)
+        async with api.client.request(method, uri, data=text, headers=api.headers) as answer:
+            assert answer.status == 400, (path, depth, answer.status, await answer.text())
+
+    query = {"paths": nested(min(depth, 3000))}
+    await api.get("/live", 400, **query)
+    await api.get("/definitions")
+    assert "Traceback" not in caplog.text
+
+
+async def test_05_a_table_as_deep_as_http_takes_it_is_there_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path, on_disk) as api:
+        deepest = json.loads('{"a":' * 32 + "1" + "}" * 32)
+        await api.put("/queues/%2F/deep", {"durable": True, "arguments": {"a": deepest}}, 400)
+        await api.put("/queues/%2F/deep", {"durable": True, "arguments": deepest})
+
+    async with served(tmp_path, on_disk) as api:
+        found = (await api.get("/queues/%2F/deep"))["arguments"]
+        assert found == {**deepest, "x-queue-type": "classic"}
+
+
+async def test_whoever_goes_away_in_the_middle_of_a_body_is_no_fault_of_the_broker(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    host, _, port = api.uri.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    authorization = api.headers["Authorization"]
+    writer.write(
+        b"PUT /api/vhosts/x HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n"
+        b"Authorization: %s\r\nExpect: 100-continue\r\n\r\n" % authorization.encode()
+    )
+    # The operation has begun: it wants the body.
+    assert b"100" in await reader.readline()
+    writer.write(b'{"x')
+    writer.transport.abort()
+
+    await api.get("/overview")
+    assert "Traceback" not in caplog.text

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pamqp.common import FieldValue
 
     from amqpd.server.app import Started
-    from tests.client import Channel
+    from tests.client import Channel, Delivery
 
 #: Deadlines are odd and steps are not: no message is due at the very moment it is looked at.
 TTL_MS: Final = 1001
@@ -105,6 +105,29 @@ class Message:
     seen: bool = False
     #: After a crash it may count as handed out although it was not.
     doubtful: bool = False
+
+
+def there(
+    bodies: list[bytes], must: list[Message], may: list[Message], queue: str
+) -> list[Message]:
+    """Which messages these are, in their order: all that must be there, and some that may.
+
+    A body can be there twice: one message came of itself, the other was a dead letter.
+    """
+    left = list(must)
+    taken = list(must)
+    for body in bodies:
+        mine = next((each for each in left if each.body == body), None)
+        if mine is not None:
+            left.remove(mine)
+            continue
+        more = next((each for each in may if each.body == body and each not in taken), None)
+        assert more is not None, f"{body!r} came back to {queue}"
+        taken.append(more)
+    assert not left, f"{[each.body for each in left]} are lost from {queue}"
+    taken.sort(key=lambda each: each.position)
+    assert [each.body for each in taken] == bodies, f"{queue} is not in its order"
+    return taken
 
 
 class SocketWorld(RuleBasedStateMachine):
@@ -330,22 +353,16 @@ class SocketWorld(RuleBasedStateMachine):
         self.connection_is_lost()
 
     def _see_what_is_there(self, queue: str, in_doubt: bool) -> None:
-        must = {each.body: each for each in self.ready[queue]}
-        may = (
-            {each.body: each for name, each in self.settled if name == queue and each.stays}
-            if in_doubt
-            else {}
-        )
-        found: list[Message] = []
+        must = self.ready[queue]
+        may = [each for name, each in self.settled if in_doubt and name == queue and each.stays]
+        deliveries: list[Delivery] = []
         while delivery := self.channel.get(queue):
-            message = must.pop(delivery.body, None) or may.pop(delivery.body, None)
-            assert message is not None, f"{delivery.body!r} came back to {queue}"
+            deliveries.append(delivery)
+        found = there([each.body for each in deliveries], must, may, queue)
+        for delivery, message in zip(deliveries, found, strict=True):
             assert delivery.redelivered or not message.seen
             assert in_doubt or delivery.redelivered is message.seen
             message.seen, message.doubtful = True, False
-            found.append(message)
-        assert not must, f"{sorted(must)} are lost from {queue}"
-        assert found == sorted(found, key=lambda each: each.position)
         # What a crash has brought back is dropped once more.
         self.ready[queue] = found[-LIMIT:] if queue == "short" else found
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 from amqpd.broker.definitions import DeleteQueue
@@ -212,12 +214,38 @@ def test_a_reader_that_does_not_let_go_is_told_of_and_the_wal_ends_growing_with_
         holder.stdout.readline()
         assert "times its limit" not in caplog.text
         held = fill()
+        assert any(f"process {holder.pid} (" in one for one in store.store.wal.held_by)
         holder.communicate()
     fill()
     after = fill()
 
     assert held > 4 * (1 << 18) > before
     assert "times its limit" in caplog.text
-    assert after <= held + (1 << 18)
+    assert f"process {holder.pid} (" in caplog.text
+    assert store.store.wal == (after, ())
+    # What it took of the disk is given back.
+    assert after <= 4 * (1 << 18)
     assert len(store.bodies(1)) == 80
+    store.close()
+
+
+def test_a_wal_that_was_held_is_given_back_though_nothing_is_written(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False, wal_limit_bytes=1 << 18), Writing()
+    a_queue(store, writing, 1)
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "amqpd.db")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        for _ in range(20):
+            store.write(writing.batch(writing.append([bytes(100_000)], 1)))
+        assert store.store.wal.held_by
+        assert store.store.wal.size_bytes > 4 * (1 << 18)
+        holder.communicate()
+
+    tick, deadline = threading.Event(), time.monotonic() + 60
+    while store.store.wal.size_bytes > 2 * (1 << 18) and time.monotonic() < deadline:
+        tick.wait(0.05)
+    assert store.store.wal.size_bytes <= 2 * (1 << 18)
+    assert store.store.wal.held_by == ()
     store.close()
