@@ -13,6 +13,8 @@ Removal and dead letters are one entry in the journal.
 from __future__ import annotations
 
 import logging
+from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +27,7 @@ from amqpd.broker.run import Run
 from amqpd.properties import decode_header, encode_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from amqpd.broker.deadletter import Burial
     from amqpd.broker.lane import Lane
@@ -73,6 +75,10 @@ class Burials:
     _publishing: Publishing
     #: Ways in which dead letters go round.
     _cycles: set[str] = field(default_factory=set)
+    #: Burials within each other; 0: nothing dies just now.
+    depth: int = 0
+    #: Dead letters that were refused meanwhile.
+    _refused: deque[tuple[Queue, Run]] = field(default_factory=deque)
 
     def bury(self, queue: Queue, dead: Iterable[tuple[Lane, Stretch]], reason: str) -> None:
         """Messages that were taken out of lanes leave them for good, to the DLX if there is one.
@@ -84,7 +90,7 @@ class Burials:
                 self._publishing.drop(reason, piece.hi - piece.lo)
                 lane.settle(piece.run, piece.base, piece.lo, piece.hi)
             return
-        with self._publishing.around.journal.atomic():
+        with self._publishing.around.journal.atomic(), self._within():
             funeral = Funeral(self, queue, reason)
             for lane, piece in dead:
                 funeral.add(piece.run, piece.lo, piece.hi)
@@ -93,9 +99,27 @@ class Burials:
 
     def refused(self, queue: Queue, run: Run) -> None:
         """A queue has no room for messages, and its exchange for dead letters gets them."""
-        funeral = Funeral(self, queue, deadletter.MAXLEN)
-        funeral.add(run, 0, len(run.contents))
-        funeral.end()
+        self._refused.append((queue, run))
+        if not self.depth:
+            with self._within():
+                pass
+
+    @contextmanager
+    def _within(self) -> Iterator[None]:
+        """What dead letters bring about comes after them, not within them.
+
+        A chain of queues may be longer than the stack is deep.
+        """
+        self.depth += 1
+        try:
+            yield
+            while self.depth == 1 and self._refused:
+                queue, run = self._refused.popleft()
+                funeral = Funeral(self, queue, deadletter.MAXLEN)
+                funeral.add(run, 0, len(run.contents))
+                funeral.end()
+        finally:
+            self.depth -= 1
 
     def find(
         self, queue: Queue, exchange: str, burial: Burial

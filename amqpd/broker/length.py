@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from amqpd.broker.arguments import Overflow, QueueType, Victim
 from amqpd.broker.deadletter import MAXLEN
+from amqpd.broker.expiry import BURIAL_COST
 
 if TYPE_CHECKING:
     from amqpd.broker.arguments import QueueArguments
@@ -91,18 +92,30 @@ class Length:
 
     # -- making room ---------------------------------------------------------------------
 
-    def trim(self) -> None:
-        """Drop what is over the limits, if it is this queue's way to make room."""
+    def trim(self, *, bounded: bool = False) -> None:
+        """Drop what is over the limits, if it is this queue's way to make room.
+
+        `bounded`: no more dead letters than a turn allows, the rest in the next ones.
+        """
         if not self.drops:
             return
         queue = self._queue
+        around = queue.around
+        bounded = bounded and queue.arguments.dead_letter_exchange is not None
         while (over := self._over()) is not None:
             lane, head = self._victim_of()
             if lane is None or head is None:
                 return  # the first to go is on its way from the store
             messages, size_bytes = over
             count = max(messages, head.run.reaching(head.lo, head.hi, size_bytes))
-            queue.around.bury(queue, [(lane, lane.remove_of(head, count))], MAXLEN)
+            if bounded:
+                count = min(count, around.spare // BURIAL_COST)
+                if count <= 0:
+                    queue.go_on_later()
+                    return
+            piece = lane.remove_of(head, count)
+            around.spare -= BURIAL_COST * (piece.hi - piece.lo) if bounded else 0
+            around.bury(queue, [(lane, piece)], MAXLEN)
 
     def _over(self) -> tuple[int, int] | None:
         """Messages and bytes above the limits."""

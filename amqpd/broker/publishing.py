@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 #: A priority, -1 for none, and from where to where in a run its messages are.
 Part = tuple[int, int, int]
 
+#: Burials within each other, up to which consumers may make room for what is refused otherwise.
+MOST_BURIALS: Final = 8
+
 #: Why messages go other than by dying (`deadletter`), as they are counted.
 PURGED: Final = "purged"
 DELETED: Final = "deleted"
@@ -325,7 +328,9 @@ class Publishing:
         full: tuple[Queue, ...] = ()
         for queue in queues:
             if queue.length.is_limited:
-                queue.act()
+                # A dead letter's queue does so in its turn: a chain may be longer than the stack.
+                if not self.burials.depth:
+                    queue.act()
                 if queue.length.blocks and queue.length.is_full:
                     full = (*full, queue)
             if queue.pressure.is_crowded:
@@ -435,7 +440,11 @@ class Publishing:
             for queue in queues
             if queue.length.refuses
             and not queue.deleted
-            and not queue.length.admits(messages, body_bytes)
+            and not (
+                queue.length.admits(messages, body_bytes)
+                if self.burials.depth < MOST_BURIALS
+                else queue.length.fits(messages, body_bytes)
+            )
         ]
 
     def _refuse(self, queue: Queue, run: Run) -> None:

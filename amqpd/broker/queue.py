@@ -337,7 +337,7 @@ class Queue:
             self._hand_out(bounded)
         if self.expiry.active:
             self.expiry.run()
-        self.length.trim()
+        self.length.trim(bounded=bounded)
         self.paging.look()
         if self.retry.active:
             self.retry.load()

@@ -11,7 +11,7 @@ from amqpd.broker.journal import Journal
 from amqpd.broker.lane import Lane
 from amqpd.server import commits
 from amqpd.server.commits import Commits
-from amqpd.store import Row, StoreFailed, StoreFull
+from amqpd.store import Row, StoreFailed, StoreFull, StoreUnreadable
 from amqpd.store.memory import MemoryStore
 from tests.broker.test_delivery import Owner, a_run
 from tests.server.waiting import turns, until
@@ -242,3 +242,18 @@ async def test_a_commit_that_hangs_is_said_once(
         it.commits.watch()
 
     assert caplog.text.count("not done yet") == 1
+
+
+async def test_what_cannot_be_read_now_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "UNREADABLE_RETRY_S", 0.0)
+    it = Setting()
+    it.store.rows = StoreUnreadable(Path("db"), "store: lane 3 cannot be read", 3)
+    seen: list[int] = []
+
+    it.commits.refill(3, 0, 10, 10, 1000, lambda rows, _: seen.append(len(rows)))
+    assert it.commits.unreadable == {3: "store: lane 3 cannot be read"}
+    it.store.rows = []
+    await until(lambda: bool(seen))
+
+    assert it.commits.unreadable == {}
+    assert it.failed == []

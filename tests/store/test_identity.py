@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -166,3 +167,22 @@ def test_a_note_that_cannot_be_written_keeps_nobody_from_working(
     assert len(store.bodies(1)) == 3
     assert "cannot be noted" in caplog.text
     store.close()
+
+
+def test_a_new_note_is_on_disk_with_its_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bool] = []
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    note = Note(tmp_path / "amqpd.db")
+
+    note.write(Identity(1, 1))
+    note.write(Identity(1, 2))
+
+    assert synced == [False, True, False]

@@ -12,18 +12,26 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from amqpd.broker.definitions import DeleteQueue
 from amqpd.broker.journal import Drop, Purge
-from amqpd.store.settings import MIB
+from amqpd.store import StoreFailed
+from amqpd.store.driver import FULL, SqlError
+from amqpd.store.mark import Mark
+from amqpd.store.settings import MIB, StoreSettings
+from amqpd.store.sqlite import SqliteStore
 from tests.store.batches import Driven, Writing, came_back, opened, settle
 from tests.store.inspection import assert_sound, query
 from tests.store.killing import ROOT
 from tests.store.test_sqlite import a_queue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
+    from amqpd.store import Post
+    from amqpd.store.packing import Packed
 
 
 def written(directory: Path) -> int:
@@ -248,4 +256,66 @@ def test_a_wal_that_was_held_is_given_back_though_nothing_is_written(tmp_path: P
         tick.wait(0.05)
     assert store.store.wal.size_bytes <= 2 * (1 << 18)
     assert store.store.wal.held_by == ()
+    store.close()
+
+
+class Full:
+    """Tables that find the disk full so many times."""
+
+    def __init__(self, store: Driven, times: int) -> None:
+        assert isinstance(store.store, SqliteStore)
+        writer = store.store._writer
+        assert writer is not None
+        self.times = times
+        self.tables = writer._tables
+        self.apply = self.tables.apply
+        self.tables.apply = self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, packed: Packed) -> None:
+        if self.times:
+            self.times -= 1
+            raise SqlError(FULL, "database or disk is full")
+        self.apply(packed)
+
+
+@pytest.mark.parametrize(("times", "written"), [(1, True), (2, True), (3, False)])
+def test_a_full_disk_is_given_what_there_is_and_a_batch_is_written_or_not(
+    tmp_path: Path, times: int, written: bool
+) -> None:
+    store, writing = Driven(reserving(tmp_path)), Writing()
+    a_queue(store, writing, 1)
+    Full(store, times)
+
+    outcome = store.write(writing.batch(writing.append([b"a"], 1)))
+
+    assert isinstance(outcome, int) is written
+    assert store.bodies(1) == [b"a"] * written
+    store.close()
+
+
+def reserving(folder: Path) -> Callable[[Post], SqliteStore]:
+    settings = StoreSettings(sync=False, reserve_bytes=1 << 16)
+    return lambda post: SqliteStore(folder, post, settings)
+
+
+def test_a_value_that_cannot_be_ends_it_for_good(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1)
+    assert isinstance(store.store, SqliteStore)
+    writer = store.store._writer
+    assert writer is not None
+
+    def sweep(rows: int) -> bool:
+        raise ValueError(f"a number was expected, not {rows!r}")
+
+    writer._tables.sweep = sweep  # type: ignore[method-assign]
+    entry = writing.append([b"a"], 1)
+    store.write(writing.batch(entry))
+    store.write(writing.batch(Purge(1, 0, 1, 1, 1)))
+    tick = threading.Event()
+    while not Mark(tmp_path / "amqpd.db").is_there:
+        tick.wait(0.01)
+
+    assert isinstance(store.write(writing.batch(writing.append([b"b"], 1))), StoreFailed)
+    assert Mark(tmp_path / "amqpd.db").is_damage
     store.close()

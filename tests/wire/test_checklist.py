@@ -479,3 +479,55 @@ def raw(kind: type[Command], channel: int, **arguments: object) -> bytes:
 def _nothing(kind: type[Command], name: str) -> object:
     nothing: dict[str, object] = {"bit": False, "shortstr": "", "longstr": b"", "table": {}}
     return nothing.get(kind.amqp_type(name), 0)
+
+
+@pytest.mark.parametrize("overflow", ["drop-head", "reject-publish-dlx"])
+def test_31_dead_letters_that_bring_about_others_do_not_end_the_stack(overflow: str) -> None:
+    world = World()
+    client = world.client()
+    count = 250
+    for number in range(count):
+        arguments = {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": f"q{number + 1}",
+            "x-max-length": 1,
+            "x-overflow": overflow,
+        }
+        client.declare(f"q{number}", arguments=arguments)
+    client.declare(f"q{count}")
+    for number in range(count):
+        client.publish(b"%d" % number, f"q{number}")
+
+    client.publish(b"new", "q0")
+    while world.broker.around.awake:
+        world.turn()
+
+    assert client.hear() == []
+    queues = world.broker.vhosts["/"].queues
+    assert [queue.ready for queue in queues.values()] == [1] * (count + 1)
+
+
+def test_31_dead_letters_that_multiply_leave_others_their_turns() -> None:
+    world = World()
+    client = world.client()
+    for level in range(3):
+        exchange = Exchange.Declare(exchange=f"x{level}", exchange_type="fanout")
+        client.ask(exchange, Exchange.DeclareOk)
+        for number in range(10):
+            name = f"q{level}.{number}"
+            arguments = {"x-dead-letter-exchange": f"x{level + 1}", "x-max-length": 0}
+            client.declare(name, arguments=arguments)
+            client.ask(Queue.Bind(queue=name, exchange=f"x{level}"), Queue.BindOk)
+    publishing = world.broker.vhosts["/"].publishing
+
+    def buried() -> int:
+        return sum(publishing.buried.values()) + sum(publishing.dropped.values())
+
+    client.say(published(b"bomb", exchange="x0") * 3)
+    most, before = 0, buried()
+    while world.broker.around.awake:
+        world.turn()
+        most, before = max(most, buried() - before), buried()
+
+    assert before == 3 * (10 + 100 + 1_000)
+    assert most <= 400

@@ -277,3 +277,21 @@ def test_acknowledgements_count_as_well() -> None:
 
     assert isinstance(client.hear()[0], ChannelClass.Close)
     assert count(world.client(), "a") == 5
+
+
+def test_messages_of_one_read_with_lives_of_their_own_wait_for_the_commit_too(
+    client: Client,
+) -> None:
+    both = b"".join(
+        published(body, "a", properties=Basic.Properties(delivery_mode=2, expiration=ttl))
+        for body, ttl in ((b"1", "60000"), (b"2", "70000"))
+    )
+    client.say(both)
+    assert count(client, "a") == 0
+
+    client.ask(Tx.Rollback(), Tx.RollbackOk)
+    assert count(client, "a") == 0
+
+    client.say(both)
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    assert count(client, "a") == 2
