@@ -513,6 +513,7 @@ def test_short_queues_that_push_each_other_out_come_to_an_end(model: Model) -> N
 
     for index in range(20):
         model.publish(b"%d" % index, key="a")
+        model.broker.dispatch()
 
     assert bodies(model, "a") == [b"18", b"19"]
     assert model.vhost.queues["b"].ready == 2

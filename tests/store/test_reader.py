@@ -125,6 +125,10 @@ def test_a_damaged_message_of_one_lane_is_set_aside_for_each(tmp_path: Path) -> 
     store = opened(tmp_path)
     assert store.bodies(1) == store.bodies(2) == [b"good"]
     store.close()
+    assert store.store.quarantined == {1: 1, 2: 1}
+    again = opened(tmp_path)
+    assert again.store.quarantined == {1: 1, 2: 1}
+    again.close()
 
     assert query(tmp_path, "SELECT lane, body FROM quarantine ORDER BY lane") == [
         (1, b"bad\xff"),

@@ -68,6 +68,32 @@ def test_messages_of_one_run_are_found_when_each_has_expired(
     assert_sound(tmp_path)
 
 
+def test_what_has_expired_is_told_whether_other_lanes_have_it_too(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 4, 5)
+    store.write(writing.batch(writing.append([b"a", b"bb"], 4, 5, deadlines=[20, 10])))
+
+    told: list[object] = []
+    store.store.expired(4, 0, 9, (0, 0), 15, 5, told.append)
+    while not told:
+        store.turn()
+
+    assert told == [([Due(10, 1, 2, True, False, 2)], 20)]
+    store.close()
+
+
+def test_a_directory_that_is_open_to_others_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened(tmp_path / "own").close()
+    assert "open to others" not in caplog.text
+
+    (tmp_path / "own").chmod(0o755)
+    opened(tmp_path / "own").close()
+
+    assert f"data directory {tmp_path / 'own'}: open to others" in caplog.text
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_after_a_restart_everything_is_where_it_was(
     tmp_path: Path, driver: Literal["apsw", "sqlite3"]

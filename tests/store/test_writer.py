@@ -17,7 +17,7 @@ import pytest
 from amqpd.broker.definitions import DeleteQueue
 from amqpd.broker.journal import Drop, Purge
 from amqpd.store import StoreFailed
-from amqpd.store.driver import FULL, SqlError
+from amqpd.store.driver import FULL, IO_ERROR, SqlError
 from amqpd.store.mark import Mark
 from amqpd.store.settings import MIB, StoreSettings
 from amqpd.store.sqlite import SqliteStore
@@ -27,10 +27,11 @@ from tests.store.killing import ROOT
 from tests.store.test_sqlite import a_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from amqpd.store import Post
+    from amqpd.store.driver import Numbers, Value
     from amqpd.store.packing import Packed
 
 
@@ -269,7 +270,7 @@ class Full:
         self.times = times
         self.tables = writer._tables
         self.apply = self.tables.apply
-        self.tables.apply = self  # type: ignore[method-assign, assignment]
+        self.tables.apply = self  # type: ignore[method-assign]
 
     def __call__(self, packed: Packed) -> None:
         if self.times:
@@ -296,6 +297,29 @@ def test_a_full_disk_is_given_what_there_is_and_a_batch_is_written_or_not(
 def reserving(folder: Path) -> Callable[[Post], SqliteStore]:
     settings = StoreSettings(sync=False, reserve_bytes=1 << 16)
     return lambda post: SqliteStore(folder, post, settings)
+
+
+def test_a_checkpoint_that_fails_ends_it_for_good(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False, wal_limit_bytes=1 << 18), Writing()
+    a_queue(store, writing, 1)
+    assert isinstance(store.store, SqliteStore)
+    writer = store.store._writer
+    assert writer is not None
+    run = writer._connection.run
+
+    def failing(sql: str, values: Sequence[Value | Numbers] = ()) -> list[tuple[Value, ...]]:
+        if "checkpoint" in sql:
+            raise SqlError(IO_ERROR, "disk I/O error")
+        return run(sql, values)
+
+    writer._connection.run = failing  # type: ignore[method-assign]
+    outcomes = [store.write(writing.batch(writing.append([bytes(100_000)], 1))) for _ in range(10)]
+    writer._connection.run = run  # type: ignore[method-assign]
+
+    assert isinstance(outcomes[0], int)
+    assert isinstance(outcomes[-1], StoreFailed)
+    assert "checkpoint failed" in str(outcomes[-1])
+    store.close()
 
 
 def test_a_value_that_cannot_be_ends_it_for_good(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pamqp import frame
 from pamqp.commands import Basic, Confirm, Queue
 from pamqp.commands import Channel as ChannelClass
 
+from amqpd.broker.definitions import PutParameter
 from tests.wire.wire import Client, Message, Received, World, published
 
 PERSISTENT = Basic.Properties(delivery_mode=2)
@@ -179,3 +182,22 @@ def test_each_channel_counts_for_itself(client: Client) -> None:
     assert verdicts(client.hear()) == [("Ack", 2, True), ("Ack", 1, False)]
     assert client.session.channels[1].confirms is not None
     assert client.session.channels[1].confirms.outstanding == 0
+
+
+def test_what_a_policy_has_made_refuse_refuses_on_channels_that_knew_it_before(
+    world: World, client: Client
+) -> None:
+    client.declare("kept", durable=True)
+    client.publish(b"1", "kept", properties=PERSISTENT)
+    client.hear()
+    value = {
+        "pattern": "^kept$", "priority": 0, "apply-to": "queues",
+        "definition": {"max-length": 1, "overflow": "reject-publish"},
+    }  # fmt: skip
+    world.broker.change(PutParameter("policy", "/", "full", json.dumps(value)))
+    world.turn()
+
+    client.publish(b"2", "kept", properties=PERSISTENT)
+
+    (refused,) = client.hear()
+    assert isinstance(refused, Basic.Nack)
