@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,3 +58,55 @@ def test_the_image_takes_nothing_else() -> None:
 
     assert "--require-hashes -r /source/conf/requirements.txt" in container
     assert "--no-deps --no-build-isolation /source" in container
+
+
+CLEAN = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}], "fixes": []}'
+FOUND = (
+    '{"dependencies": [{"name": "a", "version": "1", "vulns": '
+    '[{"id": "CVE-2026-1", "fix_versions": ["2"]}]}], "fixes": []}'
+)
+SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not on the index"}], "fixes": []}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint", "ends", "code", "says"),
+    [
+        (CLEAN, "No known vulnerabilities found", 0, 0, "1 packages were looked up"),
+        (FOUND, "Found 1 known vulnerability", 1, 1, "a 1: CVE-2026-1, mended in 2"),
+        (SKIPPED, "", 0, 2, "could not look for vulnerabilities: a: not on the index"),
+        ("", "ConnectionError: no route to host", 1, 2, "could not look for vulnerabilities: Conn"),
+        ('{"dependencies": []}', "", 0, 2, "it has looked at no package"),
+        ("", "", 3, 2, "it ended with 3"),
+    ],
+)
+def test_no_answer_is_not_taken_for_a_good_one(
+    tmp_path: Path, answer: str, complaint: str, ends: int, code: int, says: str
+) -> None:
+    program = tmp_path / "pip-audit.py"
+    program.write_text(
+        f"import sys\nprint({answer!r})\nprint({complaint!r}, file=sys.stderr)\nsys.exit({ends})"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "conf/audit.py", sys.executable, str(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == code
+    assert says in ended.stdout + ended.stderr
+
+
+def test_without_the_program_nothing_is_known() -> None:
+    ended = subprocess.run(
+        [sys.executable, "conf/audit.py", "no-such-program"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert "no-such-program: No such file or directory" in ended.stderr

@@ -190,7 +190,8 @@ class SqliteStore:
             # A page that is whole may still hold values that are not (no sync, bit rot).
             text = (
                 f"store {self.path}: cannot be opened: {error}; "
-                "'amqpd check' tells what is wrong, store.rescue starts without what cannot be read"
+                "'amqpd check' tells what is wrong, 'amqpd salvage' saves what can be read, "
+                "store.rescue starts without the rest"
             )
             raise StoreDamaged(self.path, text) from error
 

@@ -376,3 +376,18 @@ async def test_whoever_goes_away_in_the_middle_of_a_body_is_no_fault_of_the_brok
 
     await api.get("/overview")
     assert "Traceback" not in caplog.text
+
+
+async def test_nobody_takes_another_address_by_a_header_of_http(tmp_path: Path) -> None:
+    other = "203.0.113.9"
+    headers = {"X-Forwarded-For": other, "Forwarded": f"for={other}", "X-Real-IP": other}
+    async with served(tmp_path) as api:
+        await api.call("PUT", "/vhosts/new", 201, {}, headers=headers)
+        await api.call("GET", "/whoami", 401, headers={**headers, **basic("guest", "wrong")})
+        node = (await api.get("/overview"))["node"]
+        attempts = await api.get(f"/auth/attempts/{name(node)}/source")
+        assert other not in json.dumps(attempts)
+
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b"127.0.0.1" in octets for octets in written)
+    assert not any(other.encode() in octets for octets in written)
