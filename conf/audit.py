@@ -21,7 +21,9 @@ OPTIONS = ("--format", "json", "--require-hashes", "--disable-pip", "-r", str(LO
 def main(program: list[str]) -> int:
     """Run it, and say what came of it."""
     try:
-        ended = subprocess.run([*program, *OPTIONS], capture_output=True, text=True, check=False)
+        ended = subprocess.run(  # noqa: S603 - the program that was named
+            [*program, *OPTIONS], capture_output=True, text=True, check=False
+        )
     except OSError as error:
         return _unknown(f"{program[0]}: {error.strerror}")
     try:
@@ -37,21 +39,23 @@ def main(program: list[str]) -> int:
         for one in packages
         for flaw in one.get("vulns", ())
     ]
-    for line in found:
-        print(line)
     if found:
-        print(f"{len(found)} known vulnerabilities: run conf/lock, or replace the package")
+        _say(*found, f"{len(found)} known vulnerabilities: run conf/lock, or replace the package")
         return FOUND
     skipped = [f"{one['name']}: {one['skip_reason']}" for one in packages if "skip_reason" in one]
     if skipped:
         return _unknown("; ".join(skipped))
-    print(f"{len(packages)} packages were looked up, none has a known vulnerability")
+    _say(f"{len(packages)} packages were looked up, none has a known vulnerability")
     return CLEAN
 
 
 def _unknown(why: str) -> int:
-    print(f"could not look for vulnerabilities: {why}", file=sys.stderr)
+    sys.stderr.write(f"could not look for vulnerabilities: {why}\n")
     return UNKNOWN
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":
