@@ -418,14 +418,9 @@ RABBITMQ_VARIABLES: Final = {
     "RABBITMQ_NODE_IP_ADDRESS": "amqp.host",
 }
 
-#: Variables that are no settings: where the file is, and which broker the command line means.
-ELSEWHERE: Final = frozenset(
-    {
-        "AMQPD_CONFIG_FILE", "AMQPD_URL", "AMQPD_AMQP_URL", "AMQPD_USERNAME", "AMQPD_PASSWORD",
-        "AMQPD_CONTEXT", "AMQPD_CONTEXTS",
-    }
-)  # fmt: skip
-
+#: Variables that are no settings: the file's, and those that tell the command line which broker.
+_OTHERS: Final = "CONFIG_FILE URL AMQP_URL USERNAME PASSWORD CONTEXT CONTEXTS"
+ELSEWHERE: Final = frozenset(f"AMQPD_{one}" for one in _OTHERS.split())
 SECRETS: Final = frozenset(
     {
         "auth.default_password",
@@ -658,7 +653,7 @@ def _reason(error: msgspec.ValidationError) -> str:
     return text[:1].lower() + text[1:]
 
 
-#: What a number of this ending is; a unit is in the name, never in the value.
+#: What a number of this ending is: a unit is in the name.
 UNITS: Final = {
     "_bytes": "a size: bytes, or with a unit, like '512MiB' or '2GB'",
     "_ms": "milliseconds: a number without a unit",
