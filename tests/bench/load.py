@@ -72,15 +72,27 @@ class Raw:
 
 
 class Publisher(Raw):
-    """Publishes with confirms, at most `window` of them open."""
+    """Publishes with confirms, at most `window` of them open.
 
-    def __init__(self, port: int, messages: Sequence[bytes], window: int, most: int = 0) -> None:
+    With `fills` the window is filled whenever there is room, else a piece is sent at a time.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        messages: Sequence[bytes],
+        window: int,
+        most: int = 0,
+        *,
+        fills: bool = False,
+    ) -> None:
         super().__init__(port)
         self.channel.call(Confirm.Select(), Confirm.SelectOk)
         self.sent = self.confirmed = 0
         self._messages = messages
         self._window = window
         self._most = most or 1 << 60
+        self._fills = fills
 
     @property
     def is_done(self) -> bool:
@@ -110,6 +122,8 @@ class Publisher(Raw):
             self.sent += len(parts)
             self.out = memoryview(b"".join(parts))
             self.push()
+            if not self._fills:
+                break
 
 
 class Consumer(Raw):

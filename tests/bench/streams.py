@@ -153,7 +153,7 @@ def load(
     for at in range(consumers):
         name = names[at % len(names)]
         run.raws.append(Consumer(port, name, delivered, PREFETCH, 64, "amq.fanout"))
-    run.raws.append(Publisher(port, [message], window))
+    run.raws.append(Publisher(port, [message], window, fills=True))
     run.run(lambda passed: passed > 0.3)
     found = run.run(lambda passed: passed > seconds)
     run.close()
@@ -192,7 +192,7 @@ def replay(folder: Path, count: int, size: int) -> None:
         message = published("s", bytes(size), PERSISTENT)
         delivered = len(message) - (8 + int.from_bytes(message[3:7])) + OFFSET_BYTES
         idle = resident_mb(pid)
-        filling = Load(pid, [publisher := Publisher(port, [message], 2000, count)])
+        filling = Load(pid, [publisher := Publisher(port, [message], 2000, count, fills=True)])
         filled = filling.run(lambda _: publisher.is_done)
         filling.close()
         first: FieldTable = {"x-stream-offset": "first"}
