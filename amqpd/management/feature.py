@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from amqpd.management.call import Call
+    from amqpd.management.listing import Facts
 
 #: Those of RabbitMQ that are about something this broker does.
 FLAGS: Final[Mapping[str, str]] = {
@@ -36,12 +37,19 @@ FLAGS: Final[Mapping[str, str]] = {
     "user_limits": "Limits of users",
     "virtual_host_metadata": "Metadata of vhosts",
 }
+#: What came with its versions; clients look which of them there are.
+STABLE: Final[Mapping[str, str]] = {
+    "rabbitmq_4.0.0": "What came with RabbitMQ 4.0",
+    "rabbitmq_4.1.0": "What came with RabbitMQ 4.1",
+    "rabbitmq_4.2.0": "What came with RabbitMQ 4.2",
+}
+TRANSIENT: Final = "transient_nonexcl_queues"
 #: Features of RabbitMQ that go away there; none of them goes away here.
 DEPRECATED: Final[Mapping[str, str]] = {
     "amqp_address_v1": "AMQP 1.0 addresses of the first version",
     "global_qos": "basic.qos for a whole channel",
     "management_metrics_collection": "Statistics over HTTP",
-    "transient_nonexcl_queues": "Queues that are neither durable nor exclusive",
+    TRANSIENT: "Queues that are neither durable nor exclusive",
 }
 
 
@@ -54,40 +62,44 @@ async def list_flags(call: Call) -> Answer:
                 "desc": text,
                 "doc_url": "",
                 "provided_by": "rabbit",
-                "stability": "required",
+                "stability": "stable" if name in STABLE else "required",
                 "state": "enabled",
             }
-            for name, text in FLAGS.items()
+            for name, text in {**FLAGS, **STABLE}.items()
         ]
     )
 
 
 async def enable(call: Call) -> Answer:
     """Turn a feature on."""
-    if call.names["name"] not in FLAGS and call.names["name"] != "all":
+    if call.names["name"] not in (*FLAGS, *STABLE, "all"):
         raise bad_request("unsupported")
     return Answer(204)
 
 
 async def list_deprecated(call: Call) -> Answer:
     """The features that RabbitMQ has deprecated."""
-    return json(
-        [
-            {
-                "name": name,
-                "desc": text,
-                "doc_url": "",
-                "provided_by": "rabbit",
-                "deprecation_phase": "permitted_by_default",
-            }
-            for name, text in DEPRECATED.items()
-        ]
-    )
+    return json([_deprecated(name) for name in DEPRECATED])
 
 
 async def list_deprecated_in_use(call: Call) -> Answer:
-    """Those of them that would have to be looked after; none."""
-    return json([])
+    """Those of them that somebody would miss: queues that are neither durable nor exclusive."""
+    in_use = any(
+        not queue.durable and queue.owner is None
+        for vhost in call.broker.vhosts.values()
+        for queue in vhost.queues.values()
+    )
+    return json([_deprecated(TRANSIENT)] if in_use else [])
+
+
+def _deprecated(name: str) -> Facts:
+    return {
+        "name": name,
+        "desc": DEPRECATED[name],
+        "doc_url": "",
+        "provided_by": "rabbit",
+        "deprecation_phase": "permitted_by_default",
+    }
 
 
 ROUTES: Final = (

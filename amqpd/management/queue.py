@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from amqpd.management.rates import Shown
 
 #: What RabbitMQ puts into a queue's facts that only Erlang has.
-_COLLECTED: Final = {"max_heap_size": -1, "min_heap_size": -1, "fullsweep_after": -1}
+_COLLECTED: Final = {"max_heap_size": 0, "min_heap_size": 0, "fullsweep_after": 0}
 
 
 class Body(Struct):

@@ -22,6 +22,12 @@ async def test_all_features_are_on(api: Api) -> None:
     await api.put("/feature-flags/nonsense/enable", status=400)
     assert await api.get("/deprecated-features")
     assert await api.get("/deprecated-features/used") == []
+    stable = {flag["name"] for flag in flags if flag["stability"] == "stable"}
+    version = (await api.get("/overview"))["rabbitmq_version"]
+    assert f"rabbitmq_{version}" in stable
+    await api.put("/queues/%2F/q", {"durable": False})
+    (used,) = await api.get("/deprecated-features/used")
+    assert used["name"] == "transient_nonexcl_queues"
 
 
 async def test_attempts_to_log_in_are_counted_until_they_are_reset(api: Api) -> None:

@@ -27,6 +27,7 @@ async def test_memory_is_told_in_bytes_and_in_percent(api: Api) -> None:
     relative = (await api.get(f"/nodes/{node}/memory/relative"))["memory"]
 
     assert memory["other_system"] + memory["binary"] == memory["total"]["rss"]
+    assert all(octets > 0 for octets in memory["total"].values())
     assert relative["total"] == 100
     refusal = await api.get(f"/nodes/{node}/memory/ets", 404)
     assert refusal["reason"] == "this broker has no Erlang tables"

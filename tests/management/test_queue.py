@@ -329,3 +329,20 @@ async def test_what_makes_no_sense_here_says_why(
     answer, _ = await api.call(method, path, 404)
 
     assert word in answer["reason"]
+
+
+async def test_no_figure_of_a_queue_is_negative(api: Api) -> None:
+    for kind in ("classic", "quorum", "stream"):
+        await api.put(f"/queues/%2F/{kind}", {"arguments": {"x-queue-type": kind}, **DURABLE})
+
+    def figures(facts: object) -> list[float]:
+        if isinstance(facts, dict):
+            return [one for value in facts.values() for one in figures(value)]
+        if isinstance(facts, list):
+            return [one for value in facts for one in figures(value)]
+        return [facts] if isinstance(facts, (int, float)) else []
+
+    shown = figures(await api.get("/queues/detailed"))
+
+    assert shown
+    assert min(shown) >= 0
