@@ -67,7 +67,8 @@ class Group:
     for one priority (-1: for whatever does not matter); `levels` are those for others, by
     priority, once there were any, and `family` is the group that has them. What these have at the
     end of a read is handed over with one of them: `parts` says of each priority, the highest
-    first, from where to where its messages are.
+    first, from where to where its messages are. Those that are `apart` have no family: what comes
+    first decides what is dropped or refused.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Group:
         self.priority: i64 = priority
         self.levels: list[Group | None] = []
         self.family: Group | None = None
+        self.apart = False
         self.parts: list[tuple[int, int, int]] | None = None
         self.size_bytes: i64 = 0
         self.numbers: list[int] | None = [] if numbered else None
@@ -224,7 +226,8 @@ class Gathering:
         found = levels[priority]
         if found is None:
             found = levels[priority] = self.events.level(group, priority)
-            found.family = group.family = group
+            if not group.apart:
+                found.family = group.family = group
         return found
 
     def begin(self, group: Group, names: bytes, persistent: bool, expiration_ms: i64) -> None:

@@ -132,7 +132,9 @@ class Publisher:
             if slot is None:
                 slot = self._slots[place] = Slot()
             slots.append(slot)
-        return Group(self._channel.count, target, slots, path.refuses, priority)
+        group = Group(self._channel.count, target, slots, path.refuses, priority)
+        group.apart = any(queue.length.is_limited for queue in path.queues)
+        return group
 
     def level(self, group: Group, priority: int) -> Group:
         """A group for the same messages with another priority."""

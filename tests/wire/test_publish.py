@@ -371,6 +371,37 @@ def test_a_run_of_messages_of_all_priorities_is_ordered_by_them(client: Client) 
     assert bodies(client.hear()) == [b"2", b"3", b"7", b"5", b"0", b"6", b"1", b"4"]
 
 
+@pytest.mark.parametrize(
+    ("overflow", "left", "dead"),
+    [("drop-head", [b"c", b"a"], [b"b", b"d"]), ("reject-publish-dlx", [b"b", b"a"], [b"c", b"d"])],
+)
+def test_what_comes_first_decides_what_is_dropped_or_refused_whatever_its_priority(
+    client: Client, overflow: str, left: list[bytes], dead: list[bytes]
+) -> None:
+    client.declare("dead")
+    client.declare(
+        "p",
+        arguments={
+            "x-max-priority": 5,
+            "x-max-length": 2,
+            "x-overflow": overflow,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "dead",
+        },
+    )
+
+    client.say(
+        b"".join(
+            published(one, "p", properties=Basic.Properties(priority=level))
+            for one, level in ((b"a", 1), (b"b", 3), (b"c", 2), (b"d", 5))
+        )
+    )
+
+    for queue, expected in (("p", left), ("dead", dead)):
+        client.consume(queue, queue, no_ack=True)
+        assert bodies(client.hear()) == expected
+
+
 def test_priorities_and_expirations_are_kept_by_transactions(world: World, client: Client) -> None:
     client.declare("p", arguments={"x-max-priority": 3})
     client.open(2)
