@@ -99,9 +99,12 @@ class Commits:
 
     def push(self) -> None:  # hot: S2
         """Give the store what is new, unless it is busy."""
-        if self.busy or self.error is not None:
-            return
         journal = self._journal
+        if self.busy or self.error is not None:
+            # Their time runs while a batch is written: a slow disk does not make it two.
+            if self._later is None and not self._company_over and journal.has_settles:
+                self._later = self._loop.call_later(COMPANY_S, self._alone)
+            return
         if journal.is_empty:
             self._company_over = False
             self._wake_idle()

@@ -109,6 +109,26 @@ async def test_nothing_to_write_is_not_written() -> None:
     assert it.store.held == []
 
 
+async def test_settles_do_not_wait_for_two_batches_of_a_slow_disk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commits, "COMPANY_S", 0.0)
+    it = Setting()
+    run = a_run(b"a")
+    lane = Lane(Owner(), it.journal.log, 3, 0, True)
+    it.journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+    it.commits.push()
+
+    lane.settle(run, 0, 0, 1)
+    it.commits.push()
+    await until(lambda: it.commits._company_over)
+    it.define("a")
+    it.store.finish()
+
+    ((batch, _),) = it.store.held
+    assert (len(batch.defines), len(batch.settles)) == (1, 1)
+
+
 async def test_settles_wait_for_a_while_and_hold_nobody_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
