@@ -9,7 +9,10 @@ nobody's queue. So the next start
 3. notes each missing message in `quarantine`, and
 4. puts the new file in place of the old one, which is kept, whole, beside it.
 
-Nobody gets anything that is altered, and no queue but those of the missing messages lacks any.
+Where nothing is missing, as after damage to an index or to the list of free pages, that is all.
+Where messages are, the start is refused, and nothing has changed, until `store.rescue` allows it:
+nothing is given up without somebody who says so. Nobody gets anything that is altered, and no
+queue but those of the missing messages lacks any.
 Definitions are different: where users, permissions, queues or bindings cannot be read, or the
 number of messages in a lane, nobody knows what is missing, and the store is refused.
 """
@@ -67,11 +70,12 @@ SELECT ?1, -1, 0, ?3, datetime('now') FROM n
 """
 
 
-def rescue(path: Path, driver: Driver) -> bool:
+def rescue(path: Path, driver: Driver, *, lossy: bool) -> bool:
     """Do so if the last life ended by damage; True if there is another file now.
 
     Raises:
-        StoreDamaged: what must be read as a whole cannot be.
+        StoreDamaged: what must be read as a whole cannot be, or messages would be missing and
+            that is not wanted (`lossy`).
         StoreFull: there is no room for a second file.
     """
     mark = Mark(path)
@@ -91,11 +95,25 @@ def rescue(path: Path, driver: Driver) -> bool:
     _make_sure_of_room(path)
     new = scratch(path)
     migrate(new)
-    _fill(path, new, driver, findings)
+    try:
+        missing = _fill(path, new, driver, findings)
+        if missing and not lossy:
+            raise StoreDamaged(path, _refusal(findings, missing))
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
     mark.set_rescued()
     _swap(path)
     mark.clear()
     return True
+
+
+def _refusal(findings: list[str], missing: int) -> str:
+    named = next((one for one in findings if ", page " in one), findings[0])
+    return (
+        f"{named}; {missing} messages cannot be read: put a copy back with 'amqpd restore', save "
+        "what can be read with 'amqpd salvage', or start without them by store.rescue"
+    )
 
 
 def _make_sure_of_room(path: Path) -> None:
@@ -111,7 +129,8 @@ def _make_sure_of_room(path: Path) -> None:
         )
 
 
-def _fill(path: Path, new: Path, driver: Driver, findings: list[str]) -> None:
+def _fill(path: Path, new: Path, driver: Driver, findings: list[str]) -> int:
+    """Write the new file; how many messages are not in it."""
     damaged, made = driver.open(path, read_only=True), driver.open(new, read_only=False)
     files = StreamFiles(path)
     try:
@@ -123,12 +142,13 @@ def _fill(path: Path, new: Path, driver: Driver, findings: list[str]) -> None:
         for table in LARGE:
             copy_rows(damaged, made, table)
         move_all_in(made, files, files.hold(), leave_out=True)
-        _note_missing(path, made, findings)
+        missing = _note_missing(path, made, findings)
         mend(made)
         # Whatever was handed out may have been processed.
         made.run("UPDATE state SET value = 0 WHERE name = 'clean'")
         made.run("COMMIT")
         made.run("PRAGMA journal_mode = WAL")
+        return missing
     except SqlError as error:
         raise StoreDamaged(path, f"store {path}: cannot be copied: {error}") from error
     except OSError as error:
@@ -157,8 +177,9 @@ def _copy_small(path: Path, damaged: Connection, made: Connection, table: str) -
         raise StoreDamaged(path, text)
 
 
-def _note_missing(path: Path, made: Connection, findings: list[str]) -> None:
-    """What each lane lacks, from its own count of messages; before that count is mended."""
+def _note_missing(path: Path, made: Connection, findings: list[str]) -> int:
+    """What each lane lacks, from its own count of messages, before that is mended; all together."""
+    total = 0
     named = (one for one in findings if ", page " in one)
     reason = f"cannot be read: {next(named, findings[0])}"
     before = {lane: count for lane, _, _, count in _lanes(made)}
@@ -169,6 +190,7 @@ def _note_missing(path: Path, made: Connection, findings: list[str]) -> None:
         missing = before[lane] - count
         if missing <= 0:
             continue
+        total += missing
         noted = made.run(
             "SELECT count(*) FROM quarantine WHERE lane = ? AND reason = ?", [lane, reason]
         )
@@ -176,12 +198,13 @@ def _note_missing(path: Path, made: Connection, findings: list[str]) -> None:
         if nowhere > 0:
             made.run(_NOWHERE, [lane, nowhere, reason])
         log.error(
-            "store %s, queue '%s' in vhost '%s': %d messages cannot be read; quarantined",
+            "store %s, queue '%s' in vhost '%s': %d messages cannot be read",
             path,
             queue,
             vhost,
             missing,
         )
+    return total
 
 
 def _lanes(made: Connection) -> list[tuple[int, str, str, int]]:

@@ -162,7 +162,7 @@ class SqliteStore:
             # Nearly never: not imported for nothing.
             from amqpd.store.rescue import rescue
 
-            rescue(self.path, driver)
+            rescue(self.path, driver, lossy=self._settings.rescue)
 
     def _have_room(self, driver: Driver) -> Snapshot:
         try:
