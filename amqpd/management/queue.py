@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from amqpd.management.rates import Shown
 
 #: What RabbitMQ puts into a queue's facts that only Erlang has.
-_COLLECTED: Final = {"max_heap_size": 0, "min_heap_size": 0, "fullsweep_after": 0}
+_COLLECTED: Final = dict.fromkeys(
+    ("fullsweep_after", "max_heap_size", "min_bin_vheap_size", "min_heap_size", "minor_gcs"), 0
+)
 
 
 class Body(Struct):
