@@ -106,7 +106,8 @@ def watch(broker: Program, channel: Channel, ends: list[float], until: int, seen
         left = length(channel, "q")
         after_s = time.time()
         seen.answers_s.append(after_s - before_s)
-        gone = len(ends) - left
+        # Below nothing while consumers have not been given all that they will hold.
+        gone = max(0, len(ends) - left)
         if gone < len(ends):
             seen.late_s = max(seen.late_s, before_s - ends[gone])
         if gone:
