@@ -84,6 +84,12 @@ def readable() -> Iterator[str]:
             yield "/".join(words)
 
 
+async def said(answer: aiohttp.ClientResponse) -> str:
+    """All of an answer, but of the log, which has no end."""
+    endless = answer.content_type == "text/event-stream"
+    return f"{answer.headers}\n{'' if endless else await answer.text()}"
+
+
 async def shown(broker: Program) -> str:
     """Everything that the HTTP ports say."""
     api, metrics = uri(broker, "http"), uri(broker, "http/prometheus")
@@ -104,7 +110,7 @@ async def shown(broker: Program) -> str:
         for path in readable():
             url = f"{api}/api/{path}"
             async with session.get(url, headers=basic("admin", ADMIN)) as answer:
-                texts += [await answer.text(), str(answer.headers)]
+                texts.append(await said(answer))
         async with session.get(f"{metrics}/metrics") as answer:
             texts.append(await answer.text())
     return "\n".join(texts)
@@ -155,7 +161,7 @@ async def shown_again(broker: Program) -> str:
         for path in readable():
             url = f"{api}/api/{path}"
             async with session.get(url, headers=basic("admin", ADMIN)) as answer:
-                texts.append(await answer.text())
+                texts.append(await said(answer))
     return "\n".join(texts)
 
 

@@ -1,5 +1,5 @@
 // Go to anything by its name: Ctrl K, some letters, Enter.
-import { html, useEffect, useRef, useState } from "./lib.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./lib.js";
 import { get } from "./api.js";
 import { link } from "./route.js";
 
@@ -25,7 +25,7 @@ export function Jump() {
   const [found, setFound] = useState([]);
   const [chosen, choose] = useState(0);
   const input = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const key = (event) => {
       if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
         event.preventDefault();
@@ -35,7 +35,8 @@ export function Jump() {
     window.addEventListener("keydown", key);
     return () => window.removeEventListener("keydown", key);
   }, []);
-  useEffect(() => {
+  // Before it is seen: what is typed at once is not to be lost.
+  useLayoutEffect(() => {
     if (open) input.current?.focus();
     setText("");
     setFound([]);

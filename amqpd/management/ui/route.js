@@ -1,5 +1,5 @@
 // Where one is: the part of the address behind #, in segments, and its query.
-import { useEffect, useState } from "./lib.js";
+import { useLayoutEffect, useState } from "./lib.js";
 
 function here() {
   const [path, query] = window.location.hash.replace(/^#\/?/, "").split("?");
@@ -11,7 +11,8 @@ function here() {
 
 export function useRoute() {
   const [route, setRoute] = useState(here);
-  useEffect(() => {
+  // Not after the next picture: whoever is faster than that would go nowhere.
+  useLayoutEffect(() => {
     const look = () => setRoute(here());
     window.addEventListener("hashchange", look);
     return () => window.removeEventListener("hashchange", look);
