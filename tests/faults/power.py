@@ -32,7 +32,7 @@ from tests.faults.kill import Campaign
 from tests.faults.subject import Amqpd
 from tests.faults.worker import Log
 from tests.faults.workloads import MIXED
-from tests.store.disk import RECORD, Disk, Policy
+from tests.store.disk import DEADLY, RECORD, Disk, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +144,7 @@ def recorded(recorder: Path, folder: Path, seed: int, rounds: int, *options: str
         "RECORD_DIRECTORY": str(directory),
         "RECORD_LOG": str(log),
     }
-    subject = Amqpd(directory, "--http-port", "0", *options, environment=environment)
+    subject = Amqpd(directory, "--http-port", "0", *options, environment=environment, deadly=DEADLY)
     # Checkpoints belong to what is looked at.
     subject.module = ("tests.faults.small_wal", "start")
     notes = Notes(log)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_S: Final = 60.0
+KILLED_S: Final = 60.0
 #: Where Debian and most others put it.
 RABBITMQ: Final = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
@@ -54,8 +55,11 @@ class Amqpd:
         *options: str,
         mutant: str = "",
         environment: dict[str, str] | None = None,
+        deadly: int = signal.SIGKILL,
     ) -> None:
         self.data = data
+        #: What it is killed with: another signal below something that makes more of it.
+        self.deadly = deadly
         self.environment = environment or {}
         self.options = options
         self.module: tuple[str, ...] = ("amqpd",)
@@ -89,6 +93,8 @@ class Amqpd:
 
     def kill(self) -> None:
         """End it as the kernel would."""
+        self.program.process.send_signal(self.deadly)
+        self.program.process.wait(KILLED_S)
         self.program.__exit__()
 
     def stop(self) -> int:

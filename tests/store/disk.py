@@ -11,6 +11,7 @@ what was confirmed, in the order of everything else.
 from __future__ import annotations
 
 import enum
+import signal
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SECTOR = 512
 RECORD = struct.Struct("=cIQQ")
+#: Kills a process below the recorder between two records: by SIGKILL one may be cut.
+DEADLY = signal.SIGRTMIN + 7
 
 
 class Policy(enum.Enum):

@@ -15,6 +15,9 @@
  * below the directory fail, with a '+' behind it all that follow, with "-<m>" those up to the m-th. With errno -9 the process is killed
  * instead of making that call.
  *
+ * SIGRTMIN+7 kills the process as SIGKILL does, but between two records: after a SIGKILL a record
+ * may be there in part, or not at all though its call was made.
+ *
  * $UNREADABLE = "<offset>:<length>": this part of the database cannot be read (EIO), for as long
  * as the file $UNREADABLE_WHILE exists, or always.
  */
@@ -36,6 +39,8 @@
 #define DESCRIPTORS 65536
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t landed = PTHREAD_COND_INITIALIZER;
+static int flying = 0; /* calls that are recorded and not made yet */
 static uint32_t file_of[DESCRIPTORS]; /* 0: not below the directory */
 static uint32_t files = 0;
 static int out = -1;
@@ -49,6 +54,27 @@ static int fault_errno = 0, fault_at = 0, fault_last = 0, fault_seen = 0;
 
 static void *real(const char *name) {
     return dlsym(RTLD_NEXT, name);
+}
+
+static void *ended(void *deadly) {
+    int signal_number;
+    sigwait(deadly, &signal_number);
+    pthread_mutex_lock(&lock);
+    while (flying)
+        pthread_cond_wait(&landed, &lock);
+    raise(SIGKILL);
+    return NULL;
+}
+
+static void await_the_end(void) {
+    static sigset_t deadly;
+    pthread_t waiting;
+    sigemptyset(&deadly);
+    sigaddset(&deadly, SIGRTMIN + 7);
+    pthread_sigmask(SIG_BLOCK, &deadly, NULL); /* all threads to come inherit it */
+    if (pthread_create(&waiting, NULL, ended, &deadly) != 0)
+        abort();
+    pthread_detach(waiting);
 }
 
 __attribute__((constructor)) static void begin(void) {
@@ -66,6 +92,7 @@ __attribute__((constructor)) static void begin(void) {
     if (path != NULL) {
         int (*call)(const char *, int, ...) = real("open");
         out = call(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        await_the_end();
     }
     if (fault != NULL &&
         sscanf(fault, "%31[^:]:%d:%d%c%d", fault_call, &fault_errno, &fault_at, &more,
@@ -288,8 +315,13 @@ SYNC(fsync)
         }                                                                                  \
         if (syncs)                                                                         \
             record(lost ? 'F' : 'S', file, 0, NULL, 0);                                    \
+        flying++;                                                                          \
         pthread_mutex_unlock(&lock);                                                       \
         done = call(descriptor, parts, count, at, lost ? 0 : flags);                       \
+        pthread_mutex_lock(&lock);                                                         \
+        flying--;                                                                          \
+        pthread_cond_signal(&landed);                                                      \
+        pthread_mutex_unlock(&lock);                                                       \
         if ((uint64_t)at + (uint64_t)(done < 0 ? 0 : done) != place)                       \
             abort(); /* a full disk is not what these tests are about */                   \
         if (lost) {                                                                        \
