@@ -41,6 +41,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What brokers import is read while the first tests run, if any wants one as a process."""
+    wanted = [one for one in session.items if "amqpd_broker" in getattr(one, "fixturenames", ())]
+    if not session.config.option.collectonly and any(_as_process(one) for one in wanted):
+        from amqpd.testing import forkserver
+
+        forkserver.warm_up()
+
+
+def _as_process(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("amqpd")
+    return bool(
+        item.config.getoption("amqpd_process") or (marker and marker.kwargs.get("process", False))
+    )
+
+
 @pytest.fixture
 def amqpd_broker(request: pytest.FixtureRequest) -> Iterator[RunningBroker]:
     """A broker of this test's own: `.uri`, `.host`, `.port`, `.http_uri`, `.restart()`."""
@@ -48,10 +64,10 @@ def amqpd_broker(request: pytest.FixtureRequest) -> Iterator[RunningBroker]:
     options: dict[str, Any] = dict(marker.kwargs) if marker else {}
     settings: Settings = options.pop("settings", {})
     disk = options.pop("disk", False)
-    process = options.pop("process", False) or request.config.getoption("amqpd_process")
+    options.pop("process", None)
     if options:
         raise pytest.UsageError(f"the marker amqpd has no {', '.join(options)}; it is {MARKER}")
     directory = request.getfixturevalue("tmp_path") / "amqpd-data" if disk else None
-    made = BrokerProcess if process else EmbeddedBroker
+    made = BrokerProcess if _as_process(request.node) else EmbeddedBroker
     with made(directory, settings) as broker:
         yield broker

@@ -1,12 +1,13 @@
 """A broker as a process of its own, for tests that want it killed.
 
-It is `amqpd testing`, which writes its addresses to standard output and ends when its standard
-input does: when the test ends, however it ends, the broker ends.
+It is `amqpd testing`, forked from a process that has imported it (`forkserver`). It writes its
+addresses to standard output and ends when its standard input does: when the test ends, however
+it ends, the broker ends.
 """
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Final, Self
+from typing import IO, TYPE_CHECKING, Final, Self, TypeAlias
 
 from amqpd.testing.address import StartFailed
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
     from amqpd.testing.address import Settings
+    from amqpd.testing.forkserver import Forked
+
+    Process: TypeAlias = subprocess.Popen[str] | Forked
 
 #: A stop that takes longer is a fault of ours; the process is killed then.
 PATIENCE_S: Final = 30.0
@@ -33,7 +37,7 @@ class BrokerProcess:
         self.settings: Settings = dict(settings or {})
         self._directory = directory
         self._temporary: Path | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
         self._errors: IO[str] | None = None
         self._addresses: list[SplitResult] = []
         self.uri = ""
@@ -83,8 +87,6 @@ class BrokerProcess:
         Raises:
             StartFailed: it ended at once; the text is what it said.
         """
-        import subprocess
-        import sys
         import tempfile
         from pathlib import Path
         from urllib.parse import urlsplit
@@ -95,18 +97,11 @@ class BrokerProcess:
             self._temporary = Path(tempfile.mkdtemp(prefix="amqpd-"))
             self._errors = (self._temporary / "broker.log").open("a", encoding="utf-8")
         directory = self._directory or Path(self._errors.name).with_name("data")
-        command = [sys.executable, "-m", "amqpd", "testing", "--data-dir", str(directory)]
+        command = ["testing", "--data-dir", str(directory)]
         for key, value in self.settings.items():
             text = str(value).lower() if isinstance(value, bool) else value
             command += ["--set", f"{key}={text}"]
-        # Our own command, with the test's own settings.
-        self._process = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
+        self._process = _started(command, self._errors)
         lines = self._first_lines(self._process)
         if not lines:
             code = self._process.wait()
@@ -141,12 +136,12 @@ class BrokerProcess:
         self._errors = self._temporary = None
 
     @property
-    def _running(self) -> subprocess.Popen[str]:
+    def _running(self) -> Process:
         assert self._process is not None, "the broker does not run"
         return self._process
 
     @staticmethod
-    def _first_lines(process: subprocess.Popen[str]) -> list[str]:
+    def _first_lines(process: Process) -> list[str]:
         """The addresses: all lines up to the first empty one."""
         assert process.stdout is not None
         lines = []
@@ -173,3 +168,21 @@ class BrokerProcess:
             raise
         finally:
             process.stdout.close()
+
+
+def _started(command: list[str], errors: IO[str]) -> Process:
+    """Our own command, with the test's own settings."""
+    import subprocess
+    import sys
+
+    from amqpd.testing import forkserver
+
+    if forkserver.available():
+        return forkserver.server().start(command, errors)
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "amqpd", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+    )

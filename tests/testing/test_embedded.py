@@ -6,8 +6,11 @@ import logging
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +20,6 @@ from amqpd.testing import BrokerProcess, EmbeddedBroker, StartFailed
 from tests.client import Client, ConnectionClosed, Gone
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from amqpd.testing import RunningBroker
 
 both = pytest.mark.parametrize("kind", [EmbeddedBroker, BrokerProcess])
@@ -183,14 +184,66 @@ def test_a_process_ends_with_its_standard_input() -> None:
         assert process.wait(timeout=60) == 0
 
 
+def test_a_process_has_the_environment_and_the_folder_of_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BrokerProcess():
+        pass
+    monkeypatch.setenv("AMQPD_AUTH_DEFAULT_USER", "shop")
+    monkeypatch.setenv("AMQPD_AUTH_DEFAULT_PASSWORD", "key")
+    monkeypatch.chdir(tmp_path)
+
+    with BrokerProcess(Path("data")) as broker:
+        assert broker.uri.startswith("amqp://shop:key@127.0.0.1:")
+        assert (tmp_path / "data" / "run.json").exists()
+
+
+def test_a_killed_process_says_so_and_only_once_it_has_ended() -> None:
+    with BrokerProcess() as broker:
+        process = broker._running
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0)
+
+        process.kill()
+
+        assert process.wait(60) == -signal.SIGKILL
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+#: Starts two brokers, tells where, and is killed.
+SUITE = """
+import os, signal
+from amqpd.testing import BrokerProcess
+one, other = BrokerProcess().start(), BrokerProcess().start()
+print(one.pid, other.pid, os.getpid(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_outlives_a_killed_test_run() -> None:
+    run = subprocess.Popen([sys.executable, "-c", SUITE], stdout=subprocess.PIPE, text=True)
+    with run:
+        # Brokers and the process that forked them have the output as well, or have ended.
+        said, _ = run.communicate(timeout=60)
+
+    brokers = [int(number) for number in said.split()[:2]]
+    assert len(brokers) == 2
+    patience = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in brokers):
+        assert time.monotonic() < patience
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
-def test_a_started_broker_is_ready_within_100_ms() -> None:
-    with EmbeddedBroker():
+@both
+def test_a_started_broker_is_ready_within_100_ms(kind: Kind) -> None:
+    with kind():
         pass  # What is imported once does not count.
     took = []
     for _ in range(10):
         started = time.perf_counter()
-        with EmbeddedBroker() as broker, Client(broker.port):
+        with kind() as broker, Client(broker.port):
             took.append(time.perf_counter() - started)
 
     assert sorted(took)[len(took) // 2] <= 0.1, took
