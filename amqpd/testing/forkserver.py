@@ -5,13 +5,13 @@ Reading the broker's modules takes longer than everything else a start does. So 
 a fork of that one. It has no threads and no event loop, holds nothing of the test's, and ends
 when the test run does, however that ends.
 
-Where there is no fork (Windows), `BrokerProcess` starts `amqpd testing` itself.
+It runs `amqpd.cli.forking`. Where there is no fork (Windows), `BrokerProcess` starts
+`amqpd testing` itself.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import json
 import os
 import select
@@ -22,25 +22,10 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, Final, NoReturn
+from typing import IO, Final
 
-#: What `amqpd testing` imports until it is ready.
-MODULES: Final = (
-    "amqpd.auth.internal",
-    "amqpd.cli.main",
-    "amqpd.cli.testing",
-    "amqpd.server.app",
-    "amqpd.server.http",
-    "amqpd.store.driver_apsw",
-    "amqpd.store.sqlite",
-    "encodings.idna",
-    "importlib.metadata",
-    "sqlite_utils",
-)
 #: The length of a message in octets.
-_HEAD: Final = struct.Struct("!I")
-#: What standard input, output and errors of the broker become.
-_FILES: Final = 3
+HEAD: Final = struct.Struct("!I")
 
 
 class Forked:
@@ -91,7 +76,7 @@ class ForkServer:
         with theirs:
             # Our own module, in the interpreter that runs the tests.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "amqpd.testing.forkserver"], stdin=theirs.fileno()
+                [sys.executable, "-m", "amqpd.cli.forking"], stdin=theirs.fileno()
             )
         atexit.register(self.close)
 
@@ -119,9 +104,9 @@ class ForkServer:
         """Send a request with open files; the answer."""
         octets = json.dumps(request).encode()
         with self._lock:
-            socket.send_fds(self._control, [_HEAD.pack(len(octets))], files)
+            socket.send_fds(self._control, [HEAD.pack(len(octets))], files)
             self._control.sendall(octets)
-            return int.from_bytes(_exactly(self._control, 8), "big", signed=True)
+            return int.from_bytes(exactly(self._control, 8), "big", signed=True)
 
     def close(self) -> None:
         """End it; brokers that still run end with their standard input."""
@@ -154,75 +139,16 @@ def server() -> ForkServer:
         return _server
 
 
-def serve(control: socket.socket) -> None:
-    """Fork a broker for each request, until nobody can ask any more."""
-    import importlib
+def exactly(source: socket.socket, count: int) -> bytes:
+    """So many octets.
 
-    for name in MODULES:
-        importlib.import_module(name)
-    while True:
-        try:
-            head, files, _, _ = socket.recv_fds(control, _HEAD.size, _FILES)
-            request = json.loads(_exactly(control, *_HEAD.unpack(head))) if head else None
-        except ConnectionError:
-            return
-        if request is None:
-            return
-        if "reap" in request:
-            _, status = os.waitpid(request["reap"], 0)
-            answer = os.waitstatus_to_exitcode(status)
-        else:
-            answer = os.fork()
-            if not answer:
-                control.close()
-                _become(request, files)
-            for file in files:
-                os.close(file)
-        control.sendall(answer.to_bytes(8, "big", signed=True))
-
-
-def _become(request: dict[str, object], files: list[int]) -> NoReturn:
-    """Be the command that was asked for; never comes back."""
-    import traceback
-
-    code: object = 70
-    try:
-        for number, file in enumerate(files):
-            os.dup2(file, number)
-            os.close(file)
-        arguments, environment = request["arguments"], request["environment"]
-        assert isinstance(arguments, list)
-        assert isinstance(environment, dict)
-        os.environ.clear()
-        os.environ.update(environment)
-        os.chdir(str(request["folder"]))
-        from amqpd.cli.main import main
-
-        main(arguments)
-        code = 0
-    except SystemExit as end:
-        code = end.code or 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1)
-
-
-def _exactly(source: socket.socket, count: int) -> bytes:
+    Raises:
+        ConnectionError: the other side has ended.
+    """
     octets = b""
     while len(octets) < count:
         more = source.recv(count - len(octets))
         if not more:
-            raise ConnectionError("the fork server has ended")
+            raise ConnectionError("the other side of the fork server has ended")
         octets += more
     return octets
-
-
-if __name__ == "__main__":
-    # Ctrl-C is for the tests; they end this by closing its control connection.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with socket.socket(fileno=os.dup(0)) as _control:
-        serve(_control)
