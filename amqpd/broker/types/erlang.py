@@ -56,6 +56,7 @@ def parse(text: str) -> Expression:
     Raises:
         SelectorError: it is not one.
     """
+    s.check_size(text)
     return _expression(_Reader(text).whole())
 
 

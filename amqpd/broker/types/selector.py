@@ -5,23 +5,38 @@ boolean, or None for what is not known. Conditions know three truths, so that a 
 a header that is not there is neither met nor not met (SQL-92); a selector matches where it
 is true. sql.py and erlang.py build expressions from what clients write.
 
-Evaluating one costs its operators, and for LIKE the length of the text by that of the
-pattern; there is nothing in it that could run away.
+Evaluating one costs its operators, and for LIKE the length of the text; there is nothing in
+it that could run away. What would take more, or is beyond all numbers that a message can have,
+is not known.
 """
 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 Value = str | int | float | bool | None
 Lookup = Callable[[str], Value]
 Expression = Callable[[Lookup], Value]
 
+#: So many characters may a selector have.
+MAX_CHARACTERS: Final = 32_768
+
 
 class SelectorError(ValueError):
     """The selector cannot be understood; the text says where and why."""
+
+
+def check_size(text: str) -> None:
+    """Refuse what is too long to be looked at.
+
+    Raises:
+        SelectorError: it is.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise SelectorError(f"longer than {MAX_CHARACTERS} characters")
 
 
 def constant(value: Value) -> Expression:
@@ -131,6 +146,28 @@ def among(inner: Expression, values: Sequence[Value]) -> Expression:
 #: Any one character, and any number of them, in a pattern that was taken apart.
 _ONE: Final = 0
 _MANY: Final = 1
+#: What the search for pieces with `_` in them may cost: their length by that of the text.
+_LIKE_STEPS: Final = 1 << 16
+
+
+class _Piece(NamedTuple):
+    """What stands between two `%`; with an `expression` of the same size if `_` is in it."""
+
+    literal: str
+    expression: re.Pattern[str] | None
+
+    def is_at(self, text: str, at: int) -> bool:
+        """Whether the text has it there."""
+        if self.expression is None:
+            return text.startswith(self.literal, at)
+        return self.expression.match(text, at) is not None
+
+    def find(self, text: str, at: int, end: int) -> int:
+        """Where it is first between two places; -1: nowhere."""
+        if self.expression is None:
+            return text.find(self.literal, at, end)
+        found = self.expression.search(text, at, end)
+        return -1 if found is None else found.start()
 
 
 def like(inner: Expression, pattern: str, escape: str | None) -> Expression:
@@ -141,11 +178,14 @@ def like(inner: Expression, pattern: str, escape: str | None) -> Expression:
     """
     if escape is not None and len(escape) != 1:
         raise SelectorError("ESCAPE needs a single character")
-    parts = _pattern(pattern, escape)
+    pieces = _pieces(_pattern(pattern, escape))
+    sought = sum(len(piece.literal) for piece in pieces[1:-1] if piece.expression)
 
     def evaluate(lookup: Lookup) -> Value:
         value = inner(lookup)
-        return _is_like(value, parts) if isinstance(value, str) else None
+        if not isinstance(value, str) or sought * len(value) > _LIKE_STEPS:
+            return None
+        return _is_like(value, pieces)
 
     return evaluate
 
@@ -164,23 +204,39 @@ def _pattern(pattern: str, escape: str | None) -> list[str | int]:
     return parts
 
 
-def _is_like(text: str, parts: list[str | int]) -> bool:
-    """Going back to the last `%` only: what an earlier one could take, it can as well."""
-    at, part = 0, 0
-    many, resume = -1, 0
-    while at < len(text):
-        wanted = parts[part] if part < len(parts) else None
-        if wanted == _MANY:
-            many, resume = part, at
-            part += 1
-        elif wanted == _ONE or wanted == text[at]:
-            at, part = at + 1, part + 1
-        elif many >= 0:
-            resume += 1
-            at, part = resume, many + 1
-        else:
+def _pieces(parts: list[str | int]) -> list[_Piece]:
+    """What is between the `%`: one more than there are of them."""
+    pieces: list[_Piece] = []
+    begin = 0
+    for at, part in enumerate([*parts, _MANY]):
+        if part == _MANY:
+            pieces.append(_piece(parts[begin:at]))
+            begin = at + 1
+    return pieces
+
+
+def _piece(parts: list[str | int]) -> _Piece:
+    literal = "".join(str(part) for part in parts)
+    if _ONE not in parts:
+        return _Piece(literal, None)
+    expression = "".join("." if part == _ONE else re.escape(str(part)) for part in parts)
+    return _Piece(literal, re.compile(expression, re.DOTALL))
+
+
+def _is_like(text: str, pieces: list[_Piece]) -> bool:
+    """The first and the last piece have their places; each other is best where it is first."""
+    first, last = pieces[0], pieces[-1]
+    at, end = len(first.literal), len(text) - len(last.literal)
+    if len(pieces) == 1:
+        return len(text) == at and first.is_at(text, 0)
+    if end < at or not (first.is_at(text, 0) and last.is_at(text, end)):
+        return False
+    for piece in pieces[1:-1]:
+        found = piece.find(text, at, end)
+        if found < 0:
             return False
-    return all(rest == _MANY for rest in parts[part:])
+        at = found + len(piece.literal)
+    return True
 
 
 # -- numbers -----------------------------------------------------------------------------
@@ -216,7 +272,9 @@ def arithmetic(symbol: str, left: Expression, right: Expression) -> Expression:
 
 
 def _number(value: Value) -> int | float | None:
-    return None if value is None or isinstance(value, str | bool) else value
+    if value is None or isinstance(value, str | bool) or not -_HUGE < value < _HUGE:
+        return None
+    return value
 
 
 def minus(inner: Expression) -> Expression:

@@ -4,7 +4,7 @@
 
 Names are letters, digits, `_`, `$` and dots between; others stand in double quotes. Keywords
 are the same in capitals and small letters. Texts are longer than is sensible before anything
-here is refused for its size.
+here is refused for its size. No text takes longer to read than its length.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MAX_OPERATORS: Final = 300
 
 _TOKENS: Final = re.compile(
     r"""\s*(?:
-      (?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdDlL]?)(?![\w$])
+      (?P<number>(?:0[xX][0-9a-fA-F]++
+        |(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?[fFdDlL]?)(?![\w$]))
     | (?P<text>'(?:[^']|'')*')
     | (?P<name>routing-key|(?:[^\W\d]|\$)[\w$]*(?:\.[\w$-]+)*|"(?:[^"]|"")+")
     | (?P<symbol><>|!=|<=|>=|[=<>()+\-*/,])
@@ -48,6 +49,7 @@ def parse(text: str) -> Expression:
     Raises:
         SelectorError: it is not one.
     """
+    s.check_size(text)
     return _Parser(text).whole()
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amqpd.broker.types import selector as s
 from amqpd.broker.types.selector import Expression, SelectorError, Value
@@ -103,12 +108,44 @@ def test_a_pattern_with_many_wildcards_takes_no_time() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("%" + "a" * 10_000 + "b%", False),
+        ("%" + "_" * 10_000 + "b%", None),
+        ("%" + "a_" * 5_000 + "b", False),
+        ("%a" * 10_000 + "b", False),
+        ("%ab_" * 5_000 + "%", None),
+    ],
+)
+def test_no_pattern_takes_longer_than_the_text_is_long(pattern: str, found: Value) -> None:
+    like = s.like(c("a" * 100_000), pattern, None)
+
+    began = time.thread_time()
+    assert value(like) is found
+    assert time.thread_time() - began < 0.05
+
+
+@given(
+    st.text("ab_%", max_size=8),
+    st.lists(st.text("ab", max_size=10), min_size=1, max_size=5),
+)
+def test_like_is_what_a_regular_expression_makes_of_it(pattern: str, texts: list[str]) -> None:
+    plain = re.compile(pattern.replace("%", ".*").replace("_", "."))
+    like = s.like(s.identifier("a"), pattern, None)
+
+    for text in texts:
+        assert value(like, a=text) is (plain.fullmatch(text) is not None)
+
+
+@pytest.mark.parametrize(
     ("one", "symbol", "other", "result"),
     [
         (7, "+", 2, 9), (7, "-", 2, 5), (7, "*", 2, 14), (7, "/", 2, 3), (-7, "/", 2, -3),
         (-7, "/", -2, 3), (7.0, "/", 2, 3.5), (7, "/", 0, None), (7, "/", 0.0, None),
         ("7", "+", 2, None), (7, "+", True, None), (None, "+", 2, None),
         (1 << 100, "*", 1 << 100, None), (1e300, "*", 1e300, None),
+        (1 << 2000, "*", 1.5, None), (1.5, "/", 1 << 2000, None), (1 << 2000, "-", 1.5, None),
+        (float("inf"), "-", float("inf"), None), (float("nan"), "+", 1, None),
     ],
 )  # fmt: skip
 def test_arithmetic(one: Value, symbol: str, other: Value, result: Value) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +102,36 @@ def test_lists_may_be_long() -> None:
     members = ", ".join(f"'{number}'" for number in range(2000))
 
     assert value(f"a IN ({members})", a="1999") is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1" * 32_000 + "x", "." + "1" * 32_000 + "x", "1e" + "1" * 32_000 + "x",
+        "0x" + "f" * 32_000 + "g", " " * 32_000 + "?", "'" * 31_999, "a" + ".a" * 16_000 + "?",
+        "a IN (" + "1," * 16_000, "NOT " * 299, "1" * 200_000, '"' * 32_001,
+    ],
+    ids=lambda text: f"{text[:4]}...{text[-2:]}",
+)  # fmt: skip
+def test_no_text_takes_long_to_be_refused(text: str) -> None:
+    began = time.thread_time()
+    with pytest.raises(SelectorError):
+        sql.parse(text)
+    assert time.thread_time() - began < 0.2
+
+
+def test_a_text_has_an_end() -> None:
+    with pytest.raises(SelectorError, match="longer than 32768 characters"):
+        sql.parse("a" + " " * 32_768)
+
+
+def test_numbers_beyond_all_that_there_are_are_compared_but_not_reckoned_with() -> None:
+    huge = "0x" + "f" * 2000
+
+    assert value(f"{huge} > 1.5") is True
+    assert value(f"{huge} * 1.5 = 1") is None
+    assert value(f"{huge} / {huge} = 1") is None
+    assert value(f"-{huge} < 1e999") is None
 
 
 def test_the_longest_that_is_accepted_can_be_evaluated() -> None:
