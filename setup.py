@@ -35,6 +35,7 @@ COMPILED = (
     "amqpd/broker/rows.py",
     "amqpd/broker/run.py",
     "amqpd/broker/stretch.py",
+    "amqpd/broker/sums.py",
     "amqpd/broker/window.py",
 )
 

@@ -108,6 +108,11 @@ class Lane(Window):
         self.placeholder: Run | None = None
         #: No queue's: of deliveries that were taken back from a client.
         self.is_grave = False
+        #: What `sums.moved` saw last.
+        self.seen_passed: i64 = -1
+        self.seen_ready: i64 = 0
+        self.seen_unacked: i64 = 0
+        self.seen_delayed: i64 = 0
 
     def recover(
         self,

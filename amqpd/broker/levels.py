@@ -21,6 +21,22 @@ def ready_of(lanes: list[Lane]) -> int:
     return total
 
 
+def unacked_of(lanes: list[Lane]) -> int:
+    """Messages that a client has."""
+    total: i64 = 0
+    for lane in lanes:
+        total += lane.unacked
+    return total
+
+
+def delayed_of(lanes: list[Lane]) -> int:
+    """Messages that came back and wait for their time."""
+    total: i64 = 0
+    for lane in lanes:
+        total += lane.delayed
+    return total
+
+
 def ready_bytes_of(lanes: list[Lane]) -> int:
     """Body bytes of these."""
     total: i64 = 0

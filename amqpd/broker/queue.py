@@ -23,7 +23,7 @@ from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane
 from amqpd.broker.lease import Lease
 from amqpd.broker.length import Length
-from amqpd.broker.levels import loaded_of, ready_bytes_of, ready_of
+from amqpd.broker.levels import delayed_of, loaded_of, ready_bytes_of, ready_of, unacked_of
 from amqpd.broker.paging import WORN, Paging
 from amqpd.broker.policy import Match
 from amqpd.broker.pressure import Pressure
@@ -170,7 +170,7 @@ class Queue:
     @property
     def unacked(self) -> int:
         """Messages that a client has and has not settled."""
-        return sum(lane.unacked for lane in self.lanes)
+        return unacked_of(self.lanes)
 
     @property
     def messages(self) -> int:
@@ -181,7 +181,7 @@ class Queue:
     @property
     def delayed(self) -> int:
         """Messages that came back and wait for their time."""
-        return sum(lane.delayed for lane in self.lanes)
+        return delayed_of(self.lanes)
 
     @property
     def waiting(self) -> int:
@@ -543,7 +543,7 @@ class Queue:
         self.retry.close()
         self.pressure.let_all_go()
         for subscription in list(self.ring):
-            self.ring.remove(subscription)
+            self._leave(subscription)
             self._tell("deleted", subscription)
             subscription.consumer.cancelled()
         return stored
@@ -568,6 +568,7 @@ class Queue:
         """A consumer begins; the caller has checked that it may."""
         subscription = Subscription(consumer, consumer.priority, self._resume, self.detach)
         self.ring.add(subscription)
+        self.around.consumers += 1
         if exclusive:
             self.exclusive_consumer = subscription
         self.had_consumers = True
@@ -584,7 +585,7 @@ class Queue:
         """A consumer ends; an auto-delete queue goes with its last one."""
         if not subscription.active:
             return
-        self.ring.remove(subscription)
+        self._leave(subscription)
         self._tell("deleted", subscription)
         if self.exclusive_consumer is subscription:
             self.exclusive_consumer = None
@@ -592,6 +593,10 @@ class Queue:
         self.wake()
         if self.auto_delete and not self.ring:
             self.around.unused(self)
+
+    def _leave(self, subscription: Subscription) -> None:
+        self.ring.remove(subscription)
+        self.around.consumers -= 1
 
     def _resume(self, subscription: Subscription) -> None:
         self.ring.resume(subscription)

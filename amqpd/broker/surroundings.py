@@ -61,6 +61,8 @@ class Surroundings:
     spare: int = EFFORT
     spare_bytes: int = HAND_OUT_BYTES
     tired: list[Queue] = field(default_factory=list)
+    #: Consumers of all queues.
+    consumers: int = 0
     expired: Expired = never
     read_some: ReadSome = nothing
     read_returned: ReadReturned = none_returned

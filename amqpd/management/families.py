@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from amqpd.broker.arguments import QueueType
 from amqpd.broker.content import header_payload
 from amqpd.broker.stream import Stream
+from amqpd.broker.sums import sums_of, traffic_of
 from amqpd.management.exposition import Metric, labels
-from amqpd.management.rates import TRAFFIC, added, traffic
+from amqpd.management.rates import TRAFFIC, lengths_of, traffic
 from amqpd.properties import decode_header
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
     from amqpd.broker.pattern import Pattern
     from amqpd.broker.queue import Queue
+    from amqpd.broker.sums import Sums
     from amqpd.broker.vhost import VHost
     from amqpd.management.exposition import Row
 
@@ -111,34 +114,50 @@ def _in_full(broker: Broker, wanted: Filter) -> Iterator[Row]:
         yield _label(queue), (*_sizes(queue), head_timestamp(queue))
 
 
-def _in_short(broker: Broker, wanted: Filter) -> Iterator[Row]:
-    for queue in queues_of(broker, wanted):
-        yield "", _sizes(queue)
-
-
 def _sizes(queue: Queue) -> tuple[int | float, ...]:
-    lanes, consumers = queue.lanes, len(queue.ring)
-    used = sum(1 for one in queue.ring if not one.stalled) / consumers if consumers else 0
-    loaded = sum(lane.loaded for lane in lanes)
-    ready_bytes = sum(lane.ready_bytes for lane in lanes)
-    unacked_bytes = sum(lane.unacked_bytes for lane in lanes)
-    in_memory = sum(lane.loaded_bytes for lane in lanes) + unacked_bytes
-    persistent = sum(lane.stored for lane in lanes) if queue.durable else 0
+    return _columns_of(sums_of([queue.lanes]), len(queue.ring), _taking(queue))
+
+
+def _taking(queue: Queue) -> float:
+    """The share of consumers that take messages."""
+    ring = queue.ring
+    return sum(1 for one in ring if not one.stalled) / len(ring) if ring else 0
+
+
+def _columns_of(sums: Sums, consumers: int, taking: float) -> tuple[int | float, ...]:
+    in_memory = sums.loaded_bytes + sums.unacked_bytes
     return (
         consumers,
-        used,
-        used,
+        taking,
+        taking,
         in_memory,
-        loaded + queue.unacked,
+        sums.loaded + sums.unacked,
         in_memory,
-        loaded,
-        queue.unacked,
-        persistent,
-        ready_bytes + unacked_bytes if persistent else 0,
-        ready_bytes + unacked_bytes,
-        ready_bytes,
-        unacked_bytes,
+        sums.loaded,
+        sums.unacked,
+        sums.stored,
+        sums.persistent_bytes,
+        sums.ready_bytes + sums.unacked_bytes,
+        sums.ready_bytes,
+        sums.unacked_bytes,
     )
+
+
+def queues_together(broker: Broker) -> Mapping[str, Row]:
+    """The sums of the families of queues over all queues; costs a glance at each.
+
+    For `queue_metrics` of `SIZES_OF_QUEUES`, without what makes no sum.
+    """
+    queues = [queue for vhost in broker.vhosts.values() for queue in vhost.queues.values()]
+    sums = sums_of([queue.lanes for queue in queues])
+    morgues = chain.from_iterable(vhost.publishing.morgues for vhost in broker.vhosts.values())
+    messages, ready, unacked = lengths_of(sums, morgues)
+    consumers = broker.around.consumers
+    taking = sum(map(_taking, queues)) if consumers else 0
+    return {
+        "queue_coarse_metrics": ("", (ready, unacked, messages)),
+        "queue_metrics": ("", _columns_of(sums, consumers, taking)),
+    }
 
 
 def head_timestamp(queue: Queue) -> int | None:
@@ -158,7 +177,7 @@ def _streams(broker: Broker, wanted: Filter) -> Iterator[Row]:
 
 
 def _moved(queue: Queue) -> tuple[int, ...]:
-    return added([traffic(lane.counts) for lane in queue.lanes], len(TRAFFIC))
+    return traffic_of(queue.lanes)
 
 
 def columns(moved: Sequence[int]) -> tuple[int, ...]:
@@ -294,7 +313,8 @@ def _counter(name: str, text: str) -> Metric:
     return Metric(name, "counter", text)
 
 
-_SIZES: Final = (
+#: The metrics of the family `queue_metrics`, without what makes no sum.
+SIZES_OF_QUEUES: Final = (
     _gauge("queue_consumers", "Consumers"),
     _gauge("queue_consumer_capacity", "Share of consumers that take messages"),
     _gauge("queue_consumer_utilisation", "The same"),
@@ -309,8 +329,6 @@ _SIZES: Final = (
     _gauge("queue_messages_ready_bytes", "Bytes of ready messages"),
     _gauge("queue_messages_unacked_bytes", "Bytes of unacknowledged messages"),
 )
-#: The family `queue_metrics`, without what makes no sum.
-SIZES_OF_QUEUES: Final = Family(_SIZES, _in_short)
 FAMILIES: Final[Mapping[str, Family]] = {
     "queue_coarse_metrics": Family(
         (
@@ -322,7 +340,10 @@ FAMILIES: Final[Mapping[str, Family]] = {
     ),
     "queue_consumer_count": Family((_gauge("queue_consumers", "Consumers"),), _consumers),
     "queue_metrics": Family(
-        (*_SIZES, _gauge("queue_head_message_timestamp", "Timestamp of the first message")),
+        (
+            *SIZES_OF_QUEUES,
+            _gauge("queue_head_message_timestamp", "Timestamp of the first message"),
+        ),
         _in_full,
     ),
     "queue_delivery_metrics": Family(

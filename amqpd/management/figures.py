@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from amqpd.management.rates import vhost_sums
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -99,27 +101,38 @@ class Figures:
 
 
 def totals(broker: Broker) -> Totals:
-    """Count what is in all vhosts; costs a look at each queue."""
-    exchanges = queues = consumers = ready = unacked = faulted = 0
+    """Count what is in all vhosts; costs a glance at each queue."""
+    exchanges = queues = ready = unacked = 0
     dead_lettered: dict[tuple[str, str], int] = {}
     dropped: dict[tuple[str, str], int] = {}
-    quarantined: dict[tuple[str, str], int] = {}
-    aside = broker.around.quarantined
     for vhost in broker.vhosts.values():
         exchanges += len(vhost.exchanges)
         publishing = vhost.publishing
         dead_lettered |= {(vhost.name, why): count for why, count in publishing.buried.items()}
         dropped |= {(vhost.name, why): count for why, count in publishing.dropped.items()}
         queues += len(vhost.queues)
-        for queue in vhost.queues.values():
-            consumers += len(queue.ring)
-            faulted += queue.is_faulted
-            for lane in queue.lanes:
-                ready += lane.ready
-                unacked += lane.unacked
-                if lane.id in aside:
-                    key = vhost.name, queue.name
-                    quarantined[key] = quarantined.get(key, 0) + aside[lane.id]
+        sums = vhost_sums(vhost)
+        ready += sums.ready
+        unacked += sums.unacked
+    faulted, quarantined = _damaged(broker)
+    consumers = broker.around.consumers
     return Totals(
         exchanges, queues, consumers, ready, unacked, dead_lettered, dropped, faulted, quarantined
     )
+
+
+def _damaged(broker: Broker) -> tuple[int, dict[tuple[str, str], int]]:
+    """How many queues cannot be read, and what was set aside of each; mostly nothing."""
+    faulted, quarantined = 0, dict[tuple[str, str], int]()
+    around = broker.around
+    aside = around.quarantined
+    if not aside and not around.unreadable:
+        return faulted, quarantined
+    for vhost in broker.vhosts.values():
+        for queue in vhost.queues.values():
+            faulted += queue.is_faulted
+            for lane in queue.lanes:
+                if lane.id in aside:
+                    key = vhost.name, queue.name
+                    quarantined[key] = quarantined.get(key, 0) + aside[lane.id]
+    return faulted, quarantined

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from amqpd.broker.pattern import PATTERN_BYTES, compile_pattern
 from amqpd.errors import PreconditionFailed
@@ -21,7 +22,7 @@ from amqpd.management.errors import HttpError, bad_request
 from amqpd.management.request import Answer, encode, json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
     from amqpd.management.call import Call
 
@@ -36,10 +37,12 @@ PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 500
 #: Lists that are shorter are sent in one piece.
 ONE_PIECE: Final = 100
-#: A cheap thing is looked at this often before the clock is.
+#: A cheap thing is looked at this often before the clock is, and one that is shown.
 BATCH: Final = 32
-#: So many are sorted at once.
+FEW: Final = 8
+#: So many are sorted at once, and so many looked at for it between two looks at the clock.
 PART: Final = 2048
+CHUNK: Final = 128
 
 #: What a list can be told by its query.
 PARAMETERS: Final = (
@@ -101,7 +104,7 @@ async def listing(
     if page is None:
         found = await sorting.first(len(found), found, slices)
         if len(found) <= ONE_PIECE:
-            return json([one async for one in _shown(found, show, columns, slices)])
+            return json(await _all(found, show, columns, slices))
         return Answer(body=_pieces(found, show, columns, slices))
     first = (page.number - 1) * page.size
     if first > len(found):
@@ -111,7 +114,7 @@ async def listing(
             f"Page out of range, page: {page.number} page size: {page.size}, len: {len(found)}",
         )
     items = (await sorting.first(first + page.size, found, slices))[first:]
-    shown = [one async for one in _shown(items, show, columns, slices)]
+    shown = await _all(items, show, columns, slices)
     return json(
         {
             "total_count": len(things),
@@ -189,7 +192,12 @@ def only(facts: object, columns: Columns) -> object:
 
 def moment(at_ms: int) -> str:
     """A time as RabbitMQ's lists write it."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return f"{_second(at_ms // 1000)}.{at_ms % 1000:03d}+00:00"
+
+
+@lru_cache(4096)
+def _second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def one(call: Call, facts: object) -> Answer:
@@ -210,10 +218,11 @@ async def _filtered(
     matches = _matching(page)
     found = []
     name_of, also = _value("name", keys, show), keys.get("also")
-    for thing in things:
+    for place, thing in enumerate(things):
         if matches(str(name_of(thing))) or (also is not None and matches(str(also(thing)))):
             found.append(thing)
-        await slices.pause()
+        if place % FEW == 0:
+            await slices.pause()
     return found
 
 
@@ -257,25 +266,27 @@ class _Sorting(Generic[T]):
         """The first `count` things in this order."""
         parts = []
         for start in range(0, len(things), PART):
-            part = []
-            for place in range(start, min(start + PART, len(things))):
-                part.append((self._key(things[place]), place))
-                if place % BATCH == 0:
-                    await slices.pause()
+            part: list[tuple[Any, ...]] = []
+            end = min(start + PART, len(things))
+            for at in range(start, end, CHUNK):
+                part += self._rows(things[at : min(at + CHUNK, end)], at)
+                await slices.pause()
             part.sort(reverse=self._reverse)
             parts.append(part)
             await slices.pause()
         found: list[T] = []
-        for _, place in heapq.merge(*parts, reverse=self._reverse):
+        for row in heapq.merge(*parts, reverse=self._reverse):
             if len(found) == count:
                 break
-            found.append(things[place])
+            found.append(things[row[-1]])
             if len(found) % BATCH == 0:
                 await slices.pause()
         return found
 
-    def _key(self, thing: T) -> tuple[object, ...]:
-        return tuple([value(thing) for value in self._values])
+    def _rows(self, things: Sequence[T], at: int) -> Iterator[tuple[object, ...]]:
+        """What each is sorted by, and then its place, which begins at `at`."""
+        columns = [map(value, things) for value in self._values]
+        return zip(*columns, range(at, at + len(things)), strict=True)
 
 
 def _ranked(column: str, keys: Keys[T], show: Show[T]) -> Callable[[T], object]:
@@ -301,14 +312,20 @@ def _rank(value: object) -> tuple[int, float | str]:
 # -- out ---------------------------------------------------------------------------------
 
 
-async def _shown(
+def _shown(things: Sequence[T], show: Show[T], columns: Columns) -> list[object]:
+    """What is shown of some things that are still there."""
+    return [only(facts, columns) for one in things if (facts := show(one)) is not None]
+
+
+async def _all(
     things: Sequence[T], show: Show[T], columns: Columns, slices: Slices
-) -> AsyncIterator[object]:
-    for thing in things:
-        facts = show(thing)
-        if facts is not None:
-            yield only(facts, columns)
+) -> list[object]:
+    """What is shown of a page."""
+    found: list[object] = []
+    for start in range(0, len(things), FEW):
+        found += _shown(things[start : start + FEW], show, columns)
         await slices.pause()
+    return found
 
 
 async def _pieces(
@@ -317,10 +334,11 @@ async def _pieces(
     """The JSON of a long list."""
     batch: list[bytes] = []
     opened = False
-    async for facts in _shown(things, show, columns, slices):
-        batch.append(encode(facts))
+    for start in range(0, len(things), FEW):
+        batch += map(encode, _shown(things[start : start + FEW], show, columns))
         if len(batch) >= BATCH:
             yield (b"," if opened else b"[") + b",".join(batch)
             opened, batch = True, []
+        await slices.pause()
     rest = b",".join(batch)
     yield (b"" if opened else b"[") + (b"," + rest if opened and rest else rest) + b"]"

@@ -17,7 +17,14 @@ from amqpd.broker.stats import total
 from amqpd.errors import PreconditionFailed
 from amqpd.management.errors import bad_request
 from amqpd.management.exposition import Metric, head, labels, summed, write
-from amqpd.management.families import FAMILIES, QUEUE_TYPES, SIZES_OF_QUEUES, Filter, queues_of
+from amqpd.management.families import (
+    FAMILIES,
+    QUEUE_TYPES,
+    SIZES_OF_QUEUES,
+    Filter,
+    queues_of,
+    queues_together,
+)
 from amqpd.management.listing import Slices
 from amqpd.management.whole import PREFIX, counted, exposition, identity, section, since_start
 
@@ -48,9 +55,11 @@ SUMMED: Final = (
     "channel_queue_metrics",
     "auth_attempt_metrics",
 )
-#: Those that are not summed up but kept for the whole broker, as they must never go back.
+#: Those of which the sum is known: those that must never go back are kept for the whole broker.
 COUNTED: Final = frozenset(
     {
+        "queue_coarse_metrics",
+        "queue_metrics",
         "queue_delivery_metrics",
         "exchange_metrics",
         "channel_exchange_metrics",
@@ -67,13 +76,14 @@ async def aggregated(host: Host) -> AsyncGenerator[bytes, None]:
     slices, broker = Slices(), host.broker
     found = total(broker.departed, broker.vhosts.values())
     yield _encoded([*exposition(host.figures(), "aggregated"), *counted(broker, found)])
-    counters = since_start(broker, found)
+    known = {**since_start(broker, found), **queues_together(broker)}
     for name in SUMMED:
-        family = SIZES_OF_QUEUES if name == "queue_metrics" else FAMILIES[name]
-        rows = [counters[name]] if name in counters else []
+        family = FAMILIES[name]
+        metrics = SIZES_OF_QUEUES if name == "queue_metrics" else family.metrics
+        rows = [known[name]] if name in known else []
         if name not in COUNTED:
             rows += await _rows(broker, family, Filter(), slices)
-        yield _encoded(write(PREFIX, family.metrics, [summed(rows, len(family.metrics))]))
+        yield _encoded(write(PREFIX, metrics, [summed(rows, len(metrics))]))
 
 
 async def per_object(host: Host) -> AsyncGenerator[bytes, None]:

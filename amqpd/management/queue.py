@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
@@ -12,6 +13,7 @@ from amqpd.broker import advice
 from amqpd.broker.arguments import QueueType
 from amqpd.broker.pause import Pause, pausing, resuming
 from amqpd.broker.policy import effective_definition, effective_queue
+from amqpd.broker.sums import sums_of, traffic_of
 from amqpd.management import consumer as consumers
 from amqpd.management import diagnosis
 from amqpd.management.access import Needs
@@ -19,7 +21,7 @@ from amqpd.management.errors import bad_request, not_found
 from amqpd.management.families import head_timestamp
 from amqpd.management.listing import PARAMETERS, listing, moment, one
 from amqpd.management.payload import Arguments, Truth, table, truth
-from amqpd.management.rates import LENGTHS, QUERY, TRAFFIC
+from amqpd.management.rates import LENGTHS, QUERY, TRAFFIC, lengths_of
 from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import queue_values
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.definitions import Command
     from amqpd.broker.queue import Queue
+    from amqpd.broker.sums import Sums
     from amqpd.management.call import Call
     from amqpd.management.listing import Facts
     from amqpd.management.rates import Shown
@@ -65,7 +68,7 @@ def named(queue: Queue) -> Facts:
         "durable": queue.durable,
         "auto_delete": queue.auto_delete,
         "exclusive": queue.owner is not None,
-        "arguments": to_json(queue.declared),
+        "arguments": to_json(queue.declared) if queue.declared else {},
     }
 
 
@@ -89,50 +92,50 @@ def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     if queue.deleted:
         return None
     call.broker.vhosts[queue.vhost].enforcement.refresh(queue)
-    values = queue_values(queue)
+    sums = sums_of([queue.lanes])
+    lengths = lengths_of(sums, () if queue.morgue is None else (queue.morgue,))
     found = named(queue)
     found["node"] = call.host.node
     found["state"] = state(queue)
     found["idle_since"] = moment(queue.used_ms)
-    found |= shown.facts(queue, LENGTHS, values[: len(LENGTHS)], shown.lengths)
-    found |= _numbers(queue)
+    found |= shown.facts(queue, LENGTHS, lengths, shown.lengths)
+    found |= _numbers(sums)
     found |= _policies(queue)
-    found |= _consuming(queue)
+    found |= _consuming(queue) if queue.ring else _WITHOUT_CONSUMERS
     found |= _replicas(call, queue)
     if aside := quarantined(queue):
         found["messages_quarantined"] = aside
-    if any(values[len(LENGTHS) :]):
-        moved = values[len(LENGTHS) :]
+    moved = traffic_of(queue.lanes)
+    if any(moved):
         found["message_stats"] = shown.facts(queue, TRAFFIC, moved, shown.rates, len(LENGTHS))
     return found
 
 
-def _numbers(queue: Queue) -> Facts:
-    lanes = queue.lanes
-    ready_bytes = sum(lane.ready_bytes for lane in lanes)
-    unacked_bytes = sum(lane.unacked_bytes for lane in lanes)
-    loaded = sum(lane.loaded for lane in lanes)
-    unacked = sum(lane.unacked for lane in lanes)
-    stored = sum(lane.stored for lane in lanes) if queue.durable else 0
+def _numbers(sums: Sums) -> Facts:
+    size_bytes = sums.ready_bytes + sums.unacked_bytes
+    in_memory = sums.loaded_bytes + sums.unacked_bytes
+    loaded, unacked = sums.loaded, sums.unacked
     return {
-        "message_bytes": ready_bytes + unacked_bytes,
-        "message_bytes_ready": ready_bytes,
-        "message_bytes_unacknowledged": unacked_bytes,
-        "message_bytes_ram": sum(lane.loaded_bytes for lane in lanes) + unacked_bytes,
-        "message_bytes_persistent": ready_bytes + unacked_bytes if stored else 0,
-        "message_bytes_paged_out": sum(lane.paged_out_bytes for lane in lanes),
+        "message_bytes": size_bytes,
+        "message_bytes_ready": sums.ready_bytes,
+        "message_bytes_unacknowledged": sums.unacked_bytes,
+        "message_bytes_ram": in_memory,
+        "message_bytes_persistent": sums.persistent_bytes,
+        "message_bytes_paged_out": sums.paged_out_bytes,
         "messages_ram": loaded + unacked,
         "messages_ready_ram": loaded,
         "messages_unacknowledged_ram": unacked,
-        "messages_persistent": stored,
-        "messages_paged_out": sum(lane.paged_out for lane in lanes),
-        "messages_delayed": queue.delayed,
-        "memory": sum(lane.loaded_bytes for lane in lanes) + unacked_bytes,
+        "messages_persistent": sums.stored,
+        "messages_paged_out": sums.paged_out,
+        "messages_delayed": sums.delayed,
+        "memory": in_memory,
     }
 
 
 def _policies(queue: Queue) -> Facts:
     policy, operator = queue.match
+    if policy is None and operator is None:
+        return _WITHOUT_POLICIES
     return {
         "policy": policy.name if policy is not None else None,
         "operator_policy": operator.name if operator is not None else None,
@@ -140,11 +143,18 @@ def _policies(queue: Queue) -> Facts:
     }
 
 
+_WITHOUT_POLICIES: Final[Facts] = {
+    "policy": None,
+    "operator_policy": None,
+    "effective_policy_definition": {},
+}
+
+
 def _consuming(queue: Queue) -> Facts:
     ring = queue.ring
     single = next((one for one in ring if ring.single_active and ring.is_active(one)), None)
     alone = queue.exclusive_consumer
-    used = sum(1 for one in ring if not one.stalled) / len(ring) if ring else 0.0
+    used = sum(1 for one in ring if not one.stalled) / len(ring)
     return {
         "consumers": len(ring),
         "consumer_utilisation": used,
@@ -152,6 +162,15 @@ def _consuming(queue: Queue) -> Facts:
         "exclusive_consumer_tag": alone.consumer.tag if alone is not None else None,
         "single_active_consumer_tag": single.consumer.tag if single is not None else None,
     }
+
+
+_WITHOUT_CONSUMERS: Final[Facts] = {
+    "consumers": 0,
+    "consumer_utilisation": 0.0,
+    "consumer_capacity": 0.0,
+    "exclusive_consumer_tag": None,
+    "single_active_consumer_tag": None,
+}
 
 
 def _replicas(call: Call, queue: Queue) -> Facts:
@@ -235,13 +254,16 @@ def _deliveries(call: Call, queue: Queue) -> list[Facts]:
 
 #: Columns that a page can be sorted by without a look at anything else.
 KEYS: Final[dict[str, Callable[[Queue], object]]] = {
-    "name": lambda queue: queue.name,
-    "vhost": lambda queue: queue.vhost,
-    "type": lambda queue: str(queue.own.queue_type),
-    "durable": lambda queue: queue.durable,
-    "auto_delete": lambda queue: queue.auto_delete,
+    "name": attrgetter("name"),
+    "vhost": attrgetter("vhost"),
+    "type": attrgetter("own.queue_type"),
+    "durable": attrgetter("durable"),
+    "auto_delete": attrgetter("auto_delete"),
     "exclusive": lambda queue: queue.owner is not None,
     "consumers": lambda queue: len(queue.ring),
+    "messages": attrgetter("messages"),
+    "messages_ready": attrgetter("ready"),
+    "messages_unacknowledged": attrgetter("unacked"),
     "message_bytes": lambda queue: sum(one.ready_bytes + one.unacked_bytes for one in queue.lanes),
     "policy": lambda queue: queue.match.policy.name if queue.match.policy is not None else "",
     "state": state,
@@ -303,7 +325,8 @@ def _keys(shown: Shown) -> dict[str, Callable[[Queue], object]]:
     keys = dict(KEYS)
     for place, column in enumerate((*LENGTHS, *TRAFFIC)):
         prefix = "" if column in LENGTHS else "message_stats."
-        keys[f"{prefix}{column}"] = partial(_counter, place)
+        if column not in keys:
+            keys[f"{prefix}{column}"] = partial(_counter, place)
         keys[f"{prefix}{column}_details.rate"] = partial(shown.rate, place)
     return keys
 

@@ -10,15 +10,18 @@ A query asks for samples with `msg_rates_age` and `msg_rates_incr` (seconds), li
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from amqpd.broker.arguments import QueueType
+from amqpd.broker.sums import sums_of
 from amqpd.management.errors import bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from amqpd.broker.counts import Counts
+    from amqpd.broker.morgue import Morgue
+    from amqpd.broker.sums import Sums
     from amqpd.broker.vhost import VHost
     from amqpd.management.listing import Facts
     from amqpd.management.sampling import Sample, Sampler, Series
@@ -99,20 +102,20 @@ def added(rows: Sequence[Sequence[int]], width: int) -> tuple[int, ...]:
     return tuple(map(sum, zip(*rows, strict=True))) if rows else (0,) * width
 
 
+def vhost_sums(vhost: VHost) -> Sums:
+    """What the lanes of a vhost hold; costs a glance at each queue."""
+    return sums_of([queue.lanes for queue in vhost.queues.values()])
+
+
+def lengths_of(sums: Sums, morgues: Iterable[Morgue]) -> tuple[int, int, int]:
+    """`LENGTHS` of queues, with the dead letters of theirs that wait."""
+    kept = sum(one.messages for one in morgues)
+    return sums.messages + kept, sums.ready, sums.unacked
+
+
 def vhost_lengths(vhost: VHost) -> tuple[int, int, int]:
-    """`LENGTHS` of a vhost; costs a look at each queue."""
-    ready = unacked = delayed = kept = 0
-    for queue in vhost.queues.values():
-        for lane in queue.lanes:
-            ready += lane.ready
-            unacked += lane.unacked
-            delayed += lane.delayed
-        if queue.own.queue_type is QueueType.STREAM:
-            # What is with a client is still in the stream.
-            kept += queue.unacked
-        if queue.morgue is not None:
-            delayed += queue.morgue.messages
-    return ready + unacked + delayed - kept, ready, unacked
+    """`LENGTHS` of a vhost; costs a glance at each queue."""
+    return lengths_of(vhost_sums(vhost), vhost.publishing.morgues)
 
 
 def vhost_traffic(vhost: VHost) -> tuple[int, ...]:
@@ -135,17 +138,22 @@ def details(
 ) -> Facts:
     """Counters as they are now, each with its rate; `first` is their place in the series."""
     facts: Facts = {}
-    for place, name in enumerate(columns, first):
-        rate = series.rate(place) if series is not None else 0.0
+    rates = series.rates(first, len(values)) if series is not None else (0.0,) * len(values)
+    for place, (name, value, rate) in enumerate(zip(columns, values, rates, strict=True), first):
         shown: Facts = {"rate": rate}
         if samples:
             shown["samples"] = [
                 {"sample": one.values[place], "timestamp": one.at_ms} for one in samples
             ]
             shown.update(_averages(samples, place))
-        facts[name] = values[place - first]
-        facts[f"{name}_details"] = shown
+        facts[name] = value
+        facts[_detailed(name)] = shown
     return facts
+
+
+@cache
+def _detailed(name: str) -> str:
+    return f"{name}_details"
 
 
 def _averages(samples: Sequence[Sample], place: int) -> Facts:

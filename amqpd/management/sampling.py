@@ -1,9 +1,10 @@
 """Samples: what the counters said every few seconds, for rates and for charts.
 
 Everything is looked at once per `INTERVAL_S`, whatever the traffic: nothing is done per
-message. Of each thing the last two looks are kept, which gives its rate. A history, as `TIERS`
-say, is kept of totals and of `MOST` things: those that were the first to change, and those
-that somebody has asked for. All of it is integers in arrays.
+message. What stands still need not be looked at. Of each thing the last two looks are kept,
+which gives its rate. A history, as `TIERS` say, is kept of totals and of `MOST` things: those
+that were the first to change, and those that somebody has asked for. All of it is integers in
+arrays.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 INTERVAL_S: Final = 5
 #: A sample every so many looks, and how many of them: 10 minutes, 1 hour, 1 day, of seconds
@@ -64,23 +65,29 @@ class _Ring:
 class Series:
     """One thing's counters over time."""
 
-    __slots__ = ("_before", "_rings", "_sweeps", "changed", "moved_ms", "now", "seen")
+    __slots__ = ("_before", "_rings", "_stands", "_sweeps", "changed", "moved_ms", "now", "seen")
 
     def __init__(self, at_ms: int, width: int) -> None:
         # Nothing was counted before it was there.
         self._before = self.now = Sample(at_ms, (0,) * width)
         self._rings: list[_Ring] = []
         self._sweeps = 0
+        #: Nothing was different at the last look.
+        self._stands = True
         #: The last look at which something was different, and the last of all.
         self.changed = 0
         self.seen = 0
         #: When something was different last.
         self.moved_ms = at_ms
 
-    def look(self, at_ms: int, values: Sequence[int], sweep: int) -> bool:
-        """What the counters say now; whether they said something else before."""
+    def look(self, at_ms: int, values: Sequence[int], sweep: int, before_ms: int) -> bool:
+        """What the counters say now; whether they said something else at the sweep before."""
         differs = values != self.now.values
-        self._before, self.now = self.now, Sample(at_ms, values)
+        # What was passed over stood still.
+        at_before = self.seen == sweep - 1
+        self._before = self.now if at_before else Sample(before_ms, self.now.values)
+        self.now = Sample(at_ms, values)
+        self._stands = not differs
         self.seen = sweep
         if differs:
             self.changed = sweep
@@ -116,6 +123,12 @@ class Series:
             return 0.0
         return (self.now.values[column] - self._before.values[column]) * 1000 / passed_ms
 
+    def rates(self, first: int, count: int) -> Sequence[float]:
+        """The rates of some counters in a row."""
+        if self._stands:
+            return (0.0,) * count
+        return [self.rate(place) for place in range(first, first + count)]
+
     def sampled(self, age_s: int, step_s: int) -> list[Sample]:
         """Samples of the last `age_s` seconds, every `step_s`, newest first."""
         ring = self._ring(age_s)
@@ -146,27 +159,54 @@ class Sampler:
     def __init__(self) -> None:
         self._series: dict[object, Series] = {}
         self._histories: dict[object, Series] = {}
+        #: What was different at the last sweep: its rate is not 0 yet.
+        self._moving: dict[object, None] = {}
         self._sweep = 0
+        #: At the last `begin` nothing had been looked at, or all of it was forgotten.
+        self.was_blank = True
+        self._at_ms = self._before_ms = 0
+        #: What is new meanwhile was there before, and has been forgotten.
+        self._begins_anew = False
 
     def get(self, key: object) -> Series | None:
         """The series of a thing; None until it was looked at."""
         return self._series.get(key)
 
-    def begin(self) -> None:
+    def begin(self, at_ms: int) -> None:
         """Begin to look at everything once more."""
         self._sweep += 1
+        self.was_blank = not self._series
+        self._before_ms, self._at_ms = self._at_ms, at_ms
+
+    def restless(self) -> list[object]:
+        """What may not be passed over though it stands still, and was not looked at yet."""
+        known, sweep = self._series, self._sweep
+        keys = {**self._moving, **self._histories}
+        return [key for key in keys if known[key].seen != sweep]
 
     def look(self, key: object, at_ms: int, values: Sequence[int], *, always: bool = False) -> None:
         """One thing; `always`: it has a history, whatever happens."""
         series = self._series.get(key)
         if series is None:
-            born_ms = at_ms - INTERVAL_S * 1000
-            series = self._series[key] = Series(born_ms, len(values))
-        differs = series.look(at_ms, values, self._sweep)
+            series = self._series[key] = self._born(at_ms, values)
+        elif series.seen == self._sweep:
+            return
+        differs = series.look(at_ms, values, self._sweep, self._before_ms)
+        if differs:
+            self._moving[key] = None
+        else:
+            self._moving.pop(key, None)
         if series.has_history or not (differs or always):
             return
         if always or len(self._histories) < MOST:
             self._remember(key, series)
+
+    def _born(self, at_ms: int, values: Sequence[int]) -> Series:
+        series = Series(at_ms - INTERVAL_S * 1000, len(values))
+        series.seen = self._sweep - 1
+        if self._begins_anew:
+            series.now = Sample(series.now.at_ms, values)
+        return series
 
     def want(self, key: object) -> None:
         """Somebody looks at the history of a thing: there will be one."""
@@ -186,17 +226,22 @@ class Sampler:
     def _end_history(self, key: object) -> None:
         self._histories.pop(key).end_history()
 
-    def end(self) -> None:
-        """Everything was looked at: what was not is gone, and so are histories of the idle."""
+    def end(self, alive: Collection[object]) -> None:
+        """These are there still, whether looked at or not; histories of the idle go."""
         sweep = self._sweep
-        for key in [key for key, series in self._series.items() if series.seen != sweep]:
-            del self._series[key]
-            self._histories.pop(key, None)
+        if len(self._series) != len(alive):
+            for key in self._series.keys() - set(alive):
+                del self._series[key]
+                self._histories.pop(key, None)
+                self._moving.pop(key, None)
         idle = [key for key, one in self._histories.items() if sweep - one.changed > IDLE]
         for key in idle:
             self._end_history(key)
+        self._begins_anew = False
 
     def forget(self) -> None:
         """Begin anew."""
         self._series.clear()
         self._histories.clear()
+        self._moving.clear()
+        self._begins_anew = True

@@ -7,15 +7,16 @@ import logging
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from amqpd.broker.queue import Queue
+from amqpd.broker.sums import Sums, moved, traffic_of
 from amqpd.management.listing import Slices
-from amqpd.management.rates import DATA, added, traffic, vhost_traffic
+from amqpd.management.rates import DATA, added, lengths_of, traffic, vhost_traffic
 from amqpd.management.sampling import INTERVAL_S, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from amqpd.broker.presence import Guest
-    from amqpd.broker.queue import Queue
     from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.broker.vhost import VHost
     from amqpd.management.figures import Figures
@@ -27,18 +28,14 @@ LOG = logging.getLogger("amqpd.http")
 BROKER: Final = "broker"
 NODE: Final = "node"
 CHURNING: Final = "churn"
-#: Queues that are looked at between two looks at the clock.
+#: Queues that are looked at between two looks at the clock; and glanced at, which costs less.
 BATCH: Final = 64
+GLANCE: Final = 4096
 
 
 def queue_values(queue: Queue) -> tuple[int, ...]:
     """`LENGTHS` and `TRAFFIC` of a queue."""
-    lanes = queue.lanes
-    if len(lanes) == 1:
-        lane = lanes[0]
-        return (queue.messages, lane.ready, lane.unacked, *traffic(lane.counts))
-    moved = added([traffic(lane.counts) for lane in lanes], 0)
-    return (queue.messages, queue.ready, queue.unacked, *moved)
+    return (queue.messages, queue.ready, queue.unacked, *traffic_of(queue.lanes))
 
 
 def channel_values(facts: ChannelFacts) -> tuple[int, ...]:
@@ -113,52 +110,75 @@ class Survey:
         return self._octets.get(vhost, (0,) * len(DATA))
 
     async def sweep(self, at_ms: int) -> None:
-        """Look at everything once; what comes or goes meanwhile is seen or not."""
-        sampler, slices = self.sampler, Slices()
-        sampler.begin()
+        """Look at everything once; what comes or goes meanwhile is seen or not.
+
+        Of queues only at those in which something happened since, or did before that.
+        """
+        sampler, slices, alive = self.sampler, Slices(), list[object]()
+        sampler.begin(at_ms)
         totals = []
         for vhost in list(self._host.broker.vhosts.values()):
-            lengths = await self._vhost(vhost, at_ms, slices)
-            moved = vhost_traffic(vhost)
-            sampler.look(vhost, at_ms, (*lengths, *moved), always=True)
-            totals.append((*lengths, *moved))
+            lengths = await self._vhost(vhost, at_ms, slices, alive)
+            values = (*lengths, *vhost_traffic(vhost))
+            sampler.look(vhost, at_ms, values, always=True)
+            totals.append(values)
+        await self._restless(at_ms, slices)
         figures = self._host.figures()
         if totals:
             sampler.look(BROKER, at_ms, added(totals, 0), always=True)
         vhosts = list(self._host.broker.vhosts.values())
         sampler.look(CHURNING, at_ms, churn_values(figures, vhosts), always=True)
         sampler.look(NODE, at_ms, node_values(figures), always=True)
-        await self._connections(at_ms, slices)
+        await self._connections(at_ms, slices, alive)
         for vhost in vhosts:
             sampler.look((vhost, DATA), at_ms, self.octets_of(vhost), always=True)
-        sampler.end()
+            alive += vhost, (vhost, DATA)
+        sampler.end([*alive, BROKER, CHURNING, NODE])
 
-    async def _vhost(self, vhost: VHost, at_ms: int, slices: Slices) -> tuple[int, ...]:
+    async def _vhost(
+        self, vhost: VHost, at_ms: int, slices: Slices, alive: list[object]
+    ) -> tuple[int, ...]:
         """The queues and exchanges of a vhost; the sum of the queues' lengths."""
-        sampler = self.sampler
-        messages = ready = unacked = 0
-        for place, queue in enumerate(list(vhost.queues.values())):
-            values = queue_values(queue)
-            messages += values[0]
-            ready += values[1]
-            unacked += values[2]
-            sampler.look(queue, at_ms, values)
-            if place % BATCH == 0:
-                await slices.pause()
+        queues, sums, is_blank = list(vhost.queues.values()), Sums(), self.sampler.was_blank
+        for start in range(0, len(queues), GLANCE):
+            part = queues[start : start + GLANCE]
+            lanes = [queue.lanes for queue in part]
+            places = moved(lanes)
+            sums.add_all(lanes)
+            await self._look(part if is_blank else [part[one] for one in places], at_ms, slices)
+        # What waits behind a queue is not in its lanes.
+        behind = [vhost.queues.get(one.source) for one in vhost.publishing.morgues]
+        await self._look([one for one in behind if one is not None], at_ms, slices)
+        alive += queues
         for exchange in list(vhost.exchanges.values()):
             tallies = exchange.tallies
-            sampler.look(exchange, at_ms, (tallies.messages, tallies.copies))
+            self.sampler.look(exchange, at_ms, (tallies.messages, tallies.copies))
+            alive.append(exchange)
             await slices.pause()
-        return messages, ready, unacked
+        return lengths_of(sums, vhost.publishing.morgues)
 
-    async def _connections(self, at_ms: int, slices: Slices) -> None:
+    async def _restless(self, at_ms: int, slices: Slices) -> None:
+        """The queues that are still to be looked at though nothing happened in them."""
+        keys = self.sampler.restless()
+        await self._look([one for one in keys if isinstance(one, Queue)], at_ms, slices)
+
+    async def _look(self, queues: Sequence[Queue], at_ms: int, slices: Slices) -> None:
+        for place, queue in enumerate(queues):
+            self.sampler.look(queue, at_ms, queue_values(queue))
+            if place % BATCH == 0:
+                await slices.pause()
+
+    async def _connections(self, at_ms: int, slices: Slices, alive: list[object]) -> None:
         for guest in self._host.broker.presence.guests():
+            alive.append(guest)
             facts = guest.facts()
             values = connection_values(facts)
             self._count(guest, facts.vhost, values)
             self.sampler.look(guest, at_ms, values)
             for channel in guest.channel_facts():
-                self.sampler.look((guest, channel.number), at_ms, channel_values(channel))
+                key = guest, channel.number
+                self.sampler.look(key, at_ms, channel_values(channel))
+                alive.append(key)
             await slices.pause()
 
     def _count(self, guest: Guest, name: str, values: tuple[int, ...]) -> None:

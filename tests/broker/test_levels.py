@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from amqpd.broker.levels import (
+    delayed_of,
     empty_of,
     head_of,
     loaded_of,
     ready_bytes_of,
     ready_of,
+    unacked_of,
     wanting_of,
 )
 from tests.broker.model import Model
@@ -29,6 +31,9 @@ def test_sums_are_over_all_levels(model: Model) -> None:
     assert (ready_of(lanes), ready_bytes_of(lanes), loaded_of(lanes)) == (2, 4, 2)
     assert empty_of(lanes) == 2
     assert (ready_of([]), ready_bytes_of([]), loaded_of([]), empty_of([])) == (0, 0, 0, 0)
+    lanes[0].unacked, lanes[1].unacked, lanes[1].delayed = 1, 2, 4
+    assert (unacked_of(lanes), delayed_of(lanes)) == (3, 4)
+    assert (unacked_of([]), delayed_of([])) == (0, 0)
 
 
 def test_the_head_is_on_the_first_level_that_has_something(model: Model) -> None:

@@ -20,11 +20,11 @@ def looked(*values: int, key: object = "q", sampler: Sampler | None = None) -> S
     """A sampler that has seen these values, one per interval."""
     sampler = sampler or Sampler()
     for value in values:
-        sampler.begin()
         known = sampler.get(key)
-        at_ms = known.now.at_ms if known is not None else 0
-        sampler.look(key, at_ms + STEP_MS, (value, 0))
-        sampler.end()
+        at_ms = (known.now.at_ms if known is not None else 0) + STEP_MS
+        sampler.begin(at_ms)
+        sampler.look(key, at_ms, (value, 0))
+        sampler.end([key])
     return sampler
 
 
@@ -42,12 +42,68 @@ def test_what_is_new_is_counted_from_nothing() -> None:
     assert series.rate(0) == 50 / INTERVAL_S
 
 
-def test_what_was_not_looked_at_is_forgotten() -> None:
+def test_what_is_gone_is_forgotten() -> None:
     sampler = looked(1, 2)
-    sampler.begin()
-    sampler.end()
+    sampler.begin(3 * STEP_MS)
+    sampler.end([])
 
     assert sampler.get("q") is None
+    assert sampler.restless() == []
+
+
+def test_what_stands_still_may_be_passed_over_once_its_rate_is_none() -> None:
+    sampler = Sampler()
+    for number, value in enumerate((0, 50, 50), 1):
+        sampler.begin(number * STEP_MS)
+        if value == 0 or number == 2:
+            sampler.look("q", number * STEP_MS, (value,))
+            assert sampler.restless() == []
+        sampler.end(["q"])
+    series = sampler.get("q")
+    assert series is not None
+    assert series.rate(0) == 50 / INTERVAL_S
+    assert sampler.restless() == ["q"]
+
+    sampler.look("q", 3 * STEP_MS, (50,))
+
+    assert series.rates(0, 1) == (0.0,)
+
+
+def test_the_rate_of_what_was_passed_over_is_of_the_last_interval() -> None:
+    sampler = looked(0)
+    for number in range(2, 100):
+        sampler.begin(number * STEP_MS)
+        sampler.end(["q"])
+
+    sampler.begin(100 * STEP_MS)
+    sampler.look("q", 100 * STEP_MS, (50, 0))
+
+    series = sampler.get("q")
+    assert series is not None
+    assert list(series.rates(0, 2)) == [50 / INTERVAL_S, 0.0]
+
+
+def test_a_thing_is_looked_at_once_in_a_sweep() -> None:
+    sampler = looked(0)
+    sampler.begin(2 * STEP_MS)
+
+    sampler.look("q", 2 * STEP_MS, (50, 0))
+    sampler.look("q", 2 * STEP_MS, (50, 0))
+
+    series = sampler.get("q")
+    assert series is not None
+    assert series.rate(0) == 50 / INTERVAL_S
+
+
+def test_what_was_forgotten_on_purpose_has_not_grown_from_nothing() -> None:
+    sampler = looked(1_000_000)
+
+    sampler.forget()
+    looked(1_000_000, sampler=sampler)
+
+    series = sampler.get("q")
+    assert series is not None
+    assert series.rate(0) == 0
 
 
 def test_samples_come_newest_first_and_as_far_apart_as_asked_for() -> None:
@@ -90,10 +146,10 @@ def test_a_history_begins_with_two_samples_so_that_something_grows() -> None:
 
 def test_the_number_of_histories_is_bounded_and_who_is_asked_for_gets_one() -> None:
     sampler = Sampler()
-    sampler.begin()
+    sampler.begin(STEP_MS)
     for number in range(MOST + 10):
         sampler.look(number, STEP_MS, (1, 1))
-    sampler.end()
+    sampler.end(range(MOST + 10))
     last = sampler.get(MOST + 5)
     assert last is not None
     before = last.has_history
@@ -160,6 +216,34 @@ async def test_the_api_shows_rates_and_samples(api: Api) -> None:
     assert node["mem_used_details"]["samples"]
     assert overview["churn_rates"]["connection_created"] == 1
     assert overview["churn_rates"]["queue_created"] == 1
+
+
+async def test_queues_that_stand_still_have_rates_too(api: Api) -> None:
+    for name in ("q", "other"):
+        await api.put(f"/queues/%2F/{name}")
+    await sweep(api, STEP_MS)
+    async with api.channel() as channel:
+        await publish(channel, b"x", "q")
+    seen = []
+
+    for number in (2, 3, 4):
+        await sweep(api, number * STEP_MS)
+        queue = await api.get("/queues/%2F/q", lengths_age=60, lengths_incr=5)
+        seen.append(queue["message_stats"]["publish_details"]["rate"])
+    await api.delete("/reset")
+    await sweep(api, 5 * STEP_MS)
+    after = await api.get("/queues/%2F/q")
+    await api.delete("/queues/%2F/q")
+    await sweep(api, 6 * STEP_MS)
+
+    assert seen == [1 / INTERVAL_S, 0, 0]
+    assert len(queue["messages_details"]["samples"]) == 4
+    assert after["message_stats"]["publish_details"]["rate"] == 0
+    http = api.broker.server._http
+    assert http is not None
+    names = {getattr(key, "name", "") for key in http._api.survey.sampler._series}
+    assert "other" in names
+    assert "q" not in names
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ from amqpd.broker.names import join
 from amqpd.broker.priorities import QUORUM_DEFAULT
 from amqpd.broker.returning import Returning
 from amqpd.broker.run import Run
+from amqpd.broker.sums import sums_of
 from amqpd.properties import Properties
 from amqpd.store import Row, StoreFailed
 from amqpd.store.memory import MemoryStore
@@ -1006,6 +1007,7 @@ class World(RuleBasedStateMachine):
             assert queue.ready_bytes == sum(len(one.body) for one in mirror.ready.values())
             for lane in queue.lanes:
                 self.check_lane(lane, mirror)
+            assert sums_of([queue.lanes]).messages == queue.messages
 
     def check_lane(self, lane: Lane, mirror: Mirror) -> None:
         ready = {place[1]: one for place, one in mirror.ready.items() if place[0] == lane.priority}
