@@ -54,6 +54,7 @@ class Watchers:
     def __init__(self, broker: Program) -> None:
         self._http, self._metrics = broker.port_of("http"), broker.port_of("http/prometheus")
         self._ended = threading.Event()
+        self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         #: What was read, so that nobody measures watchers who saw nothing.
         self.octets = 0
@@ -78,12 +79,16 @@ class Watchers:
         asked = quote(json.dumps(VIEWS))
         with _opened(self._http, f"/api/live?paths={asked}") as stream:
             while not self._ended.is_set():
-                self.octets += len(stream.readline())
+                self._saw(stream.readline())
+
+    def _saw(self, octets: bytes) -> None:
+        with self._lock:
+            self.octets += len(octets)
 
     def _again_and_again(self, port: int, path: str) -> None:
         while True:
             with _opened(port, path) as answer:
-                self.octets += len(answer.read())
+                self._saw(answer.read())
             if self._ended.wait(EVERY_S):
                 return
 

@@ -326,6 +326,8 @@ async def test_a_filter_that_is_no_pattern_is_refused(api: Api) -> None:
 
 
 async def test_memory_is_broken_down(api: Api) -> None:
+    await api.broker.server.alarming.look_once()
+
     found = await scrape(api, "/memory-breakdown")
 
     assert found.one("rabbitmq_memory_other_system_bytes") > 0
