@@ -4,7 +4,8 @@ Sources in order, later ones win: defaults, RabbitMQ's environment variables, th
 (`--config`; a name that ends with `.conf` is a rabbitmq.conf), `conf.d/*.toml` beside it in the
 order of their names, environment variables `AMQPD_<SECTION>_<KEY>`, the command line. A key
 that does not exist is an error that names the nearest one that does. Every value remembers its
-source. This is the only module that reads files or the environment for settings.
+source, and all that is wrong is told at once. This is the only module that reads files or the
+environment for settings.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import socket
 import tomllib
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_args, get_origin
 
 import msgspec
 
@@ -84,7 +85,14 @@ Value = str | int | float | bool | list[str] | tuple[str, ...] | dict[str, str]
 
 
 class ConfigError(Exception):
-    """A setting is wrong; the text is one line that names it, its source and what to do."""
+    """Settings are wrong: each of `problems` is one line that names a setting, its source and
+    what to do. As a text it is the first, and says that there are more."""
+
+    def __init__(self, *problems: str) -> None:
+        more = len(problems) - 1
+        hint = f" (and {more} more: see `amqpd config check`)" if more else ""
+        super().__init__(f"{problems[0]}{hint}")
+        self.problems = problems
 
 
 class Origin(NamedTuple):
@@ -92,6 +100,10 @@ class Origin(NamedTuple):
 
     value: object
     source: str
+
+
+#: A setting by its dotted key, or what is wrong.
+_Found: TypeAlias = "tuple[str, Origin] | str"
 
 
 class Config(NamedTuple):
@@ -142,20 +154,57 @@ def load(
     Raises:
         ConfigError: a file cannot be read, a key does not exist, a value does not fit.
     """
-    entries: dict[str, Origin] = {}
-    warnings: list[str] = []
+    reading = _Reading()
     state = environment.get("STATE_DIRECTORY", "").split(":")[0]
     if state:
-        entries["store.path"] = Origin(state, "STATE_DIRECTORY")
-    entries.update(_from_rabbitmq(environment))
+        reading.entries["store.path"] = Origin(state, "STATE_DIRECTORY")
+    reading.take(_from_rabbitmq(environment))
     for path in _files(file, environment):
-        entries.update(_from_file(path, warnings))
-    entries.update(_from_environment(environment, warnings))
-    entries.update(_from_flags(flags))
-    settings = _compose(entries)
-    _check(settings)
+        reading.take(_from_file(path, reading.warnings))
+    reading.take(_from_environment(environment, reading.warnings))
+    reading.take(_from_flags(flags))
+    settings = reading.settings()
     again = partial(load, file, environment, flags)
-    return Config(settings, entries, tuple(warnings), again)
+    return Config(settings, reading.entries, tuple(reading.warnings), again)
+
+
+class _Reading:
+    """What was found so far, and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Origin] = {}
+        self.warnings: list[str] = []
+        self._problems: list[str] = []
+
+    def take(self, found: Iterator[_Found]) -> None:
+        """Settings of one source, each stronger than those before, or what is wrong there."""
+        for one in found:
+            if isinstance(one, str):
+                self._problems.append(one)
+            else:
+                self.entries[one[0]] = one[1]
+
+    def settings(self) -> Settings:
+        """All of them together.
+
+        Raises:
+            ConfigError: something is wrong.
+        """
+        values: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
+        wrong = set()
+        for dotted, origin in self.entries.items():
+            section, _, key = dotted.partition(".")
+            try:
+                values[section][key] = _value(dotted, origin)
+            except ConfigError as error:
+                wrong.add(dotted)
+                self._problems += error.problems
+        settings = msgspec.convert(values, Settings)
+        # What one of these says of a setting that is wrong itself helps nobody.
+        self._problems += [text for keys, text in _conflicts(settings) if not wrong & keys]
+        if self._problems:
+            raise ConfigError(*self._problems)
+        return settings
 
 
 def changed(settings: Settings, key: str, value: object) -> Settings:
@@ -166,13 +215,13 @@ def changed(settings: Settings, key: str, value: object) -> Settings:
     """
     source = "request"
     section, _, name = key.partition(".")
-    if section not in SECTIONS:
-        raise ConfigError(_unknown("section", section, list(SECTIONS), source))
-    _known(section, name, source)
+    if problem := _missing(section, name, source):
+        raise ConfigError(problem)
     found = _value(key, Origin(value, source))
     parts = {section: msgspec.structs.replace(getattr(settings, section), **{name: found})}
     made = msgspec.structs.replace(settings, **parts)
-    _check(made)
+    if problems := [text for _, text in _conflicts(made)]:
+        raise ConfigError(*problems)
     return made
 
 
@@ -206,42 +255,44 @@ def _rabbitmq_file(environment: Mapping[str, str]) -> Path | None:
     return Path(named if named.endswith(".conf") else f"{named}.conf")
 
 
-def _from_file(path: Path, warnings: list[str]) -> Iterator[tuple[str, Origin]]:
+def _from_file(path: Path, warnings: list[str]) -> Iterator[_Found]:
     try:
         text = path.read_text()
-        if path.suffix == ".conf":
-            yield from _from_conf(text, path, warnings)
-            return
-        tree = tomllib.loads(text)
+        tree = tomllib.loads(text) if path.suffix != ".conf" else None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(f"configuration file '{path}': {reason}") from error
+        yield f"configuration file '{path}': {reason}"
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"configuration file '{path}': {error}") from error
+        yield f"configuration file '{path}': {error}"
+    else:
+        found = _from_conf(text, path, warnings) if tree is None else _from_tree(tree, str(path))
+        yield from found
+
+
+def _from_tree(tree: Mapping[str, object], source: str) -> Iterator[_Found]:
     for section, content in tree.items():
         if section not in SECTIONS:
-            raise ConfigError(_unknown("section", section, list(SECTIONS), str(path)))
-        if not isinstance(content, dict):
-            raise ConfigError(f"'{section}' in {path}: must be a section, written [{section}]")
-        for key, value in content.items():
-            _known(section, key, str(path))
-            yield f"{section}.{key}", Origin(value, str(path))
+            yield _unknown("section", section, list(SECTIONS), source)
+        elif not isinstance(content, dict):
+            yield f"'{section}' in {source}: must be a section, written [{section}]"
+        else:
+            for key, value in content.items():
+                yield _entry(section, key, value, source)
 
 
-def _from_conf(text: str, path: Path, warnings: list[str]) -> Iterator[tuple[str, Origin]]:
+def _from_conf(text: str, path: Path, warnings: list[str]) -> Iterator[_Found]:
     """A rabbitmq.conf."""
     try:
         found, remarks = rabbitmq_conf.entries(text)
     except ValueError as error:
-        raise ConfigError(f"configuration file '{path}': {error}") from error
+        yield from (f"configuration file '{path}': {line}" for line in str(error).splitlines())
+        return
     warnings += [f"{path}: {remark}" for remark in remarks]
     for dotted, value in found.items():
         yield dotted, Origin(value, str(path))
 
 
-def _from_environment(
-    environment: Mapping[str, str], warnings: list[str]
-) -> Iterator[tuple[str, Origin]]:
+def _from_environment(environment: Mapping[str, str], warnings: list[str]) -> Iterator[_Found]:
     for variable in sorted(environment):
         if not variable.startswith("AMQPD_") or variable in ELSEWHERE:
             continue
@@ -254,20 +305,16 @@ def _from_environment(
             continue
         keys = _keys(section)
         if key not in keys and key.endswith("_file") and key.removesuffix("_file") in keys:
-            text = _secret(environment[variable], variable)
-            yield f"{section}.{key.removesuffix('_file')}", Origin(text, variable)
+            dotted = f"{section}.{key.removesuffix('_file')}"
+            yield _from_secret(dotted, environment[variable], variable)
             continue
-        _known(section, key.lstrip("_"), variable)
-        yield f"{section}.{key.lstrip('_')}", Origin(environment[variable], variable)
+        yield _entry(section, key.lstrip("_"), environment[variable], variable)
 
 
-def _from_flags(flags: Mapping[str, Value]) -> Iterator[tuple[str, Origin]]:
+def _from_flags(flags: Mapping[str, Value]) -> Iterator[_Found]:
     for dotted, value in flags.items():
         section, _, key = dotted.partition(".")
-        if section not in SECTIONS:
-            raise ConfigError(_unknown("section", section, list(SECTIONS), "command line"))
-        _known(section, key, "command line")
-        yield dotted, Origin(value, "command line")
+        yield _entry(section, key, value, "command line")
 
 
 def _parted(name: str) -> tuple[str, str]:
@@ -279,25 +326,33 @@ def _parted(name: str) -> tuple[str, str]:
     return section, key
 
 
-def _from_rabbitmq(environment: Mapping[str, str]) -> Iterator[tuple[str, Origin]]:
+def _from_rabbitmq(environment: Mapping[str, str]) -> Iterator[_Found]:
     for variable, key in RABBITMQ_VARIABLES.items():
         if file := environment.get(f"{variable}_FILE"):
-            yield key, Origin(_secret(file, f"{variable}_FILE"), f"{variable}_FILE")
+            yield _from_secret(key, file, f"{variable}_FILE")
         elif value := environment.get(variable):
             yield key, Origin(value, variable)
 
 
-def _secret(file: str, variable: str) -> str:
+def _from_secret(dotted: str, file: str, variable: str) -> _Found:
     try:
-        return Path(file).read_text().rstrip("\r\n")
+        return dotted, Origin(Path(file).read_text().rstrip("\r\n"), variable)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"file '{file}' (from {variable}): {error}") from error
+        return f"file '{file}' (from {variable}): {error}"
 
 
-def _known(section: str, key: str, source: str) -> None:
-    if key not in _keys(section):
-        keys = [f"{section}.{one}" for one in _keys(section)]
-        raise ConfigError(_unknown("setting", f"{section}.{key}", keys, source))
+def _entry(section: str, key: str, value: object, source: str) -> _Found:
+    return _missing(section, key, source) or (f"{section}.{key}", Origin(value, source))
+
+
+def _missing(section: str, key: str, source: str) -> str:
+    """That there is no such setting; empty if there is."""
+    if section not in SECTIONS:
+        return _unknown("section", section, list(SECTIONS), source)
+    if key in _keys(section):
+        return ""
+    keys = [f"{section}.{one}" for one in _keys(section)]
+    return _unknown("setting", f"{section}.{key}", keys, source)
 
 
 def _keys(section: str) -> list[str]:
@@ -311,14 +366,6 @@ def _unknown(what: str, name: str, names: list[str], source: str) -> str:
 
 
 # -- values ---------------------------------------------------------------------------------
-
-
-def _compose(entries: Mapping[str, Origin]) -> Settings:
-    values: dict[str, dict[str, object]] = {section: {} for section in SECTIONS}
-    for dotted, origin in entries.items():
-        section, _, key = dotted.partition(".")
-        values[section][key] = _value(dotted, origin)
-    return msgspec.convert(values, Settings)
 
 
 def _value(dotted: str, origin: Origin) -> object:
@@ -378,29 +425,30 @@ def _wanted(info: object, key: str) -> str:
     return ""
 
 
-def _check(settings: Settings) -> None:
-    """What one key alone cannot tell."""
+def _conflicts(settings: Settings) -> Iterator[tuple[set[str], str]]:
+    """What one key alone cannot tell, with the keys that it is about."""
     for one in settings.amqp.proxies:
         try:
             ipaddress.ip_network(one, strict=False)
         except ValueError as error:
-            raise ConfigError(f"setting 'amqp.proxies': {error}") from error
+            yield {"amqp.proxies"}, f"setting 'amqp.proxies': {error}"
     tls = settings.tls
     ports = {
-        "amqp": settings.amqp.tls_port,
-        "http": settings.http.tls_port,
-        "metrics": settings.metrics.tls_port,
+        "amqp.tls_port": settings.amqp.tls_port,
+        "http.tls_port": settings.http.tls_port,
+        "metrics.tls_port": settings.metrics.tls_port,
     }
-    secure = [name for name, port in ports.items() if port != "off"]
+    secure = [key for key, port in ports.items() if port != "off"]
     if secure and not (tls.certificate and tls.key):
-        raise ConfigError(
-            f"setting '{secure[0]}.tls_port': needs 'tls.certificate' and 'tls.key' "
-            "(--tls-cert, --tls-key)"
-        )
+        needs = "needs 'tls.certificate' and 'tls.key' (--tls-cert, --tls-key)"
+        yield {secure[0], "tls.certificate", "tls.key"}, f"setting '{secure[0]}': {needs}"
     if tls.verify == "required" and not tls.ca:
-        raise ConfigError("setting 'tls.verify': 'required' needs 'tls.ca' (--tls-ca)")
+        yield (
+            {"tls.verify", "tls.ca"},
+            "setting 'tls.verify': 'required' needs 'tls.ca' (--tls-ca)",
+        )
     files = {key: getattr(tls, key) for key in ("certificate", "key", "ca")}
     files |= {f"sni.{name}": file for name, file in tls.sni.items()}
     for key, path in files.items():
         if path and secure and not os.access(path, os.R_OK):
-            raise ConfigError(f"setting 'tls.{key}': file '{path}' cannot be read")
+            yield {f"tls.{key}"}, f"setting 'tls.{key}': file '{path}' cannot be read"

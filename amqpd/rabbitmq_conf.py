@@ -134,28 +134,36 @@ def entries(text: str) -> tuple[dict[str, Value], list[str]]:
     """The settings of a file, by dotted key, and what is worth a warning.
 
     Raises:
-        ValueError: a line is not `key = value`, or a value is not what its key takes; the
-            text names the line.
+        ValueError: lines are not `key = value`, or values not what their keys take; the text
+            has a line for each, which names it.
     """
     found: dict[str, Value] = {}
     warnings: list[str] = []
+    problems: list[str] = []
     several, backends = _Several(), auth.Several()
     for at, key, value in _lines(text):
         try:
-            if key in KEYS:
+            if not key:
+                problems.append(f"line {at}: {value}")
+            elif key in KEYS:
                 setting, read = KEYS[key]
                 found[setting] = read(value)
             elif not (several.take(key, value) or backends.take(key, value)):
                 warnings.append(_unused(at, key))
         except ValueError as error:
-            raise ValueError(f"line {at}: {key} = {value}: {error}") from error
-    found.update(several.settings(warnings))
-    found.update(backends.settings())
+            problems.append(f"line {at}: {key} = {value}: {error}")
+    try:
+        found.update(several.settings(warnings))
+        found.update(backends.settings())
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
     return found, warnings
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str]]:
-    """Line by line; a value in three quotes may go over several."""
+    """Line by line; a value in three quotes may go over several. Without a key: what is wrong."""
     lines = iter(enumerate(text.splitlines(), 1))
     for at, raw in lines:
         line = raw.strip()
@@ -163,14 +171,16 @@ def _lines(text: str) -> Iterator[tuple[int, str, str]]:
             continue
         key, equals, value = line.partition("=")
         if not equals or not key.strip():
-            raise ValueError(f"line {at}: must be key = value: {line}")
+            yield at, "", f"must be key = value: {line}"
+            continue
         value = value.strip()
         if value.startswith(_QUOTES):
             value = value.removeprefix(_QUOTES)
             while not value.rstrip().endswith(_QUOTES):
                 _, more = next(lines, (0, None))
                 if more is None:
-                    raise ValueError(f"line {at}: {key.strip()}: a value without its end")
+                    yield at, "", f"{key.strip()}: a value without its end"
+                    return
                 value += f"\n{more}"
             yield at, key.strip(), value.rstrip().removesuffix(_QUOTES).strip()
         else:

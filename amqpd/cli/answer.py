@@ -126,6 +126,13 @@ def fail(text: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def fail_for(texts: Sequence[str], code: int) -> NoReturn:
+    """The same where several things are wrong: a line for each, or one object with all."""
+    for text in ["\n".join(texts)] if wants_json() else texts:
+        tell(text, code)
+    raise SystemExit(code)
+
+
 def tell(text: str, code: int, *, as_json: bool | None = None) -> None:
     """Say what is wrong on standard error; without a wish, as the command was asked to."""
     if wants_json() if as_json is None else as_json:

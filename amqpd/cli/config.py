@@ -9,8 +9,8 @@ import msgspec
 
 from amqpd import config as settings
 from amqpd import config_text
-from amqpd.cli.answer import EX_CONFIG, answer, answers, fail, note, wants_json
-from amqpd.cli.options import load, settings_options
+from amqpd.cli.answer import EX_CONFIG, answer, answers, fail_for, note, wants_json
+from amqpd.cli.options import load, read, settings_options
 
 
 @click.group()
@@ -47,8 +47,11 @@ def show(
 @settings_options
 @answers("warnings", "not_defaults")
 def check(file: Path | None, **options: object) -> None:
-    """Say whether the settings are right; 78 if not."""
-    found = load(file, options)
+    """Say whether the settings are right, or all that is wrong; 78 if anything is."""
+    try:
+        found = read(file, options)
+    except settings.ConfigError as error:
+        fail_for(error.problems, EX_CONFIG)
     changed = {key: entry.source for key, entry in sorted(found.origins.items())}
     for warning in found.warnings:
         note(f"warning: {warning}")
@@ -66,7 +69,7 @@ def import_(file: Path) -> None:
     try:
         found = settings.load(file, {}, {})
     except settings.ConfigError as error:
-        fail(str(error), EX_CONFIG)
+        fail_for(error.problems, EX_CONFIG)
     for warning in found.warnings:
         note(f"warning: {warning}")
     text = config_text.changes_to_toml(found)

@@ -55,6 +55,22 @@ def load(
 
     `defaults` are a command's own: stronger than file and environment, weaker than an option.
     """
+    try:
+        return read(file, options, defaults)
+    except config.ConfigError as error:
+        fail(str(error), EX_CONFIG)
+
+
+def read(
+    file: Path | None,
+    options: Mapping[str, object],
+    defaults: Mapping[str, config.Value] | None = None,
+) -> config.Config:
+    """The same for whoever wants to know all that is wrong.
+
+    Raises:
+        ConfigError: some of them are.
+    """
     flags: dict[str, config.Value] = dict(defaults or {})
     for option, key, _, _ in SETTINGS:
         value = options.get(option.removeprefix("--").replace("-", "_"))
@@ -62,7 +78,4 @@ def load(
             flags[key] = value
     if options.get("no_sync"):
         flags["store.sync"] = False
-    try:
-        return config.load(file, os.environ, flags)
-    except config.ConfigError as error:
-        fail(str(error), EX_CONFIG)
+    return config.load(file, os.environ, flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import tomllib
 from typing import TYPE_CHECKING
@@ -82,6 +83,33 @@ def test_a_wrong_setting_is_one_line_and_exit_78(command: str) -> None:
     assert len(result.output.splitlines()) == 1
 
 
+def test_check_tells_all_that_is_wrong_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "amqpd.toml"
+    file.write_text(
+        "[ampq]\nport = 1\n[amqp]\nprot = 1\nproxies = ['nobody']\n[log]\nlevel = 'loud'\n"
+    )
+
+    told = invoke("check", "--config", str(file), "--tls-port", "5671", AMQPD_TLS_VERIFY="perhaps")
+    as_json = invoke("check", "--json", "--config", str(file))
+    shown = invoke("show", "--config", str(file))
+
+    lines = told.output.splitlines()
+    assert told.exit_code == as_json.exit_code == shown.exit_code == 78
+    assert [line.split("'")[1] for line in lines] == [
+        "ampq", "amqp.prot", "log.level", "tls.verify", "amqp.proxies", "amqp.tls_port",
+    ]  # fmt: skip
+    assert all(line.startswith("amqpd: ") for line in lines)
+    assert json.loads(as_json.output)["reason"].count("\n") == 3
+    assert shown.output.endswith("(and 3 more: see `amqpd config check`)\n")
+
+
+def test_a_conflict_with_a_setting_that_is_wrong_itself_is_not_told() -> None:
+    told = invoke("check", "--tls-port", "everywhere", "--tls-cert", "/nowhere")
+
+    assert "'amqp.tls_port' (from command line)" in told.output
+    assert len(told.output.splitlines()) == 1
+
+
 def test_the_sample_file_shows_every_setting_with_its_default() -> None:
     sample = (ROOT / "conf" / "amqpd.toml").read_text()
 
@@ -102,11 +130,14 @@ def test_a_rabbitmq_conf_is_printed_as_settings(tmp_path: Path) -> None:
     assert "num_acceptors.tcp has no effect" in result.output
 
 
-def test_a_rabbitmq_conf_that_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_rabbitmq_conf_that_is_wrong_is_told_with_a_line_for_each_mistake(tmp_path: Path) -> None:
     file = tmp_path / "rabbitmq.conf"
-    file.write_text("heartbeat = soon\n")
+    file.write_text("heartbeat = soon\nwhat\nchannel_max = many\nlisteners.tcp.1 = x\n")
 
     result = CliRunner().invoke(group, ["config", "import", str(file)])
 
     assert result.exit_code == 78
     assert "line 1: heartbeat = soon: must be a number" in result.output
+    assert "line 2: must be key = value: what" in result.output
+    assert "line 3: channel_max = many" in result.output
+    assert len(result.output.splitlines()) == 4
