@@ -161,8 +161,7 @@ class Channel:
 
     def served(self, consumer: Consumer) -> None:
         """A consumer got something of a shared limit: the others come before it now."""
-        if consumer.tag in self.consumers:
-            self.consumers[consumer.tag] = self.consumers.pop(consumer.tag)
+        self.consumers[consumer.tag] = self.consumers.pop(consumer.tag)
 
     # -- confirms and acknowledgements ---------------------------------------------------
 

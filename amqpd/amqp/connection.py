@@ -462,8 +462,7 @@ class Connection:
             NotAllowed: it may not be in this vhost any more.
         """
         vhost = self.vhost
-        if vhost is None:
-            return
+        assert vhost is not None  # nothing is done any more for a connection at its end
         self._access = self.broker.access(vhost.name, login.user, login.tags, login.authority)
         self.login = login
         self.output.send(ConnectionClass.UpdateSecretOk(), 0)

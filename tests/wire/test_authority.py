@@ -11,6 +11,7 @@ from pamqp.commands import Channel as ChannelClass
 from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.broker.access import Question, Verdict
+from amqpd.broker.broker import Alarms
 from tests.wire.wire import World, bodies, published
 
 if TYPE_CHECKING:
@@ -377,3 +378,66 @@ def test_a_new_secret_without_right_to_the_vhost_ends_the_connection(far: Far) -
 
     assert isinstance(close, ConnectionClass.Close)
     assert close.reply_code == 530
+
+
+def test_what_follows_waits_for_all_that_is_asked(far: Far) -> None:
+    later = Elsewhere()
+    far.world.authorities["far"] = later
+    far.world.later = True
+    far.client.send(ConnectionClass.UpdateSecret("far", ""), 0)
+    far.client.say(declared("q") + declared("r"))
+    (login,) = far.world.logins
+    login()
+
+    far.elsewhere.answer()
+
+    assert [type(one) for one in far.client.hear()] == [Queue.DeclareOk]
+    assert far.elsewhere.asked == []
+    assert not far.client.session.wants_reading
+    later.answer()
+    assert later.answer() == [Question("configure", "queue", "r")]
+    updated, second = far.client.hear()
+    assert isinstance(updated, ConnectionClass.UpdateSecretOk)
+    assert isinstance(second, Queue.DeclareOk)
+    assert far.client.session.wants_reading
+
+
+# -- what happens while a message waits ----------------------------------------------------
+
+SPECIAL = Basic.Properties(headers={"CC": ["r"]})
+
+
+def test_a_message_whose_channel_is_lost_meanwhile_is_dropped() -> None:
+    far = Far().in_vhost()
+    far.say(declared("q", arguments={"x-consumer-timeout": 1_000}))
+    far.say(published(b"held", "q"), frame.marshal(Basic.Get(queue="q"), 1))
+    far.elsewhere.forget()
+    far.client.session.access_changed()
+    far.client.say(published(b"late", "q", "amq.direct", properties=SPECIAL))
+    assert far.elsewhere.asked
+
+    far.client.session.tick(far.client.now_ms + 1_500)
+    (close,) = far.client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert far.until_answered() == []
+
+    assert far.client.session.channels[1].publisher.published.get("amq.direct") is None
+
+
+def test_an_alarm_while_a_message_waits_blocks_its_publisher() -> None:
+    far = Far()
+    far.client.start("connection.blocked", response="\0far\0far")
+    far.client.send(ConnectionClass.TuneOk(2047, 131_072, 0), 0)
+    far.client.send(ConnectionClass.Open("/"), 0)
+    far.until_answered()
+    far.client.open(1)
+    far.say(declared("q"))
+    far.client.say(published(b"1", "q", properties=SPECIAL))
+    assert far.elsewhere.asked
+    far.world.broker.resources(Alarms(memory=True))
+
+    heard = far.until_answered()
+
+    assert [type(one) for one in heard] == [ConnectionClass.Blocked]
+    assert far.world.broker.vhosts["/"].queues["q"].ready == 1
+    assert not far.client.session.wants_reading

@@ -101,6 +101,67 @@ def test_an_alarm_in_the_middle_of_a_message_lets_it_through(
     assert world.client().get("q") is not None
 
 
+def test_what_comes_with_the_rest_of_a_cut_message_is_let_through_and_told_once(
+    world: World, client: Client
+) -> None:
+    client.declare("q")
+    client.declare("r")
+    octets = published(b"1", "q") + published(b"2", "r")
+    client.say(octets[:20])
+    world.broker.resources(Alarms(memory=True))
+
+    client.say(octets[20:])
+
+    assert [type(one) for one in client.hear()] == [ConnectionClass.Blocked]
+    other = world.client()
+    assert [other.get(queue).body for queue in ("q", "r")] == [b"1", b"2"]  # type: ignore[union-attr]  # else it fails here
+
+
+def test_a_cut_message_that_has_to_be_looked_at_blocks_its_publisher_too(
+    world: World, client: Client
+) -> None:
+    client.declare("q")
+    octets = published(b"x", "q", properties=Basic.Properties(user_id="guest"))
+    client.say(octets[:20])
+    world.broker.resources(Alarms(memory=True))
+
+    client.say(octets[20:])
+
+    assert isinstance(client.hear()[0], ConnectionClass.Blocked)
+    assert is_held(client)
+
+
+def test_frames_that_come_in_pieces_during_an_alarm_are_told_apart(
+    world: World, client: Client
+) -> None:
+    client.declare("q")
+    world.broker.resources(Alarms(memory=True))
+    get, publish = frame.marshal(Basic.Get(queue="q"), 1), published(b"1", "q")
+
+    client.say(get[:9])
+    client.say(get[9:] + publish[:9])
+    assert [type(one) for one in client.hear()] == [Basic.GetEmpty]
+    assert not is_held(client)
+    client.say(publish[9:])
+
+    assert is_held(client)
+    assert world.client().get("q") is None
+
+
+def test_who_closes_behind_its_publish_is_not_told_that_it_goes_on(
+    world: World, client: Client
+) -> None:
+    client.declare("q")
+    world.broker.resources(Alarms(memory=True))
+    client.say(published(b"1", "q") + frame.marshal(ConnectionClass.Close(200, "", 0, 0), 0))
+    assert [type(one) for one in client.hear()] == [ConnectionClass.Blocked]
+
+    world.broker.resources(Alarms())
+
+    assert [type(one) for one in client.hear()] == [ConnectionClass.CloseOk]
+    assert world.client().get("q") is not None
+
+
 def test_a_frame_that_is_too_large_is_an_error_during_an_alarm(
     world: World, client: Client
 ) -> None:

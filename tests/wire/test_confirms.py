@@ -135,6 +135,18 @@ def test_what_a_queue_refuses_is_nacked_in_its_turn(world: World, client: Client
     ]  # fmt: skip
 
 
+def test_refused_messages_that_have_to_be_looked_at_are_nacked_each_by_its_number(
+    client: Client,
+) -> None:
+    client.declare("full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    special = Basic.Properties(user_id="guest")
+
+    client.say(b"".join(published(b"x", "full", properties=special) for _ in range(3)))
+    client.publish(b"4", "full", properties=special)
+
+    assert verdicts(client.hear()) == [("Ack", 1, False), ("Nack", 3, True), ("Nack", 4, False)]
+
+
 def test_a_message_consumed_and_acked_before_it_was_written_is_confirmed(
     world: World, client: Client
 ) -> None:

@@ -14,7 +14,7 @@ from amqpd.amqp import frames
 from amqpd.amqp.phase import Phase
 from amqpd.broker.broker import Alarms
 from amqpd.errors import ConnectionForced
-from tests.wire.wire import Client, Message, World
+from tests.wire.wire import HEADER, Client, Message, World
 
 CLOSE = ConnectionClass.Close(200, "bye", 0, 0)
 
@@ -223,6 +223,21 @@ def test_a_connection_that_has_not_begun_just_ends(world: World) -> None:
 
     assert client.session.closing
     assert client.hear_octets() == b""
+
+
+@pytest.mark.parametrize(("spoke", "warnings"), [(False, 0), (True, 1)])
+def test_who_only_looks_whether_the_port_is_open_is_not_worth_a_warning(
+    world: World, caplog: pytest.LogCaptureFixture, spoke: bool, warnings: int
+) -> None:
+    client = world.connect()
+    if spoke:
+        client.say(HEADER)
+
+    with caplog.at_level(logging.INFO):
+        client.session.connection_lost("reset")
+
+    assert client.session.closing
+    assert len(caplog.records) == warnings
 
 
 def test_a_bug_closes_one_connection_and_is_logged(

@@ -188,6 +188,18 @@ def test_but_not_without_end() -> None:
     assert client.session.closing
 
 
+def test_a_login_may_come_octet_by_octet() -> None:
+    client = World().connect()
+    client.say(HEADER)
+    client.hear()
+
+    for octet in frame.marshal(ConnectionClass.StartOk({}, "PLAIN", "\0guest\0guest"), 0):
+        assert client.hear() == []
+        client.say(bytes((octet,)))
+
+    assert [type(one) for one in client.hear()] == [ConnectionClass.Tune]
+
+
 def test_a_client_may_say_everything_at_once() -> None:
     world = World()
     client = world.connect()

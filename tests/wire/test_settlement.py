@@ -158,6 +158,28 @@ def test_what_is_rejected_in_masses_is_dead_lettered_in_its_order(client: Client
     assert first.body == b"0"
 
 
+@pytest.mark.parametrize(("messages", "at_once"), [(256, True), (257, False)])
+def test_masses_that_are_looked_at_one_by_one_come_back_in_turns_as_one_range_too(
+    client: Client, messages: int, at_once: bool
+) -> None:
+    client.declare("q", arguments={"x-delivery-limit": 5})
+    client.say(b"".join(published(b"%d" % number, "q") for number in range(messages)))
+    client.consume("q")
+    client.send(Basic.Cancel("t"))
+    client.hear()
+
+    client.session.receive_data(frame.marshal(Basic.Nack(0, True, True), 1))
+
+    queue = client.world.broker.vhosts["/"].queues["q"]
+    assert (queue.unacked == 0) == at_once
+    client.world.turn()
+    assert (queue.unacked, queue.ready) == (0, messages)
+    client.consume("q", no_ack=True)
+    heard = client.hear()
+    assert [m.body for m in heard if isinstance(m, Message)] == [b"%d" % n for n in range(messages)]
+    assert {counts(m) for m in heard} == {(1, None)}
+
+
 def test_masses_of_acks_are_settled_and_give_their_credit_back(client: Client) -> None:
     client.declare("q")
     client.ask(Basic.Qos(prefetch_count=1100), Basic.QosOk)

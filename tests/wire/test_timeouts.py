@@ -303,6 +303,18 @@ def test_nothing_is_handed_out_where_overdue_messages_leave_their_tags() -> None
     assert timeouts.GRAVE.dead
 
 
+def test_a_channel_that_is_at_its_end_is_not_looked_at_again() -> None:
+    client = a_client()
+    hold(client, b"a")
+    assert closed_with(pass_ms(client, 1_100)) == (406, TEXT)
+    client.open(2)
+    client.consume("q", tag="u", channel=2)
+    assert bodies(client.hear()) == [b"a"]
+
+    # Meanwhile the client has not agreed to the end of its first channel.
+    assert closed_with(pass_ms(client, 1_100)) == (406, TEXT.replace("channel 1", "channel 2"))
+
+
 # -- how long ----------------------------------------------------------------------------
 
 
