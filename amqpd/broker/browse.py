@@ -5,19 +5,23 @@
     take_out(queue, found)              out of the queue, whoever waits for it
 
 Looking changes nothing: neither order nor `redelivered` nor what the store holds. Messages
-that a consumer has are not here, and what came back stands in its level. A place is a priority
-level and a position, and stays the same as long as the message is in the queue.
+that a consumer has are not here, nor those that wait for their time (`retry`); what came back
+stands in its level. A place is a priority level and a position, and stays the same as long as
+the message is in the queue.
 """
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from amqpd.broker.attempts import FRESH, Counted
 from amqpd.broker.content import build, is_sealed, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from amqpd.broker.attempts import Returned
     from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Queue
     from amqpd.broker.rows import Row
@@ -51,9 +55,10 @@ def peek(
     most: int,
     done: Callable[[list[Found], Place | None], None],
 ) -> None:
-    """`done(messages, last)`: the next ones behind a place, at once or once they are read.
+    """`done(messages, last)`: the next `most` behind a place, at once or once they are read.
 
-    `last`: where to go on; None: that was the end of the queue.
+    `last`: where to go on; None: that was the end of the queue. If there is no message, yet
+    this is not the end, what comes next is still on its way to the disk.
     """
     _Look(queue, most, done).go_on(after)
 
@@ -91,55 +96,63 @@ class _Look:
                 if level > after.level:
                     continue
                 position = after.position
-            for one in _in_memory(lane, position):
-                if not self._take(one):
-                    self._end(one)
-                    return
+            if not self._take(_in_memory(lane, position)):
+                return
             if lane.paged and max(position + 1, lane.loaded_upto) < lane.next_position:
                 self._read(lane, level, position)
                 return
         self._done(self._found, None)
 
-    def _take(self, one: Found) -> bool:
-        """Whether there was room for it; what has expired takes none."""
-        if 0 < one.deadline_ms < self._queue.around.now_ms:
-            return True
-        full = len(self._found) >= self._most or self._size >= LOOK_BYTES
-        if not full:
-            self._found.append(one)
-            self._size += len(one.content)
-        return not full
+    def _take(self, some: Iterable[Found]) -> bool:
+        """Whether there was room for all of them; what has expired takes none.
 
-    def _end(self, beyond: Found) -> None:
-        """There is more: the next look begins behind the last one of this."""
-        if self._found:
-            self._done(self._found, self._found[-1].place)
-        else:
-            self._done([], Place(beyond.place.level, beyond.place.position - 1))
+        If not, the look is over: the next one begins behind the last message of this.
+        """
+        found = self._found
+        for one in some:
+            if 0 < one.deadline_ms < self._queue.around.now_ms:
+                continue
+            if len(found) >= self._most or self._size >= LOOK_BYTES:
+                self._done(found, found[-1].place)
+                return False
+            found.append(one)
+            self._size += len(one.content)
+        return True
 
     def _read(self, lane: Lane, level: int, position: int) -> None:
         low = max(position + 1, int(lane.loaded_upto))
         upto = min(int(lane.next_position), int(lane.committed_upto))
         if upto <= low:
             # On its way to the store and nowhere else: it is seen in the next look.
-            self._done(self._found, Place(level, position))
+            self._done(self._found, Place(level, low - 1))
             return
 
         def arrived(rows: list[Row], seen: int) -> None:
             if lane.dead:
                 self._done(self._found, None)
                 return
-            for row in self._queue.expiry.unswept(lane, rows):
-                if row[0] < lane.loaded_upto:
-                    continue  # it has come into memory meanwhile: it is looked for there
-                one = _stored(row, level, lane)
-                if not self._take(one):
-                    self._end(one)
-                    return
-            self.go_on(Place(level, max(position, min(seen, upto) - 1)))
+            # What has come into memory meanwhile may have gone from there: it is looked at again.
+            loaded_upto = int(lane.loaded_upto)
+            stored = (
+                _stored(row, level, lane)
+                for row in self._queue.expiry.unswept(lane, rows)
+                if row[0] >= loaded_upto
+            )
+            if self._take(chain(_in_memory(lane, low - 1), stored)):
+                self.go_on(Place(level, max(loaded_upto, min(seen, upto)) - 1))
 
-        room = self._most - len(self._found) + 1
-        self._queue.around.refill(lane.id, low, upto, room, LOOK_BYTES, arrived)
+        def arrived_counted(returned: Returned) -> None:
+            attempts = returned.attempts
+            # Those that came back with a time are not ready before the window comes by them.
+            rows = [row for row in returned.rows if not attempts.get(row[0], FRESH).due_ms]
+            arrived(rows, returned.upto)
+
+        around, room = self._queue.around, self._most - len(self._found) + 1
+        if lane.counted:
+            question = Counted(int(lane.id), low, upto, around.now_ms, room, LOOK_BYTES)
+            around.read_returned(question, arrived_counted)
+        else:
+            around.refill(lane.id, low, upto, room, LOOK_BYTES, arrived)
 
 
 def _in_memory(lane: Lane, position: int) -> Iterator[Found]:
@@ -182,7 +195,10 @@ def take_out(queue: Queue, found: Found) -> bool:
                 return _cut_out(queue, lane, stretch.base + stretch.lo, position)
         return False
     row = found.row
-    if row is None or queue.expiry.unswept(lane, [row]) == []:
+    if position >= lane.next_position:
+        return False  # it was in a lane that was worn
+    assert row is not None
+    if queue.expiry.unswept(lane, [row]) == []:
         return False
     _, message_id, _, shared, transient, _, _, body = row
     lane.settle_stored(position, message_id, shared, transient, len(body))

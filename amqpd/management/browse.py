@@ -114,7 +114,7 @@ async def peek(call: Call) -> Answer:
                 break
         after = last
         full = len(shown) >= count or size >= ANSWER_BYTES or looked_at >= SEARCHED
-        if after is None or full:
+        if after is None or full or not found:
             break
         await slices.pause()
     following = None if after is None else f"{after.level}.{after.position}"

@@ -9,6 +9,7 @@ import pytest
 from amqpd.broker.browse import Found, Place, find, peek, take_out
 from amqpd.broker.content import body
 from tests.broker.model import FakeConsumer, Model
+from tests.broker.types.living import Living
 
 if TYPE_CHECKING:
     from amqpd.broker.queue import Queue
@@ -256,3 +257,131 @@ def test_what_has_come_into_memory_while_the_store_was_asked_is_shown_once(model
 
     assert seen
     assert len(seen[0]) == len(set(seen[0]))
+
+
+def test_what_is_on_its_way_to_the_disk_comes_with_the_next_look_and_nothing_twice(
+    model: Model,
+) -> None:
+    queue = model.queue()
+    queue.lanes[0].window = 2
+    for number in range(4):
+        model.publish(b"%d" % number)
+    got: list[tuple[list[Found], Place | None]] = []
+
+    peek(queue, None, 100, lambda found, last: got.append((found, last)))
+
+    ((found, last),) = got
+    assert bodies(found) == [b"0", b"1"]
+    assert last is not None
+    model.commit()
+    found, is_end = look(queue, last)
+    assert bodies(found) == [b"2", b"3"]
+    assert is_end
+
+
+def test_what_comes_into_memory_while_the_store_is_asked_is_not_missed(model: Model) -> None:
+    queue = paged(model)
+    model.store.is_slow = True
+    model.consume(FakeConsumer(credit=1))
+    model.turn()
+    model.commit()
+    seen: list[list[bytes]] = []
+    peek(queue, None, 100, lambda found, last: seen.append(bodies(found)))
+
+    while not seen:
+        model.store.answer()
+
+    assert seen == [[b"1", b"2", b"3", b"4", b"5"]]
+
+
+def test_a_page_may_end_within_what_came_into_memory_meanwhile(model: Model) -> None:
+    queue = paged(model)
+    model.store.is_slow = True
+    model.consume(FakeConsumer(credit=1))
+    model.turn()
+    model.commit()
+    seen: list[tuple[list[bytes], Place | None]] = []
+    peek(queue, None, 2, lambda found, last: seen.append((bodies(found), last)))
+
+    while not seen:
+        model.store.answer()
+
+    assert seen == [([b"1", b"2"], Place(0, 2))]
+
+
+def test_what_a_consumer_has_got_meanwhile_is_not_taken_out(model: Model) -> None:
+    queue = paged(model)
+    (first, *_), _ = look(queue)
+    model.consume(FakeConsumer(credit=1))
+    model.turn()
+    model.commit()
+
+    assert not take_out(queue, first)
+
+    assert queue.unacked == 1
+    assert queue.ready == 5
+
+
+def test_what_has_expired_on_disk_meanwhile_is_not_taken_out(model: Model) -> None:
+    queue = paged(model)
+    model.publish(b"short", expiration="10")
+    model.commit()
+    found, _ = look(queue)
+    assert bodies(found)[-1] == b"short"
+
+    model.turn(20)
+
+    assert queue.ready == 6
+    assert not take_out(queue, found[-1])
+    assert queue.ready == 6
+    check(model, queue)
+
+
+def test_a_place_of_a_lane_that_began_again_is_nobodys(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.broker.paging.WORN", 5)
+    monkeypatch.setattr("amqpd.broker.queue.WORN", 5)
+    queue = paged(model)
+    old, _ = look(queue)
+    model.consume(FakeConsumer(no_ack=True))
+    for _ in range(5):
+        model.turn()
+        model.commit()
+    model.vhost.cancel(next(iter(queue.ring)).consumer)
+
+    model.publish(b"new")
+
+    assert queue.lanes[0].next_position == 1
+    assert not any(take_out(queue, one) for one in old[1:])
+    assert bodies(look(queue)[0]) == [b"new"]
+    check(model, queue)
+
+
+@pytest.mark.parametrize("is_due", [False, True])
+def test_what_waits_for_its_time_is_not_shown_on_disk_either(is_due: bool) -> None:
+    model = Living()
+    delays = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 100}
+    queue = model.queue(arguments=delays)
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.publish(b"0", b"1", b"2")
+    model.turn()
+    model.vhost.requeue(consumer.unacked.take(2, 2, False), failed=True)
+    model.turn()
+    assert bodies(look(queue)[0]) == []
+
+    model.disk.crash()
+    model.start(model.broker.around.now_ms + 200 * is_due)
+    model.vhost, model.access = model.broker.open_vhost("/", "u")
+    queue = model.vhost.queues["q"]
+    got: list[list[Found]] = []
+    peek(queue, None, 100, lambda found, last: got.append(found))
+    model.commit()
+
+    (found,) = got
+    assert bodies(found) == [b"0", b"2"]
+    assert all(take_out(queue, one) for one in found)
+    assert queue.ready == int(is_due)
+    model.wait(200)
+    assert model.bodies() == [b"1"]

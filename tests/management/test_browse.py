@@ -68,6 +68,24 @@ async def test_pages_go_on_where_the_last_one_ended(api: Api) -> None:
     assert seen == [str(number) for number in range(7)]
 
 
+async def test_what_is_not_on_disk_yet_is_left_to_the_next_page(api: Api) -> None:
+    await fill(api)
+    lane = api.broker.server.broker.vhosts["/"].queues["orders"].lanes[0]
+    lane.window = 2
+    for number in range(4):
+        await fill(api, b"%d" % number)
+    assert (lane.loaded_upto, lane.committed_upto) == (2, 4)
+
+    lane.committed_upto = 2  # as while the disk is behind
+    found = await api.post(f"{ORDERS}/peek", {})
+    lane.committed_upto = 4
+
+    assert [one["payload"] for one in found["messages"]] == ["0", "1"]
+    found = await api.post(f"{ORDERS}/peek", {"after": found["next"]})
+    assert [one["payload"] for one in found["messages"]] == ["2", "3"]
+    assert found["next"] is None
+
+
 @pytest.mark.parametrize("search", ["NEEDLE", "needle", "tenant-7"])
 async def test_a_search_finds_text_in_bodies_and_headers(api: Api, search: str) -> None:
     await fill(api, *(b"hay" for _ in range(300)))
