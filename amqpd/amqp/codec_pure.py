@@ -95,6 +95,15 @@ class Parser:
         """Octets in memory that wait for others."""
         return self._reader.held_bytes()
 
+    @property
+    def is_halted(self) -> bool:
+        """The last call ended before everything that is whole was parsed, or at its end."""
+        return self._reader.halted
+
+    def halt(self) -> None:
+        """Said by an event: what follows is kept for the next call of `feed`."""
+        self._reader.halted = True
+
     def forget(self) -> None:
         """Drop all routes: they may lead elsewhere now."""
         self._reader.routes.clear()
@@ -104,13 +113,14 @@ class Parser:
         self._reader.assembly.discard(channel)
 
     def feed(self, data: bytes) -> None:
-        """Parse everything that is whole, keep the rest.
+        """Parse everything that is whole, or up to a `halt`; keep the rest.
 
         Raises:
             AmqpError: from the octets or from the session. What came after the frame that
                 caused it is kept, and parsed by the next call.
         """
         reader = self._reader
+        reader.halted = False
         data = reader.receive(data)
         try:
             self._parse(reader, data)
@@ -123,7 +133,7 @@ class Parser:
         """Take frame after frame, until what is left is not whole."""  # hot: tests/bench/codec.py
         n = len(data)
         pos = needed = misses = 0
-        while pos < n:
+        while pos < n and not reader.halted:
             after = 0
             if n - pos >= 12:
                 kind, channel, size, method = _METHOD.unpack_from(data, pos)

@@ -82,9 +82,17 @@ MAX_HELD: Final = 4096
 UPDATE_SECRET: Final = "UPDATE-SECRET"  # noqa: S105 - the name of a mechanism
 
 
+def never_late() -> bool:
+    """Where nobody else waits for a turn."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What all connections of a broker share; `new_token` gives 128 random bits as text."""
+    """What all connections of a broker share; `new_token` gives 128 random bits as text.
+
+    `is_late` says that what a connection was given to do has lasted long enough for this turn.
+    """
 
     broker: Broker
     settings: AmqpSettings
@@ -92,6 +100,7 @@ class Environment:
     reply_consumers: ReplyConsumers
     new_token: Callable[[], str]
     witness: Witness = NOBODY
+    is_late: Callable[[], bool] = never_late
 
 
 class Connection:
@@ -110,6 +119,7 @@ class Connection:
         self.reply_consumers = environment.reply_consumers
         self.new_token = environment.new_token
         self.witness = environment.witness
+        self.is_late = environment.is_late
         self.peer = peer
         self.phase = Phase.HEADER
         self.closing = False
@@ -165,6 +175,17 @@ class Connection:
             self._incoming.feed(octets)
         if self.blocking.full:
             self.blocking.end_read(len(octets))
+
+    @property
+    def is_behind(self) -> bool:
+        """What was read would take too long for one turn: `catch_up` in the next."""
+        return self._incoming.is_behind
+
+    def catch_up(self) -> None:
+        """Go on with what was read."""
+        self._incoming.catch_up()
+        if self.blocking.full:
+            self.blocking.end_read(0)
 
     def read_on(self) -> None:
         """The alarm is over: what was read of a publisher meanwhile is taken in now."""

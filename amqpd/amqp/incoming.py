@@ -6,7 +6,9 @@ middle of something. What is gathered comes past the tables, all other methods g
 
 Where somebody far away has to be asked whether the client may do what it wants, the event that
 wants it stops the parser by `Halt`; the parser keeps what follows, no more is read, and with
-the answer that event is run again and the parser goes on.
+the answer that event is run again and the parser goes on. What one read brings about may take
+long, too: where it does, the parser is halted behind an event, and others have their turn
+before it goes on (`catch_up`).
 """
 
 from __future__ import annotations
@@ -80,6 +82,9 @@ class Incoming:
         #: Operations that wait for an answer, and what was read since.
         self._undecided = 0
         self._kept = b""
+        #: The parser was halted: what it holds is to be done in the next turn.
+        self.is_behind = False
+        self._is_late = connection.is_late
         self._revision = -1
         self._blocking = connection.blocking
 
@@ -150,7 +155,22 @@ class Incoming:
             if self._connection.phase in ENDING or isinstance(error, FrameError):
                 self.is_deaf = True
             self._connection.refuse(error, 0, UNKNOWN)
+        if self._parser.is_halted:
+            self.is_behind = True
+            # Whoever writes for this connection lets it go on after the others.
+            self._connection.output.touch()
         self._end_read()
+
+    def _breathe(self) -> None:  # hot: S1b, S2
+        """Behind an event: leave the rest for the next turn if this one has lasted long."""
+        if self._is_late():
+            self._parser.halt()
+
+    def catch_up(self) -> None:
+        """It is the next turn."""
+        if self.is_behind:
+            self.is_behind = False
+            self.feed(b"")
 
     def _listen(self, octets: bytes) -> None:
         """The start of the next frame is not known, but a close-ok can still be told."""
@@ -177,8 +197,7 @@ class Incoming:
 
     def go_on(self) -> None:
         """The alarm is over: take what was kept, the first publish ahead."""
-        if self._kept:
-            self.feed(b"")
+        self.feed(b"")
 
     def resume(self) -> None:
         """The login was decided on: go on with what came meanwhile."""
@@ -208,8 +227,11 @@ class Incoming:
 
     @property
     def is_waiting(self) -> bool:
-        """Nothing may be read until somebody has answered; at the end nobody cares any more."""
-        return self._undecided > 0 and self._connection.phase not in ENDING
+        """Nothing may be read until somebody has answered, or what was read is done.
+
+        At the end nobody cares any more.
+        """
+        return (self._undecided > 0 or self.is_behind) and self._connection.phase not in ENDING
 
     def act(self, action: Callable[[], None], where: Ids) -> None:
         """Do what a client has asked for earlier."""
@@ -250,7 +272,9 @@ class Incoming:
             return None
         try:
             publisher = found.publisher
-            return publisher.route(publisher.target(_decoded(method_frame[7:-1])))
+            route = publisher.route(publisher.target(_decoded(method_frame[7:-1])))
+            self._breathe()
+            return route
         except (AmqpError, Undecided):
             return None
 
@@ -288,6 +312,7 @@ class Incoming:
             )
         except Exception as error:
             self._connection.refuse(error, channel.number, _PUBLISH)
+        self._breathe()
 
     def special(self, route: Route, content: bytes) -> None:
         """A message whose properties have to be looked at."""
@@ -307,6 +332,7 @@ class Incoming:
             self._wait(undecided, partial(self._publish_alone, number, target, content))
         except Exception as error:
             self._connection.refuse(error, number, _PUBLISH)
+        self._breathe()
 
     def content(self, channel: int, method_payload: bytes, content: bytes) -> None:
         """A message for which `resolve` had no answer: nearly always there is an error to tell."""
@@ -389,6 +415,7 @@ class Incoming:
         except Exception as error:
             connection.refuse(error, channel, methods.index_of(payload))
         self.check_revision()
+        self._breathe()
 
     def _channel(self, number: int, *, ignore_unopened: bool = False) -> Channel | None:
         """The channel that a frame is for; None if the frame is to be ignored.

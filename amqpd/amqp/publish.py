@@ -73,12 +73,14 @@ class Publication:
 class Publisher:
     """The publishing side of one channel."""
 
-    __slots__ = ("_channel", "_groups", "_slots", "dropped", "published", "returned")
+    __slots__ = ("_channel", "_groups", "_paths", "_slots", "dropped", "published", "returned")
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._groups: dict[tuple[str, tuple[Queue, ...], bool], Group] = {}
         self._slots: dict[object, Slot] = {}
+        #: Of exchanges that do not look at routing keys.
+        self._paths: dict[str, Path] = {}
         #: Messages by exchange, and those that no queue got: sent back, or lost.
         self.published: dict[str, int] = {}
         self.returned = 0
@@ -88,6 +90,7 @@ class Publisher:
         """The topology or the rights have changed: nothing that was routed is valid."""
         self._groups.clear()
         self._slots.clear()
+        self._paths.clear()
 
     # -- a new method frame ----------------------------------------------------------------
 
@@ -102,7 +105,11 @@ class Publisher:
             raise NotImplementedHere("immediate=true")
         channel = self._channel
         exchange, key = method.exchange, method.routing_key
-        path: Path | None = channel.vhost.resolve(channel.access, exchange, key)
+        path: Path | None = self._paths.get(exchange)
+        if path is None:
+            path = channel.vhost.resolve(channel.access, exchange, key)
+            if path.for_all_keys:
+                self._paths[exchange] = path
         if not exchange and key.startswith(direct_reply.PREFIX):
             path = None
         return Target(exchange, key, method.mandatory, path)

@@ -34,6 +34,7 @@ class Reader:
     """The state of one connection's parser.
 
     `position` is behind the frame that is being handled: what follows survives an exception.
+    `halted`: what follows shall wait for the next call.
     """
 
     def __init__(self, events: Events) -> None:
@@ -48,6 +49,7 @@ class Reader:
         self.largest: i64 = self.assembly.max_message_bytes
         self.position: i64 = 0
         self.lost = False
+        self.halted = False
         self._pieces: list[bytes] = []
         self._held: i64 = 0
         self._needed: i64 = 0

@@ -89,6 +89,8 @@ class Exchange(ABC):
     uses_headers: bool = False
     #: Whether topic permissions apply to its routing and binding keys.
     has_topics: bool = False
+    #: Messages go to the same places whatever their routing keys.
+    ignores_keys: bool = False
     #: Whether it wants to hear of each message (`keep`) and of new bindings (`bound`).
     keeps: ClassVar[bool] = False
 
@@ -239,6 +241,7 @@ class FanoutExchange(Exchange):
     """A message goes everywhere."""
 
     kind = "fanout"
+    ignores_keys = True
 
     def match(self, keys: Sequence[str], headers: Table | None) -> list[Destination]:
         return [each.destination for each in self.bindings]

@@ -77,6 +77,8 @@ class Path:
     wants_priority: bool = False
     #: A queue keeps everything, whatever its delivery mode.
     persists: bool = False
+    #: It is the same for all routing keys of the exchange.
+    for_all_keys: bool = False
     keeping: Keeping | None = None
     #: Where it is counted; None for what the broker itself publishes.
     tally: Tally | None = field(default=None, compare=False)
@@ -137,10 +139,12 @@ class Publishing:
             NotFound: no such exchange.
         """
         source = self._enter(access, exchange, (routing_key,))
-        if self.traced or any(one.uses_headers for one in reaches(source, self.exchanges.get)):
+        reached = reaches(source, self.exchanges.get)
+        if self.traced or any(one.uses_headers for one in reached):
             return Path(each=True)
         names = route(source, (routing_key,), None, self.exchanges.get)
-        return self._path(names, source.tallies)
+        path = self._path(names, source.tallies)
+        return replace(path, for_all_keys=all(one.ignores_keys for one in reached))
 
     def route(
         self, access: Access, exchange: str, keys: Sequence[str], properties: Properties

@@ -351,6 +351,7 @@ class BrokerServer:
             self.logins.authenticate,
             self._clock,
             AmqpWitness(self.audit),
+            self.turn.is_late,
         )
         journal = self.broker.journal
         # What waits for the disk takes about twice as much of it, with indexes.

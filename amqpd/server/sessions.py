@@ -7,7 +7,7 @@ import logging
 import secrets
 from typing import TYPE_CHECKING
 
-from amqpd.amqp.connection import NOBODY, Authenticate, Connection, Environment
+from amqpd.amqp.connection import NOBODY, Authenticate, Connection, Environment, never_late
 from amqpd.amqp.direct_reply import ReplyConsumers
 from amqpd.amqp.sasl import Peer
 from amqpd.amqp.settings import AmqpSettings
@@ -15,6 +15,8 @@ from amqpd.auth.certificate import LoginFrom, user_name
 from amqpd.broker.limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from amqpd.amqp.witness import Witness
     from amqpd.broker.broker import Broker
     from amqpd.clock import Clock
@@ -35,6 +37,7 @@ class Sessions:
         authenticate: Authenticate,
         clock: Clock,
         witness: Witness = NOBODY,
+        is_late: Callable[[], bool] = never_late,
     ) -> None:
         self._login_from = LoginFrom(settings.tls.login_from)
         self._clock = clock
@@ -45,6 +48,7 @@ class Sessions:
             reply_consumers=ReplyConsumers(),
             new_token=lambda: secrets.token_urlsafe(16),
             witness=witness,
+            is_late=is_late,
         )
 
     def use(self, settings: Settings) -> None:

@@ -55,6 +55,13 @@ class Session(Protocol):
     crowding: Queue | None
 
     @property
+    def is_behind(self) -> bool:
+        """What was received is not done yet: `catch_up` in the next turn."""
+
+    def catch_up(self) -> None:
+        """Go on with what was received."""
+
+    @property
     def channels(self) -> Sized:
         """Those that are open."""
 
@@ -114,6 +121,7 @@ class Transport(asyncio.BufferedProtocol):
         self._is_touched = False
         self._is_ending = False
         self._is_paused = False
+        self._is_catching_up = False
         self._deadline: asyncio.TimerHandle | None = None
         self.socket: asyncio.Transport
         self.session: Session
@@ -147,6 +155,23 @@ class Transport(asyncio.BufferedProtocol):
         if self.session.closing:
             self.touch()
         elif not self.session.wants_reading:
+            self.look()
+
+    def _catch_up(self) -> None:
+        """What was read took too long for one turn: go on, after what others have sent."""
+        self._is_catching_up = False
+        if self._is_ending:
+            return
+        self._turn.read()
+        try:
+            self.session.catch_up()
+        except Exception:
+            self._fail()
+        self._turn.wake()
+        self._was_read(self)
+        if self.session.closing:
+            self.touch()
+        else:
             self.look()
 
     def eof_received(self) -> bool:
@@ -214,6 +239,10 @@ class Transport(asyncio.BufferedProtocol):
             self._end()
         elif self._is_paused:
             self.look()
+        if self.session.is_behind and not self._is_catching_up:
+            self._is_catching_up = True
+            self._turn.behind += 1
+            self._loop.call_soon(self._catch_up)
 
     def tick(self, now_ms: int) -> None:
         """Let the session look at the time."""

@@ -22,6 +22,10 @@ LOG = logging.getLogger("amqpd.server")
 READ_BYTES: Final = 65_536
 TURN_BYTES: Final = 8 * READ_BYTES
 LEAST_BYTES: Final = 8192
+#: What one connection may do with a read, and what all may do that are behind with theirs.
+READ_S: Final = 0.005
+TURN_S: Final = 0.010
+LEAST_S: Final = 0.0005
 
 
 class Writer(Protocol):
@@ -62,12 +66,21 @@ class Turn:
         #: The size of a read in this turn, and how many reads were that large.
         self.read_bytes = READ_BYTES
         self.full_reads = 0
+        #: Connections that were not through with what they have read, and the time for each.
+        self.behind = 0
+        self._read_s = READ_S
+        self._late_s = 0.0
 
     def read(self) -> None:  # hot: S1b, S2, S7
         """Something was read: it came now, not at the last tick."""
         if not self.is_dated:
             self.is_dated = True
             self._clock()
+        self._late_s = self._loop.time() + self._read_s
+
+    def is_late(self) -> bool:  # hot: S1b, S2
+        """Whether the last read has had its time."""
+        return self._loop.time() > self._late_s
 
     def touch(self, writer: Writer) -> None:
         """The connection has something to write; it calls this once until it is written."""
@@ -86,6 +99,8 @@ class Turn:
         if self.full_reads * self.read_bytes > TURN_BYTES or self.read_bytes < READ_BYTES:
             self._share()
         self.full_reads = 0
+        self._read_s = max(LEAST_S, min(READ_S, TURN_S / max(1, self.behind)))
+        self.behind = 0
         self.is_dated = False
         more: object = False
         # Confirms and replies: those who wait for them go on while messages are handed out.

@@ -23,7 +23,10 @@ from tests.amqp.recorder import (
 )
 
 if TYPE_CHECKING:
-    from amqpd.amqp.wire import Codec
+    from collections.abc import Callable
+
+    from amqpd.amqp.wire import Codec, Parser
+    from tests.amqp.recorder import Recorder
 
 
 CLOSE_OK = method(commands.Channel.CloseOk())
@@ -54,6 +57,41 @@ def test_it_does_not_matter_how_the_octets_are_cut(codec: Codec, size: int) -> N
     assert session.kinds().count("method") == 1
     assert ("heartbeat",) in session.log
     assert parser.held_bytes == 0
+
+
+def halting_at(parser: Parser, session: Recorder, *names: str) -> None:
+    """Let these events of the session halt its parser."""
+
+    def halted(event: Callable[..., object]) -> Callable[..., object]:
+        def and_halt(*arguments: object) -> object:
+            parser.halt()
+            return event(*arguments)
+
+        return and_halt
+
+    for name in names:
+        setattr(session, name, halted(getattr(session, name)))
+
+
+@pytest.mark.parametrize("name", ["resolve", "publish", "content", "method", "heartbeat"])
+def test_what_follows_a_halt_waits_for_the_next_call(codec: Codec, name: str) -> None:
+    whole, expected = a_parser(codec)
+    whole.feed(MIXED * 3)
+    parser, session = a_parser(codec)
+    halting_at(parser, session, name)
+
+    parser.feed(MIXED * 2 + MIXED[:50])
+    assert parser.held_bytes
+    rest = MIXED[50:]
+    calls = 1
+    while parser.is_halted or rest:
+        parser.feed(rest)
+        calls, rest = calls + 1, b""
+
+    assert session.queues == expected.queues
+    assert session.kinds().count("method") == 3
+    assert parser.held_bytes == 0
+    assert calls > 3
 
 
 @pytest.mark.parametrize(

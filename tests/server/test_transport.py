@@ -30,6 +30,8 @@ class Echo:
         self.logged_in = False
         self.reading_paused = False
         self.wants_reading = True
+        self.is_behind = False
+        self.caught_up = 0
         self.crowding: Queue | None = None
         self.channels: Sized = ()
         self.reads: list[int] = []
@@ -46,6 +48,15 @@ class Echo:
             raise ZeroDivisionError
         self.say(data)
         self.closing = b"bye" in data
+
+    def catch_up(self) -> None:
+        """There is as much to do as for three turns; a fourth is a bug."""
+        self.caught_up += 1
+        self.is_behind = self.caught_up < 3
+        self.wants_reading = not self.is_behind
+        if self.caught_up > 3:
+            raise ZeroDivisionError
+        self.say(b"%d" % self.caught_up)
 
     def say(self, data: bytes) -> None:
         """Have something to send."""
@@ -332,3 +343,34 @@ async def test_a_stopping_broker_and_a_failed_store_close_with_their_own_words()
 
         assert await stopped.reader.read(-1) == b"320"
         assert await failed.reader.read(-1) == b"541"
+
+
+async def test_what_is_too_much_for_a_turn_is_done_in_more_and_reading_goes_on_then() -> None:
+    async with joined() as it:
+        it.session.is_behind, it.session.wants_reading = True, False
+        it.writer.write(b"first ")
+        await it.reader.readexactly(6)
+        it.writer.write(b" second")
+
+        assert await it.reader.readexactly(10) == b"123 second"
+
+        assert it.session.caught_up == 3
+        assert it.session.reads == [6, 7]
+
+
+async def test_a_session_that_fails_in_a_later_turn_is_closed() -> None:
+    async with joined() as it:
+        it.session.caught_up = 3
+        it.session.is_behind = True
+        it.writer.write(b"first")
+
+        assert await it.reader.read() == b"first541"
+
+
+async def test_a_connection_at_its_end_has_no_more_turns() -> None:
+    async with joined() as it:
+        it.session.is_behind = True
+        it.writer.write(b"bye")
+
+        assert await it.reader.read() == b"bye"
+        assert it.session.caught_up == 0

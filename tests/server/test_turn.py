@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-from amqpd.server.turn import LEAST_BYTES, READ_BYTES, Turn
+import pytest
 
-if TYPE_CHECKING:
-    import pytest
+from amqpd.server.turn import LEAST_BYTES, LEAST_S, READ_BYTES, READ_S, TURN_S, Turn
 
 
 class Journalled:
@@ -160,3 +158,33 @@ async def test_a_connection_that_cannot_be_written_is_cut_off_alone(
 
     assert log.done == ["a cut off", "b", "dispatch", "journal"]
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_read_has_its_time_and_those_that_are_behind_share_theirs() -> None:
+    loop = Ticking()
+    turn = Turn(loop, lambda: None, lambda: None, lambda: None)  # type: ignore[arg-type]  # a clock
+
+    def time_of_a_read() -> float:
+        turn.read()
+        began = loop.now_s
+        while not turn.is_late():
+            loop.now_s += 0.0001
+        return round(loop.now_s - began, 4)
+
+    assert time_of_a_read() == pytest.approx(READ_S, abs=0.0002)
+    for behind, expected in ((1, READ_S), (4, TURN_S / 4), (1000, LEAST_S), (0, READ_S)):
+        turn.behind = behind
+        turn._run()
+        assert time_of_a_read() == pytest.approx(expected, abs=0.0002)
+        assert turn.behind == 0
+
+
+class Ticking:
+    """A loop of which nothing but the time is wanted."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def time(self) -> float:
+        """As it is set."""
+        return self.now_s

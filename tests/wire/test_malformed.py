@@ -19,17 +19,19 @@ if TYPE_CHECKING:
     from pamqp.base import Frame as Command
 
 
-@pytest.mark.parametrize("chunk", [0, 1], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize("how", ["whole", "byte by byte", "in turns"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_bad_input_gets_its_code_and_text_and_harms_nobody_else(row: Row, chunk: int) -> None:
+def test_bad_input_gets_its_code_and_text_and_harms_nobody_else(row: Row, how: str) -> None:
     world = World()
     other = world.client()
     client = world.client()
     client.declare("q")
+    world.late = how == "in turns"
 
-    pieces = [row.sent] if not chunk else [bytes((one,)) for one in row.sent]
+    pieces = [bytes((one,)) for one in row.sent] if how == "byte by byte" else [row.sent]
     for piece in pieces:
         client.say(piece)
+    client.catch_up()
 
     close = client.hear()[-1]
     expected = ChannelClass.Close if row.closes_channel else ConnectionClass.Close

@@ -82,6 +82,8 @@ class World:
         self.later = False
         self.disk = True
         self.touched: list[Connection] = []
+        #: Whatever is done has lasted long enough for one turn.
+        self.late = False
 
     def token(self) -> str:
         """Not random, but never the same."""
@@ -201,6 +203,7 @@ class Client:
             self.world.authenticate,
             self.world.replies,
             self.world.token,
+            is_late=lambda: self.world.late,
         )
         self.now_ms = self.world.now_ms
         self.session = Connection(
@@ -224,6 +227,15 @@ class Client:
         """Send bytes, in one read."""
         self.session.receive_data(octets)
         self.world.turn()
+
+    def catch_up(self) -> int:
+        """Let the session have as many turns as it wants; how many that were."""
+        turns = 0
+        while self.session.is_behind:
+            turns += 1
+            self.session.catch_up()
+            self.world.turn()
+        return turns
 
     def send(self, command: Sent, channel: int = 1) -> None:
         """Send a frame."""

@@ -1,0 +1,164 @@
+"""What one read brings about may take long: then it is done in turns, and nothing is different."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pamqp import frame
+from pamqp.commands import Basic, Exchange, Queue
+from pamqp.commands import Channel as ChannelClass
+from pamqp.commands import Connection as ConnectionClass
+
+from amqpd.broker.broker import Alarms
+from tests.wire.wire import World, bodies, published
+
+if TYPE_CHECKING:
+    from tests.wire.wire import Client
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    """With queues a and b, which the exchange x fans out to."""
+    client = world.client()
+    client.ask(Exchange.Declare(exchange="x", exchange_type="fanout"), Exchange.DeclareOk)
+    for name in ("a", "b"):
+        client.declare(name)
+        client.ask(Queue.Bind(queue=name, exchange="x"), Queue.BindOk)
+    return client
+
+
+def ready(world: World, name: str) -> int:
+    return world.broker.vhosts["/"].queues[name].ready
+
+
+def fanned_out(count: int, **more: object) -> bytes:
+    """Messages that have to be routed one by one, in one read."""
+    properties = Basic.Properties(**more) if more else None  # type: ignore[arg-type]  # as given
+    return b"".join(published(b"%d" % n, f"k{n}", "x", properties=properties) for n in range(count))
+
+
+def test_a_read_that_takes_long_is_done_in_turns_and_nobody_waits_for_its_end(
+    world: World, client: Client
+) -> None:
+    other = world.client()
+    world.late = True
+
+    client.session.receive_data(fanned_out(20))
+
+    assert client.session.is_behind
+    assert ready(world, "a") < 5
+    world.late = False
+    other.declare("mine")
+    assert ready(world, "a") < 5
+    world.late = True
+    assert client.catch_up() >= 15
+    assert (ready(world, "a"), ready(world, "b")) == (20, 20)
+
+
+def test_nothing_is_read_meanwhile_and_silence_is_no_fault(world: World, client: Client) -> None:
+    world.late = True
+    client.session.receive_data(fanned_out(5))
+
+    assert not client.session.wants_reading
+    client.session.receive_data(fanned_out(5))
+    assert ready(world, "a") < 5
+
+    assert (client.catch_up() > 0, client.session.wants_reading) == (True, True)
+    assert ready(world, "a") == 10
+
+
+def test_a_frame_that_is_cut_anywhere_is_joined_again(world: World, client: Client) -> None:
+    world.late = True
+    octets = fanned_out(3)
+
+    for at in range(len(octets)):
+        client.session.receive_data(octets[:at])
+        client.session.receive_data(octets[at:])
+        client.catch_up()
+
+    assert ready(world, "a") == 3 * len(octets)
+
+
+@pytest.mark.parametrize("more", [{}, {"headers": {"CC": ["a"]}}, {"expiration": "900000"}])
+def test_order_and_confirms_are_those_of_a_read_at_once(
+    world: World, client: Client, more: dict[str, object]
+) -> None:
+    client.confirms()
+    client.consume("a", no_ack=True)
+    world.late = True
+
+    client.session.receive_data(fanned_out(20, **more))
+    client.catch_up()
+
+    heard = client.hear()
+    assert bodies(heard) == [b"%d" % n for n in range(20)]
+    acks = [one for one in heard if isinstance(one, Basic.Ack)]
+    assert acks[-1].delivery_tag == 20
+
+
+def test_an_error_in_the_middle_ends_the_channel_there(world: World, client: Client) -> None:
+    world.late = True
+    wrong = published(b"x", "k", "nowhere")
+
+    client.session.receive_data(fanned_out(5) + wrong + fanned_out(5))
+    client.catch_up()
+
+    (close,) = client.hear()
+    assert isinstance(close, ChannelClass.Close)
+    assert close.reply_code == 404
+    assert ready(world, "a") == 5
+
+
+def test_methods_wait_for_their_turn_too(world: World, client: Client) -> None:
+    world.late = True
+    declares = b"".join(
+        frame.marshal(Queue.Declare(queue=f"q{n}", exclusive=True), 1) for n in range(10)
+    )
+
+    client.session.receive_data(declares)
+    assert len(client.hear()) == 1
+    client.catch_up()
+
+    assert len(client.hear()) == 9
+
+
+def test_the_end_is_agreed_on_when_all_before_it_is_done(world: World, client: Client) -> None:
+    world.late = True
+    close = frame.marshal(ConnectionClass.Close(200, "", 0, 0), 0)
+
+    client.session.receive_data(fanned_out(5) + close)
+    client.catch_up()
+
+    assert [type(one) for one in client.hear()] == [ConnectionClass.CloseOk]
+    assert ready(world, "a") == 5
+
+
+def test_what_waits_when_an_alarm_is_raised_is_not_forgotten(world: World, client: Client) -> None:
+    world.late = True
+    client.session.receive_data(fanned_out(5))
+
+    world.broker.resources(Alarms(memory=True))
+    client.catch_up()
+    client.session.receive_data(fanned_out(5))
+    client.catch_up()
+    world.broker.resources(Alarms())
+    client.catch_up()
+
+    assert ready(world, "a") == 10
+
+
+def test_a_connection_that_is_gone_does_nothing_more(world: World, client: Client) -> None:
+    world.late = True
+    client.session.receive_data(fanned_out(5))
+    before = ready(world, "a")
+
+    client.session.connection_lost("")
+    client.catch_up()
+
+    assert ready(world, "a") == before
