@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 SWEEP_MESSAGES: Final = 4096
 SWEEP_BURIALS: Final = 1024
 SWEEP_BYTES: Final = 4 << 20
+#: While more waits for the disk no more dead letters are read.
+SWEEP_PENDING: Final = 2 * SWEEP_BYTES
 #: What the removal of a message costs with dead lettering, in units of `Surroundings.spare`.
 BURIAL_COST: Final = 10
 #: So much is buried together, more or less.
@@ -116,6 +118,8 @@ class Mixed:
     missed: bool = False
     #: No pass begins before this number of the journal is safe.
     number: int = 0
+    #: It goes on with the next batch that is safe.
+    waits: bool = False
     #: The last read was a sweep: it is the refill's turn.
     swept_last: bool = False
     #: Positions taken out of the queue that may still be on disk, with the journal's number.
@@ -299,8 +303,12 @@ class Expiry:
         mixed.forget(journal.safe)
         if not lane.paged:
             mixed.stored_ms, mixed.after = 0, None
+        elif mixed.waits:
+            return
         elif mixed.swept_last:
             mixed.swept_last = False
+        elif journal.pending_bytes > SWEEP_PENDING and self._buries:
+            self._wait(mixed)
         elif mixed.after is not None:
             self._ask(mixed, mixed.after, now_ms)
         elif 0 < mixed.stored_ms <= now_ms and mixed.number <= journal.safe:
@@ -308,11 +316,26 @@ class Expiry:
             mixed.stored_ms = 0
             self._ask(mixed, (0, 0), now_ms)
 
+    @property
+    def _buries(self) -> bool:
+        """What expires becomes a dead letter."""
+        return self._queue.arguments.dead_letter_exchange is not None
+
+    def _wait(self, mixed: Mixed) -> None:
+        """The disk is behind: what is read now would only wait in memory, ahead of others."""
+
+        def go_on() -> None:
+            mixed.waits = False
+            self._queue.wake()
+
+        mixed.waits = True
+        self._around.journal.when_safe(self._around.journal.safe + 1, go_on)
+
     def _ask(self, mixed: Mixed, after: tuple[int, int], now_ms: int) -> None:
         lane = mixed.lane
         lane.refilling = mixed.swept_last = True
         mixed.after = after
-        dead_letters = self._queue.arguments.dead_letter_exchange is not None
+        dead_letters = self._buries
 
         def arrived(due: Sequence[Due], next_ms: int) -> None:
             lane.refilling = False

@@ -190,6 +190,8 @@ class Journal:
         #: The number of the newest entry, and the one up to which all is on disk.
         self.last = 0
         self.safe = 0
+        #: The number of the newest definition.
+        self.defined = 0
         #: Size of the contents that are not on disk yet, batch under way included.
         self.pending_bytes = 0
         self.next_message_id = 1
@@ -254,7 +256,7 @@ class Journal:
 
     def define(self, command: Command) -> int:
         """A durable definition changed; the number that must be safe before it is confirmed."""
-        number = self._next()
+        number = self.defined = self._next()
         self._add(number, Define(command))
         return number
 
@@ -486,7 +488,7 @@ class Journal:
             lane.owner.wake()
 
     def when_safe(self, number: int, call: Callable[[], None]) -> None:
-        """Calls back once everything up to `number`, the newest so far, is on disk.
+        """Calls back once everything up to `number` is on disk, and those before have been called.
 
         Called at once if it is already.
         """

@@ -164,7 +164,7 @@ class VHost(Catalogue):
         with self.around.journal.atomic():
             self._change(command, durable)
             exchange.bound(binding)
-        return Answer(None, self._number_of_definitions(durable))
+        return Answer(None, self.around.journal.last if durable else 0)
 
     def unbind(
         self,
@@ -479,8 +479,11 @@ class VHost(Catalogue):
             raise AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")
 
     def _number_of_definitions(self, durable: bool) -> int:
-        """What a repeated declaration waits for: that the first one is on disk."""
-        return self.around.journal.last if durable else 0
+        """What a repeated declaration waits for: that the first one is on disk.
+
+        Not for what has been published since, which may be much.
+        """
+        return self.around.journal.defined if durable else 0
 
     def _info(self, queue: Queue) -> QueueInfo:
         queue.catch_up()

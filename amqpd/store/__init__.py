@@ -25,9 +25,11 @@ A stream has a table of its own, with one row for what a batch brought to it (`c
 large batch brings to streams alone lies in files beside the database (`streamlog.py`).
 
 Purging and dropping write one row to `garbage`; the rows below it are deleted later, in small
-chunks, when nobody waits. A damaged message goes to `quarantine`, never to a client. One that
-the disk does not give back is noted there too, and stays where it is for `amqpd salvage`; where
-that does not help, the reads of this lane alone fail, and are tried again (`StoreUnreadable`).
+chunks, when nobody waits. Messages that leave from all over the table, as they do where each
+expires at a time of its own, are only noted, and deleted when there are many (`scattered.py`).
+A damaged message goes to `quarantine`, never to a client. One that the disk does not give back is
+noted there too, and stays where it is for `amqpd salvage`; where that does not help, the reads of
+this lane alone fail, and are tried again (`StoreUnreadable`).
 
 What it promises: a batch is on disk as a whole or not at all, and once its number is reported
 it survives the loss of power. After a failed commit or sync nothing is written any more

@@ -39,7 +39,8 @@ FAULTS: Final = {
         SELECT m.id FROM message m LEFT JOIN message_share s ON s.message_id = m.id
         LEFT JOIN (SELECT message_id, count(*) AS lanes FROM queue_message GROUP BY 1) q
             ON q.message_id = m.id
-        WHERE coalesce(s.lanes, 1) IS NOT q.lanes""",
+        WHERE coalesce(s.lanes, 1) IS NOT q.lanes AND m.id NOT IN (
+            SELECT j.value FROM message_gone g, json_each(g.ids) j)""",
     "a share without its message": """
         SELECT s.message_id FROM message_share s LEFT JOIN message m ON m.id = s.message_id
         WHERE m.id IS NULL OR s.lanes < 2""",

@@ -183,6 +183,8 @@ class Packed:
     #: Keys that are done with, and the ids of their messages where no other lane has them.
     gone_keys: list[tuple[int, int]] = field(default_factory=list)
     gone_ids: list[tuple[int, int]] = field(default_factory=list)
+    #: Of the bodies of these.
+    gone_bytes: int = 0
     #: Keys that are done with and whose messages must be looked up and counted down.
     released: list[tuple[int, int]] = field(default_factory=list)
     #: Keys that are done with and may have come back before.
@@ -311,6 +313,7 @@ def _settle(packed: Packed, settle: Settle) -> None:
     else:
         packed.gone_keys.append(keys)
         packed.gone_ids.append((settle.first_id, settle.first_id + count - 1))
+        packed.gone_bytes += settle.body_bytes
 
 
 def _joined(stays: list[Stay]) -> list[Stay]:

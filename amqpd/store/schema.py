@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 #: The version that this code reads and writes.
-VERSION: Final = 5
+VERSION: Final = 6
 #: "AMQP" in the file's header tells our files from others'.
 APPLICATION_ID: Final = 0x414D5150
 
@@ -158,6 +158,12 @@ def _migrations() -> Migrations:
         for name, sql in STREAM_VIEWS.items():
             database.create_view(name, sql, replace=True)
         database.execute("PRAGMA user_version = 5")
+
+    @migrations(name="6-scattered")
+    def sixth(database: Database) -> None:
+        # Of which the contents are still there; `ids` is an array in JSON.
+        _table(database, "message_gone", "number", number=int, last_id=int, ids=str)
+        database.execute("PRAGMA user_version = 6")
 
     return migrations
 

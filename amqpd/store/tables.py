@@ -18,6 +18,7 @@ from amqpd.store.driver import SqlError, to_int
 from amqpd.store.identity import Identity
 from amqpd.store.packing import EARLY, POSITION_BITS, SIZE_BITS, TRANSIENT, key_of
 from amqpd.store.returns import COUNT_WAITING, WAITING, Returns, waiting_values
+from amqpd.store.scattered import Scattered
 from amqpd.store.streams import StreamTables
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class Tables:
         self.catalogue = Catalogue(connection)
         self._returns = Returns(driver, connection)
         self.streams = StreamTables(connection, files)
+        self.scattered = Scattered(driver, connection)
         self._connection = connection
         self._run = connection.run
         source = {"source": driver.source(1), "index": driver.index}
@@ -176,7 +178,10 @@ class Tables:
         self._returns.put(packed.comebacks)
         self._returns.forget(packed.gone_returns)
         self._forget(packed.gone_keys, self._forget_keys, "queue_message", "key")
-        self._forget(packed.gone_ids, self._forget_ids, "message", "id")
+        if self.scattered.takes(packed):
+            self.scattered.note(packed)
+        else:
+            self._forget(packed.gone_ids, self._forget_ids, "message", "id")
         if packed.released:
             self._let_go(packed.released)
         for keys in packed.garbage:
@@ -438,6 +443,7 @@ class Tables:
     def _last_message_id(self) -> int:
         return max(
             self._number("SELECT coalesce(max(id), 0) FROM message"),
+            self.scattered.last_id(),
             self._number("SELECT coalesce(max(message_id), 0) FROM message_share"),
             self._number(
                 f"SELECT coalesce(max(message_id), 0) FROM queue_message WHERE flags & {TRANSIENT}"

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.store import Post, StoreFailed, StoreFull, WriteDone
 from amqpd.store.driver import BUSY, FULL, SqlError
 from amqpd.store.mark import Mark
+from amqpd.store.scattered import MANY, TOO_MANY
 from amqpd.store.space import Space
 from amqpd.store.streamfiles import Retiring
 from amqpd.store.streamlog import StreamLog
@@ -199,10 +200,18 @@ class Writer:
             self._generations.committed()
             if job.packed.garbage or job.packed.dropped or job.packed.defines:
                 self._expect(self._sweep)
+            self._see_to_scattered()
             self.space.measure()
             self._unseen_bytes += LOOK_BYTES + job.packed.size_bytes
             if self._unseen_bytes * LOOK_SHARE >= self._settings.wal_limit_bytes:
                 self._checkpoint()
+
+    def _see_to_scattered(self) -> None:
+        waiting = self._tables.scattered.waiting
+        if waiting >= MANY:
+            self._expect(self._clear)
+        if waiting >= TOO_MANY:
+            self._step(self._clear)
 
     def _commit(self, packed: Packed) -> int | StoreFull | StoreFailed:
         try:
@@ -312,7 +321,7 @@ class Writer:
         if not self._chores:
             # Quiet for a while, and nothing else to do.
             self._reserve.keep()
-            self._chores.extend((self._index, self._vacuum))
+            self._chores.extend((self._index, self._clear, self._vacuum))
         chore = self._chores[0]
         finished = self._step(chore)
         if finished is None:
@@ -366,6 +375,13 @@ class Writer:
             self._transact(self.stream_log.enter)
             self.stream_log.entered()
         return True
+
+    def _clear(self) -> bool:
+        """Delete some of what was gone before and only noted."""
+        finished: list[bool] = []
+        rows = self._settings.sweep_rows
+        self._transact(lambda: finished.append(self._tables.scattered.sweep(rows)))
+        return finished[0]
 
     def _sweep_transient(self) -> bool:
         finished: list[bool] = []

@@ -417,6 +417,23 @@ def test_large_dead_letters_are_read_a_few_at_a_time(
     assert model.vhost.queues["dead"].ready == 5
 
 
+def test_no_more_dead_letters_are_read_than_the_disk_takes(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.broker.expiry.SWEEP_BURIALS", 1)
+    monkeypatch.setattr("amqpd.broker.expiry.SWEEP_PENDING", 1)
+    queue = paged(model, 0, *[10] * 5, dead=True)
+
+    model.turn(10)
+    for _ in range(10):
+        model.turn()
+    assert queue.ready == 6  # the first one waits for the disk
+
+    model.commit()
+    assert queue.ready == 2
+    check(queue, model)
+
+
 def test_refills_and_sweeps_take_turns(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("amqpd.broker.expiry.SWEEP_MESSAGES", 1)
     queue = paged(model, 0, *[10] * 6, 0)
