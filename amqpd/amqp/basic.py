@@ -164,7 +164,8 @@ class _Get:
             channel.vhost.firehose.delivered(channel.who(), self._queue, piece)
         if not self._no_ack:
             due_ms = watch(channel.connection, got.timeout_ms)
-            channel.unacked.add(tag, got.lane, piece, None, due_ms)
+            now_ms = channel.broker.around.now_ms
+            channel.unacked.add(tag, got.lane, piece, None, due_ms, now_ms)
             if not channel.is_open:  # closed while the message was on its way from the disk
                 requeue_all(channel, Settlement.REQUEUE_FAILED)
         payload = (

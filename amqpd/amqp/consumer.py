@@ -125,8 +125,9 @@ class Consumer:
             channel.counts.delivered_no_ack += count
         else:
             channel.counts.delivered += count
-            due_ms = self.timeout_ms and channel.broker.around.now_ms + self.timeout_ms
-            channel.unacked.add(tag, lane, piece, self, due_ms)
+            now_ms = channel.broker.around.now_ms
+            due_ms = self.timeout_ms and now_ms + self.timeout_ms
+            channel.unacked.add(tag, lane, piece, self, due_ms, now_ms)
             self.unacked += count
             channel.unacked_shared += count
         run = piece.run

@@ -79,6 +79,7 @@ def of_channel(channel: Channel) -> ChannelFacts:
             (each.queue_name, each.delivered, each.redelivered)
             for each in channel.consumers.values()
         ],
+        oldest_unacked_ms=channel.unacked.since_ms(),
     )
 
 
@@ -97,4 +98,5 @@ def of_consumer(consumer: Consumer, channel: Channel) -> ConsumerFacts:
         delivered=consumer.delivered,
         redelivered=consumer.redelivered,
         given_name=client_name(connection.client_properties),
+        oldest_unacked_ms=channel.unacked.since_ms(consumer) if consumer.unacked else 0,
     )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: So many ranges that were worked off are freed at a time.
 FREE_AT: Final = 8192
+#: Whoever wants to know the oldest of one consumer looks at so many ranges, and no more.
+LOOKED_AT: Final = 1024
 
 
 class Taken:
@@ -44,6 +46,7 @@ class Taken:
         self.acquired: i64 = held.acquired
         self.failed: i64 = held.failed
         self.due_ms: i64 = held.due_ms
+        self.since_ms: i64 = held.since_ms
         self.consumer = held.consumer
 
 
@@ -57,9 +60,14 @@ class UnknownTag(Exception):
 
 
 class Held:
-    """A range of delivery tags: tag is that of contents[lo]; `due_ms`: overdue then, 0: never."""
+    """A range of delivery tags: tag is that of contents[lo].
 
-    def __init__(self, tag: int, lane: Lane, piece: Stretch, consumer: object, due_ms: int) -> None:
+    `due_ms`: overdue then, 0: never. `since_ms`: delivered then, 0: nobody knows.
+    """
+
+    def __init__(
+        self, tag: int, lane: Lane, piece: Stretch, consumer: object, due_ms: int, since_ms: int
+    ) -> None:
         self.tag: i64 = tag
         self.lane = lane
         placeholder = lane.placeholder
@@ -72,6 +80,7 @@ class Held:
         self.acquired: i64 = piece.acquired
         self.failed: i64 = piece.failed
         self.due_ms: i64 = due_ms
+        self.since_ms: i64 = since_ms
         self.consumer = consumer
         # Set once tags inside were settled out of order: 1 = settled, by index in the run.
         self.gone: bytearray | None = None
@@ -145,12 +154,20 @@ class Unacked:
     def __len__(self) -> int:
         return self.outstanding
 
-    def add(self, tag: int, lane: Lane, piece: Stretch, consumer: object, due_ms: int = 0) -> None:
+    def add(
+        self,
+        tag: int,
+        lane: Lane,
+        piece: Stretch,
+        consumer: object,
+        due_ms: int = 0,
+        since_ms: int = 0,
+    ) -> None:
         """Remember a stretch under tag, tag + 1, …, which are the highest so far.
 
-        It is overdue at `due_ms`, or never (0).
+        It was delivered at `since_ms`, and is overdue at `due_ms`, or never (0).
         """
-        self._held.append(Held(tag, lane, piece, consumer, due_ms))
+        self._held.append(Held(tag, lane, piece, consumer, due_ms, since_ms))
         self.outstanding += piece.hi - piece.lo
         self._expect(due_ms)
         if lane is not self._last_lane:
@@ -199,13 +216,30 @@ class Unacked:
                     one.acquired,
                     one.failed,
                 )
-                self._held.append(Held(one.tag, one.lane, piece, one.consumer, one.due_ms))
+                self._held.append(
+                    Held(one.tag, one.lane, piece, one.consumer, one.due_ms, one.since_ms)
+                )
                 self._expect(one.due_ms)
         rest = [held for held in self._held[self._first :] if held.left]
         rest.sort(key=tag_of)
         self._held = rest
         self._first = 0
         self._empty = 0
+
+    def since_ms(self, consumer: object | None = None) -> int:
+        """When the oldest of what is outstanding was delivered, of all or of one consumer.
+
+        0: nothing is outstanding, or the oldest is not among the first `LOOKED_AT` ranges.
+        """
+        held = self._held
+        at: i64 = self._first
+        end: i64 = min(len(held), at + LOOKED_AT)
+        while at < end:
+            one = held[at]
+            if one.left and one.since_ms and (consumer is None or one.consumer is consumer):
+                return one.since_ms
+            at += 1
+        return 0
 
     def _expect(self, due_ms: i64) -> None:
         if due_ms and (self.due_ms == 0 or due_ms < self.due_ms):
@@ -453,7 +487,7 @@ def take_from(held: Held, high: i64, taken: list[Taken]) -> None:
 def ghost_of(held: Held, grave: Lane) -> Held:
     """The same tags without their messages."""
     piece = Stretch(held.run, held.base, held.lo, held.hi, 0, False)
-    ghost = Held(held.tag, grave, piece, None, 0)
+    ghost = Held(held.tag, grave, piece, None, 0, 0)
     gone = held.gone
     if gone is not None:
         ghost.gone = bytearray(gone)
@@ -473,7 +507,7 @@ def lower_part(held: Held, high: i64) -> Held:
         held.acquired,
         held.failed,
     )
-    lower = Held(held.tag, held.lane, piece, held.consumer, held.due_ms)
+    lower = Held(held.tag, held.lane, piece, held.consumer, held.due_ms, held.since_ms)
     gone = held.gone
     if gone is not None:
         lower.gone = gone[:high]

@@ -63,6 +63,8 @@ class ConsumerFacts:
     redelivered: int
     #: What the client calls its connection; empty: nothing.
     given_name: str = ""
+    #: When the oldest of its unacked messages was delivered; 0: it has none, or nobody knows.
+    oldest_unacked_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +89,5 @@ class ChannelFacts:
     published: Mapping[str, int] = field(default_factory=dict)
     #: Queue, deliveries and redeliveries of each consumer.
     delivered: Iterable[tuple[str, int, int]] = ()
+    #: When the oldest of the unacked messages was delivered; 0: there is none.
+    oldest_unacked_ms: int = 0

@@ -63,6 +63,8 @@ def facts(call: Call, place: Place, shown: Shown) -> Facts:
         "prefetch_count": channel.prefetch,
         "global_prefetch_count": channel.prefetch_shared,
     }
+    if channel.oldest_unacked_ms:
+        found["oldest_unacked_since"] = moment(channel.oldest_unacked_ms)
     values = channel_values(channel)
     if any(values):
         key = (place.guest, channel.number)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_authorised, not_found
-from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.listing import PARAMETERS, listing, moment
 from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.table import to_json
@@ -45,7 +45,7 @@ def facts(call: Call, queue: Queue, subscription: Subscription) -> Facts:
     consumer = subscription.consumer
     told = consumer.facts()
     is_active = queue.ring.is_active(subscription)
-    return {
+    found: Facts = {
         "queue": {"name": queue.name, "vhost": queue.vhost},
         "consumer_tag": consumer.tag,
         "ack_required": not consumer.no_ack,
@@ -60,6 +60,9 @@ def facts(call: Call, queue: Queue, subscription: Subscription) -> Facts:
         "arguments": to_json(consumer.arguments),
         "channel_details": channel_details(call, told),
     }
+    if told.oldest_unacked_ms:
+        found["oldest_unacked_since"] = moment(told.oldest_unacked_ms)
+    return found
 
 
 _KEYS: Final[dict[str, Callable[[_Place], object]]] = {

@@ -208,6 +208,9 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
         "garbage_collection": _COLLECTED,
         "backing_queue_status": {"mode": "default", "len": queue.ready},
     }
+    held = [one.consumer.facts().oldest_unacked_ms for one in queue.ring]
+    if any(held):
+        found["oldest_unacked_since"] = moment(min(filter(None, held)))
     if queue.owner is not None:
         found["owner_pid_details"] = _owner(queue.owner)
     return found

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpd.broker.content import build
-from amqpd.broker.delivery import Unacked, UnknownTag
+from amqpd.broker.delivery import LOOKED_AT, Unacked, UnknownTag
 from amqpd.broker.journal import Journal
 from amqpd.broker.lane import Lane
 from amqpd.broker.rows import assemble
@@ -611,3 +611,35 @@ def test_what_is_put_back_is_due_as_before() -> None:
     unacked.put_back(taken)
 
     assert unacked.due_ms == 50
+
+
+def test_the_oldest_that_is_outstanding_is_known_of_all_and_of_each_consumer() -> None:
+    unacked, lane = Unacked(), a_lane(Journal(), durable=False)
+    for tag, (consumer, since_ms) in enumerate((("a", 10), ("b", 20), ("a", 30)), 1):
+        lane.push(a_run(b"m", persistent=False), 0, True)
+        piece = lane.take(1, False)
+        assert piece
+        unacked.add(tag, lane, piece, consumer, 0, since_ms)
+
+    def oldest() -> list[int]:
+        return [unacked.since_ms(), unacked.since_ms("a"), unacked.since_ms("b")]
+
+    assert oldest() == [10, 10, 20]
+    assert unacked.since_ms("c") == 0
+    taken = unacked.take(1, 1, False)
+    assert oldest() == [20, 30, 20]
+    unacked.put_back(taken)
+    assert oldest() == [10, 10, 20]
+    unacked.take_all()
+    assert oldest() == [0, 0, 0]
+
+
+def test_one_consumers_oldest_is_not_looked_for_among_very_many() -> None:
+    unacked, lane = Unacked(), a_lane(Journal(), durable=False)
+    for tag in range(1, LOOKED_AT + 2):
+        lane.push(a_run(b"m", persistent=False), 0, True)
+        piece = lane.take(1, False)
+        assert piece
+        unacked.add(tag, lane, piece, "a" if tag <= LOOKED_AT else "b", 0, tag)
+
+    assert (unacked.since_ms("a"), unacked.since_ms("b")) == (1, 0)

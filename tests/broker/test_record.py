@@ -175,7 +175,7 @@ def test_what_comes_to_streams_survives_a_round_trip() -> None:
     assert encode(again) == encode(batch)
     extension = again.appends[0].extensions[0]
     extension.home.owner.wake()
-    held = Held(1, extension.home, Stretch(extension.run, 0, 0, 1, 0, False), None, 0)
+    held = Held(1, extension.home, Stretch(extension.run, 0, 0, 1, 0, False), None, 0, 0)
     extension.home.acked(Taken(held, 0, 1))
 
 

@@ -117,6 +117,34 @@ async def test_messages_are_searched_moved_and_deleted_one_by_one(desk: Desk) ->
     assert queues == {"orders": 29, "other": 1}
 
 
+async def test_messages_are_a_table_with_columns_to_be_chosen(desk: Desk) -> None:
+    await fill(desk, "orders", messages=3)
+    page = desk.page
+    await desk.open("queues/%2F/orders/messages")
+    await page.get_by_label("Properties (JSON)").fill('{"timestamp": 1750000000}')
+    await page.get_by_label("Body").fill("dated")
+    await page.get_by_role("button", name="Publish").click()
+    await expect(page.get_by_role("status")).to_have_text("Published.")
+    await page.get_by_role("combobox", name="Show").select_option("a table")
+    await page.get_by_role("button", name="Peek").click()
+    table = page.get_by_role("table", name="Messages")
+    dated = table.get_by_role("row", name="dated")
+    await expect(dated).to_contain_text("2025")
+    await expect(table.get_by_role("columnheader", name="Priority")).to_have_count(0)
+
+    await page.get_by_text("Columns").click()
+    await page.get_by_label("Priority").check()
+    await expect(table.get_by_role("columnheader", name="Priority")).to_be_visible()
+    await page.get_by_text("Columns").click()
+    await dated.get_by_role("button").click()
+    await expect(page.locator(".message time")).to_contain_text("2025")
+    await expect(page.locator(".message pre")).to_have_text("dated")
+
+    await page.reload()
+    await page.get_by_role("button", name="Peek").click()
+    await expect(table.get_by_role("columnheader", name="Priority")).to_be_visible()
+
+
 async def test_bindings_are_made_and_drawn(desk: Desk) -> None:
     await fill(desk, "orders")
     page = desk.page

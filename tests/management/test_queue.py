@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -308,7 +309,25 @@ async def test_who_holds_messages_is_told(api: Api) -> None:
         while not held:
             held = await api.get("/queues/%2F/q/unacked")
 
+        (consumer,) = await api.get("/consumers")
+        (shown,) = await api.get("/channels")
+        one = await api.get("/queues/%2F/q")
+
     assert [(one["consumer_tag"], one["messages_unacknowledged"]) for one in held] == [("slow", 2)]
+    since = datetime.fromisoformat(consumer["oldest_unacked_since"])
+    assert 0 <= (datetime.now(UTC) - since).total_seconds() < 60
+    same = {each["oldest_unacked_since"] for each in (*held, consumer, shown, one)}
+    assert same == {consumer["oldest_unacked_since"]}
+
+
+async def test_where_nothing_is_unacked_there_is_no_oldest(api: Api) -> None:
+    await api.put("/queues/%2F/q", DURABLE)
+    async with api.channel() as channel:
+        await (await channel.get_queue("q")).consume(ignore)
+
+        found = [await api.get("/queues/%2F/q"), *await api.get("/channels")]
+
+    assert all("oldest_unacked_since" not in one for one in found)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,9 @@ export function duration(ms) {
 
 export const time = (ms) => (ms ? new Date(ms).toLocaleString() : "–");
 
+/** How long ago a moment of the broker's is. */
+export const age = (moment) => (moment ? duration(Math.max(0, Date.now() - Date.parse(moment))) : "");
+
 export function value(one) {
   if (one === null || one === undefined) return "";
   return typeof one === "object" ? JSON.stringify(one) : String(one);

@@ -98,9 +98,9 @@ async function saveCsv(paged, columns, noun) {
   download(`${noun}s.csv`, "text/csv", `${lines.join("\n")}\n`);
 }
 
-/** Which columns are shown, remembered in this browser: [those shown, the choice of them]. */
-export function useColumns(noun, columns) {
-  const [hidden, setHidden] = useKept(`columns.${noun}`, []);
+/** Which columns are shown, remembered in this browser, and `unasked` not at first: [those shown, the choice of them]. */
+export function useColumns(noun, columns, unasked = []) {
+  const [hidden, setHidden] = useKept(`columns.${noun}`, unasked);
   const shown = columns.filter((one) => !one.title || one.leads || !hidden.includes(one.title));
   const turn = (title) => setHidden(hidden.includes(title)
     ? hidden.filter((one) => one !== title) : [...hidden, title]);

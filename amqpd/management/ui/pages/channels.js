@@ -4,7 +4,7 @@ import { useLive } from "../api.js";
 import { link } from "../route.js";
 import { Badge, Empty, Section, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
-import { count, rate } from "../format.js";
+import { age, count, rate } from "../format.js";
 
 const mode = (row) => [
   row.confirm && html`<${Badge} title="publisher confirms">confirm<//>`,
@@ -22,6 +22,8 @@ export const channelColumns = (more = []) => [
       ? count(row.prefetch_count || row.global_prefetch_count) : "no limit") },
   { title: "Unacked", sort: "messages_unacknowledged", kind: "number",
     show: (row) => count(row.messages_unacknowledged) },
+  { title: "Oldest unacked", kind: "number", means: "How long the client has had the oldest message that it has not acknowledged",
+    show: (row) => age(row.oldest_unacked_since) },
   { title: "Unconfirmed", sort: "messages_unconfirmed", kind: "number",
     show: (row) => count(row.messages_unconfirmed) },
   { title: "In/s", sort: "message_stats.publish_details.rate", kind: "number",

@@ -1,14 +1,16 @@
 // One queue: how it is, its messages, consumers, bindings, what is in force, and the danger zone.
-import { html, useState } from "../lib.js";
+import { html, useEffect, useRef, useState } from "../lib.js";
 import { post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Tabs, Trouble, Words } from "../widgets.js";
 import { useMay } from "../me.js";
-import { bytes, count, duration, plural, pretty, rate, time, value } from "../format.js";
+import { age, bytes, count, duration, plural, pretty, rate, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { DEPTH, RATES } from "./overview.js";
 import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
+import { useColumns } from "../lists.js";
+import { useKept } from "../kept.js";
 import { features, parsed } from "./shared.js";
 import { State } from "./connections.js";
 
@@ -45,7 +47,47 @@ function Glance({ path, row, range, choose }) {
     ["Exclusive to", row.owner_pid_details?.name],
     ["Single active consumer", row.single_active_consumer_tag],
     ["Idle since", row.idle_since && time(Date.parse(row.idle_since))], ["Oldest message", row.head_message_timestamp && time(row.head_message_timestamp * 1000)],
+    ["Oldest unacked", row.oldest_unacked_since && `with a consumer for ${age(row.oldest_unacked_since)}`],
   ]} /><//>`;
+}
+
+/** A message's own timestamp, in words. */
+const sentAt = (one) => (one.properties?.timestamp ? time(one.properties.timestamp * 1000) : "");
+
+/** What a table of messages may show; the body is cut to what fits into a line. */
+const messageColumns = (open, turn) => [
+  { title: "Place", leads: true, show: (one) => html`<button type="button" class="small" aria-expanded=${open === one.place}
+      onClick=${() => turn(one.place)}>#${one.place.replace(/^0\./, "")}</button>` },
+  { title: "Time", means: "Its timestamp, which the publisher sets", show: sentAt },
+  { title: "Exchange", show: (one) => one.exchange || "(default)" },
+  { title: "Routing key", show: (one) => html`<code>${one.routing_key}</code>` },
+  { title: "Size", kind: "number", show: (one) => bytes(one.payload_bytes) },
+  { title: "Redelivered", show: (one) => (one.redelivered ? "yes" : "") },
+  { title: "Expires", show: (one) => (one.expires_at ? time(one.expires_at) : "") },
+  { title: "Priority", kind: "number", show: (one) => value(one.properties?.priority) },
+  { title: "Persistent", show: (one) => (one.properties?.delivery_mode === 2 ? "yes" : "") },
+  { title: "Type", show: (one) => value(one.properties?.type) },
+  { title: "Content type", show: (one) => value(one.properties?.content_type) },
+  { title: "Message id", show: (one) => value(one.properties?.message_id) },
+  { title: "Correlation id", show: (one) => value(one.properties?.correlation_id) },
+  { title: "Headers", show: (one) => (Object.keys(one.properties?.headers || {}).length ? value(one.properties.headers).slice(0, 80) : "") },
+  { title: "Body", show: (one) => html`${one.payload_encoding === "base64" ? "base64: " : ""}<code>${one.payload.slice(0, 80)}${
+    one.payload.length > 80 ? "…" : ""}</code>` },
+];
+const AT_FIRST_HIDDEN = ["Expires", "Priority", "Persistent", "Type", "Message id", "Correlation id", "Headers"];
+
+/** Messages as a table; one of them is opened below. */
+function MessageTable({ messages, path, act }) {
+  const [open, setOpen] = useState("");
+  const turn = (place) => setOpen(place === open ? "" : place);
+  const [columns, choice] = useColumns("message", messageColumns(open, turn), AT_FIRST_HIDDEN);
+  const one = messages.find((each) => each.place === open);
+  const below = useRef(null);
+  useEffect(() => below.current?.scrollIntoView({ block: "nearest" }), [open]);
+  return html`<div class="finder"><span class="tools">${choice}</span></div>
+    <${Table} label="Messages" columns=${columns} rows=${messages.map((each) => ({ ...each, key: each.place }))} />
+    <div ref=${below}>${one && html`<${Message} one=${one} path=${path} key=${open}
+      act=${(what, gone) => act(what, gone, one.place)} />`}</div>`;
 }
 
 function Message({ one, path, act }) {
@@ -60,6 +102,7 @@ function Message({ one, path, act }) {
   };
   return html`<article class="message"><header><b>#${one.place.replace(/^0\./, "")}</b>
       <span>${one.exchange || "(default)"} → <code>${one.routing_key}</code></span>
+      ${sentAt(one) && html`<time title="Its timestamp">${sentAt(one)}</time>`}
       ${one.redelivered && html`<${Badge} kind="warn">redelivered<//>`}
       ${one.expires_at && html`<${Badge} title="It goes then, if nobody takes it">expires ${time(one.expires_at)}<//>`}
       <span class="muted">${bytes(one.payload_bytes)}</span>
@@ -93,6 +136,7 @@ function Peek({ path, row }) {
   const [found, setFound] = useState(null);
   const [search, setSearch] = useState("");
   const [end, setEnd] = useState("oldest");
+  const [as, setAs] = useKept("messages.as", "whole messages");
   /** Behind which place the newest ones are; places of a queue without priorities are numbers in a row. */
   const nearTheEnd = async () => {
     const [first] = (await post(`${path}/peek`, { count: 1, truncate: 1 })).messages;
@@ -112,18 +156,23 @@ function Peek({ path, row }) {
     await what();
     if (gone) setFound((now) => ({ ...now, messages: now.messages.filter((one) => one.place !== place) }));
   };
+  const messages = found ? (end === "newest" ? [...found.messages].reverse() : found.messages) : [];
   return html`<${Section} title="Look at messages">
       <${Form} label="Peek" action=${() => look()} kind="inline">
         <div class="row"><${Field} label="With this text" name="search" value=${search}
           placeholder="in the body, a key or a header" onInput=${(event) => setSearch(event.target.value)} />
         <${Select} label="Begin with the" name="end" value=${end} options=${["oldest", "newest"]}
-          onChange=${(event) => setEnd(event.target.value)} /></div>
+          onChange=${(event) => setEnd(event.target.value)} />
+        <${Select} label="Show" name="as" value=${as} options=${["whole messages", "a table"]}
+          onChange=${(event) => setAs(event.target.value)} /></div>
         <p class="muted">Looking changes nothing: neither the order nor whether a message counts as redelivered.</p>
       <//>
-      ${found && (found.messages.length
-    ? (end === "newest" ? [...found.messages].reverse() : found.messages).map((one) => html`<${Message} one=${one} path=${path} key=${one.place}
-        act=${(what, gone) => act(what, gone, one.place)} />`)
-    : html`<${Empty}>${search ? `None of ${count(found.looked_at)} messages has this text.` : "No message is ready."}<//>`)}
+      ${found && !found.messages.length && html`<${Empty}>${search
+    ? `None of ${count(found.looked_at)} messages has this text.` : "No message is ready."}<//>`}
+      ${messages.length > 0 && (as === "a table"
+    ? html`<${MessageTable} messages=${messages} path=${path} act=${act} />`
+    : messages.map((one) => html`<${Message} one=${one} path=${path} key=${one.place}
+        act=${(what, gone) => act(what, gone, one.place)} />`))}
       ${found?.next && html`<${Do} action=${() => look(found.next)}>More<//>`}<//>
     <${Section} title="Publish to this queue">
       <${PublishForm} vhost=${row.vhost} exchange="amq.default" routingKey=${row.name} /><//>`;
@@ -144,6 +193,8 @@ function Consumers({ row }) {
     { title: "Unacked", kind: "number", show: (one) => html`${count(one.messages_unacknowledged)}
         ${one.prefetch_count > 0 && one.messages_unacknowledged >= one.prefetch_count
     && html` <${Badge} kind="warn" title="It gets nothing more before it acknowledges">full<//>`}` },
+    { title: "Oldest unacked", kind: "number", means: "How long the consumer has had the oldest message that it has not acknowledged",
+      show: (one) => age(one.oldest_unacked_since) },
     { title: "Prefetch", kind: "number", show: (one) => (one.prefetch_count ? count(one.prefetch_count) : "no limit") },
     { title: "Exclusive", show: (one) => (one.exclusive ? "yes" : "") },
     { title: "Arguments", show: (one) => (Object.keys(one.arguments || {}).length ? value(one.arguments) : "") },
