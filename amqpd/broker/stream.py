@@ -110,12 +110,8 @@ class Stream(Queue):
         """Where consumers with a name go on."""
         return self._tracked
 
-    def deadline(self, expiration_ms: int) -> int:
-        """Messages of a stream do not expire one by one."""
-        return NEVER
-
     def first_deadline(self, run: Run, expiration_ms: int, low: int = 0, high: int = -1) -> int:
-        """None of them does."""
+        """Messages of a stream do not expire one by one."""
         return NEVER
 
     # -- in ------------------------------------------------------------------------------
@@ -434,12 +430,15 @@ class Stream(Queue):
 
 
 def _load(cursor: Cursor, chunks: list[StoredChunk], upto: int) -> None:
-    """Take in what the store had; if it had nothing, there is nothing below `upto` any more."""
+    """Take in what the store had; if it had nothing, there is nothing below `upto` any more.
+
+    What was read ahead before that still is.
+    """
     for base, names, names_each, contents, size_bytes in chunks:
         run = Run(contents, names, names_each, True, CHANNEL, size_bytes)
         cursor.ahead.append(Stretch(run, base, 0, len(contents), NEVER, False))
         cursor.ahead_bytes += size_bytes
-    if not chunks:
+    if not cursor.ahead:
         cursor.offset = max(cursor.offset, upto)
 
 

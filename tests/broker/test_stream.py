@@ -20,7 +20,7 @@ from tests.broker.model import FakeConsumer, a_table
 from tests.broker.types.living import Living
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from amqpd.broker.lane import Lane
     from amqpd.broker.stretch import Stretch
@@ -308,6 +308,50 @@ def test_a_turn_ends_when_enough_was_done(world: World) -> None:
     assert [text(reader) for reader in readers] == ["e", "e", "e"]
 
 
+def test_who_gets_credit_twice_has_one_turn(world: World) -> None:
+    world.stream()
+    world.fill("abcdef")
+    readers = [world.read(credit=2), world.read(credit=2)]
+    for reader in readers:
+        for tag in (1, 2):
+            world.vhost.settle(reader.take(tag))
+
+    for _ in range(2):
+        world.broker.around.spare_bytes = 1
+        world.s.dispatch()
+
+    assert [text(reader) for reader in readers] == ["abc", "abc"]
+
+
+# -- figures -------------------------------------------------------------------------------
+
+
+def test_the_lag_is_that_of_the_last_consumer_within_the_stream(world: World) -> None:
+    world.stream(x_stream_max_segment_size_bytes=1, x_max_length_bytes=400)
+    assert world.s.max_lag == 0
+    world.fill("abcd")
+    assert world.s.max_lag == 0
+
+    slow = world.read(credit=1)
+    world.read("next")
+    assert world.s.max_lag == 3
+    world.fill("efghijk")
+    assert world.s.first > 1
+    assert world.s.max_lag == 11 - world.s.first
+
+    world.vhost.cancel(slow)
+    assert world.s.max_lag == 0
+
+
+def test_who_begins_somewhere_else_has_no_lag_before_that_is_known(world: World) -> None:
+    world.stream()
+    world.fill("abc")
+    reader = Reader(start="last")
+    world.consume(reader, "s")
+
+    assert world.s.max_lag == 0
+
+
 # -- memory --------------------------------------------------------------------------------
 
 
@@ -333,6 +377,22 @@ def test_the_tail_goes_when_everybody_has_seen_it(
         world.fill("abcdefghij")
 
     assert world.s._tail.size_bytes < 1000
+    assert [len(reader.bodies) for reader in readers] == [200, 200]
+
+
+def test_of_very_many_consumers_nobody_asks_who_has_seen_the_tail(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_module, "TAIL_BYTES", 200)
+    monkeypatch.setattr(stream_module, "MANY", 1)
+    monkeypatch.setattr(ReadAhead, "tail_bytes", 500)
+    world.stream()
+    readers = [world.read("next"), world.read("next")]
+
+    for _ in range(20):
+        world.fill("abcdefghij")
+        assert 0 < world.s._tail.size_bytes < 1000
+
     assert [len(reader.bodies) for reader in readers] == [200, 200]
 
 
@@ -399,6 +459,65 @@ def test_who_has_to_give_its_memory_up_reads_again(
             world.vhost.settle(reader.take())
             world.turn()
     assert [text(reader) for reader in readers] == ["abcdefghij"] * 4
+
+
+def test_what_is_lost_on_disk_is_passed_by_and_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReadAhead, "share_bytes", 600)
+    world.stream()
+    world.fill("abcdefghijklmnopqrstuvwxyz")
+    reader = world.read(credit=1)
+    (cursor,) = world.s._cursors.values()
+    upto = cursor.ahead_upto  # of what was read ahead
+    assert 5 < upto < 20
+    lose(world, range(upto, 26))
+
+    for _ in range(upto):
+        world.vhost.settle(reader.take())
+        world.turn()
+    world.fill("!")
+
+    assert reader.offsets == [*range(upto), 26]
+
+
+def lose(world: World, offsets: Iterable[int]) -> None:
+    """These messages are damaged: the store passes them by."""
+    chunks = world.disk._streams._chunks[int(world.s.lane.id)]
+    for offset in offsets:
+        del chunks[offset]
+
+
+def test_a_stream_of_which_everything_is_lost_goes_on_with_what_is_new(world: World) -> None:
+    world.stream()
+    world.fill("abc")
+    lose(world, range(3))
+
+    reader = world.read()
+    world.fill("d")
+
+    assert reader.offsets == [3]
+
+
+def test_what_arrives_behind_what_was_given_up_leaves_no_gap(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReadAhead, "share_bytes", 300)
+    world.stream()
+    world.fill("abcdefghijklmnopqrstuvwxyz")
+    reader = world.read(credit=1)
+    (cursor,) = world.s._cursors.values()
+    while not cursor.reading:
+        world.vhost.settle(reader.take())
+        world.broker.dispatch()
+    assert cursor.ahead
+
+    cursor.give_up()  # as when others need the memory
+    for _ in range(30):
+        world.turn()
+        world.vhost.settle(reader.take())
+
+    assert reader.offsets == list(range(26))
 
 
 def test_what_arrives_for_a_consumer_that_has_ended_is_dropped(world: World) -> None:
@@ -544,6 +663,22 @@ def test_a_deleted_stream_cancels_its_consumers_and_takes_all_along(world: World
     assert text(world.read()) == ""
     world.restart()
     assert world.s.ready == 0
+
+
+def test_a_deleted_stream_hands_nothing_out_and_lets_its_consumers_end(world: World) -> None:
+    world.stream()
+    world.fill("abc")
+    reader = world.read(credit=1)
+    stream, subscription = world.s, reader.queue
+    assert subscription is not None
+    world.vhost.settle(reader.take())
+
+    stream.delete()
+    stream.act()
+    subscription.cancel()
+
+    assert text(reader) == "a"
+    assert world.broker.around.read_ahead.users == 0
 
 
 def test_reads_for_a_deleted_stream_come_to_nothing(world: World) -> None:
