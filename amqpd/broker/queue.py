@@ -475,12 +475,10 @@ class Queue:
         """Unacked messages were rejected for good: they are dead."""
         dead: list[tuple[Lane, Stretch]] = []
         for one in taken:
-            if not one.lane.dead:
-                piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
-                one.lane.forget(one.run, one.lo, one.hi)
-                dead.append((one.lane, piece))
-        if dead:
-            self.around.bury(self, dead, REJECTED)
+            piece = Stretch(one.run, one.base, one.lo, one.hi, one.deadline_ms, True)
+            one.lane.forget(one.run, one.lo, one.hi)
+            dead.append((one.lane, piece))
+        self.around.bury(self, dead, REJECTED)
 
     def die(self, lane: Lane, piece: Stretch, reason: str) -> None:
         """Unacked messages leave for good."""
@@ -583,8 +581,6 @@ class Queue:
 
     def detach(self, subscription: Subscription) -> None:
         """A consumer ends; an auto-delete queue goes with its last one."""
-        if not subscription.active:
-            return
         self._leave(subscription)
         self._tell("deleted", subscription)
         if self.exclusive_consumer is subscription:

@@ -336,9 +336,7 @@ class Stream(Queue):
 
     def detach(self, subscription: Subscription) -> None:
         """A consumer ends; what it settles later still counts."""
-        cursor = self._cursors.pop(subscription, None)
-        if cursor is not None:
-            self._forget(cursor)
+        self._forget(self._cursors.pop(subscription))
         super().detach(subscription)
 
     def _forget(self, cursor: Cursor) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from amqpd.broker import broker as broker_module
 from amqpd.broker.broker import Alarms, Broker
+from amqpd.broker.browse import peek
 from amqpd.broker.definitions import (
+    DeleteExchange,
     DeleteParameter,
     DeletePermission,
     DeleteTopicPermission,
@@ -24,14 +26,18 @@ from amqpd.broker.definitions import (
     PutUser,
     PutVhost,
 )
+from amqpd.broker.exchange import EVENTS
 from amqpd.broker.limits import Limits
+from amqpd.broker.names import split
 from amqpd.broker.surroundings import EFFORT, HAND_OUT_BYTES, LOOK_COST
-from amqpd.errors import AccessRefused, NotAllowed
+from amqpd.errors import AccessRefused, ConnectionForced, NotAllowed
 from tests.broker.model import FakeConsumer, Model, Store
+from tests.broker.visitor import Guest
 
 if TYPE_CHECKING:
     from amqpd.broker.lane import Lane
     from amqpd.broker.stretch import Stretch
+    from amqpd.errors import AmqpError
 
 
 @dataclass
@@ -137,6 +143,58 @@ def test_users_and_their_rights_come_and_go(model: Model) -> None:
 
     change(DeleteUser("bob"))
     assert model.broker.permissions.user("bob") is None
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (DeleteUser("u"), "user 'u' is deleted"),
+        (DeleteVhost("/"), "vhost '/' is deleted"),
+    ],
+)
+def test_connections_end_with_their_user_or_vhost(
+    model: Model, command: DeleteUser | DeleteVhost, reason: str
+) -> None:
+    for name in ("other", "u"):
+        model.broker.change(PutUser(name, "", ""))
+    for name, vhost in (("other", "v"), ("u", "/")):
+        model.broker.change(PutVhost(vhost))
+        model.broker.change(PutPermission(name, vhost, "", "", ""))
+    stays, goes = Sent(), Sent()
+    model.broker.open_vhost("v", "other", stays)
+    model.broker.open_vhost("/", "u", goes)
+
+    model.broker.change(command)
+
+    (error,) = goes.errors
+    assert isinstance(error, ConnectionForced)
+    assert error.explanation == reason
+    assert stays.errors == []
+
+
+class Sent(Guest):
+    """A connection that remembers why it was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: list[AmqpError] = []
+
+    def close(self, error: AmqpError) -> None:
+        self.errors.append(error)
+
+
+def test_an_exchange_that_is_changed_from_outside_is_told_of_once(model: Model) -> None:
+    queue = model.queue("told")
+    model.vhost.bind(model.access, EVENTS, "told", "queue", "exchange.#", {}, None)
+
+    model.broker.change(PutExchange("/", "e", "fanout", False, False, False, {}))
+    model.broker.change(DeleteExchange("/", "e"))
+    for _ in range(2):
+        model.turn()
+
+    told: list[bytes] = []
+    peek(queue, None, 9, lambda found, last: told.extend(one.names for one in found))
+    assert [split(names)[1] for names in told] == ["exchange.created", "exchange.deleted"]
 
 
 def test_a_change_of_rights_makes_routes_old_everywhere(model: Model) -> None:

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpd.broker.content import body as body_of
 from amqpd.broker.content import header_payload
 from amqpd.fields import plain_table
 from amqpd.properties import decode_header
 from tests.broker.model import FakeConsumer, Model
 
 if TYPE_CHECKING:
+    from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Got, Queue
+    from amqpd.broker.stretch import Stretch
 
 
 @pytest.fixture
@@ -254,6 +257,21 @@ def test_rejected_messages_are_dead(model: Model) -> None:
     assert model.vhost.publishing.buried == {"rejected": 1}
 
 
+def test_what_is_rejected_after_its_queue_is_gone_is_nobodys(model: Model) -> None:
+    model.queue("dead")
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    queue, consumer = model.queue(arguments=dead), FakeConsumer()
+    model.consume(consumer)
+    model.publish(b"a")
+    model.turn()
+
+    queue.delete()
+    model.vhost.discard(consumer.take())
+    model.turn()
+
+    assert model.vhost.queues["dead"].ready == 0
+
+
 def test_higher_priority_messages_overtake(model: Model) -> None:
     model.queue(arguments={"x-max-priority": 5})
     for body, priority in ((b"a", 1), (b"b", None), (b"c", 9), (b"d", 1)):
@@ -276,8 +294,9 @@ def test_an_unused_queue_expires(model: Model) -> None:
     assert "q" not in model.vhost.queues
 
 
-def test_asking_whether_a_queue_is_there_is_a_use_of_it(model: Model) -> None:
-    model.queue(arguments={"x-expires": 1000})
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_asking_whether_a_classic_queue_is_there_is_a_use_of_it(model: Model, kind: str) -> None:
+    model.queue(arguments={"x-expires": 1000, "x-queue-type": kind})
     model.turn(800)
     model.vhost.declare_queue(
         model.access,
@@ -291,7 +310,7 @@ def test_asking_whether_a_queue_is_there_is_a_use_of_it(model: Model) -> None:
     )
 
     model.turn(800)
-    assert "q" in model.vhost.queues
+    assert ("q" in model.vhost.queues) == (kind == "classic")
     model.turn(201)
 
     assert "q" not in model.vhost.queues
@@ -505,6 +524,50 @@ def test_a_get_waits_for_the_head_to_come_from_disk(model: Model) -> None:
     assert queue.ready == 2
 
 
+def test_a_get_from_within_a_delivery_is_served_after_it(model: Model) -> None:
+    got: list[Got | None] = []
+
+    class Greedy(FakeConsumer):
+        """Fetches one more message with each that it gets."""
+
+        def deliver(self, lane: Lane, piece: Stretch) -> None:
+            super().deliver(lane, piece)
+            model.vhost.get(model.access, "q", model, True, got.append)
+            assert got == []
+
+    queue, consumer = model.queue(), Greedy(credit=1)
+    model.publish(b"a", b"b", b"c")
+    model.consume(consumer)
+
+    model.turn()
+
+    assert consumer.bodies == [b"a"]
+    (one,) = got
+    assert one is not None
+    assert body_of(one.piece.run.contents[one.piece.lo]) == b"b"
+    assert queue.ready == 1
+
+
+def test_what_a_get_gives_back_at_once_expires_in_the_next_turn(model: Model) -> None:
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    model.queue("dead")
+    queue = model.queue(arguments={"x-message-ttl": 100, **dead})
+    model.publish(b"a", b"b")
+
+    def done(got: Got | None) -> None:
+        """The client has gone meanwhile, and so has the time of the message."""
+        assert got is not None
+        model.broker.around.now_ms += 200
+        queue.requeue(got.lane, [got.piece], failed=True)
+
+    model.vhost.get(model.access, "q", model, False, done)
+    assert (queue.ready, queue.unacked) == (2, 0)
+    model.turn()
+
+    assert (queue.ready, queue.unacked) == (0, 0)
+    assert model.vhost.queues["dead"].ready == 2
+
+
 def test_gets_that_wait_are_told_when_the_queue_is_deleted(model: Model) -> None:
     a_paged_queue(model)
     got: list[Got | None] = []
@@ -639,3 +702,13 @@ def test_a_queue_may_be_limited_in_bytes(model: Model) -> None:
     model.publish(b"aaa", b"bb", b"cc", mode=1)
 
     assert (queue.ready, queue.ready_bytes) == (2, 4)
+
+
+def test_a_queue_is_faulted_while_a_lane_of_it_cannot_be_read(model: Model) -> None:
+    queue, other = model.queue(), model.queue("other")
+    model.publish(b"a")
+    assert [queue.is_faulted, other.is_faulted] == [False, False]
+
+    model.broker.around.unreadable = {int(queue.lanes[0].id): "an error"}
+
+    assert [queue.is_faulted, other.is_faulted] == [True, False]

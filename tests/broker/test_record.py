@@ -10,7 +10,7 @@ from amqpd.broker.broker import Broker
 from amqpd.broker.content import body
 from amqpd.broker.definitions import PutVhost
 from amqpd.broker.delivery import Held, Taken
-from amqpd.broker.journal import Batch, Track
+from amqpd.broker.journal import Batch, PurgeDelayed, Track
 from amqpd.broker.limits import Limits
 from amqpd.broker.names import join_keys
 from amqpd.broker.record import RecordError, decode, encode
@@ -138,6 +138,14 @@ def test_a_record_survives_a_round_trip() -> None:
     octets = encode(Batch(7, defines=[PutVhost("v", tags=("a", "b"))]))
 
     assert encode(decode(octets)) == octets
+
+
+def test_a_purge_of_what_waits_for_its_time_survives_a_round_trip() -> None:
+    purge = PurgeDelayed(3, 1 << 40, (1_700_000_000_000, 7))
+
+    again = decode(encode(Batch(7, delayed_purges=[purge])))
+
+    assert again.delayed_purges == [purge]
 
 
 def test_deadlines_of_single_messages_survive_a_round_trip() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from amqpd.broker import paging, retry
 from amqpd.broker.deadletter import EXPIRED
+from amqpd.broker.expiry import BURIAL_COST
 from amqpd.broker.publishing import DELETED
 from amqpd.errors import PreconditionFailed
 from amqpd.fields import table
@@ -199,6 +200,38 @@ def test_a_turn_makes_only_so_many_ready(model: Living) -> None:
     assert queue.ready == 10
 
 
+def test_what_dies_of_its_failures_takes_of_the_turn_if_it_becomes_a_dead_letter(
+    model: Living,
+) -> None:
+    model.queue("dead")
+    limits = {"x-delivery-limit": 0, "x-delayed-retry-type": "disabled"}
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    consumer = a_consumer(model, b"a", b"b", arguments={**limits, **dead})
+    spare = model.broker.around.spare
+
+    model.vhost.requeue(consumer.take(), failed=True)
+
+    assert model.broker.around.spare <= spare - 2 * BURIAL_COST
+    model.turn()
+    assert model.vhost.queues["dead"].ready == 2
+
+
+def test_what_waited_is_ahead_of_all_priorities_of_a_quorum_queue(model: Living) -> None:
+    quorum = {"x-queue-type": "quorum"}
+    consumer = FakeConsumer()
+    model.queue(arguments={**RETRY, **quorum})
+    model.consume(consumer)
+    model.publish(b"low", b"high", priority=0)
+    model.turn()
+    fail(model, consumer, 1)
+    model.vhost.cancel(consumer)
+    model.publish(b"urgent", priority=9)
+
+    model.wait(120)
+
+    assert new_consumer(model).bodies == [b"low", b"urgent"]
+
+
 # -- on disk -----------------------------------------------------------------------------
 
 
@@ -234,6 +267,35 @@ def test_many_that_wait_are_not_all_in_memory(model: Living, mode: int, durable:
     model.wait(30)
     assert sorted(consumer.bodies) == bodies
     assert in_memory(model) == 0
+    model.vhost.settle(consumer.take())
+    model.turn()
+    assert all(not rows for rows in model.disk._rows.values())
+
+
+@pytest.mark.usefixtures("_little_memory")
+def test_transient_messages_that_were_on_disk_already_are_not_stored_again(model: Living) -> None:
+    model.queue(arguments=RETRY)
+    (lane,) = model.vhost.queues["q"].lanes
+    lane.window = 2
+    bodies = [b"%02d" % number for number in range(12)]
+    for one in bodies:
+        model.publish(one, mode=1)
+        model.turn()
+    consumer = new_consumer(model)
+    assert consumer.bodies == bodies
+    consumer.bodies.clear()
+    rows = model.disk._rows[int(lane.id)]
+    before = {position: rows[position].message_id for position in rows}
+    assert len(before) == 10
+
+    for tag in range(12, 0, -1):
+        fail(model, consumer, tag)
+    after = {position: rows[position].message_id for position in rows}
+
+    assert in_memory(model) <= 5
+    assert before.items() <= after.items()
+    model.wait(120)
+    assert sorted(consumer.bodies) == bodies
     model.vhost.settle(consumer.take())
     model.turn()
     assert all(not rows for rows in model.disk._rows.values())
@@ -390,6 +452,17 @@ def test_a_purge_takes_what_waits_wherever_it_is(model: Living, restarted: bool)
     assert len(new_consumer(model).bodies) == (0 if restarted else 3)
 
 
+def test_a_purge_where_nothing_waits_takes_what_is_ready(model: Living) -> None:
+    consumer = a_consumer(model, b"a")
+    model.vhost.cancel(consumer)
+    model.publish(b"b", b"c")
+
+    assert model.vhost.purge_queue(model.access, "q", model).value == 2
+
+    fail_all(model, consumer)
+    assert figures(model) == (0, 0, 1)
+
+
 def test_what_comes_back_after_a_purge_waits_as_before(model: Living) -> None:
     consumer = a_consumer(model, b"a", b"b")
     fail(model, consumer, 1)
@@ -495,13 +568,16 @@ def test_what_is_not_on_disk_yet_is_taken_along_by_a_read(model: Living) -> None
     delay = a_delay(model)
     assert delay.behind < (model.broker.around.now_ms + 1005, 0)
     model.vhost.queues["q"].retry._read(delay)
-    hold(model, consumer, 10, 1005)  # nearer than what is read
+    now_ms = model.broker.around.now_ms
+    hold(model, consumer, 10, delay.behind[0] + 1 - now_ms)  # nearer than what is read
     hold(model, consumer, 11, 5000)  # further away
     assert len(delay.fresh) == 2
 
-    model.commit()
-    model.wait(1200)
+    while delay.reading:
+        model.commit()
 
+    assert [piece.position for _, _, piece in delay.heap].count(9) == 1
+    model.wait(1200)
     assert sorted(consumer.bodies, key=int) == [b"%d" % number for number in (*range(10),)]
     assert figures(model) == (0, 11, 1)
 
@@ -538,6 +614,21 @@ def test_an_answer_from_before_a_purge_is_worth_nothing(model: Living) -> None:
     assert figures(model) == (0, 0, 0)
 
 
+@pytest.mark.usefixtures("_little_memory")
+def test_a_purge_takes_what_is_not_on_disk_yet(model: Living) -> None:
+    consumer = a_consumer(model, *[b"%d" % number for number in range(9)])
+    for tag in range(1, 10):
+        hold(model, consumer, tag, 1000 + tag)
+    assert a_delay(model).fresh
+
+    assert model.vhost.purge_queue(model.access, "q", model).value == 9
+
+    model.wait(1200)
+    assert consumer.bodies == []
+    assert figures(model) == (0, 0, 0)
+    assert all(not rows for rows in model.disk._rows.values())
+
+
 def test_the_window_comes_by_something_earlier_than_what_is_in_memory(
     model: Living, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -567,3 +658,56 @@ def test_the_window_comes_by_something_earlier_than_what_is_in_memory(
     assert again.bodies == [b"0", b"1", b"2", b"3", b"4", b"0", b"5"]
     model.wait(2000)
     assert again.bodies[7:] == [b"1"]
+
+
+@pytest.mark.usefixtures("_little_memory")
+def test_the_window_comes_by_something_later_than_what_is_in_memory(
+    model: Living, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "REFILL_MESSAGES", 2)
+    consumer = a_consumer(model, *[b"%d" % number for number in range(12)])
+    hold(model, consumer, 12, 5000)
+    model.vhost.cancel(consumer)
+    model.turn()
+    begin_again(model)
+    (lane,) = model.vhost.queues["q"].lanes
+    lane.window = 2
+    again = FakeConsumer(credit=6)
+    model.consume(again)
+    model.turn()
+    for tag in range(1, 7):
+        hold(model, again, tag, 100 + tag)
+    delay = a_delay(model)
+    held, life = delay.held, delay.life
+    assert (held, delay.stored, lane.loaded_upto < 11) == (2, 4, True)
+
+    again.prefetch = 20
+    assert again.queue is not None
+    again.queue.wake()
+    model.turn()
+
+    assert (delay.held, delay.stored, delay.life) == (held, 5, life)
+    model.wait(1000)
+    assert sorted(again.bodies[11:]) == [b"%d" % number for number in range(6)]
+    model.wait(5000, 100)
+    assert again.bodies[17:] == [b"11"]
+
+
+# -- the timer ---------------------------------------------------------------------------
+
+
+def test_a_time_at_which_nothing_is_due_any_more_wakes_nobody(model: Living) -> None:
+    consumer = a_consumer(model, b"a", b"b", b"c")
+    hold(model, consumer, 1, 500)
+    model.vhost.purge_queue(model.access, "q", model)
+    hold(model, consumer, 2, 100)
+    model.wait(110)
+    hold(model, consumer, 3, 1000)
+    model.turn()
+
+    for passed_ms, woken in ((400, False), (600, True)):
+        model.broker.tick(model.broker.around.now_ms + passed_ms)
+        assert bool(model.broker.around.awake) == woken
+
+    model.turn()
+    assert consumer.bodies == [b"b", b"c"]

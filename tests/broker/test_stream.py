@@ -777,6 +777,19 @@ def test_a_consumer_with_a_name_goes_on_where_it_was(world: World) -> None:
     assert text(resume(world)) == "def"
 
 
+def test_positions_are_shown_by_the_names_of_their_consumers(world: World) -> None:
+    world.stream()
+    readers = [Reader(tag=tag) for tag in ("a", "b", "c")]
+    for reader in readers:
+        world.consume(reader, "s")
+    world.fill("xyz")
+
+    for reader, upto in zip(readers, (1, 3), strict=False):
+        world.vhost.settle(reader.take(upto))
+
+    assert world.s.tracked == {"a": 1, "b": 3}
+
+
 def test_a_consumer_that_asks_for_it_is_remembered_wherever_it_begins(world: World) -> None:
     world.stream()
     world.fill("abcdef")
