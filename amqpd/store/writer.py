@@ -186,14 +186,15 @@ class Writer:
 
     def _write(self, job: Write) -> None:
         outcome = self._commit(job.packed) if self._failure is None else self._failure
-        done = job.done
-        if isinstance(outcome, int):
-            # Before anybody is told: what is told must be missed.
+        done, for_streams = job.done, StreamLog.takes(job.packed)
+        if isinstance(outcome, int) and not for_streams:
+            # Before anybody is told: what is told must be missed. A frame of streams has synced
+            # their file; what chores have left in the WAL may still go with the power.
             self._end.note()
         self._post(lambda: done(outcome))
         if not isinstance(outcome, int):
             return
-        if StreamLog.takes(job.packed):
+        if for_streams:
             if self.stream_log.is_long:
                 self._step(self._index)
         else:

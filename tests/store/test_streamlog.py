@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from typing import TYPE_CHECKING
@@ -186,6 +187,28 @@ def test_a_frame_counts_in_its_place_only(tmp_path: Path) -> None:
     again = opened(left, sync=False)
 
     assert texts(again) == ["a"]
+    again.close()
+
+
+def test_what_no_sync_has_covered_is_not_missed_after_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.store.streamlog.WAITING_CHUNKS", 2)
+    store, writing = opened(tmp_path / "data"), Writing()
+    store.write(writing.batch(defines=defines(1)))
+    write(store, writing, "a")  # in a file that the database knows
+    synced = (tmp_path / "data" / "amqpd.db-wal").stat().st_size
+    write(store, writing, "b")
+    # Where these two are was told to the database meanwhile, without a sync of its own.
+    write(store, writing, "c")
+    assert (tmp_path / "data" / "amqpd.db-wal").stat().st_size > synced
+
+    left = killed(tmp_path / "data", tmp_path / "left")
+    store.close()
+    os.truncate(left / "amqpd.db-wal", synced)
+
+    again = opened(left)
+    assert texts(again) == ["a", "b", "c"]
     again.close()
 
 
