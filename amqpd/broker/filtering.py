@@ -2,6 +2,7 @@
 
     parse_filter(arguments) -> Filter | None       from the arguments of basic.consume
         .next_run(contents, low, high, most)       the next messages that are wanted
+        .effort                                    what that took
     wrong_filter(value) -> what is wrong with it, or None
 
 Unlike RabbitMQ's, which work on whole chunks so that the client has to look again, these are
@@ -33,6 +34,12 @@ VALUE: Final = "x-stream-filter-value"
 _VALUE_KEY: Final = bytes([len(VALUE)]) + VALUE.encode()
 #: LavinMQ's conditions on places; what we do not know must not look as if it worked.
 _UNSUPPORTED: Final = frozenset({"geo-within-radius", "geo-bbox", "geo-polygon"})
+#: What a look into the headers costs, in microseconds; how many conditions and how many octets
+#: of the headers cost one; and what one call of `next_run` may take.
+LOOK_COST: Final = 20
+CONDITIONS: Final = 4
+OCTETS: Final = 40
+EFFORT: Final = 2_000
 
 
 class Filter:
@@ -54,6 +61,9 @@ class Filter:
         self.headers = headers
         self.every = every
         self.unfiltered = unfiltered
+        #: Of the last call of `next_run`, beside the look at each message.
+        self.effort = 0
+        self._cost = LOOK_COST + (len(texts) + len(headers)) // CONDITIONS
         #: With these alone nothing but the octets of the filter value has to be looked at.
         self._octets = {text.encode() for text in texts if "," not in text}
         self._is_simple = len(self._octets) == len(texts) and not (headers or every)
@@ -68,7 +78,9 @@ class Filter:
                 return found is not None
             if found is not UNKNOWN and b"," not in found:
                 return False
-        return self._wants(decode_header(header_payload(content))[2].headers or {})
+        payload = header_payload(content)
+        self.effort += self._cost + len(payload) // OCTETS
+        return self._wants(decode_header(payload)[2].headers or {})
 
     def _wants(self, headers: Mapping[str, Field]) -> bool:
         value = headers.get(VALUE)
@@ -87,13 +99,17 @@ class Filter:
     def next_run(self, contents: list[bytes], low: int, high: int, most: int) -> tuple[int, int]:
         """The first messages of `contents[low:high]` that follow each other and are wanted.
 
-        At most so many; `(high, high)` if none is.
+        At most so many; `(at, at)` if none is below `at`, which is `high` unless that would
+        take too long.
         """
+        self.effort = 0
         while low < high and not self.wants(contents[low]):
             low += 1
+            if self.effort > EFFORT:
+                return low, low
         end = min(low + 1, high)
         high = min(high, low + most)
-        while end < high and self.wants(contents[end]):
+        while end < high and self.effort <= EFFORT and self.wants(contents[end]):
             end += 1
         return low, end
 

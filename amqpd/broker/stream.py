@@ -209,7 +209,7 @@ class Stream(Queue):
         else:
             begin, high = low, min(high, low + SCANNED)
             low, high = cursor.filter.next_run(run.contents, low, high, credit)
-            around.spare -= high - begin
+            around.spare -= high - begin + cursor.filter.effort
         cursor.offset = base + high
         if low == high:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -177,3 +178,38 @@ def test_the_match_type_is_all_or_any() -> None:
     assert wrong_match_type(wrap("All"), {}) is None
     assert wrong_match_type(wrap("some"), {}) == "invalid_filter_match_type"
     assert wrong_match_type(wrap(1), {}) == "invalid_filter_match_type"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "value"),
+    [
+        ([f"{n},y" for n in range(3000)], "a,b"),
+        ([f"{n}" for n in range(3000)], "a,b"),
+        ([{f"h{n}": "v"} for n in range(3000)], "a,b"),
+        ("a,b", "x," * 30_000),
+        ("a", "x," * 30_000),
+    ],
+)
+def test_no_look_at_many_messages_takes_long(wanted: object, value: str) -> None:
+    found = a_filter(wanted)
+    contents = [a_content(value)] * 1000
+
+    began = time.thread_time()
+    at, end = found.next_run(contents, 0, 1000, 1000)
+
+    assert time.thread_time() - began < 0.05
+    assert 0 < at == end < 1000
+    assert found.effort > 500
+
+
+def test_where_it_takes_long_what_is_wanted_comes_all_the_same() -> None:
+    found = a_filter([{f"h{n}": "v" for n in range(3000)}, "a,b"], x_filter_match_type="any")
+    contents = [a_content("a,b")] * 100
+
+    place, runs = 0, 0
+    while place < 100:
+        at, end = found.next_run(contents, place, 100, 1000)
+        assert at == place < end
+        place, runs = end, runs + 1
+
+    assert runs > 5
