@@ -132,6 +132,7 @@ class Transport(asyncio.BufferedProtocol):
         """The socket is open, TLS included."""
         # uvloop's has all the methods and is not a subclass.
         self.socket = cast("asyncio.Transport", transport)
+        self._peer = self.socket.get_extra_info("peername") or ("?", 0)
         self.socket.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         self.session = self._make_session(self)
 
@@ -198,6 +199,9 @@ class Transport(asyncio.BufferedProtocol):
         except Exception:
             LOG.exception("connection %s: end of the session failed", self)
         self._turn.wake()
+        # A session is in cycles, so the collector has it later. What TLS needs, 150 KiB, goes now:
+        # whoever only shakes hands would fill the memory faster than cycles are looked for.
+        del self.socket
 
     # -- the session's side --------------------------------------------------------------
 
@@ -320,5 +324,4 @@ class Transport(asyncio.BufferedProtocol):
         self._deadline = self._loop.call_later(wait_s, self.socket.abort)
 
     def __str__(self) -> str:
-        peer = self.socket.get_extra_info("peername") or ("?", 0)
-        return f"{peer[0]}:{peer[1]}"
+        return f"{self._peer[0]}:{self._peer[1]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -374,3 +375,35 @@ async def test_a_connection_at_its_end_has_no_more_turns() -> None:
 
         assert await it.reader.read() == b"bye"
         assert it.session.caught_up == 0
+
+
+class Costly(asyncio.Transport):
+    """As the transport of TLS, of which 256 KiB depend."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """There is nothing to write."""
+
+
+async def test_what_a_socket_needs_goes_with_it_and_not_with_the_next_look_for_garbage() -> None:
+    loop = asyncio.get_running_loop()
+    room = Joined()
+    transport = Transport(
+        loop,
+        Turn(loop, lambda: None, lambda: None, lambda: None),
+        room.place,
+        make_session=Echo,
+        gone=lambda _: None,
+        was_read=lambda _: None,
+    )
+    costly = Costly({"peername": ("127.0.0.1", 5)})
+    is_there = weakref.ref(costly)
+    transport.connection_made(costly)
+    del costly
+
+    transport.connection_lost(None)
+    await turns(2)
+
+    assert is_there() is None
+    assert str(transport) == "127.0.0.1:5"
+    transport.abort()
+    transport.look()
