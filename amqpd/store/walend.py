@@ -3,8 +3,8 @@
 After each commit that is on disk with all before it, the place at which the WAL ends is written
 to a small file beside it. That file is not synced, which makes it cheap (about 2 us a commit): the
 end of the process, however sudden, leaves it as it was written, and after a loss of power it may
-be older, never newer, than what was synced. At the next start SQLite finds as much of the WAL as is whole.
-If that is the same WAL and it ends before the place that was noted, commits are missing.
+be older, never newer, than what was synced. At the next start SQLite finds as much of the WAL as
+is whole. If that is the same WAL and it ends before the place that was noted, commits are missing.
 
 A WAL that was begun anew says nothing: what was in the former one has been moved into the
 database, and that it has not gone with its database is what generations are for (`identity.py`).
