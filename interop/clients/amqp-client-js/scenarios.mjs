@@ -323,15 +323,22 @@ scenarios.stream = async (channel, connection) => {
 
 scenarios.rpc = async (channel) => {
   const requests = await temporary(channel);
-  await channel.basicConsume(requests, { noAck: true }, async ({ properties, ...request }) => {
-    const { replyTo, correlationId } = properties;
-    await channel.basicPublish('', replyTo, Buffer.from(request.body).toString().toUpperCase(), { correlationId });
+  await channel.basicConsume(requests, { noAck: true }, async (request) => {
+    const { replyTo, correlationId } = request.properties;
+    await channel.basicPublish('', replyTo, request.bodyString().toUpperCase(), { correlationId });
   });
   const replyTo = 'amq.rabbitmq.reply-to';
   const answers = await consume(channel, replyTo, { noAck: true });
   await channel.basicPublish('', requests, 'hello', { replyTo, correlationId: '7' });
   await until(() => answers.length);
   assert.deepEqual([answers[0].bodyString(), answers[0].properties.correlationId], ['HELLO', '7']);
+
+  // And the library's own, on top of it.
+  const session = await AMQPSession.connect('amqp://localhost');
+  await session.rpcServer('js.rpc', async (request) => request.bodyString().toUpperCase());
+  const reply = await session.rpcCall('js.rpc', 'hello', { timeout: 5000 });
+  assert.equal(reply.bodyString(), 'HELLO');
+  await session.stop();
 };
 
 scenarios['consumer-cancel'] = async (channel, connection) => {
@@ -410,7 +417,7 @@ scenarios.reconnect = async () => {
   const queue = await session.queue('js.again', { durable: true });
   await queue.bind(exchange, 'key');
   const heard = [];
-  await queue.subscribe((message) => { heard.push(Buffer.from(message.body).toString()); });
+  await queue.subscribe((message) => { heard.push(message.bodyString()); });
   await exchange.publish('before', { routingKey: 'key' });
   await until(() => heard.includes('before'));
   await control('restart');

@@ -19,7 +19,11 @@ async function until(condition, seconds = 10) {
 
 /** A channel of its own with a queue; whatever is in `setup` happens on each connection. */
 async function channelWith(connection, queue, options = {}) {
-  const setup = (channel) => channel.assertQueue(queue, { autoDelete: true, ...options });
+  const setup = (channel) => {
+    // amqplib ends the connection, too, when nobody listens.
+    channel.on('error', () => {});
+    return channel.assertQueue(queue, { autoDelete: true, ...options });
+  };
   const channel = connection.createChannel({ setup });
   await channel.waitForConnect();
   return channel;
@@ -39,6 +43,8 @@ scenarios.topology = async (connection) => {
   await channel.unbindQueue('manager.topology', 'manager.exchange', 'key');
   await channel.deleteExchange('manager.exchange');
   await channel.deleteQueue('manager.topology');
+  await assert.rejects(channel.checkQueue('manager.topology'), /404/);
+  assert.ok(connection.isConnected());
 };
 
 scenarios['consume-ack'] = async (connection) => {

@@ -428,23 +428,22 @@ scenarios.blocked = async (channel, connection) => {
 
 scenarios.reconnect = async () => {
   const heard = [];
-  let lost;
-  const consuming = async () => {
-    const connection = await amqp.connect('amqp://localhost');
-    connection.on('error', () => {});
-    lost = new Promise((resolve) => connection.on('close', resolve));
-    const channel = await connection.createChannel();
+  let channel;
+  const setup = async (model) => {
+    channel = await model.createChannel();
+    channel.on('error', () => {});
     await channel.assertExchange('amqplib.again', 'direct', { durable: true });
-    const { queue } = await channel.assertQueue('amqplib.again', { durable: true });
+    const { queue } = await channel.assertQueue('', { exclusive: true });
     await channel.bindQueue(queue, 'amqplib.again', 'key');
     await channel.consume(queue, (message) => heard.push(`${message.content}`), { noAck: true });
-    return [connection, channel];
   };
-  let [connection, channel] = await consuming();
+  const recovery = { initialDelay: 200, setup };
+  const connection = await amqp.connect('amqp://localhost', { recovery });
+  connection.on('error', () => {});
   channel.publish('amqplib.again', 'key', Buffer.from('before'));
   await until(() => heard.includes('before'));
-  await Promise.all([lost, control('restart')]);
-  [connection, channel] = await consuming();
+  const again = new Promise((resolve) => connection.once('connect', resolve));
+  await Promise.all([again, control('restart')]);
   channel.publish('amqplib.again', 'key', Buffer.from('after'));
   await until(() => heard.includes('after'));
   await connection.close();

@@ -440,9 +440,10 @@ scenario "reconnect" do
   queue.subscribe { |_, _, body| heard << body }
   exchange.publish("before", routing_key: "key")
   eventually { heard == ["before"] }
+  recovered = false
+  connection.after_recovery_completed { recovered = true }
   control "restart"
-  eventually(30) { connection.open? && channel.open? && !connection.recovering_from_network_failure? }
-  sleep 0.5
+  eventually(30) { recovered }
   exchange.publish("after", routing_key: "key")
   eventually { heard == %w[before after] }
   connection.close

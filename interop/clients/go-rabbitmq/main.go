@@ -189,18 +189,16 @@ func confirms(connection *rabbitmq.Conn) {
 	to := publisher(connection)
 	defer to.Close()
 	time.Sleep(200 * time.Millisecond)
-	waiting := []*rabbitmq.PublisherConfirmation{}
+	waiting := rabbitmq.PublisherConfirmation{}
 	for _, body := range numbers(1000) {
 		confirm, err := to.PublishWithDeferredConfirmWithContext(
 			context.Background(), []byte(body), []string{"go.confirms"},
 			rabbitmq.WithPublishOptionsPersistentDelivery)
 		must(err)
-		waiting = append(waiting, &confirm)
+		waiting = append(waiting, confirm...)
 	}
 	for _, confirm := range waiting {
-		for _, one := range *confirm {
-			equal(true, one.Wait())
-		}
+		equal(true, confirm.Wait())
 	}
 	equal(1000, len(arrive(bodies, 1000)))
 }

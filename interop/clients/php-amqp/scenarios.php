@@ -242,7 +242,8 @@ $scenarios['get'] = function (AMQPChannel $channel) {
     $first = $queue->get();
     equal('1', $first->getBody());
     // What is left the extension tells by declaring again.
-    equal(1, named($channel, $queue->getName(), AMQP_PASSIVE)->declareQueue());
+    $queue->setFlags(AMQP_PASSIVE);
+    equal(1, $queue->declareQueue());
     $queue->ack($first->getDeliveryTag());
     equal(['2'], bodies($queue));
     equal(false, (bool) $queue->get());
@@ -406,6 +407,7 @@ $scenarios['stream'] = function (AMQPChannel $channel) {
         $read = [];
         consume($stream, function (AMQPEnvelope $message) use ($stream, &$read, $from) {
             $read[] = $message->getHeader('x-stream-offset');
+            equal((string) end($read), $message->getBody());
             $stream->ack($message->getDeliveryTag());
             return count($read) === 10 - $from;
         });

@@ -6,7 +6,9 @@ require_once 'PhpAmqpLib/autoload.php';
 use PhpAmqpLib\Channel\AMQPChannel;
 use PhpAmqpLib\Connection\AMQPSSLConnection;
 use PhpAmqpLib\Connection\AMQPStreamConnection;
+use PhpAmqpLib\Exception\AMQPBasicCancelException;
 use PhpAmqpLib\Exception\AMQPConnectionClosedException;
+use PhpAmqpLib\Exception\AMQPIOException;
 use PhpAmqpLib\Exception\AMQPProtocolChannelException;
 use PhpAmqpLib\Exception\AMQPTimeoutException;
 use PhpAmqpLib\Message\AMQPMessage;
@@ -418,6 +420,7 @@ $scenarios['stream'] = function (AMQPChannel $channel) {
         $read = [];
         $hear = function (AMQPMessage $message) use (&$read) {
             $read[] = headers($message)['x-stream-offset'];
+            equal((string) end($read), $message->getBody());
             $message->ack();
         };
         $arguments = new AMQPTable(['x-stream-offset' => $offset]);
@@ -447,13 +450,14 @@ $scenarios['rpc'] = function (AMQPChannel $channel) {
 
 $scenarios['consumer-cancel'] = function (AMQPChannel $channel) {
     $channel->queue_declare('php.cancelled', false, false, false, false);
-    $channel->basic_consume('php.cancelled', callback: fn () => null);
+    $tag = $channel->basic_consume('php.cancelled', callback: fn () => null);
     $other = connect();
     $other->channel()->queue_delete('php.cancelled');
     $other->close();
     try {
-        eventually($channel, fn () => !$channel->is_consuming());
-    } catch (PhpAmqpLib\Exception\AMQPBasicCancelException) {
+        eventually($channel, fn () => false);
+    } catch (AMQPBasicCancelException $cancelled) {
+        equal($tag, $cancelled->consumerTag);
     }
 };
 
@@ -546,7 +550,7 @@ $scenarios['reconnect'] = function () {
     control('restart');
     try {
         eventually($channel, fn () => false);
-    } catch (AMQPConnectionClosedException | PhpAmqpLib\Exception\AMQPIOException) {
+    } catch (AMQPConnectionClosedException | AMQPIOException) {
         $channel = $consuming();
     }
     send($channel, 'php.again', 'key', 'after');

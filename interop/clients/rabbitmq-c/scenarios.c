@@ -583,7 +583,7 @@ static void quorum(connection c) {
     const amqp_field_value_t *count =
         field(envelope.message.properties.headers, "x-delivery-count");
     bool has = envelope.message.properties._flags & AMQP_BASIC_HEADERS_FLAG && count;
-    if (number) equal_numbers(number, has ? (long)count->value.i64 : 0);
+    equal_numbers(number, has ? (long)count->value.i64 : 0);
     amqp_basic_reject(c, 1, envelope.delivery_tag, 1);
     amqp_destroy_envelope(&envelope);
   }

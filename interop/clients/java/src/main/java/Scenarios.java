@@ -26,6 +26,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -382,6 +383,7 @@ public final class Scenarios {
             channel.addReturnListener(returned::add);
             channel.basicPublish("", "java.nowhere", true, null, bytes("back"));
             Return back = returned.poll(10, TimeUnit.SECONDS);
+            check(back != null, "nothing came back");
             equal(312, back.getReplyCode());
             equal("back", text(back.getBody()));
         });
@@ -550,7 +552,7 @@ public final class Scenarios {
             byte[] body = new byte[8 << 20];
             new Random(1).nextBytes(body);
             channel.basicPublish("", queue, null, body);
-            check(java.util.Arrays.equals(body, channel.basicGet(queue, true).getBody()), "other");
+            check(Arrays.equals(body, channel.basicGet(queue, true).getBody()), "other");
         });
         ALL.put("order", (connection, channel) -> {
             String queue = temporary(channel);

@@ -1,4 +1,6 @@
 import com.rabbitmq.client.AMQP.BasicProperties;
+import com.rabbitmq.client.AMQP.Channel;
+import com.rabbitmq.client.ShutdownSignalException;
 import io.vertx.core.Future;
 import io.vertx.core.Vertx;
 import io.vertx.core.buffer.Buffer;
@@ -15,6 +17,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
@@ -103,6 +106,14 @@ public final class Scenarios {
         equal("m", done(client.basicGet("vertx.queue", true)).body().toString());
         done(client.queueUnbind("vertx.queue", "vertx.exchange", "a.*"));
         done(client.queueDelete("vertx.queue"));
+        try {
+            count(client, "vertx.queue");
+        } catch (ExecutionException error) {
+            ShutdownSignalException closed = (ShutdownSignalException) error.getCause().getCause();
+            equal(404, ((Channel.Close) closed.getReason()).getReplyCode());
+            return;
+        }
+        throw new AssertionError("it is still there");
     }
 
     private static void consumeAck(RabbitMQClient client) throws Exception {
@@ -165,7 +176,7 @@ public final class Scenarios {
         RabbitMQPublisher publisher = publisher(client);
         done(publisher.publish("", "vertx.again", new BasicProperties(), Buffer.buffer("before")));
         equal("before", next(arrived).body().toString());
-        new ProcessBuilder(System.getenv("BROKER_CONTROL"), "restart").start().waitFor();
+        equal(0, new ProcessBuilder(System.getenv("BROKER_CONTROL"), "restart").start().waitFor());
         publisher.publish("", "vertx.again", new BasicProperties(), Buffer.buffer("after"));
         equal("after", next(arrived).body().toString());
         done(client.queueDelete("vertx.again"));
