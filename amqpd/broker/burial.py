@@ -90,12 +90,16 @@ class Burials:
                 self._publishing.drop(reason, piece.hi - piece.lo)
                 lane.settle(piece.run, piece.base, piece.lo, piece.hi)
             return
-        with self._publishing.around.journal.atomic(), self._within():
+        journal = self._publishing.around.journal
+        before, is_first = journal.pending_bytes, not self.depth
+        with journal.atomic(), self._within():
             funeral = Funeral(self, queue, reason)
             for lane, piece in dead:
                 funeral.add(piece.run, piece.lo, piece.hi)
                 lane.settle(piece.run, piece.base, piece.lo, piece.hi)
             funeral.end()
+        if is_first and reason == deadletter.EXPIRED:
+            journal.expired_bytes += journal.pending_bytes - before
 
     def refused(self, queue: Queue, run: Run) -> None:
         """A queue has no room for messages, and its exchange for dead letters gets them."""

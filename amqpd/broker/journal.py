@@ -194,6 +194,8 @@ class Journal:
         self.defined = 0
         #: Size of the contents that are not on disk yet, batch under way included.
         self.pending_bytes = 0
+        #: Size of the dead letters since the start that have expired: nobody brought it about.
+        self.expired_bytes = 0
         self.next_message_id = 1
         self._entries: deque[tuple[int, Entry]] = deque()
         self._tracking = Tracking()

@@ -132,7 +132,8 @@ class BrokerServer:
         self.is_stopped = False
         #: Held by whoever opens or closes what clients come in by.
         self.changing = asyncio.Lock()
-        self._pending_bytes = 0
+        #: What clients have sent that was not on disk at the last look, by itself a mere number.
+        self._brought_bytes = 0
         self.alarming = Alarming(self)
         #: The last lines of the log.
         self.recent: Recent | None = None
@@ -315,7 +316,7 @@ class BrokerServer:
         await self._first_definitions(snapshot)
 
     def _build(self, loop: asyncio.AbstractEventLoop, store: Store) -> None:
-        self._pending_bytes = 0
+        self._brought_bytes = 0
         self.broker = Broker(
             limits=limits(self.settings),
             refill=self._refill,
@@ -497,6 +498,8 @@ class BrokerServer:
     # -- turns ---------------------------------------------------------------------------
 
     def _push(self) -> None:
+        # What queues have decided meanwhile is no reader's.
+        self._brought_bytes = self._brought()
         self.commits.push()
         self.due.look()
 
@@ -506,7 +509,7 @@ class BrokerServer:
             self.turn.wake()
 
     def _committed(self) -> None:
-        self._pending_bytes = self.broker.journal.pending_bytes
+        self._brought_bytes = self._brought()
         self.connections.relieve()
         self.turn.wake()
 
@@ -539,13 +542,18 @@ class BrokerServer:
 
     def _was_read(self, transport: Transport) -> None:
         # Who added to what waits for the disk is a publisher; others are never held.
-        before, self._pending_bytes = self._pending_bytes, self.broker.journal.pending_bytes
-        if self.commits.congested and self._pending_bytes > before:
+        before, self._brought_bytes = self._brought_bytes, self._brought()
+        if self.commits.congested and self._brought_bytes > before:
             self.connections.hold(transport)
         session = transport.session
         if session.crowding is not None:
             queue, session.crowding = session.crowding, None
             self.connections.hold_for(transport, queue)
+
+    def _brought(self) -> int:
+        """Grows between two commits by what clients bring about, and by nothing that expires."""
+        journal = self.broker.journal
+        return journal.pending_bytes - journal.expired_bytes
 
     async def _ticking(self) -> None:
         revision = self.broker.permissions.revision

@@ -113,6 +113,39 @@ async def test_publishers_are_not_read_while_the_disk_is_behind_but_consumers_ar
         await consumer.close()
 
 
+async def test_nobody_is_held_for_dead_letters_that_wait_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "CONGESTED_BYTES", 100_000)
+    stores: list[SlowStore] = []
+
+    def make_store(folder: Path, settings: Settings, post: Post) -> SlowStore:
+        stores.append(SlowStore(post))
+        return stores[0]
+
+    async with running(tmp_path, make_store) as broker:
+        looker = await aio_pika.connect(broker.uri)
+        channel = await looker.channel()
+        arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+        await channel.declare_queue("q", durable=True, arguments=arguments)
+        await channel.declare_queue("dead", durable=True)
+        for _ in range(50):
+            message = aio_pika.Message(bytes(10_000), delivery_mode=2, expiration=60)
+            await channel.default_exchange.publish(message, "q")
+        stores[0].stands_still = True
+        model = broker.server.broker
+        model.tick(model.around.now_ms + 60_000)
+        model.dispatch()
+        assert model.journal.pending_bytes > 400_000
+
+        for _ in range(3):
+            seen = await channel.declare_queue("q", passive=True)
+            assert seen.declaration_result.message_count == 0
+        assert not any(one.session.reading_paused for one in broker.server.connections)
+        stores[0].go_on()
+        await looker.close()
+
+
 async def test_an_alarm_stops_the_reading_of_publishers_until_it_is_over(tmp_path: Path) -> None:
     async with running(tmp_path, resources__check_interval_s=3600) as broker:
         connection = await aio_pika.connect(broker.uri)
