@@ -75,6 +75,10 @@ def truth(text: str) -> bool:
     return text in ("true", "on", "yes")
 
 
+def _stamp(text: str) -> str:
+    return "overwrite" if truth(text) else "keep"
+
+
 def _level(text: str) -> str:
     if text not in _LEVELS:
         raise Wrong(f"must be one of {', '.join(_LEVELS)}")
@@ -89,6 +93,15 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "max_message_size": ("amqp.max_message_size_bytes", size),
     "consumer_timeout": ("queues.consumer_timeout_ms", number),
     "default_queue_type": ("queues.default_type", str),
+    "quorum_queue.property_equivalence.relaxed_checks_on_redeclaration": (
+        "queues.relaxed_redeclaration",
+        truth,
+    ),
+    "message_interceptors.incoming.set_header_timestamp.overwrite": ("amqp.stamp_time", _stamp),
+    "message_interceptors.incoming.set_header_routing_node.overwrite": (
+        "amqp.stamp_node",
+        _stamp,
+    ),
     "cluster_queue_limit": ("queues.max_queues", number),
     "cluster_exchange_limit": ("queues.max_exchanges", number),
     "deprecated_features.permit.transient_nonexcl_queues": (

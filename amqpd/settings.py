@@ -41,6 +41,21 @@ class Amqp(Struct, frozen=True):
     max_connections: Annotated[
         int, Meta(ge=0, description="0: as many as the limit on open files allows")
     ] = 0
+    stamp_time: Annotated[
+        Literal["off", "keep", "overwrite"],
+        Meta(
+            description="when a message came in, in its header timestamp_in_ms and its timestamp; "
+            "keep: where there is none "
+            "(message_interceptors.incoming.set_header_timestamp.overwrite)"
+        ),
+    ] = "off"
+    stamp_node: Annotated[
+        Literal["off", "keep", "overwrite"],
+        Meta(
+            description="where a message came in, in its header x-routed-by "
+            "(message_interceptors.incoming.set_header_routing_node.overwrite)"
+        ),
+    ] = "off"
     max_unauthenticated: Annotated[
         int, Meta(ge=0, description="connections that have not logged in; 0: no limit")
     ] = 1000
@@ -238,6 +253,14 @@ class Queues(Struct, frozen=True):
             "(deprecated_features.permit.transient_nonexcl_queues)"
         ),
     ] = True
+    relaxed_redeclaration: Annotated[
+        bool,
+        Meta(
+            description="who declares a quorum queue as the classic one that it was gets it, if "
+            "expiry, dead letters, length and single active consumer agree "
+            "(quorum_queue.property_equivalence.relaxed_checks_on_redeclaration)"
+        ),
+    ] = False
     max_queues: Annotated[
         int, Meta(ge=0, description="in all vhosts together; 0: no limit (cluster_queue_limit)")
     ] = 0

@@ -36,6 +36,9 @@ auth_backends.2 = rabbit_auth_backend_internal
 heartbeat = 30
 frame_max = 131072
 channel_max = 128
+quorum_queue.property_equivalence.relaxed_checks_on_redeclaration = true
+message_interceptors.incoming.set_header_timestamp.overwrite = false
+message_interceptors.incoming.set_header_routing_node.overwrite = true
 max_message_size = 16MiB
 vm_memory_high_watermark.relative = 0.5
 disk_free_limit.absolute = 2GB
@@ -51,6 +54,9 @@ def test_what_people_set_is_set() -> None:
 
     assert found == {
         "amqp.port": 5673,
+        "amqp.stamp_time": "keep",
+        "amqp.stamp_node": "overwrite",
+        "queues.relaxed_redeclaration": True,
         "amqp.host": "::",
         "amqp.tls_port": 5671,
         "tls.ca": "/etc/ca.pem",

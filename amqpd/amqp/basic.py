@@ -58,7 +58,7 @@ def consume(channel: Channel, method: Basic.Consume) -> None:
     if tag in tags or (reply_consumer is not None and reply_consumer.tag == tag):
         raise NotAllowed(f"attempt to reuse consumer tag '{tag}'")
     tag = tag or GENERATED + channel.connection.new_token()
-    if method.queue == direct_reply.PSEUDO_QUEUE:
+    if method.queue in direct_reply.PSEUDO_QUEUES:
         _consume_replies(channel, method, tag)
     else:
         _consume_queue(channel, method, tag)

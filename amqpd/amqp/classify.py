@@ -30,6 +30,8 @@ BEYOND: Final[i64] = 1 << 40
 #: As in `fields`.
 MAX_DEPTH: Final[i64] = 32
 DIRECT_REPLY: Final = b"amq.rabbitmq.reply-to"
+#: LavinMQ's other name for it.
+DIRECT_REPLY_TOO: Final = b"amq.direct.reply-to"
 
 
 def classify(data: bytes, at: i64, end: i64) -> i64:  # noqa: C901 - one line for each property
@@ -69,6 +71,8 @@ def classify(data: bytes, at: i64, end: i64) -> i64:  # noqa: C901 - one line fo
         at = skip_text(data, at, end)
     if flags & 0x0200:
         if at < end and data[at] >= 21 and data[at + 1 : at + 22] == DIRECT_REPLY:
+            return CLOSER_LOOK
+        if at < end and data[at] == 19 and data[at + 1 : at + 20] == DIRECT_REPLY_TOO:
             return CLOSER_LOOK
         at = skip_text(data, at, end)
     if flags & 0x0100:

@@ -20,6 +20,7 @@ from amqpd.amqp.classify import (
     BEYOND,
     CLOSER_LOOK,
     DIRECT_REPLY,
+    DIRECT_REPLY_TOO,
     EXPIRATION,
     PERSISTENT,
     PLACE_BITS,
@@ -305,6 +306,8 @@ def _classify(data: bytes, at: int, end: int, flags: int) -> int:  # noqa: C901 
             at += 1 + data[at]
         if flags & 0x0200:
             if data[at] >= len(DIRECT_REPLY) and data.startswith(DIRECT_REPLY, at + 1):
+                return CLOSER_LOOK
+            if data[at + 1 : at + 1 + data[at]] == DIRECT_REPLY_TOO:
                 return CLOSER_LOOK
             at += 1 + data[at]
         if flags & 0x0100:

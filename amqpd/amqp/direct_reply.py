@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from amqpd.broker.run import Run
 
 PSEUDO_QUEUE: Final = "amq.rabbitmq.reply-to"
+#: LavinMQ has another name for it, too.
+PSEUDO_QUEUES: Final = (PSEUDO_QUEUE, "amq.direct.reply-to")
 PREFIX: Final = f"{PSEUDO_QUEUE}."
 #: Replies beyond this many unwritten bytes are lost: nobody reads them.
 LIMIT_BYTES: Final = 16 << 20
@@ -24,7 +26,7 @@ LIMIT_BYTES: Final = 16 << 20
 
 def is_pseudo(name: str) -> bool:
     """Whether this is the pseudo queue or a name made from it."""
-    return name == PSEUDO_QUEUE or name.startswith(PREFIX)
+    return name in PSEUDO_QUEUES or name.startswith(PREFIX)
 
 
 class ReplyConsumer:

@@ -315,6 +315,9 @@ class Publisher:
         channel = self._channel
         _, size, properties = decode_header(contents.header_payload(content))
         changed = self._rewrite_reply_to(properties)
+        publishing = channel.vhost.publishing
+        if publishing.interceptors.on:
+            changed |= publishing.interceptors.stamp(properties, publishing.around.now_ms)
         expiration_ms = NONE
         if properties.expiration is not None:
             expiration_ms = parse_expiration(properties.expiration)
@@ -343,7 +346,7 @@ class Publisher:
         )
 
     def _rewrite_reply_to(self, properties: Properties) -> bool:
-        if properties.reply_to != direct_reply.PSEUDO_QUEUE:
+        if properties.reply_to not in direct_reply.PSEUDO_QUEUES:
             return False
         consumer = self._channel.reply_consumer
         if consumer is None:

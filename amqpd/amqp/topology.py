@@ -105,7 +105,7 @@ def declare_queue(channel: Channel, method: Queue.Declare) -> None:
 def _declare_pseudo_queue(channel: Channel, method: Queue.Declare) -> None:
     """Whoever got a request can see in this way whether anyone still waits for the reply."""
     name, vhost = method.queue, channel.vhost.name
-    if name != direct_reply.PSEUDO_QUEUE and channel.reply_consumers.find(vhost, name) is None:
+    if name not in direct_reply.PSEUDO_QUEUES and channel.reply_consumers.find(vhost, name) is None:
         raise NotFound(f"no queue '{name}' in vhost '{vhost}'")
     channel.last_queue = name
     _answer(channel, method.nowait, _declared(name, 0, 1), 0)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.broker.arguments import (
     ALTERNATE_EXCHANGE,
+    ALTERNATE_EXCHANGE_TOO,
     CONSUMER_ARGUMENTS,
     NAME_PREFIX,
     QUEUE_ARGUMENTS,
@@ -40,6 +41,7 @@ CONSUMER: Final = frozenset({*CONSUMER_ARGUMENTS, "x-cancel-on-ha-failover"})
 EXCHANGE: Final = frozenset(
     {
         ALTERNATE_EXCHANGE,
+        ALTERNATE_EXCHANGE_TOO,
         "hash-header",
         "hash-property",
         "x-cache-persistence",

@@ -70,6 +70,8 @@ QUEUE_TYPE: Final = "x-queue-type"
 NAME_PREFIX: Final = "x-name-prefix"
 DEAD_LETTER_EXCHANGE: Final = "x-dead-letter-exchange"
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
+#: LavinMQ's name for it; RabbitMQ's wins.
+ALTERNATE_EXCHANGE_TOO: Final = "x-alternate-exchange"
 
 
 class QueueType(StrEnum):
@@ -270,6 +272,12 @@ QUEUE_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-initial-cluster-size": Argument("S", between(1, None)),
 }
 
+#: What is compared of a quorum queue that is declared as a classic one, where that is allowed.
+RELAXED: Final = (
+    "x-expires", "x-message-ttl", DEAD_LETTER_EXCHANGE, "x-dead-letter-routing-key",
+    "x-max-length", "x-max-length-bytes", "x-single-active-consumer",
+)  # fmt: skip
+
 CONSUMER_ARGUMENTS: Final[Mapping[str, Argument]] = {
     "x-priority": Argument("CQ", an_integer),
     "x-consumer-timeout": Argument("CQ", _size),
@@ -329,7 +337,13 @@ def dead_letter_exchange(vhost: str, queue: str, arguments: Table) -> str | None
 
 def alternate_exchange(vhost: str, exchange: str, arguments: Table) -> str | None:
     """The exchange named, which the user must be allowed to write to."""
-    return _name_argument(arguments, ALTERNATE_EXCHANGE, resource("exchange", exchange, vhost))
+    name = ALTERNATE_EXCHANGE if ALTERNATE_EXCHANGE in arguments else ALTERNATE_EXCHANGE_TOO
+    return _name_argument(arguments, name, resource("exchange", exchange, vhost))
+
+
+def alternate_of(arguments: Table) -> Field | None:
+    """The argument that names an alternate exchange, whatever it is called."""
+    return arguments.get(ALTERNATE_EXCHANGE) or arguments.get(ALTERNATE_EXCHANGE_TOO)
 
 
 def _name_argument(arguments: Table, name: str, where: str) -> str | None:
@@ -480,12 +494,18 @@ def parse_consumer(
 
 
 def check_equivalent_queue(
-    queue: DeclaredQueue, *, durable: bool, auto_delete: bool, arguments: Table
+    queue: DeclaredQueue,
+    *,
+    durable: bool,
+    auto_delete: bool,
+    arguments: Table,
+    relaxed: bool = False,
 ) -> None:
     """Check a declaration against the queue of that name that exists.
 
     Whether it is exclusive to another connection is not a question of equivalence (405, not
     406) and was answered before. `arguments` have their queue type in them (`declared_type`).
+    `relaxed`: who still declares a quorum queue as the classic one that it was need not know.
 
     Raises:
         PreconditionFailed: they differ in something that matters to this type of queue.
@@ -493,10 +513,20 @@ def check_equivalent_queue(
     where = resource("queue", queue.name, queue.vhost)
     _check_property("durable", where, queue.durable, durable)
     _check_property("auto_delete", where, queue.auto_delete, auto_delete)
-    letter = _LETTERS[queue_type_of(queue.vhost, queue.name, queue.declared)]
+    kind = queue_type_of(queue.vhost, queue.name, queue.declared)
+    if relaxed and kind is QueueType.QUORUM and _is_classic(arguments):
+        for name in RELAXED:
+            _check_argument(name, where, queue.declared.get(name), arguments.get(name))
+        return
+    letter = _LETTERS[kind]
     for name, argument in QUEUE_ARGUMENTS.items():
         if letter in argument.types:
             _check_argument(name, where, queue.declared.get(name), arguments.get(name))
+
+
+def _is_classic(arguments: Table) -> bool:
+    declared = arguments.get(QUEUE_TYPE)
+    return declared is None or declared.value == QueueType.CLASSIC
 
 
 def check_equivalent_exchange(current: PutExchange, declared: PutExchange) -> None:
@@ -511,7 +541,7 @@ def check_equivalent_exchange(current: PutExchange, declared: PutExchange) -> No
     _check_property("auto_delete", where, current.auto_delete, declared.auto_delete)
     _check_property("internal", where, current.internal, declared.internal)
     name = ALTERNATE_EXCHANGE
-    _check_argument(name, where, current.arguments.get(name), declared.arguments.get(name))
+    _check_argument(name, where, alternate_of(current.arguments), alternate_of(declared.arguments))
 
 
 def _check_property(name: str, where: str, current: str | bool, received: str | bool) -> None:

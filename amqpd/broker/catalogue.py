@@ -96,7 +96,13 @@ class Catalogue:
         )
         self.stats = VhostStats()
         self.publishing = Publishing(
-            name, self.exchanges, self.queues, around, self.enforcement.refresh, self.stats
+            name,
+            self.exchanges,
+            self.queues,
+            around,
+            self.enforcement.refresh,
+            self.stats,
+            interceptors=limits.interceptors,
         )
         self.firehose = Firehose(self.publishing, name, capacity.presence.node)
         self.shelves = Shelves(name, self.exchanges, self.publishing, around)

@@ -29,6 +29,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
+from amqpd.broker.arguments import alternate_of
 from amqpd.broker.binding import Comparable, Destination, comparable
 from amqpd.broker.definitions import PutExchange
 from amqpd.broker.tally import Tallies
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from amqpd.broker.shelf import Kept, Shelf
     from amqpd.fields import Table
 
-ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 DEFAULT_EXCHANGE: Final = ""
 
 
@@ -122,7 +122,7 @@ class Exchange(ABC):
 
     def use_policy(self, alternate_exchange: str | None) -> None:
         """Take over what a policy says; an argument of the exchange itself wins."""
-        argument = self.arguments.get(ALTERNATE_EXCHANGE)
+        argument = alternate_of(self.arguments)
         if argument is not None and isinstance(argument.value, str):
             alternate_exchange = argument.value
         self.alternate_exchange = alternate_exchange

@@ -14,12 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Final, Self
 
+from amqpd.broker.interceptors import NO_INTERCEPTORS
 from amqpd.broker.text import erlang
 from amqpd.errors import PreconditionFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from dataclasses import Field
+
+    from amqpd.broker.interceptors import Interceptors
 
 #: RabbitMQ's hard upper bound; larger bodies are a protocol error there.
 MESSAGE_BYTES_MAX: Final = 512 << 20
@@ -66,6 +69,10 @@ class Limits:
     consumer_timeout_ms: int | None = None
     #: It costs the channel then, even where the client would understand that it costs the consumer.
     timeout_closes: bool = False
+    #: Quorum queues may be declared as classic ones again, with the arguments that both know.
+    relaxed_redeclaration: bool = False
+    #: What is written into messages that come in.
+    interceptors: Interceptors = NO_INTERCEPTORS
     #: `#` words in one topic binding key. RabbitMQ 4.3 allows 2, because each one
     #: multiplies its matcher's work; ours does not need it.
     max_topic_hash_wildcards: int | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker.arguments import Overflow
 from amqpd.broker.burial import Burials
 from amqpd.broker.content import header_payload
+from amqpd.broker.interceptors import NO_INTERCEPTORS
 from amqpd.broker.message import Message
 from amqpd.broker.morgue import Morgues
 from amqpd.broker.names import split
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.interceptors import Interceptors
     from amqpd.broker.lane import Lane
     from amqpd.broker.permissions import Access
     from amqpd.broker.pressure import Ticket
@@ -118,6 +120,7 @@ class Publishing:
     stats: VhostStats
     #: Every message has to be looked at by itself.
     traced: bool = False
+    interceptors: Interceptors = NO_INTERCEPTORS
     #: Dead letters by reason, and those that went nowhere; counted, never silent.
     buried: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
@@ -140,7 +143,7 @@ class Publishing:
         """
         source = self._enter(access, exchange, (routing_key,))
         reached = reaches(source, self.exchanges.get)
-        if self.traced or any(one.uses_headers for one in reached):
+        if self.traced or self.interceptors.on or any(one.uses_headers for one in reached):
             return Path(each=True)
         names = route(source, (routing_key,), None, self.exchanges.get)
         path = self._path(names, source.tallies)

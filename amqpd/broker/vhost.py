@@ -268,6 +268,7 @@ class VHost(Catalogue):
                 durable=durable and not exclusive,
                 auto_delete=auto_delete,
                 arguments=arguments,
+                relaxed=self.limits.relaxed_redeclaration,
             )
             existing.use()
             return Answer(self._info(existing), self._number_of_definitions(existing.durable))

@@ -120,6 +120,7 @@ def _publish(
     keys = routing_keys(routing_key, properties.headers)
     if properties.headers is not None:
         properties.headers.pop(BCC, None)
+    vhost.limits.interceptors.stamp(properties, vhost.around.now_ms)
     path = vhost.route(access, exchange, keys, properties)
     if properties.user_id is not None:
         access.check_user_id(properties.user_id)

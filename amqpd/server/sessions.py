@@ -12,7 +12,9 @@ from amqpd.amqp.direct_reply import ReplyConsumers
 from amqpd.amqp.sasl import Peer
 from amqpd.amqp.settings import AmqpSettings
 from amqpd.auth.certificate import LoginFrom, user_name
+from amqpd.broker.interceptors import Interceptors, Stamp
 from amqpd.broker.limits import Limits
+from amqpd.config import node_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +96,10 @@ def limits(settings: Settings) -> Limits:
         trusts_deaths=settings.dead_letter.trust_client_x_death,
         consumer_timeout_ms=_or_none(queues.consumer_timeout_ms),
         timeout_closes=queues.consumer_timeout_mode == "close_channel",
+        relaxed_redeclaration=queues.relaxed_redeclaration,
+        interceptors=Interceptors(
+            Stamp(amqp.stamp_time), Stamp(amqp.stamp_node), node_name(settings)
+        ),
     )
 
 

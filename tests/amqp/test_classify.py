@@ -29,6 +29,7 @@ SPECIAL = {
     "CC": Properties(headers=fields.table(CC=["b"])),
     "BCC": Properties(headers=fields.table(x=1, BCC=["b"]), delivery_mode=2),
     "direct reply": Properties(reply_to="amq.rabbitmq.reply-to"),
+    "LavinMQ's direct reply": Properties(reply_to="amq.direct.reply-to"),
     "direct reply address": Properties(correlation_id="1", reply_to="amq.rabbitmq.reply-to.xyz"),
 }
 

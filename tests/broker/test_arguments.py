@@ -555,6 +555,50 @@ def test_inequivalent_arguments_are_refused(
     )
 
 
+def quorum(**more: Field) -> Table:
+    own = {name.replace("_", "-"): value for name, value in more.items()}
+    return {"x-queue-type": Field("S", "quorum"), **own}
+
+
+@pytest.mark.parametrize(
+    "received",
+    [
+        {"x-expires": Field("I", 5)},
+        {"x-expires": Field("I", 5), "x-queue-type": Field("S", "classic")},
+        {"x-expires": Field("I", 5), "x-max-priority": Field("I", 5)},
+    ],
+)
+def test_a_quorum_queue_may_be_declared_as_the_classic_one_that_it_was(received: Table) -> None:
+    queue = Declared(declared=quorum(x_expires=Field("I", 5), x_delivery_limit=Field("I", 5)))
+
+    check_equivalent_queue(queue, durable=True, auto_delete=False, arguments=received, relaxed=True)
+
+    with pytest.raises(PreconditionFailed):
+        check(queue, received)
+
+
+@pytest.mark.parametrize(
+    ("current", "received"),
+    [
+        (quorum(), {"x-message-ttl": Field("I", 5)}),
+        (quorum(x_max_length=Field("I", 5)), {}),
+        (quorum(), {"x-queue-type": Field("S", "stream")}),
+        (quorum(x_delivery_limit=Field("I", 5)), quorum()),
+        ({}, quorum()),
+        ({"x-overflow": Field("S", "drop-head")}, {}),
+    ],
+)
+def test_what_both_know_is_still_compared(current: Table, received: Table) -> None:
+    with pytest.raises(PreconditionFailed):
+        check_equivalent_queue(
+            Declared(declared=current),
+            durable=True,
+            auto_delete=False,
+            arguments=received,
+            relaxed=True,
+        )
+
+
 def test_inequivalent_properties_of_a_queue_are_refused() -> None:
     with pytest.raises(PreconditionFailed) as refused:
         check(Declared(), {}, durable=False)
@@ -584,8 +628,9 @@ EXCHANGE = PutExchange(
 
 def test_equivalent_exchanges_pass() -> None:
     check_equivalent_exchange(EXCHANGE, EXCHANGE)
-    other = replace(EXCHANGE, arguments={"alternate-exchange": Field("S", "ae")})
-    check_equivalent_exchange(EXCHANGE, other)
+    for name in ("alternate-exchange", "x-alternate-exchange"):
+        other = replace(EXCHANGE, arguments={name: Field("S", "ae")})
+        check_equivalent_exchange(EXCHANGE, other)
 
 
 @pytest.mark.parametrize(

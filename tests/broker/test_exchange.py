@@ -146,6 +146,14 @@ def test_an_alternate_exchange_in_the_arguments_beats_the_policy() -> None:
     assert plain.alternate_exchange is None
 
 
+def test_lavinmqs_name_for_an_alternate_exchange_is_understood() -> None:
+    theirs = {"x-alternate-exchange": Field("S", "theirs")}
+
+    assert an_exchange("direct", theirs).alternate_exchange == "theirs"
+    both = {**theirs, "alternate-exchange": Field("S", "ours")}
+    assert an_exchange("direct", both).alternate_exchange == "ours"
+
+
 def test_an_alternate_exchange_that_is_no_text_counts_as_none() -> None:
     assert an_exchange("direct", {"alternate-exchange": Field("I", 5)}).alternate_exchange is None
 

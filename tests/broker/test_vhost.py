@@ -19,6 +19,7 @@ from amqpd.broker.definitions import (
     PutTopicPermission,
     PutVhost,
 )
+from amqpd.broker.limits import Limits
 from amqpd.errors import AccessRefused, NotFound, PreconditionFailed, ResourceLocked
 from tests.broker.model import FakeConsumer, Model, a_table
 
@@ -222,6 +223,8 @@ def test_an_alternate_exchange_needs_rights_on_both(client: Client) -> None:
     client.may(configure=".*", read=".*")
     with pytest.raises(AccessRefused):
         client.exchange("z", alternate_exchange="other")
+    with pytest.raises(AccessRefused):
+        client.exchange("z", x_alternate_exchange="other")
 
 
 def test_deleting_an_exchange_takes_its_bindings_along(model: Model, client: Client) -> None:
@@ -762,3 +765,17 @@ def test_a_binding_that_is_applied_twice_is_one(client: Client) -> None:
 
     assert list(client.vhost.incoming) == []
     assert not client.vhost.exchanges["amq.direct"].bindings
+
+
+def test_a_quorum_queue_is_declared_as_the_classic_one_that_it_was_where_allowed() -> None:
+    strict, relaxed = (
+        Client(Model(limits=Limits(relaxed_redeclaration=allowed))) for allowed in (False, True)
+    )
+    for client in (strict, relaxed):
+        client.queue(x_queue_type="quorum")
+
+    assert relaxed.queue().value.name == "q"
+    with pytest.raises(PreconditionFailed):
+        strict.queue()
+    with pytest.raises(PreconditionFailed):
+        relaxed.queue(x_message_ttl=5)

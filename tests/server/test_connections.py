@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+    from pamqp.common import FieldTable
 
     from amqpd.broker.journal import Batch
     from amqpd.config import Settings
@@ -126,7 +127,10 @@ async def test_nobody_is_held_for_dead_letters_that_wait_for_the_disk(
     async with running(tmp_path, make_store) as broker:
         looker = await aio_pika.connect(broker.uri)
         channel = await looker.channel()
-        arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+        arguments: FieldTable = {
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "dead",
+        }
         await channel.declare_queue("q", durable=True, arguments=arguments)
         await channel.declare_queue("dead", durable=True)
         for _ in range(50):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from amqpd import config
+from amqpd.broker.interceptors import Interceptors, Stamp
 from amqpd.broker.limits import Limits
 from amqpd.server.sessions import limits
 
@@ -20,14 +22,23 @@ def of(tmp_path: Path, text: str) -> Limits:
 
 
 def test_without_settings_the_limits_are_the_brokers_own(tmp_path: Path) -> None:
-    assert of(tmp_path, "") == Limits()
+    found = of(tmp_path, "")
+
+    assert found.interceptors.name.startswith("rabbit@")
+    assert replace(found, interceptors=Interceptors()) == Limits()
 
 
 def test_each_setting_of_queues_and_dead_letters_reaches_the_broker(tmp_path: Path) -> None:
     found = of(
         tmp_path,
         """
+        [amqp]
+        stamp_time = "keep"
+        stamp_node = "overwrite"
+        [node]
+        name = "n@h"
         [queues]
+        relaxed_redeclaration = true
         delivery_count_header = "always"
         consumer_timeout_ms = 0
         consumer_timeout_mode = "close_channel"
@@ -51,4 +62,6 @@ def test_each_setting_of_queues_and_dead_letters_reaches_the_broker(tmp_path: Pa
         max_exchanges=8,
         max_topic_hash_wildcards=0,
         trusts_deaths=False,
+        relaxed_redeclaration=True,
+        interceptors=Interceptors(Stamp.KEEP, Stamp.OVERWRITE, "n@h"),
     )

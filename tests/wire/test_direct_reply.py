@@ -57,6 +57,21 @@ def test_a_reply_finds_its_way_without_a_queue(world: World, asker: Client) -> N
     assert (reply.body, reply.properties.correlation_id) == (b"!", "7")
 
 
+def test_lavinmqs_name_for_it_is_understood(world: World) -> None:
+    asker, answerer = world.client(), world.client()
+    asker.declare("requests")
+    asker.consume("amq.direct.reply-to", "replies", no_ack=True)
+    properties = Basic.Properties(reply_to="amq.direct.reply-to")
+    asker.publish(b"?", "requests", properties=properties)
+    request = answerer.get("requests")
+    assert request is not None
+    assert request.properties.reply_to is not None
+
+    answerer.publish(b"!", request.properties.reply_to)
+
+    assert bodies(asker.hear()) == [b"!"]
+
+
 def test_a_reply_counts_as_routed_and_is_confirmed(world: World, asker: Client) -> None:
     answerer = world.client()
     name = ask(asker, answerer)

@@ -61,7 +61,7 @@ Received: TypeAlias = "Command | Message"
 class World:
     """A broker with users and vhosts, its disk, its clock and its clients."""
 
-    def __init__(self, settings: AmqpSettings | None = None) -> None:
+    def __init__(self, settings: AmqpSettings | None = None, limits: Limits | None = None) -> None:
         self.settings = settings or AmqpSettings()
         self.tokens = 0
         self.now_ms = 1_000
@@ -69,7 +69,7 @@ class World:
         self.reading = True
         self.asked: list[Callable[[], None]] = []
         self.store = MemoryStore(self.posted.append)
-        self.broker = Broker(limits=Limits(), refill=self.refill, new_token=self.token)
+        self.broker = Broker(limits=limits or Limits(), refill=self.refill, new_token=self.token)
         self.broker.around.archive = StoreArchive(self.store)
         self.broker.apply(PutVhost("/"))
         self.user("guest", "administrator")
