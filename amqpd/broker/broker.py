@@ -259,6 +259,9 @@ class Broker:
                 | PutBinding() | DeleteBinding()
             ):  # fmt: skip
                 pass  # the vhost tells of them
+            case DeleteVhost():
+                parameters = self.parameters.listing(vhost=command.name)
+                self.events.vhost_deleted(command.name, self.permissions, parameters)
             case _:
                 self.events.changed(command)
 

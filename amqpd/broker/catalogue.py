@@ -419,6 +419,8 @@ class Catalogue:
             self.around.journal.drop(tuple(lanes))
         if going:
             self.around.timers.at(now_ms + 1, lambda now_ms: self._dismantle(going, by, now_ms))
+        elif events.on:
+            events.vhost_down(self.name)
 
 
 def binding_of(command: PutBinding | DeleteBinding) -> Binding:

@@ -53,9 +53,10 @@ from amqpd.fields import Field, wrap
 from amqpd.properties import Properties
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from amqpd.broker.definitions import Command
+    from amqpd.broker.permissions import Permissions
     from amqpd.broker.policy import Match, Policy
     from amqpd.broker.queue import Queue
     from amqpd.broker.ring import Subscription
@@ -154,6 +155,24 @@ class Events:
         """A command is carried out: about this queue, or one that makes something (`is_new`)."""
         for key, facts in _of(command, queue, is_new):
             self.tell(key, facts)
+
+    def vhost_deleted(
+        self, name: str, permissions: Permissions, parameters: Iterable[PutParameter]
+    ) -> None:
+        """A vhost goes with the rights in it and the parameters of it, in RabbitMQ's order."""
+        for user, vhost, _ in permissions.listing():
+            if vhost == name:
+                self.changed(DeletePermission(user, vhost))
+        for user, vhost, exchange, _ in permissions.topic_listing():
+            if vhost == name:
+                self.changed(DeleteTopicPermission(user, vhost, exchange))
+        self.changed(DeleteVhost(name))
+        for one in parameters:
+            self.changed(DeleteParameter(one.component, one.vhost, one.name))
+
+    def vhost_down(self, name: str) -> None:
+        """Nothing of a vhost is left."""
+        self.tell("vhost.down", {"name": name, "node": self._node, ACTOR: INTERNAL})
 
     def connected(self, facts: ConnectionFacts, user: str, vhost: str) -> None:
         """A client is in its vhost."""

@@ -171,6 +171,35 @@ def test_a_policy_is_told_of_and_each_queue_it_applies_to(model: Watched) -> Non
     assert model.seen()["parameter.set"]["component"] == "global"
 
 
+def test_a_vhost_takes_its_rights_and_parameters_with_it(model: Watched) -> None:
+    broker = model.broker
+    broker.change(d.PutVhost("v"))
+    broker.change(d.PutQueue("v", "q", True, False, False, {}, (900,)))
+    for vhost in ("/", "v"):
+        broker.change(d.PutPermission("u", vhost, ".*", ".*", ".*"))
+        broker.change(d.PutTopicPermission("u", vhost, "amq.topic", ".*", ".*"))
+    broker.change(
+        d.PutParameter("policy", "v", "p", '{"pattern": "^q", "definition": {"max-length": 9}}')
+    )
+    broker.change(d.PutParameter("vhost-limits", "v", "limits", '{"max-queues": 5}'))
+    model.seen()
+    broker.events.by = "ann"
+
+    broker.change(d.DeleteVhost("v"))
+    told = model.seen()
+
+    assert list(told) == [
+        "permission.deleted", "topic.permission.deleted", "vhost.deleted", "policy.cleared",
+        "parameter.cleared", "vhost.limits.cleared", "exchange.deleted", "queue.deleted",
+        "vhost.down",
+    ]  # fmt: skip
+    for key in ("permission.deleted", "topic.permission.deleted"):
+        assert (told[key]["user"], told[key]["vhost"]) == ("u", "v")
+    assert told["vhost.deleted"]["user_who_performed_action"] == "ann"
+    assert told["vhost.down"]["user_who_performed_action"] == "rmq-internal"
+    assert (told["vhost.down"]["name"], "node" in told["vhost.down"]) == ("v", True)
+
+
 def test_vhosts_pauses_purges_and_alarms_are_told_of(model: Watched) -> None:
     broker = model.broker
     broker.change(d.PutVhost("v", "for tests"))
@@ -178,7 +207,8 @@ def test_vhosts_pauses_purges_and_alarms_are_told_of(model: Watched) -> None:
     broker.change(d.DeleteVhost("v"))
     told = model.seen()
     assert list(told) == [
-        "vhost.created", "exchange.created", "vhost.updated", "vhost.deleted", "exchange.deleted"
+        "vhost.created", "exchange.created", "vhost.updated", "vhost.deleted", "exchange.deleted",
+        "vhost.down",
     ]  # fmt: skip
     assert told["vhost.updated"]["description"] == "for more tests"
 
