@@ -541,7 +541,7 @@ class Broker:
         self.vhosts[queue.vhost].publishing.bury(queue, dead, reason)
 
     def _drop(self, queue: Queue, reason: str, messages: int) -> None:
-        self.vhosts[queue.vhost].publishing.drop(reason, messages)
+        self.vhosts[queue.vhost].publishing.drop(reason, messages, queue)
 
     def _resume(self, queue: Queue) -> None:
         command = resuming(queue)

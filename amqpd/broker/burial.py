@@ -24,6 +24,7 @@ from amqpd.broker.message import PERSISTENT, a_run
 from amqpd.broker.names import are_ours, join, ours, split, split_keys
 from amqpd.broker.routing import reaches, walk
 from amqpd.broker.run import Run
+from amqpd.broker.stats import Strategy
 from amqpd.properties import decode_header, encode_header
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Burials:
         """
         if queue.arguments.dead_letter_exchange is None:
             for lane, piece in dead:
-                self._publishing.drop(reason, piece.hi - piece.lo)
+                self._publishing.drop(reason, piece.hi - piece.lo, queue)
                 lane.settle(piece.run, piece.base, piece.lo, piece.hi)
             return
         journal = self._publishing.around.journal
@@ -169,9 +170,14 @@ class Burials:
             one.uses_headers for one in reaches(source, publishing.exchanges.get)
         )
 
-    def count(self, reason: str, messages: int, *, sent: bool) -> None:
-        """Dead letters went to the dead letter exchange, or are gone."""
+    def count(self, queue: Queue, reason: str, messages: int, *, sent: bool) -> None:
+        """Dead letters of a queue went to the dead letter exchange, or are gone."""
         publishing = self._publishing
+        strategy = Strategy.DISABLED
+        if sent:
+            kept = queue.keeps_dead_letters
+            strategy = Strategy.AT_LEAST_ONCE if kept else Strategy.AT_MOST_ONCE
+        publishing.stats.died(queue.own.queue_type, strategy, reason, messages)
         counts = publishing.buried if sent else publishing.dropped
         counts[reason] = counts.get(reason, 0) + messages
 
@@ -219,7 +225,7 @@ class Funeral:
     def add(self, run: Run, low: int, high: int) -> None:  # hot: tests/load/expiry.py
         """Bury `contents[low:high]` of a run."""
         if self._target is None:
-            self._burials.count(self._reason, high - low, sent=False)
+            self._burials.count(self._queue, self._reason, high - low, sent=False)
             return
         contents, names, each = run.contents, run.names, run.names_each
         may_share = self._alike and not run.blind
@@ -270,7 +276,7 @@ class Funeral:
                 sum(map(len, contents)),
             )
             self._publishing.publish(way.path, run, priority=way.priority)
-        self._burials.count(self._reason, len(contents), sent=way.path is not None)
+        self._burials.count(self._queue, self._reason, len(contents), sent=way.path is not None)
 
     # -- what they are like --------------------------------------------------------------
 
@@ -333,7 +339,7 @@ class Funeral:
         if refusing is not None and self._keeps:
             self._publishing.morgues.keep(self._queue, dead)
         else:
-            self._burials.count(self._reason, 1, sent=refusing is None)
+            self._burials.count(self._queue, self._reason, 1, sent=refusing is None)
 
 
 def _otherwise(digits: str) -> str:

@@ -156,7 +156,7 @@ class Morgue(Queue):
                     one.pressure.when_fits(self.look)
                 return False
             self._settle(piece)
-        publishing.burials.count(burial.reason, 1, sent=refusing is None)
+        publishing.burials.count(queue, burial.reason, 1, sent=refusing is None)
         return True
 
     def _settle(self, piece: Stretch) -> None:

@@ -19,6 +19,7 @@ from amqpd.broker.morgue import Morgues
 from amqpd.broker.names import split
 from amqpd.broker.queue import NEVER
 from amqpd.broker.routing import Walk, reaches, route, routing_keys, walk
+from amqpd.broker.stats import Strategy
 from amqpd.errors import AccessRefused, NotFound
 from amqpd.properties import decode_header
 
@@ -466,9 +467,11 @@ class Publishing:
         """Messages that were taken out of lanes leave them for good; see `Burials`."""
         self.burials.bury(queue, dead, reason)
 
-    def drop(self, reason: str, messages: int) -> None:
-        """Messages were removed that no exchange gets."""
+    def drop(self, reason: str, messages: int, queue: Queue | None = None) -> None:
+        """Messages were removed that no exchange gets; `queue`: where they died."""
         self._count(self.dropped, reason, messages)
+        if queue is not None:
+            self.stats.died(queue.own.queue_type, Strategy.DISABLED, reason, messages)
 
     def _count(self, counts: dict[str, int], reason: str, messages: int) -> None:
         counts[reason] = counts.get(reason, 0) + messages

@@ -7,6 +7,7 @@ What happens in queues is counted in lanes (`counts`), what exchanges got in the
 from __future__ import annotations
 
 from bisect import bisect_left
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.arguments import QueueType
@@ -31,10 +32,19 @@ _NUMBERS: Final = (
 )  # fmt: skip
 
 
+class Strategy(StrEnum):
+    """What becomes of dead letters, as RabbitMQ's metrics call it."""
+
+    AT_MOST_ONCE = "at_most_once"
+    AT_LEAST_ONCE = "at_least_once"
+    #: They have no exchange to go to.
+    DISABLED = "disabled"
+
+
 class VhostStats:
     """What happened in a vhost since the broker started."""
 
-    __slots__ = (*_NUMBERS, "sizes", "totals")
+    __slots__ = (*_NUMBERS, "deaths", "sizes", "totals")
 
     def __init__(self) -> None:
         #: What passed through queues, by their type.
@@ -55,6 +65,13 @@ class VhostStats:
         #: Published messages by class of sizes, the last above all; and their bytes.
         self.sizes = [0] * (len(SIZES) + 1)
         self.size_bytes = 0
+        #: Dead letters, by the type of the queue, what became of them and the reason.
+        self.deaths: dict[tuple[QueueType, Strategy, str], int] = {}
+
+    def died(self, kind: QueueType, strategy: Strategy, reason: str, messages: int) -> None:
+        """Messages of a queue are dead."""
+        key = kind, strategy, reason
+        self.deaths[key] = self.deaths.get(key, 0) + messages
 
     def published(self, messages: int, body_bytes: int) -> None:  # hot: S2
         """Clients have published messages; their class is that of their average."""
@@ -71,6 +88,8 @@ class VhostStats:
         for name in _NUMBERS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.sizes = [one + more for one, more in zip(self.sizes, other.sizes, strict=True)]
+        for death, messages in other.deaths.items():
+            self.died(*death, messages)
         for kind, counts in other.totals.items():
             mine = self.totals[kind]
             for name in COUNTERS:

@@ -53,6 +53,8 @@ class Figures:
     sync: bool
     listeners: tuple[Port, ...]
     uptime_s: float
+    #: When the broker started, in seconds since the epoch.
+    started_s: float
     process_id: int
     processors: int
     connections: int

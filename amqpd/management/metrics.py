@@ -66,6 +66,8 @@ COUNTED: Final = frozenset(
         "channel_queue_metrics",
     }
 )
+#: Those with a row for each protocol, as in RabbitMQ.
+BY_PROTOCOL: Final = frozenset({"auth_attempt_metrics"})
 
 
 # -- the endpoints -----------------------------------------------------------------------
@@ -83,7 +85,9 @@ async def aggregated(host: Host) -> AsyncGenerator[bytes, None]:
         rows = [known[name]] if name in known else []
         if name not in COUNTED:
             rows += await _rows(broker, family, Filter(), slices)
-        yield _encoded(write(PREFIX, metrics, [summed(rows, len(metrics))]))
+        if name not in BY_PROTOCOL:
+            rows = [summed(rows, len(metrics))]
+        yield _encoded(write(PREFIX, metrics, rows))
 
 
 async def per_object(host: Host) -> AsyncGenerator[bytes, None]:

@@ -16,7 +16,8 @@ import platform
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from amqpd.broker.stats import SIZES
+from amqpd.broker.arguments import QueueType
+from amqpd.broker.stats import SIZES, Strategy
 from amqpd.management.exposition import Metric, escape, labels, number, write
 from amqpd.management.families import QUEUE_TYPES, columns
 from amqpd.management.rates import TRAFFIC, added, traffic
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "rabbitmq_"
 PROTOCOL: Final = "amqp091"
+#: The name that Prometheus' own libraries give it.
+STARTED: Final = Metric(
+    "process_start_time_seconds", "gauge", "When the broker started, since the epoch"
+)
 
 #: Name, type, help, and the figure it shows.
 SIMPLE: Final[tuple[tuple[str, Kind, str, str], ...]] = (
@@ -127,8 +132,21 @@ BY_QUEUE_TYPE: Final = (
     ("redelivered", "Delivered or got again", ("redelivered",)),
     ("acknowledged", "Acknowledged", ("acked",)),
 )
-#: Reasons for which messages become dead letters, as RabbitMQ's metrics have them.
-DEAD: Final = ("expired", "maxlen", "rejected", "delivery_limit")
+#: Reasons for which messages become dead letters, as RabbitMQ's metrics have them, and what
+#: there is from the beginning: types of queues, and what becomes of their dead letters.
+_CLASSIC: Final = tuple(
+    (QueueType.CLASSIC, one) for one in (Strategy.AT_MOST_ONCE, Strategy.DISABLED)
+)
+_QUORUM: Final = tuple(
+    (QueueType.QUORUM, one) for one in (Strategy.AT_MOST_ONCE, Strategy.DISABLED)
+)
+_SURE: Final = ((QueueType.QUORUM, Strategy.AT_LEAST_ONCE),)
+DEAD: Final = {
+    "expired": (*_CLASSIC, *_QUORUM, *_SURE),
+    "maxlen": (*_CLASSIC, *_QUORUM),
+    "rejected": (*_CLASSIC, *_QUORUM, *_SURE),
+    "delivery_limit": (*_QUORUM, *_SURE),
+}
 #: RabbitMQ's families of the node: which of the above are in them.
 SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "connection_churn_metrics": (
@@ -172,7 +190,7 @@ def exposition(figures: Figures, endpoint: str = "aggregated") -> Iterator[str]:
         yield f"# TYPE {name} counter\n# HELP {name} {text}\n"
         for (vhost, reason), count in sorted(getattr(figures, attribute).items()):
             yield f'{name}{{vhost="{escape(vhost)}",reason="{escape(reason)}"}} {count}\n'
-    yield from _dead(figures)
+    yield from write("", (STARTED,), [("", (figures.started_s,))])
     rows: list[Row] = [
         (labels(vhost=vhost, queue=queue), (count,))
         for (vhost, queue), count in sorted(figures.quarantined.items())
@@ -205,22 +223,29 @@ def identity(figures: Figures, endpoint: str) -> Iterator[str]:
     yield from write(PREFIX, (about,), [(build, (1,))])
 
 
-def _dead(figures: Figures) -> Iterator[str]:
-    """Dead letters by reason; what has no exchange to go to counts as strategy `disabled`."""
-    for reason in DEAD:
-        counts = {
-            "at_least_once": figures.dead_lettered,
-            "disabled": figures.dropped,
-        }
-        rows: list[Row] = [
-            (
-                labels(dead_letter_strategy=strategy),
-                (sum(n for (_, why), n in by_vhost.items() if why == reason),),
-            )
-            for strategy, by_vhost in counts.items()
-        ]
-        name = f"global_messages_dead_lettered_{reason}_total"
-        yield from write(PREFIX, (Metric(name, "counter", f"Dead letters: {reason}"),), rows)
+def _dead(found: VhostStats) -> Iterator[str]:
+    """Dead letters by reason, and what became of them in queues of which type."""
+    for reason, known in DEAD.items():
+        counts = dict.fromkeys(known, 0)
+        counts |= {(*key[:2],): count for key, count in found.deaths.items() if key[2] == reason}
+        metric = Metric(
+            f"global_messages_dead_lettered_{reason}_total", "counter", f"Dead letters: {reason}"
+        )
+        yield from write(PREFIX, (metric,), [_of_dead(*key, counts[key]) for key in sorted(counts)])
+    arrived: dict[QueueType, int] = {QueueType.QUORUM: 0}
+    for (kind, strategy, _), count in found.deaths.items():
+        if strategy is Strategy.AT_LEAST_ONCE:
+            arrived[kind] = arrived.get(kind, 0) + count
+    metric = Metric(
+        "global_messages_dead_lettered_confirmed_total", "counter", "Dead letters that are kept"
+    )
+    rows = [_of_dead(kind, Strategy.AT_LEAST_ONCE, count) for kind, count in arrived.items()]
+    yield from write(PREFIX, (metric,), rows)
+
+
+def _of_dead(kind: QueueType, strategy: Strategy, count: int) -> Row:
+    label = labels(queue_type=QUEUE_TYPES[kind], dead_letter_strategy=strategy)
+    return label, (count,)
 
 
 def counted(broker: Broker, found: VhostStats) -> Iterator[str]:
@@ -238,6 +263,7 @@ def counted(broker: Broker, found: VhostStats) -> Iterator[str]:
         metric = Metric(f"global_{name}", "gauge", f"{name.capitalize()} currently connected")
         yield from write(PREFIX, (metric,), [(protocol, (count,))])
     yield from _by_queue_type(found)
+    yield from _dead(found)
     yield from _sizes(found)
     for metric, value in _churn(found):
         yield from write(PREFIX, (metric,), [("", (value,))])

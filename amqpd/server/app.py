@@ -123,6 +123,8 @@ class BrokerServer:
         self._embedded = embedded
         self._exit = Exit.OK
         self.started_s = time.monotonic()
+        #: The same in seconds since the epoch.
+        self.started_at_s = time.time()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.ports = Ports(self.directory)

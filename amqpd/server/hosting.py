@@ -99,6 +99,7 @@ class Hosting:
             sync=settings.store.sync,
             listeners=tuple(Port(*one) for one in (*server.ports.amqp, *server.ports.all_http)),
             uptime_s=time.monotonic() - server.started_s,
+            started_s=server.started_at_s,
             process_id=os.getpid(),
             processors=len(os.sched_getaffinity(0)),
             connections=len(server.connections),

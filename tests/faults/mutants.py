@@ -136,9 +136,9 @@ def uncounted() -> None:
 
     drop = Publishing.drop
 
-    def silent(self: Publishing, reason: str, messages: int) -> None:
+    def silent(self: Publishing, reason: str, messages: int, queue: Queue | None = None) -> None:
         if reason != EXPIRED:
-            drop(self, reason, messages)
+            drop(self, reason, messages, queue)
 
     Publishing.drop = silent  # type: ignore[method-assign]
 

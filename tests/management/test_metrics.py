@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -338,6 +339,55 @@ async def test_the_sums_are_on_the_port_of_the_api_and_names_are_not(api: Api) -
         assert answer.status == 200
     async with api.client.get(f"{api.uri}/metrics/per-object") as answer:
         assert answer.status == 404
+
+
+async def test_logins_are_counted_by_protocol(api: Api) -> None:
+    async with api.channel():
+        await api.get("/whoami")
+        await api.as_user("guest", "wrong").get("/whoami", 401)
+        found = await scrape(api)
+
+    for protocol, failed in (("amqp091", 0), ("http", 1)):
+        assert found.one("rabbitmq_auth_attempts_succeeded_total", protocol=protocol) == 1
+        assert found.one("rabbitmq_auth_attempts_failed_total", protocol=protocol) == failed
+
+
+async def test_dead_letters_are_counted_by_queue_type_and_what_became_of_them(api: Api) -> None:
+    await api.put("/vhosts/v")
+    await api.put("/queues/v/dead")
+    sent = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    sure = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+    for queue, more in (
+        ("classic", sent),
+        ("quorum", {"x-queue-type": "quorum"}),
+        ("sure", {"x-queue-type": "quorum", **sent, **sure}),
+    ):
+        body = {"durable": True, "arguments": {"x-message-ttl": 0, **more}}
+        await api.put(f"/queues/v/{queue}", body)
+    async with api.channel(vhost="v") as channel:
+        for queue in ("classic", "quorum", "sure"):
+            await publish(channel, b"x", queue)
+        while (await api.get("/queues/v/dead"))["messages"] < 2:
+            pass
+    await api.delete("/vhosts/v")
+
+    found = await scrape(api)
+
+    kinds = {kind: f"rabbit_{kind}_queue" for kind in ("classic", "quorum")}
+    counts = {
+        (sample.labels["queue_type"], sample.labels["dead_letter_strategy"]): sample.value
+        for sample in found.samples["rabbitmq_global_messages_dead_lettered_expired_total"]
+    }
+    assert counts == {
+        (kinds["classic"], "at_most_once"): 1,
+        (kinds["classic"], "disabled"): 0,
+        (kinds["quorum"], "at_least_once"): 1,
+        (kinds["quorum"], "at_most_once"): 0,
+        (kinds["quorum"], "disabled"): 1,
+    }
+    assert found.one("rabbitmq_global_messages_dead_lettered_confirmed_total") == 1
+    began = found.one("process_start_time_seconds")
+    assert 0 <= datetime.now(UTC).timestamp() - began < 600
 
 
 async def test_the_manual_has_every_metric(api: Api) -> None:

@@ -16,6 +16,7 @@ FIGURES = Figures(
     sync=True,
     listeners=(),
     uptime_s=1.5,
+    started_s=1_700_000_000.25,
     process_id=1,
     processors=2,
     connections=1,
