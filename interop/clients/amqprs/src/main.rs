@@ -13,7 +13,7 @@ use std::error::Error;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -33,13 +33,19 @@ fn equal<T: PartialEq + Debug>(expected: T, seen: T) -> Outcome {
     Err(format!("seen {seen:?}, expected {expected:?}").into())
 }
 
-/// The highest publish that the broker has confirmed.
+/// What the broker says of a channel by itself.
 #[derive(Clone, Default)]
-struct Confirmed(Arc<AtomicU64>);
+struct Heard {
+    /// The highest publish that it has confirmed.
+    confirmed: Arc<AtomicU64>,
+    /// The reply code with which it closed the channel.
+    closed: Arc<AtomicU16>,
+}
 
 #[async_trait::async_trait]
-impl ChannelCallback for Confirmed {
-    async fn close(&mut self, _: &Channel, _: CloseChannel) -> Result<(), amqprs::error::Error> {
+impl ChannelCallback for Heard {
+    async fn close(&mut self, _: &Channel, close: CloseChannel) -> Result<(), amqprs::error::Error> {
+        self.closed.store(close.reply_code(), Ordering::SeqCst);
         Ok(())
     }
     async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), amqprs::error::Error> {
@@ -49,10 +55,20 @@ impl ChannelCallback for Confirmed {
         Ok(active)
     }
     async fn publish_ack(&mut self, _: &Channel, ack: Ack) {
-        self.0.fetch_max(ack.delivery_tag(), Ordering::SeqCst);
+        self.confirmed.fetch_max(ack.delivery_tag(), Ordering::SeqCst);
     }
     async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
     async fn publish_return(&mut self, _: &Channel, _: Return, _: BasicProperties, _: Vec<u8>) {}
+}
+
+/// Waits until something is so.
+async fn until(condition: impl Fn() -> bool) -> Outcome {
+    let waiting = async {
+        while !condition() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    Ok(timeout(PATIENCE, waiting).await?)
 }
 
 /// A queue of this connection's own.
@@ -101,7 +117,11 @@ async fn topology(connection: &Connection, channel: &Channel) -> Outcome {
     channel.exchange_delete(ExchangeDeleteArguments::new(exchange)).await?;
     channel.queue_delete(QueueDeleteArguments::new(queue)).await?;
     let other = connection.open_channel(None).await?;
-    equal(true, count(&other, queue).await.is_err())
+    let heard = Heard::default();
+    other.register_callback(heard.clone()).await?;
+    equal(true, count(&other, queue).await.is_err())?;
+    until(|| heard.closed.load(Ordering::SeqCst) == 404).await?;
+    equal(true, connection.is_open())
 }
 
 async fn consume_ack(_: &Connection, channel: &Channel) -> Outcome {
@@ -135,20 +155,15 @@ async fn requeue(_: &Connection, channel: &Channel) -> Outcome {
 
 async fn confirms(connection: &Connection, _: &Channel) -> Outcome {
     let channel = connection.open_channel(None).await?;
-    let confirmed = Confirmed::default();
-    channel.register_callback(confirmed.clone()).await?;
+    let heard = Heard::default();
+    channel.register_callback(heard.clone()).await?;
     channel.confirm_select(ConfirmSelectArguments::default()).await?;
     let queue = "amqprs.confirms";
     channel.queue_declare(QueueDeclareArguments::durable_client_named(queue)).await?;
     for number in 0..1000 {
         publish(&channel, "", queue, &number.to_string()).await?;
     }
-    timeout(PATIENCE, async {
-        while confirmed.0.load(Ordering::SeqCst) < 1000 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await?;
+    until(|| heard.confirmed.load(Ordering::SeqCst) == 1000).await?;
     equal(1000, count(&channel, queue).await?)?;
     channel.queue_delete(QueueDeleteArguments::new(queue)).await?;
     // A channel that is dropped closes by itself, beside the connection, which fails at times.
