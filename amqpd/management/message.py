@@ -17,6 +17,7 @@ from amqpd.broker.expiration import parse_expiration
 from amqpd.broker.message import a_run
 from amqpd.broker.names import join, split
 from amqpd.broker.routing import BCC, routing_keys
+from amqpd.fields import plain_table
 from amqpd.management import exchange as exchanges
 from amqpd.management import queue as queues
 from amqpd.management.access import Needs
@@ -24,7 +25,7 @@ from amqpd.management.errors import HttpError, bad_request
 from amqpd.management.payload import Number, number
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
-from amqpd.management.table import from_json, to_json
+from amqpd.management.table import from_json
 from amqpd.properties import Properties, decode_header
 
 if TYPE_CHECKING:
@@ -275,7 +276,7 @@ def _property_facts(properties: Properties) -> Facts:
     for one in fields(Properties):
         value = getattr(properties, one.name)
         if value is not None:
-            found[one.name] = to_json(value) if one.name == "headers" else value
+            found[one.name] = plain_table(value) if one.name == "headers" else value
     return found
 
 
