@@ -81,14 +81,14 @@ class Run:
         """The first of the deadlines of `contents[low:high]`, which differ; 0: there is none."""
         found: i64 = 0
         deadlines = self.deadlines
-        if deadlines is not None:
-            at: i64 = low
-            end: i64 = high
-            while at < end:
-                deadline_ms: i64 = deadlines[at]
-                if deadline_ms and (found == 0 or deadline_ms < found):
-                    found = deadline_ms
-                at += 1
+        assert deadlines is not None
+        at: i64 = low
+        end: i64 = high
+        while at < end:
+            deadline_ms: i64 = deadlines[at]
+            if deadline_ms and (found == 0 or deadline_ms < found):
+                found = deadline_ms
+            at += 1
         return found
 
     def single(self, index: int) -> Run:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker.attempts import FRESH, Attempts, assemble_counted, counted
+from amqpd.broker.attempts import (
+    FRESH,
+    Attempts,
+    Counted,
+    Returned,
+    assemble_counted,
+    counted,
+    none_returned,
+)
 from amqpd.broker.content import body, build, header_payload
 from amqpd.broker.limits import Limits
 from amqpd.fields import Field, table
@@ -299,3 +307,11 @@ def test_rows_come_back_as_stretches_of_equal_counts() -> None:
         (1, 2, 2, 1, True),
         (3, 3, 0, 0, False),
     ]
+
+
+def test_a_broker_without_a_store_has_nothing_to_read() -> None:
+    told: list[Returned] = []
+
+    none_returned(Counted(1, 5, 9, 0, 10, 10), told.append)
+
+    assert told == [Returned([], {}, (), 9)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from amqpd.broker.chunk import UNKNOWN, header_text, stamp
+from amqpd.broker.chunk import LARGE, SMALL, UNKNOWN, header_text, stamp
 from amqpd.broker.content import body, build, header_payload
 from amqpd.broker.run import Run
 from amqpd.fields import Field, Table, wrap
@@ -54,6 +54,23 @@ def test_a_message_gets_its_offset_before_its_other_headers(properties: Properti
     properties.headers = found.headers
     assert found == properties
     assert (size, payload) == (4, b"body")
+
+
+@pytest.mark.parametrize("octets", [SMALL - 1, SMALL, SMALL + 1, LARGE - 1, LARGE, LARGE + 1])
+def test_messages_of_every_size_get_their_offset(octets: int) -> None:
+    properties = Properties(content_type="t", headers={"a": wrap("b")}, message_id="m")
+    payload = bytes(number & 0xFF for number in range(octets))
+    less = len(a_content(properties, payload)) - octets
+    content = a_content(properties, payload[less:])
+    assert len(content) == octets
+
+    stamped = stamp(a_run(content), 7).contents[0]
+
+    _, size, found = decode_header(header_payload(stamped))
+    assert found.headers == {"x-stream-offset": Field("l", 7), "a": wrap("b")}
+    assert found.message_id == "m"
+    assert size == octets - less
+    assert body(stamped) == payload[less:]
 
 
 def test_an_offset_that_a_message_brings_along_is_replaced() -> None:

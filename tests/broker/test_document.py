@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amqpd.broker.definitions import PutParameter
-from amqpd.broker.document import SECTIONS, VHOST_SECTIONS, entries
+from amqpd.broker.document import SECTIONS, VHOST_SECTIONS, entries, head
 from amqpd.broker.parameters import GLOBAL
 from amqpd.broker.restoring import Restoring
 from tests.broker.model import Model
@@ -99,3 +99,32 @@ def test_queues_of_one_connection_and_what_is_bound_to_them_stay_out() -> None:
 
     assert found["queues"] == []
     assert found["bindings"] == []
+
+
+def test_a_document_of_all_says_of_which_cluster_it_is() -> None:
+    model = Model()
+    brought_in(model, WHOLE)
+
+    found = head(model.broker, None, "amqpd", "1.0")
+
+    assert found == {
+        "rabbit_version": "1.0",
+        "rabbitmq_version": "1.0",
+        "product_name": "amqpd",
+        "product_version": "1.0",
+        "rabbitmq_definition_format": "cluster",
+        "original_cluster_name": "shop",
+        "explanation": "Definitions of cluster 'shop'",
+    }
+
+
+def test_a_document_of_one_vhost_says_of_which() -> None:
+    model = Model()
+    brought_in(model, WHOLE)
+
+    found = head(model.broker, "a", "amqpd", "1.0")
+
+    assert found["rabbitmq_definition_format"] == "single_virtual_host"
+    assert found["original_vhost_name"] == "a"
+    assert found["description"] == "second"
+    assert found["limits"] == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from amqpd.broker.definitions import DeleteParameter, PutParameter
+from amqpd.broker.definitions import DeleteParameter, PutExchange, PutParameter
 from amqpd.broker.enforcement import STEPS, STEPS_EACH
 from amqpd.broker.parameters import POLICY
 from tests.broker.model import Model
@@ -78,3 +78,19 @@ def test_what_was_deleted_before_its_slice_came_is_passed_over() -> None:
 
     assert last not in model.vhost.queues
     assert of_all(model) == {5}
+
+
+def test_exchanges_that_were_deleted_before_their_slice_came_are_passed_over() -> None:
+    model = Model()
+    for number in range(MANY):
+        command = PutExchange("/", f"q{number}", "fanout", False, False, False, {})
+        model.broker.apply(command)
+    put_policy(model, **{"alternate-exchange": "amq.topic"})
+    gone, last = (f"q{MANY - back}" for back in (2, 1))
+    assert model.vhost.exchanges[last].alternate_exchange is None
+    model.vhost.delete_exchange(model.access, gone, if_unused=False)
+
+    model.turn(1)
+
+    assert gone not in model.vhost.exchanges
+    assert model.vhost.exchanges[last].alternate_exchange == "amq.topic"

@@ -326,3 +326,25 @@ def test_events_of_a_vhost_that_is_gone_are_dropped(model: Watched) -> None:
     model.turn()
 
     assert not model.broker.events.waiting
+
+
+def test_queues_of_a_vhost_that_is_deleted_are_told_of(model: Watched) -> None:
+    model.broker.change(d.PutVhost("v"))
+    model.broker.change(d.PutQueue("v", "q", False, False, False, {}, (7,)))
+    model.seen()
+
+    model.broker.events.by = "ann"
+    model.broker.change(d.DeleteVhost("v"))
+    gone = model.seen()
+
+    assert gone["queue.deleted"]["name"] == "q"
+    assert gone["queue.deleted"]["vhost"] == "v"
+    assert gone["queue.deleted"]["user_who_performed_action"] == "ann"
+
+
+def test_an_exchange_that_is_not_there_is_deleted_without_harm(model: Watched) -> None:
+    model.broker.change(d.DeleteExchange("/", "nothing"))
+
+    assert "nothing" not in model.vhost.exchanges
+    model.queue("q")
+    assert "queue.created" in model.seen()

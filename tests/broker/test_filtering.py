@@ -70,6 +70,13 @@ def test_messages_without_a_filter_value_may_be_wanted_too() -> None:
     assert not wanted.wants(a_content("b"))
 
 
+def test_a_filter_value_within_another_header_is_none() -> None:
+    content = a_content(inner={"x-stream-filter-value": "b"})
+
+    assert a_filter("a", x_stream_match_unfiltered=True).wants(content)
+    assert not a_filter("b").wants(content)
+
+
 @pytest.mark.parametrize(
     ("kind", "headers", "is_wanted"),
     [

@@ -168,6 +168,28 @@ def test_the_highest_priority_is_dropped_first_as_in_rabbitmq(model: Model) -> N
     assert bodies(model, "q") == [b"low", b"low too"]
 
 
+def test_a_quorum_queue_drops_what_would_go_out_first(model: Model) -> None:
+    queue = model.queue(arguments={"x-queue-type": "quorum", "x-max-length": 2})
+    for octets, priority in ((b"low", 0), (b"high", 9), (b"low too", 0)):
+        model.publish(octets, priority=priority)
+    model.turn()
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.turn()
+    assert consumer.bodies == [b"low", b"low too"]
+
+    model.vhost.requeue(consumer.unacked.take(2, 2, False))
+    model.vhost.cancel(consumer)
+    model.publish(b"urgent", b"urgent too", priority=9)
+    model.turn()
+
+    assert queue.ready == 2
+    again = FakeConsumer()
+    model.consume(again)
+    model.turn()
+    assert again.bodies == [b"urgent", b"urgent too"]
+
+
 def test_the_lowest_priority_is_dropped_first_where_it_is_wanted(model: Model) -> None:
     victim = {"x-overflow-victim": "lowest-priority"}
     model.queue(arguments={"x-max-priority": 5, "x-max-length": 2, **victim})

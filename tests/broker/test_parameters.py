@@ -10,6 +10,7 @@ from amqpd.broker.definitions import DeleteVhost, PutParameter, PutVhost
 from amqpd.broker.parameters import (
     GLOBAL,
     LIMITS,
+    MOST_DEPTH,
     OPERATOR_POLICY,
     POLICY,
     UPSTREAM_SET,
@@ -59,6 +60,22 @@ def test_what_a_component_does_not_take_is_refused(
         check(component, "n", value)
 
     assert text in str(refused.value)
+
+
+def nested(deep: int) -> object:
+    """A value of lists and dictionaries within each other."""
+    value: object = 1
+    for level in range(deep):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+def test_a_value_is_nested_so_deep_and_no_deeper() -> None:
+    check(GLOBAL, "n", nested(MOST_DEPTH))
+
+    for deep in (MOST_DEPTH + 1, 100_000):
+        with pytest.raises(PreconditionFailed, match=f"n: nested more than {MOST_DEPTH} deep"):
+            check(GLOBAL, "n", nested(deep))
 
 
 def test_a_dictionary_without_entries_may_be_the_list_that_rabbitmq_makes_of_it() -> None:

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amqpd.broker.access import Question, Verdict
 from amqpd.broker.permissions import (
     REMEMBERED,
     Access,
     Permission,
     Permissions,
+    TableRights,
     TopicPermission,
     User,
 )
@@ -339,3 +341,14 @@ def test_an_impersonator_may_be_anybody() -> None:
 
     access.check_user_id("bob")
     assert access.username == "eve"
+
+
+def test_what_is_in_the_tables_needs_no_finding_out() -> None:
+    rights = TableRights(permissions(read="^q"), "alice", "v")
+    told: list[str] = []
+
+    rights.find_out(Question("read", "queue", "q1"), lambda: told.append("known"))
+
+    assert told == ["known"]
+    assert rights.verdict(Question("read", "queue", "q1")) is Verdict.YES
+    assert rights.verdict(Question("read", "queue", "r")) is Verdict.NO

@@ -28,6 +28,7 @@ from amqpd.broker.policy import (
     effective_queue,
     ignored_keys,
     parse_policy,
+    without_effect,
 )
 from amqpd.broker.text import erlang
 from amqpd.errors import PreconditionFailed
@@ -536,3 +537,15 @@ def test_the_cost_of_finding_what_applies_grows_with_the_policies() -> None:
     policies.put(a_policy("o", "^b"), operator=True)
 
     assert policies.cost("q") == 2
+
+
+def test_the_keys_of_a_policy_that_do_nothing_here_are_named() -> None:
+    definition = {
+        "max-length": 1,
+        "ha-mode": "all",
+        "alternate-exchange": "x",
+        "federation-upstream-set": "all",
+        "of-some-plugin": 1,
+    }
+
+    assert without_effect(definition) == ["ha-mode", "federation-upstream-set"]

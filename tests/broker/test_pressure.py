@@ -219,6 +219,30 @@ def test_publishers_go_on_one_by_one_below_four_fifths(model: Model) -> None:
     assert not full.queue.pressure.is_felt
 
 
+def test_publishers_that_are_gone_need_no_turn(model: Model) -> None:
+    full = Full(model)
+    for name in ("a", "b", "c"):
+        full.queue.pressure.leave(name)
+
+    full.consume(4)
+
+    assert full.told == ["open"]
+    assert not full.queue.pressure.is_felt
+
+
+def test_who_begins_to_wait_while_others_do_does_not_make_them_wait_longer(model: Model) -> None:
+    consumer, held = a_crowd(model)
+    queue = model.vhost.queues["q"]
+    model.turn(HOLD_MS - 1)
+    queue.pressure.hold(lambda: held.append("second"))
+    assert held == []
+
+    model.turn(1)
+
+    assert held[-1] == "second"
+    assert consumer.bodies == []
+
+
 def test_publishers_wait_again_when_the_first_one_has_filled_it_up(model: Model) -> None:
     full = Full(model)
     full.consume(4)

@@ -693,6 +693,24 @@ def test_the_window_comes_by_something_later_than_what_is_in_memory(
     assert again.bodies[17:] == [b"11"]
 
 
+def test_what_a_purge_was_faster_than_does_not_come_into_the_window(model: Living) -> None:
+    consumer = a_consumer(model, *[b"%d" % number for number in range(6)])
+    model.vhost.cancel(consumer)
+    fail(model, consumer, 2)
+    begin_again(model)
+    queue = model.vhost.queues["q"]
+    model.broker.dispatch()
+    assert queue.lanes[0].refilling
+
+    assert model.vhost.purge_queue(model.access, "q", model).value == 6
+    model.wait(200)
+
+    assert figures(model) == (0, 0, 0)
+    assert model.bodies() == []
+    model.publish(b"new")
+    assert model.bodies() == [b"new"]
+
+
 # -- the timer ---------------------------------------------------------------------------
 
 

@@ -1039,6 +1039,23 @@ def policy(world: World, definition: dict[str, object]) -> None:
     world.vhost.enforcement.put(parsed, operator=False, now_ms=world.broker.around.now_ms)
 
 
+def test_the_timer_of_a_longer_age_changes_nothing(world: World) -> None:
+    world.stream(x_stream_max_segment_size_bytes=1)
+    policy(world, {"max-age": "60s"})
+    world.fill("abc")
+    policy(world, {"max-age": "10s"})
+    world.turn()
+
+    world.wait(11_000, 1000)
+    assert world.s.first == 2
+    world.wait(20_000, 1000)
+    world.fill("d")
+    world.wait(30_000, 1000)
+
+    assert world.s.first == 3
+    assert text(world.read()) == "d"
+
+
 def test_age_is_looked_at_after_a_start(world: World) -> None:
     world.stream(x_stream_max_segment_size_bytes=1, x_max_age="10s")
     world.fill("abc")

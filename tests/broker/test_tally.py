@@ -11,6 +11,7 @@ def test_each_set_of_queues_is_counted_apart() -> None:
     tallies.of(("a", "b")).add(3, 2)
     tallies.of(("b",)).add(1, 1)
     tallies.of(()).add(5, 0)
+    tallies.of(("never", "reached"))
     tallies.of(("a", "b")).add(1, 2)
 
     assert (tallies.messages, tallies.copies) == (10, 9)

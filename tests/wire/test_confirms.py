@@ -135,6 +135,17 @@ def test_what_a_queue_refuses_is_nacked_in_its_turn(world: World, client: Client
     ]  # fmt: skip
 
 
+def test_a_read_for_a_queue_that_is_full_is_refused_as_a_whole(client: Client) -> None:
+    client.declare("full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    client.publish(b"1", "full")
+    assert verdicts(client.hear()) == [("Ack", 1, False)]
+
+    client.say(b"".join(published(b"x", "full") for _ in range(5)))
+
+    assert verdicts(client.hear()) == [("Nack", 6, True)]
+    assert client.world.broker.vhosts["/"].queues["full"].ready == 1
+
+
 def test_refused_messages_that_have_to_be_looked_at_are_nacked_each_by_its_number(
     client: Client,
 ) -> None:
