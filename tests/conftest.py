@@ -10,9 +10,15 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A machine that is busy with something else is no error; see tests/properties/conftest.py, too.
+settings.register_profile("unhurried", deadline=None)
+if settings.get_current_profile_name() == "default":  # not if the command line has chosen
+    settings.load_profile("unhurried")
 
 #: A thread that was told to stop may need a moment to be gone.
 THREAD_GRACE_S = 30.0

@@ -206,6 +206,22 @@ def test_what_was_taken_out_on_disk_does_not_come_back_with_a_refill(model: Mode
     check(model, queue)
 
 
+def test_transient_messages_are_taken_out_on_disk_too(model: Model) -> None:
+    queue = model.queue()
+    queue.lanes[0].window = 1
+    for octets, mode in ((b"0", 2), (b"1", 1), (b"2", 2)):
+        model.publish(octets, mode=mode)
+        model.commit()
+    assert queue.lanes[0].paged_out == 1
+
+    assert remove(model, queue, 1)
+    assert (queue.ready, queue.lanes[0].paged_out) == (2, 1)
+    assert remove(model, queue, 2)
+
+    assert (queue.ready, queue.lanes[0].paged_out) == (1, 0)
+    check(model, queue)
+
+
 @pytest.mark.parametrize("place", [Place(1, 0), Place(-1, 0), Place(0, 99), Place(0, -5)])
 def test_a_place_that_there_is_not_has_no_message(model: Model, place: Place) -> None:
     queue = model.queue()

@@ -17,6 +17,7 @@ from amqpd.broker.run import Run
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Sequence
 
     from amqpd.broker.delivery import Taken
     from amqpd.broker.rows import Row
@@ -377,6 +378,19 @@ def test_an_unknown_tag_is_told_with_what_was_settled_before_it() -> None:
     assert unacked.outstanding == 0
 
 
+def test_a_tag_out_of_the_middle_of_a_range_is_settled_once() -> None:
+    unacked, _ = holding(Journal(), 5)
+    assert [one.tag for one in unacked.take(3, 3, False)] == [3]
+
+    for first, last, before in ((3, 3, []), (2, 4, [2])):
+        with pytest.raises(UnknownTag) as error:
+            unacked.take(first, last, False)
+        assert error.value.tag == 3
+        assert [one.tag for one in error.value.taken] == before
+
+    assert [(one.tag, one.hi - one.lo) for one in unacked.take_all()] == [(1, 1), (4, 2)]
+
+
 def test_multiple_needs_an_outstanding_tag_unless_it_is_zero() -> None:
     unacked = Unacked()
 
@@ -448,14 +462,14 @@ def test_returning_in_any_order_keeps_the_order(count: int, chance: random.Rando
 # -- very much at once -------------------------------------------------------------------
 
 
-def holding(journal: Journal, *counts: int) -> tuple[Unacked, Lane]:
+def holding(journal: Journal, *counts: int, due_ms: int = 0) -> tuple[Unacked, Lane]:
     """A channel that holds ranges of so many messages, from tag 1 on."""
     unacked, lane, tag = Unacked(), a_lane(journal, durable=False), 1
     for count in counts:
         lane.push(a_run(*[b"m"] * count, persistent=False), 0, True)
         piece = lane.take(count, False)
         assert piece
-        unacked.add(tag, lane, piece, None)
+        unacked.add(tag, lane, piece, None, due_ms)
         tag += count
     return unacked, lane
 
@@ -597,6 +611,59 @@ def test_what_is_overdue_leaves_its_tags_to_the_grave() -> None:
     left = [(one.tag, one.lane) for one in unacked.take_all()]
     assert left == [(1, grave), (2, lane), (3, lane), (4, grave)]
     assert unacked.due_ms == 0
+
+
+def overdue(*counts: int, gaps: Sequence[int] = ()) -> Unacked:
+    """Ranges of so many tags that were all taken back, some of which were settled before."""
+    journal = Journal()
+    unacked, _ = holding(journal, *counts, due_ms=50)
+    for tag in gaps:
+        unacked.take(tag, tag, False)
+    grave = a_lane(journal)
+    grave.is_grave = True
+    unacked.expire(60, 99, grave)
+    assert all(one.lane is grave for one in unacked._held)
+    return unacked
+
+
+def test_what_was_lost_is_counted_until_it_is_heard_of() -> None:
+    unacked = overdue(3, 2, 4)
+    assert (len(unacked), unacked.lost) == (9, 9)
+
+    taken = unacked.take(2, 2, False)
+    assert (len(unacked), unacked.lost) == (8, 8)
+    unacked.detach(7)
+    assert (len(unacked), unacked.lost) == (2, 2)
+    unacked.put_back(taken)
+    assert (len(unacked), unacked.lost) == (3, 3)
+    unacked.take(0, 8, True)
+    assert (len(unacked), unacked.lost) == (1, 1)
+    unacked.take_all()
+    assert (len(unacked), unacked.lost) == (0, 0)
+
+
+def test_what_was_settled_before_the_rest_was_lost_stays_settled() -> None:
+    unacked = overdue(5, 1, gaps=(3,))
+    assert (len(unacked), unacked.lost) == (5, 5)
+
+    with pytest.raises(UnknownTag):
+        unacked.take(3, 3, False)
+    late = unacked.take(0, 6, True)
+
+    assert [(one.tag, one.hi - one.lo) for one in late] == [(1, 2), (4, 2), (6, 1)]
+    assert unacked.lost == 0
+
+
+def test_ranges_that_are_settled_already_go_along_with_those_around_them() -> None:
+    unacked, _ = holding(Journal(), 2, 1, 2, 2)
+    unacked.take(3, 3, False)
+
+    leaving = unacked.detach(5)
+
+    assert [one.tag for one in leaving.take_some(9, 9)] == [1, 4]
+    assert len(unacked) == 2
+    assert unacked._empty == 0
+    assert [one.tag for one in unacked.take_all()] == [6]
 
 
 def test_what_is_put_back_is_due_as_before() -> None:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from amqpd.broker.expiry import Due
+    from amqpd.broker.lane import Lane
     from amqpd.broker.queue import Got, Queue
+    from amqpd.broker.stretch import Stretch
 
 DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
 
@@ -212,6 +214,73 @@ def test_the_index_does_not_hold_on_to_what_was_handed_out(model: Model) -> None
     assert len(consumer.bodies) == 442
     mixed = queue.expiry._lanes[0]
     assert len(mixed.heap) <= 75
+
+
+def test_what_expires_first_does_not_hold_on_to_what_went_before_it(model: Model) -> None:
+    queue = model.queue(durable=False)
+    for _ in range(99):
+        model.publish(b"long", expiration="999999", mode=1)
+    model.publish(b"short", expiration="500", mode=1)
+    consumer = FakeConsumer(credit=99)
+    model.consume(consumer)
+    model.turn()
+    assert queue.ready == 1
+
+    model.publish(b"last", expiration="999999", mode=1)
+
+    assert len(queue.expiry._lanes[0].heap) == 2
+    model.turn(501)
+    assert queue.ready == 1
+    consumer.prefetch = 100
+    model.vhost.settle(consumer.take())
+    model.turn()
+    assert consumer.bodies[99:] == [b"last"]
+
+
+def test_large_messages_that_expire_together_are_buried_in_parts(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.broker.expiry.BURIAL_BYTES", 20)
+    queue = model.queue(arguments=DEAD)
+    model.queue("dead")
+    for number in range(10):
+        model.publish(b"%d" % number * 9, expiration="10")
+    bury, parts = model.broker.around.bury, []
+
+    def counted(queue: Queue, dead: Sequence[tuple[Lane, Stretch]], reason: str) -> None:
+        parts.append(len(dead))
+        bury(queue, dead, reason)
+
+    model.broker.around.bury = counted
+    model.turn(20)
+
+    assert parts == [3, 3, 3, 1]
+    assert queue.ready == 0
+    dead = FakeConsumer()
+    model.consume(dead, "dead")
+    model.turn()
+    assert dead.bodies == [b"%d" % number * 9 for number in range(10)]
+
+
+def test_a_time_at_which_nothing_expires_any_more_wakes_nobody(model: Model) -> None:
+    model.queue(durable=False)
+    model.publish(b"gone", expiration="500", mode=1)
+    consumer = FakeConsumer(credit=1)
+    model.consume(consumer)
+    model.turn()
+    model.publish(b"soon", expiration="100", mode=1)
+    model.turn(101)
+    model.publish(b"later", expiration="1000", mode=1)
+    model.turn()
+
+    woken = []
+    for passed_ms in (400, 600):
+        model.broker.tick(model.broker.around.now_ms + passed_ms)
+        woken.append(bool(model.broker.around.awake))
+        model.turn()
+
+    assert woken == [False, True]
+    assert model.vhost.queues["q"].ready == 0
 
 
 def test_many_that_expire_at_once_go_in_several_turns(model: Model) -> None:

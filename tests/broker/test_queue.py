@@ -284,6 +284,22 @@ def test_higher_priority_messages_overtake(model: Model) -> None:
     assert consumer.bodies == [b"c", b"a", b"d", b"b"]
 
 
+def test_what_comes_back_by_turns_of_two_levels_is_in_the_order_of_each(model: Model) -> None:
+    model.queue(arguments={"x-max-priority": 1})
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    for octets, priority in ((b"a", 0), (b"B", 1), (b"c", 0), (b"D", 1)):
+        model.publish(octets, priority=priority)
+        model.turn()
+    assert consumer.bodies == [b"a", b"B", b"c", b"D"]
+    consumer.bodies.clear()
+
+    model.vhost.requeue(consumer.take())
+    model.turn()
+
+    assert consumer.bodies == [b"B", b"D", b"a", b"c"]
+
+
 def test_an_unused_queue_expires(model: Model) -> None:
     model.queue(arguments={"x-expires": 1000})
     model.turn(999)

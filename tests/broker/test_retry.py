@@ -414,6 +414,27 @@ def test_what_the_disk_has_lost_is_not_waited_for(model: Living) -> None:
     assert lane.stored == 7
 
 
+def test_a_queue_in_which_something_waits_brings_the_others_from_disk(model: Living) -> None:
+    consumer = a_consumer(model, b"waits")
+    fail(model, consumer, 1)
+    (lane,) = model.vhost.queues["q"].lanes
+    lane.window = 2
+    model.vhost.cancel(consumer)
+    bodies = [b"%d" % number for number in range(9)]
+    for one in bodies:
+        model.publish(one)
+        model.turn()
+    assert lane.loaded_upto < lane.next_position
+
+    again = FakeConsumer()
+    model.consume(again)
+    model.wait(50)
+    assert again.bodies == bodies
+    model.wait(60)
+
+    assert again.bodies == [*bodies, b"waits"]
+
+
 def test_what_the_disk_has_lost_before_the_window_came_by_is_not_waited_for(
     model: Living,
 ) -> None:

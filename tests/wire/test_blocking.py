@@ -424,6 +424,24 @@ def test_who_settles_as_much_as_it_publishes_is_read_on(world: World, full: Clie
     assert is_held(full)
 
 
+def test_for_what_was_published_to_a_queue_that_is_gone_nothing_has_to_be_settled(
+    full: Client,
+) -> None:
+    full.say(published(b"x", "full") * 3 + frame.marshal(Queue.Delete(queue="full"), 1))
+    assert not is_held(full)
+    full.hear()
+    full.declare("next", arguments={"x-max-length": 2, "x-overflow": "block"})
+    full.say(published(b"x", "next") + frame.marshal(Basic.Get(queue="next"), 1))
+    full.publish(b"x", "next")
+    full.hear()
+
+    full.say(published(b"x", "next") + frame.marshal(Basic.Ack(1), 1))
+
+    assert not is_held(full)
+    full.say(published(b"x", "next"))
+    assert is_held(full)
+
+
 def a_worker(world: World, source: str, target: str) -> Client:
     """It takes one message at a time of one queue, and has filled the other one."""
     client = world.client()
