@@ -35,6 +35,8 @@ _ORDER: Final = (
     "bindings",
 )
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+#: A form has no more, the file among them.
+MOST_PARTS: Final = 100
 _BOUNDARY: Final = re.compile(r'boundary="?([^";]+)"?')
 #: A byte order mark.
 _BOM: Final = b"\xef\xbb\xbf"
@@ -141,7 +143,7 @@ def _octets(call: Call, body: bytes) -> bytes:
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise bad_request("multipart/form-data: without a boundary")
-    for part in body.split(b"--" + found[1].encode()):
+    for part in body.split(b"--" + found[1].encode(), MOST_PARTS)[:MOST_PARTS]:
         head, _, content = part.partition(b"\r\n\r\n")
         if b'name="file"' in head:
             return content.removesuffix(b"\r\n")

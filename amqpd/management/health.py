@@ -13,6 +13,7 @@ from amqpd.broker.message import a_run
 from amqpd.broker.names import join
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
+from amqpd.management.payload import natural
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
 from amqpd.properties import Properties
@@ -120,12 +121,13 @@ async def with_data(call: Call) -> Answer:
 async def certificates(call: Call) -> Answer:
     """No certificate ends within so many days, weeks, months or years."""
     unit = call.names["unit"].lower()
-    if not call.names["within"].isdigit():
+    within = natural(call.names["within"])
+    if within is None:
         raise bad_request("Invalid expiration value.")
     if unit not in UNITS_S:
         raise bad_request("Time unit not recognised. Supported units: days, weeks, months, years.")
     ends_s = await asyncio.to_thread(call.host.certificate_ends_s)
-    if ends_s < time.time() + int(call.names["within"]) * UNITS_S[unit]:
+    if ends_s < time.time() + within * UNITS_S[unit]:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(ends_s))
         expired = [
             {"node": call.host.node, "certfile_expires_on": [at], "protocol": one.protocol}
@@ -138,9 +140,9 @@ async def certificates(call: Call) -> Answer:
 
 async def port(call: Call) -> Answer:
     """The port is listened on."""
-    if not call.names["port"].isdigit():
+    wanted = natural(call.names["port"])
+    if wanted is None:
         raise bad_request("Invalid port")
-    wanted = int(call.names["port"])
     ports = [one.port for one in call.host.figures().listeners]
     if wanted not in ports:
         return _failed("No active listener", missing=wanted, ports=ports)

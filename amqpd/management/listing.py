@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import deque
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from weakref import WeakKeyDictionary
 
 from amqpd.broker.pattern import PATTERN_BYTES, compile_pattern
 from amqpd.errors import PreconditionFailed
@@ -70,14 +72,64 @@ class Slices:
     """Lets the loop turn in long work."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._until_s = self._loop.time() + SLICE_S
+        self._shared = _shared()
 
     async def pause(self) -> None:
         """Let others work, if this has lasted long enough."""
-        if self._loop.time() >= self._until_s:
-            await asyncio.sleep(0)
-            self._until_s = self._loop.time() + SLICE_S
+        if self._shared.is_over():
+            await self._shared.next_turn()
+
+
+class _Shared:
+    """What all long work together has of a turn of the loop; one after the other gets it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._until_s = 0.0
+        self._is_scheduled = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def is_over(self) -> bool:
+        """Whether this turn's time is used up; it begins with the first who asks."""
+        now_s = self._loop.time()
+        if not self._until_s:
+            self._until_s = now_s + SLICE_S
+            self._schedule()
+        return now_s >= self._until_s
+
+    async def next_turn(self) -> None:
+        """Wait for a turn in which nobody else comes first."""
+        mine: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(mine)
+        await mine
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """The next turn: whoever has waited longest goes on."""
+        self._is_scheduled = False
+        self._until_s = 0.0
+        while self._waiting:
+            first = self._waiting.popleft()
+            if not first.done():
+                first.set_result(None)
+                # It may be through without asking again.
+                self._schedule()
+                return
+
+
+_SHARED: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared]] = WeakKeyDictionary()
+
+
+def _shared() -> _Shared:
+    loop = asyncio.get_running_loop()
+    found = _SHARED.get(loop)
+    if found is None:
+        found = _SHARED[loop] = _Shared(loop)
+    return found
 
 
 async def listing(

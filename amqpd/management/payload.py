@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import UNSET, UnsetType
 
@@ -13,6 +13,9 @@ Number: TypeAlias = int | str
 #: A table; PHP writes an empty one as a list.
 Arguments: TypeAlias = dict[str, object] | list[object]
 Tags: TypeAlias = str | list[str]
+
+#: No number in a path or a query has so many; Python takes thousands for an error of its own.
+MOST_DIGITS: Final = 20
 
 
 def truth(value: Truth | UnsetType, default: bool = False) -> bool:
@@ -39,6 +42,11 @@ def tag_list(value: Tags) -> tuple[str, ...]:
     """Tags, each once, in their order; as text they are separated by commas."""
     parts = value.split(",") if isinstance(value, str) else value
     return tuple(dict.fromkeys(one.strip() for one in parts if one.strip()))
+
+
+def natural(text: str) -> int | None:
+    """A number in digits, not longer than any that there is; None: it is something else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < MOST_DIGITS else None
 
 
 def number(value: Number, name: str) -> int:

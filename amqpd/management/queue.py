@@ -20,7 +20,7 @@ from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.families import head_timestamp
 from amqpd.management.listing import PARAMETERS, listing, moment, one
-from amqpd.management.payload import Arguments, Truth, table, truth
+from amqpd.management.payload import Arguments, Truth, natural, table, truth
 from amqpd.management.rates import LENGTHS, QUERY, TRAFFIC, lengths_of
 from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
@@ -219,7 +219,7 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
 def _owner(owner: object) -> Facts:
     name = getattr(owner, "name", "")
     host, _, port = str(name).partition(" -> ")[0].rpartition(":")
-    return {"name": name, "peer_host": host, "peer_port": int(port) if port.isdigit() else 0}
+    return {"name": name, "peer_host": host, "peer_port": natural(port) or 0}
 
 
 def _incoming(call: Call, queue: Queue) -> list[Facts]:

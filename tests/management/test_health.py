@@ -63,7 +63,9 @@ async def test_ports_and_protocols_that_nobody_listens_on_are_told(api: Api) -> 
     }
     failed = await api.get(f"{CHECKS}/port-listener/1", 503)
     assert (failed["missing"], api.broker.port in failed["ports"]) == (1, True)
-    await api.get(f"{CHECKS}/port-listener/x", 400)
+    for wrong in ("x", "9" * 5000, "%C2%B2", "-1"):
+        await api.get(f"{CHECKS}/port-listener/{wrong}", 400)
+        await api.get(f"{CHECKS}/certificate-expiration/{wrong}/weeks", 400)
     failed = await api.get(f"{CHECKS}/protocol-listener/amqp,mqtt", 503)
     assert failed["missing"] == ["mqtt"]
 
