@@ -259,8 +259,12 @@ class StreamTables:
             [number, most],
         )
         for key, *place in found:
+            wanted = [to_int(one) for one in place]
             try:
-                layout, contents = self._files.read(*map(to_int, place))
+                layout, contents = self._files.read(*wanted)
+                if [len(layout), len(contents)] != wanted[2:]:
+                    # Beside a row with a part of it nobody would see that something is missing.
+                    raise SqlError(IO_ERROR, f"stream file {number} is cut short")
             except (FileNotFoundError, SqlError):
                 if not leave_out:
                     raise
