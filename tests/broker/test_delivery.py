@@ -710,3 +710,27 @@ def test_one_consumers_oldest_is_not_looked_for_among_very_many() -> None:
         unacked.add(tag, lane, piece, "a" if tag <= LOOKED_AT else "b", 0, tag)
 
     assert (unacked.since_ms("a"), unacked.since_ms("b")) == (1, 0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_messages_are_removed_from_any_stretch_and_the_others_stay_in_order(count: int) -> None:
+    for at in range(3):
+        lane = a_lane(Journal(), durable=False)
+        for names in (b"a b", b"c d", b"e f"):
+            lane.push(a_run(*names.split(), persistent=False), 0, True)
+        stretch = lane.stretches()[at]
+        removed = bodies(lane.remove_of(stretch, count))
+
+        assert removed == [b"a", b"b", b"c", b"d", b"e", b"f"][2 * at : 2 * at + min(count, 2)]
+        left = [name for name in b"a b c d e f".split() if name not in removed]
+        assert all_bodies(lane) == left
+        assert (lane.ready, lane.loaded, lane.unacked) == (len(left), len(left), 0)
+        # What waits at the head is the head.
+        head = lane.head()
+        assert head is not None
+        assert bodies(head)[:1] == left[:1]
+        assert bodies(lane.remove(1)) == left[:1]
+        taken = []
+        while piece := lane.take(9, False):
+            taken += bodies(piece)
+        assert taken == left[1:]

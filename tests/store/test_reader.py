@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import pytest
 
 from amqpd.broker.journal import Drop, Purge
+from amqpd.store import StoreFailed, StoreUnreadable
+from amqpd.store.driver import CORRUPT, IO_ERROR, SqlError
+from amqpd.store.sqlite import SqliteStore
 from tests.store.batches import Driven, Writing, opened
 from tests.store.inspection import assert_sound, query
 from tests.store.test_sqlite import a_queue
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from amqpd.store import Row
+    from amqpd.store.driver import Connection
 
 DRIVERS: tuple[Literal["apsw", "sqlite3"], ...] = ("apsw", "sqlite3")
 
@@ -135,3 +142,45 @@ def test_a_damaged_message_of_one_lane_is_set_aside_for_each(tmp_path: Path) -> 
         (2, b"bad\xff"),
     ]
     assert query(tmp_path, "SELECT count(*) FROM message") == [(1,)]
+
+
+class Failing:
+    """A connection whose long queries fail; single rows can be read."""
+
+    def __init__(self, connection: Connection, code: int) -> None:
+        self._connection = connection
+        self._code = code
+
+    def each(self, statement: str, values: Sequence[object] = ()) -> NoReturn:
+        raise SqlError(self._code, "no")
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_read"), [(IO_ERROR, True), (CORRUPT, True), (7, False), (5, False), (1, False)]
+)
+def test_only_where_the_disk_is_at_fault_rows_are_read_one_by_one(
+    tmp_path: Path, code: int, is_read: bool
+) -> None:
+    store = ten_messages(tmp_path)
+    assert isinstance(store.store, SqliteStore)
+    reader = store.store._reader
+    assert reader is not None
+    reader._connection = Failing(reader._connection, code)  # type: ignore[assignment]  # as above
+    answers: list[list[Row] | StoreFailed] = []
+
+    store.store.read(1, 0, 10, 100, 1 << 20, answers.append)
+    while not answers:
+        store.turn()
+
+    (answer,) = answers
+    if is_read:
+        assert isinstance(answer, list)
+        assert [row.position for row in answer] == list(range(10))
+    else:
+        assert isinstance(answer, StoreFailed)
+        assert not isinstance(answer, StoreUnreadable)
+    store.close()
+    assert query(tmp_path, "SELECT count(*) FROM quarantine") == [(0,)]
