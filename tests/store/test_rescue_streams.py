@@ -65,7 +65,8 @@ def in_file(path: Path, number: int) -> tuple[int, int]:
             "SELECT key & 0xFFFFFFFFFF, at FROM stream_chunk WHERE file = ? ORDER BY key", [number]
         ).fetchall()
     assert len(found) > 1
-    return found[1]
+    offset, at = found[1]
+    return int(offset), int(at)
 
 
 def damage_a_file(path: Path, how: str = "flipped") -> int:
