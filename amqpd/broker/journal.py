@@ -194,6 +194,8 @@ class Journal:
         self.defined = 0
         #: Size of the contents that are not on disk yet, batch under way included.
         self.pending_bytes = 0
+        #: How many messages these are.
+        self.pending_messages = 0
         #: Size of the dead letters since the start that have expired: nobody brought it about.
         self.expired_bytes = 0
         self.next_message_id = 1
@@ -253,6 +255,7 @@ class Journal:
         if entry.extensions and not entry.targets:
             entry.run = entry.extensions[0].run  # the contents as they came are of no use now
         self.pending_bytes += entry.run.size_bytes
+        self.pending_messages += len(run.contents)
         self._add(number, entry)
         return entry
 
@@ -413,6 +416,7 @@ class Journal:
         count = len(run.contents)
         if entry.skipped:
             self.pending_bytes -= run.size_bytes
+            self.pending_messages -= count
             return
         if entry.targets:
             run.first_id = self.next_message_id
@@ -461,6 +465,7 @@ class Journal:
     def committed(self, batch: Batch) -> None:
         """The store has the batch on disk."""
         self.pending_bytes -= batch.size_bytes
+        self.pending_messages -= batch.messages
         self.safe = max(self.safe, batch.number)
         if batch.requeued:
             self._requeued(batch.requeued)

@@ -545,7 +545,8 @@ class BrokerServer:
     def _was_read(self, transport: Transport) -> None:
         # Who added to what waits for the disk is a publisher; others are never held.
         before, self._brought_bytes = self._brought_bytes, self._brought()
-        if self.commits.congested and self._brought_bytes > before:
+        brought = self._brought_bytes - before
+        if brought > 0 and self.commits.holds(brought):
             self.connections.hold(transport)
         session = transport.session
         if session.crowding is not None:

@@ -12,7 +12,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from amqpd.broker.journal import Batch
+from amqpd.broker.journal import BATCH_MESSAGES, Batch
 from amqpd.store import StoreFailed, StoreFull, StoreUnreadable
 
 if TYPE_CHECKING:
@@ -39,8 +39,12 @@ FULL_RETRY_S: Final = 1.0
 SLOW_S: Final = 5.0
 #: Between two attempts to read what cannot be read.
 UNREADABLE_RETRY_S: Final = 2.0
-#: Publishers are not read while this much is not on disk yet, and again below the half.
+#: Publishers are not read while this much is not on disk yet, and again below the half. What
+#: others publish meanwhile comes behind it: three batches keep the disk busy, more only wait.
 CONGESTED_BYTES: Final = 32 << 20
+CONGESTED_MESSAGES: Final = 3 * BATCH_MESSAGES
+#: What one read brings of a client that does not hurry: such are read on, up to twice as much.
+POLITE_BYTES: Final = 8192
 
 
 class Commits:
@@ -84,12 +88,29 @@ class Commits:
     @property
     def congested(self) -> bool:
         """More waits for the disk than should."""
-        return self._journal.pending_bytes > CONGESTED_BYTES
+        journal = self._journal
+        return (
+            journal.pending_messages > CONGESTED_MESSAGES or journal.pending_bytes > CONGESTED_BYTES
+        )
+
+    def holds(self, brought_bytes: int) -> bool:
+        """Whether a client that has just brought so much is to be read later."""
+        journal = self._journal
+        if brought_bytes > POLITE_BYTES:
+            return self.congested
+        return (
+            journal.pending_messages > 2 * CONGESTED_MESSAGES
+            or journal.pending_bytes > 2 * CONGESTED_BYTES
+        )
 
     @property
     def relieved(self) -> bool:
         """Publishers may be read again."""
-        return self._journal.pending_bytes < CONGESTED_BYTES // 2
+        journal = self._journal
+        return (
+            journal.pending_messages < CONGESTED_MESSAGES // 2
+            and journal.pending_bytes < CONGESTED_BYTES // 2
+        )
 
     def watch(self) -> None:
         """Say so when a commit takes as long as a disk that hangs; once for each."""

@@ -51,7 +51,7 @@ def test_everything_up_to_the_batch_number_is_safe_after_its_commit() -> None:
     assert journal.safe == journal.last == 2
     assert told == [2, 2]
     assert lane.committed_upto == 2
-    assert journal.pending_bytes == 0
+    assert (journal.pending_bytes, journal.pending_messages) == (0, 0)
 
 
 def test_what_is_safe_already_is_told_at_once() -> None:
@@ -197,7 +197,7 @@ def test_an_append_that_was_skipped_takes_no_message_ids() -> None:
     assert [entry.run for entry in batch.appends] == [two]
     assert (one.first_id, two.first_id) == (0, 1)
     journal.committed(batch)
-    assert journal.pending_bytes == 0
+    assert (journal.pending_bytes, journal.pending_messages) == (0, 0)
 
 
 def test_a_run_that_was_cut_is_settled_no_further() -> None:

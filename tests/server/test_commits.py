@@ -243,8 +243,20 @@ async def test_publishers_are_held_above_a_mark_and_let_go_below_its_half() -> N
     assert (it.commits.congested, it.commits.relieved) == (False, True)
     it.journal.pending_bytes = commits.CONGESTED_BYTES + 1
     assert it.commits.congested
+    assert (it.commits.holds(1), it.commits.holds(commits.POLITE_BYTES + 1)) == (False, True)
+    it.journal.pending_bytes = 2 * commits.CONGESTED_BYTES + 1
+    assert it.commits.holds(1)
     it.journal.pending_bytes = commits.CONGESTED_BYTES - 1
 
+    assert (it.commits.congested, it.commits.relieved) == (False, False)
+
+    it.journal.pending_bytes = 0
+    it.journal.pending_messages = commits.CONGESTED_MESSAGES + 1
+    assert it.commits.congested
+    assert not it.commits.holds(1)
+    it.journal.pending_messages = 2 * commits.CONGESTED_MESSAGES + 1
+    assert it.commits.holds(1)
+    it.journal.pending_messages = commits.CONGESTED_MESSAGES // 2
     assert (it.commits.congested, it.commits.relieved) == (False, False)
 
 

@@ -114,6 +114,44 @@ async def test_publishers_are_not_read_while_the_disk_is_behind_but_consumers_ar
         await consumer.close()
 
 
+async def test_who_floods_is_not_read_while_others_are_and_few_messages_are_ahead_of_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "CONGESTED_MESSAGES", 20)
+    stores: list[SlowStore] = []
+
+    def make_store(folder: Path, settings: Settings, post: Post) -> SlowStore:
+        stores.append(SlowStore(post))
+        return stores[0]
+
+    async with running(tmp_path, make_store) as broker:
+        flooding = await aio_pika.connect(broker.uri)
+        polite = await aio_pika.connect(broker.uri)
+        flood = await flooding.channel(publisher_confirms=False)
+        other = await polite.channel()
+        await flood.declare_queue("q", durable=True)
+        stores[0].stands_still = True
+
+        large = aio_pika.Message(bytes(commits.POLITE_BYTES), delivery_mode=2)
+        for _ in range(100):
+            await flood.default_exchange.publish(large, "q")
+        await until(lambda: any(one.session.reading_paused for one in broker.server.connections))
+        pending = broker.server.broker.journal.pending_messages
+        assert 20 < pending < 40
+        small = aio_pika.Message(b"m", delivery_mode=2)
+        sending = [
+            asyncio.ensure_future(other.default_exchange.publish(small, "q")) for _ in range(3)
+        ]
+        await until(lambda: broker.server.broker.journal.pending_messages >= pending + 3)
+        paused = [one.session.reading_paused for one in broker.server.connections]
+        assert paused == [True, False]
+
+        stores[0].go_on()
+        await asyncio.gather(*sending)
+        await flooding.close()
+        await polite.close()
+
+
 async def test_nobody_is_held_for_dead_letters_that_wait_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
