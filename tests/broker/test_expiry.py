@@ -265,6 +265,7 @@ def test_large_messages_that_expire_together_are_buried_in_parts(
 def test_a_time_at_which_nothing_expires_any_more_wakes_nobody(model: Model) -> None:
     model.queue(durable=False)
     model.publish(b"gone", expiration="500", mode=1)
+    model.turn()
     consumer = FakeConsumer(credit=1)
     model.consume(consumer)
     model.turn()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,9 @@ from tests.broker.model import FakeConsumer
 from tests.broker.types.living import Living
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from amqpd.broker.attempts import Counted, Delayed, Returned
 
 RETRY = {
     "x-delayed-retry-type": "all",
@@ -719,9 +722,16 @@ def test_what_a_purge_was_faster_than_does_not_come_into_the_window(model: Livin
     model.vhost.cancel(consumer)
     fail(model, consumer, 2)
     begin_again(model)
-    queue = model.vhost.queues["q"]
-    model.broker.dispatch()
-    assert queue.lanes[0].refilling
+    asked: list[Callable[[], None]] = []
+
+    def ask(question: Counted | Delayed, done: Callable[[Returned], None]) -> None:
+        asked.append(partial(model._read_returned, question, done))
+
+    model.broker.around.read_returned = ask
+    model.turn()
+    (read,) = asked
+    read()
+    model.broker.around.read_returned = model._read_returned
 
     assert model.vhost.purge_queue(model.access, "q", model).value == 6
     model.wait(200)

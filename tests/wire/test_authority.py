@@ -424,6 +424,22 @@ def test_a_message_whose_channel_is_lost_meanwhile_is_dropped() -> None:
     assert far.client.session.channels[1].publisher.published.get("amq.direct") is None
 
 
+def test_a_message_whose_keys_wait_is_dropped_with_its_channel(far: Far) -> None:
+    far.say(declared("q", arguments={"x-consumer-timeout": 1_000}))
+    far.say(frame.marshal(Queue.Bind(queue="q", exchange="amq.topic", routing_key="#"), 1))
+    far.say(published(b"held", "k", "amq.topic"), frame.marshal(Basic.Get(queue="q"), 1))
+    special = Basic.Properties(headers={"CC": ["other"]})
+    far.client.say(published(b"late", "k", "amq.topic", properties=special))
+    assert [one.routing_key for one, _ in far.elsewhere.asked] == ["other"]
+
+    far.client.session.tick(far.client.now_ms + 1_500)
+    far.client.send(ChannelClass.CloseOk())
+    far.until_answered()
+
+    assert 1 not in far.client.session.channels
+    assert far.world.broker.vhosts["/"].queues["q"].messages == 1
+
+
 def test_an_alarm_while_a_message_waits_blocks_its_publisher() -> None:
     far = Far()
     far.client.start("connection.blocked", response="\0far\0far")

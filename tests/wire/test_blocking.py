@@ -517,6 +517,24 @@ def test_a_worker_waits_while_others_are_read(world: World) -> None:
     assert not is_held(worker)
 
 
+def test_a_worker_waits_for_one_that_is_not_read_and_can_take_something_all_the_same(
+    world: World,
+) -> None:
+    worker, other = a_worker(world, "full", "full"), a_slow_consumer(world, "full")
+    worker.say(published(b"x", "full"))
+    world.broker.resources(Alarms(memory=True))
+    elsewhere = published(b"x", "elsewhere")
+
+    other.session.receive_data(frame.marshal(Basic.Ack(1), 1) + elsewhere)
+    assert is_held(other)
+    worker.session.tick(worker.now_ms + 500)
+    assert is_held(worker)
+
+    world.turn()
+    worker.session.tick(worker.now_ms + 1000)
+    assert not is_held(worker)
+
+
 def test_a_publisher_waits_for_consumers_that_take_their_time(world: World, full: Client) -> None:
     a_slow_consumer(world, "full")
     full.say(published(b"x", "full"))

@@ -10,6 +10,7 @@ from pamqp.commands import Basic, Exchange, Queue
 from pamqp.commands import Channel as ChannelClass
 from pamqp.commands import Connection as ConnectionClass
 
+from amqpd.amqp.connection import Connection, Environment
 from amqpd.broker.broker import Alarms
 from tests.wire.wire import World, bodies, published
 
@@ -162,3 +163,47 @@ def test_a_connection_that_is_gone_does_nothing_more(world: World, client: Clien
     client.catch_up()
 
     assert ready(world, "a") == before
+
+
+def test_a_turn_for_which_nothing_is_left_does_nothing(world: World, client: Client) -> None:
+    world.late = True
+    client.session.receive_data(fanned_out(2))
+    client.catch_up()
+    client.hear()
+
+    client.session.catch_up()
+
+    assert ready(world, "a") == 2
+    assert client.session.wants_reading
+
+
+def test_what_is_settled_in_a_later_turn_counts_for_a_full_queue(
+    world: World, client: Client
+) -> None:
+    client.declare("full", arguments={"x-max-length": 2, "x-overflow": "block"})
+    client.publish(b"x", "full")
+    assert client.get("full", no_ack=False) is not None
+    client.publish(b"x", "full")
+    world.late = True
+
+    client.session.receive_data(published(b"x", "full") + frame.marshal(Basic.Ack(1), 1))
+    assert not client.session.wants_reading
+    client.catch_up()
+
+    assert client.session.wants_reading
+
+
+def test_where_nobody_else_waits_a_read_is_done_at_once(world: World, client: Client) -> None:
+    environment = Environment(
+        world.broker, world.settings, world.authenticate, world.replies, world.token
+    )
+    alone = world.connect()
+    alone.session = Connection(environment, alone.peer, world.touched.append, world.now_ms)
+    alone.log_in()
+    alone.open(1)
+    world.late = True
+
+    alone.session.receive_data(fanned_out(20))
+
+    assert not alone.session.is_behind
+    assert ready(world, "a") == 20
