@@ -19,7 +19,7 @@ from pathlib import Path
 
 PORT = 5672
 READY_S = 90
-STOP_S = 30
+STOP_S = 90
 #: The broker's disk, and what is left of it while it is full (both brokers want 50 MB free).
 DISK_BYTES = 400_000_000
 LEFT_BYTES = 20_000_000

@@ -19,7 +19,7 @@ GREETINGS = {5672: b"AMQP\x00\x00\x09\x01", 15672: b"GET / HTTP/1.0\r\n\r\n"}
 #: An address that suites take for one which never answers.
 SILENT = "10.255.255.1"
 READY_S = 90
-STOP_S = 30
+STOP_S = 90
 
 
 def wait_ready(broker: subprocess.Popen[bytes]) -> float:
