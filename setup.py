@@ -37,6 +37,7 @@ COMPILED = (
     "amqpd/broker/stretch.py",
     "amqpd/broker/sums.py",
     "amqpd/broker/window.py",
+    "amqpd/store/ranges.py",
 )
 
 

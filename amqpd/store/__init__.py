@@ -1,12 +1,13 @@
 """Durability: batches of the journal go to disk and come back after a crash.
 
 How it works. The loop thread packs a batch (`packing.py`), some messages a turn, into blobs of
-headers and bodies and arrays of integers that say where each message lies in them. The writer
-thread (`writer.py`) cuts the rows out with one statement per table and commits: SQLite's WAL
-with `synchronous=FULL`, so the commit returns after the sync. There is no timer; the next batch
-is what came together while this one was written. Reads are made by a second thread with a
-connection of its own (`reader.py`). Both connections belong to the same SQLite library, and
-the schema is created and migrated through sqlite-utils strictly before either is opened: two
+headers and bodies and arrays of integers that say where each message lies in them, and into
+ranges of what comes to lanes and leaves them (`ranges.py`). The writer thread (`writer.py`)
+cuts the rows out with one statement per table and commits: SQLite's WAL with
+`synchronous=FULL`, so the commit returns after the sync. There is no timer; the next batch is
+what came together while this one was written. Reads are made by a second thread with a
+connection of its own (`reader.py`). Both connections belong to the same SQLite library, and the
+schema is created and migrated through sqlite-utils strictly before either is opened: two
 libraries on one open file lose data, because POSIX locks belong to the process.
 
 What lies where. `message` holds each message once, appended by a global id; `queue_message`

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker import definitions as d
 from amqpd.fields import decode_table, encode_table, plain_table
-from amqpd.store.packing import POSITION_BITS
+from amqpd.store.ranges import POSITION_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from amqpd.store import StoreDamaged, StoreNewer
 from amqpd.store.driver import SqlError, select
-from amqpd.store.packing import POSITION_BITS
+from amqpd.store.ranges import POSITION_BITS
 from amqpd.store.schema import VERSION, newer, version_of
 from amqpd.store.streamlog import StreamFiles
 

@@ -16,17 +16,27 @@ import struct
 import sys
 from array import array
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from operator import add
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from amqpd.broker.content import body, header_payload
 from amqpd.store.chunks import StreamPacking
+from amqpd.store.ranges import (
+    POSITION_BITS,
+    TRANSIENT,
+    Change,
+    Ranges,
+    Stay,
+    alive,
+    copies,
+    joined,
+    key_of,
+    united,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from amqpd.broker.definitions import Command
     from amqpd.broker.journal import (
         Append,
@@ -34,18 +44,10 @@ if TYPE_CHECKING:
         PurgeDelayed,
         Requeue,
         Run,
-        Settle,
         Target,
         Track,
     )
     from amqpd.store.chunks import Block
-
-#: `key` of `queue_message`: lane, then position.
-POSITION_BITS: Final = 40
-#: `flags` of `queue_message`: not to survive a restart.
-TRANSIENT: Final = 1
-#: `flags` of `queue_message`: expires before something ahead of it; in the index by deadline.
-EARLY: Final = 2
 
 #: Width of the two lengths in a place.
 SIZE_BITS: Final = 19
@@ -64,11 +66,6 @@ GAP: Final = 4096
 
 #: Frame header, content header up to the body size: its payload's size, the body's size.
 _SIZES: Final = struct.Struct(">3xI4xQ").unpack_from
-
-
-def key_of(lane: int, position: int) -> int:
-    """The key of a lane's position."""
-    return (lane << POSITION_BITS) + position
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,35 +90,6 @@ class Large:
         """Checksum, header and body, as they are stored."""
         header, payload = self.names + header_payload(self.content), body(self.content)
         return checksum_of(header, payload), header, payload
-
-
-@dataclass(slots=True)
-class Stay:
-    """Messages first_id to last_id are in a lane; key = id + shift."""
-
-    lane: int
-    shift: int
-    first_id: int
-    last_id: int
-    flags: int
-    priority: int
-    expires_at: int | None
-
-    @property
-    def is_possible(self) -> bool:
-        """The positions are the lane's own: beyond the last one the next lane begins."""
-        first, last = self.first_id + self.shift, self.last_id + self.shift
-        return first >> POSITION_BITS == self.lane == last >> POSITION_BITS
-
-    def follows(self, other: Stay) -> bool:
-        """It continues the other one without a seam."""
-        return (
-            self.shift == other.shift
-            and self.first_id == other.last_id + 1
-            and self.flags == other.flags
-            and self.priority == other.priority
-            and self.expires_at == other.expires_at
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +120,6 @@ class Share:
 
 #: Messages that came back: first and last key, acquired, failed, due at (None: at once).
 Comeback = tuple[int, int, int, int, int | None]
-
-
-@dataclass(slots=True)
-class Change:
-    """How a lane's counters change. They count persistent messages only."""
-
-    next_position: int = 0
-    messages: int = 0
-    body_bytes: int = 0
-    #: None: as it was. Only the last mark before a clean stop is lower than the one before.
-    delivered_upto: int | None = None
 
 
 @dataclass(slots=True)
@@ -208,13 +165,6 @@ class Packed:
             change.delivered_upto is None for change in self.changes.values()
         )
 
-    def change(self, lane: int) -> Change:
-        """The counters of a lane."""
-        found = self.changes.get(lane)
-        if found is None:
-            found = self.changes[lane] = Change()
-        return found
-
 
 def pack(batch: Batch) -> Packed:
     """Read a batch completely."""
@@ -230,7 +180,16 @@ class Packing:
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._packed = Packed(batch.number, list(batch.defines), batch.size_bytes)
-        self._messages = _Messages(self._packed)
+        packed = self._packed
+        self._ranges = Ranges(
+            packed.stays,
+            packed.changes,
+            packed.gone_keys,
+            packed.gone_ids,
+            packed.released,
+            packed.gone_returns,
+        )
+        self._messages = _Messages(packed, self._ranges)
         self._streams = StreamPacking(self._packed.blocks)
         self._appends = iter(batch.appends)
         self._settles = iter(batch.settles)
@@ -254,22 +213,24 @@ class Packing:
                 return None
         self._messages.flush()
         for settle in self._settles:
-            _settle(self._packed, settle)
+            self._ranges.settle(settle)
             left -= 1
             if left <= 0:
                 return None
         return self._finished()
 
     def _finished(self) -> Packed:
-        batch, packed = self._batch, self._packed
-        packed.stays = _joined(packed.stays)
-        packed.gone_ids = _united(packed.gone_ids)
+        batch, packed, ranges = self._batch, self._packed, self._ranges
+        packed.stays = joined(packed.stays)
+        packed.gone_keys = united(packed.gone_keys)
+        packed.gone_ids = united(packed.gone_ids)
+        packed.gone_bytes = ranges.gone_bytes
         packed.delayed_purges = batch.delayed_purges
         packed.comebacks = [_comeback(requeue) for requeue in batch.requeues]
         self._streams.finish()
         for block in packed.blocks:
             for chunk in block.chunks:
-                change = packed.change(chunk.lane)
+                change = ranges.change(chunk.lane)
                 change.next_position = max(change.next_position, chunk.base + chunk.messages)
                 change.messages += chunk.messages
                 change.body_bytes += chunk.size_bytes
@@ -277,13 +238,13 @@ class Packing:
         for purge in batch.purges:
             first, last = key_of(purge.lane, purge.low), key_of(purge.lane, purge.high) - 1
             packed.garbage.append((first, last))
-            change = packed.change(purge.lane)
+            change = ranges.change(purge.lane)
             change.messages -= purge.messages
             change.body_bytes -= purge.body_bytes
         for drop in batch.drops:
             packed.dropped.extend(drop.lanes)
         for mark in batch.marks:
-            change = packed.change(mark.lane)
+            change = ranges.change(mark.lane)
             change.delivered_upto = max(change.delivered_upto or 0, mark.upto)
         return packed
 
@@ -299,57 +260,12 @@ def _comeback(requeue: Requeue) -> Comeback:
     return first, last, requeue.acquired, requeue.failed, requeue.due_ms or None
 
 
-def _settle(packed: Packed, settle: Settle) -> None:
-    lane, low, count = settle.lane, settle.lo, settle.hi - settle.lo
-    keys = key_of(lane, low), key_of(lane, settle.hi) - 1
-    if settle.counted:
-        packed.gone_returns.append(keys)
-    if not settle.transient:
-        change = packed.change(lane)
-        change.messages -= count
-        change.body_bytes -= settle.body_bytes
-    if settle.shared or settle.first_id <= 0:
-        packed.released.append(keys)
-    else:
-        packed.gone_keys.append(keys)
-        packed.gone_ids.append((settle.first_id, settle.first_id + count - 1))
-        packed.gone_bytes += settle.body_bytes
-
-
-def _joined(stays: list[Stay]) -> list[Stay]:
-    """Sorted by key, so that each leaf of the tree is visited once, and without seams."""
-    if len(stays) < 2:
-        return stays
-    stays.sort(key=lambda stay: stay.shift + stay.first_id)
-    joined = [stays[0]]
-    for stay in stays[1:]:
-        if stay.follows(joined[-1]):
-            joined[-1].last_id = stay.last_id
-        else:
-            joined.append(stay)
-    return joined
-
-
-def _united(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges in order, those that follow on as one: levels share the ids of what came together."""
-    if len(ranges) < 2:
-        return ranges
-    ranges.sort()
-    united = [ranges[0]]
-    for first, last in ranges:
-        begin, end = united[-1]
-        if first == end + 1:
-            united[-1] = begin, last
-        elif first > end:
-            united.append((first, last))
-    return united
-
-
 class _Messages:
     """Gathers the messages of all appends and packs them chunk by chunk."""
 
-    def __init__(self, packed: Packed) -> None:
+    def __init__(self, packed: Packed, ranges: Ranges) -> None:
         self._packed = packed
+        self._ranges = ranges
         self._clear()
 
     def _clear(self) -> None:
@@ -360,38 +276,19 @@ class _Messages:
 
     def add(self, append: Append) -> None:
         """Take an append's messages, each once, and note where they stay."""
-        run, targets = append.run, append.targets
+        run, targets, ranges = append.run, append.targets, self._ranges
         for target in targets:
-            change = None
-            whole = ((target.lo, target.hi),) if target.lo < target.hi else ()
-            for low, high in whole if target.dead is None else _alive(target):
-                if run.deadlines is None:
-                    self._stay(target, run.first_id, low, high)
-                else:
-                    self._dated(target, run, run.deadlines[low:high], low)
-                if change is None:
-                    change = self._packed.change(target.lane)
-                if not target.transient:
-                    change.messages += high - low
-                    change.body_bytes += run.bytes_of(low, high)
-                change.next_position = max(change.next_position, target.base + high)
-        for low, high, lanes in _copies(targets):
+            if run.deadlines is None:
+                ranges.enter(target, run)
+                continue
+            for low, high in alive(target):
+                self._dated(target, run, run.deadlines[low:high], low)
+                ranges.count(target, run, low, high)
+        for low, high, lanes in copies(targets):
             self._take(run, low, high)
             if lanes > 1:
                 share = Share(run.first_id + low, run.first_id + high - 1, lanes)
                 self._packed.shares.append(share)
-
-    def _stay(self, target: Target, first_id: int, low: int, high: int) -> None:
-        stay = Stay(
-            target.lane,
-            key_of(target.lane, target.base) - first_id,
-            first_id + low,
-            first_id + high - 1,
-            TRANSIENT * target.transient | EARLY * target.early,
-            target.priority,
-            target.deadline_ms or None,
-        )
-        self._packed.stays.append(stay)
 
     def _dated(self, target: Target, run: Run, deadlines: list[int], low: int) -> None:
         dated = Dated(
@@ -468,46 +365,6 @@ class _Messages:
         chunk = Chunk(first, places, big_endian(checksums), b"".join(parts))
         self._packed.chunks.append(chunk)
         self._clear()
-
-
-def _alive(target: Target) -> Iterator[tuple[int, int]]:
-    """The stretches of a target that were not settled before they were written."""
-    low, high, dead = target.lo, target.hi, target.dead
-    if dead is None:
-        if low < high:
-            yield low, high
-        return
-    while (low := dead.find(0, low, high)) >= 0:
-        end = dead.find(1, low, high)
-        end = high if end < 0 else end
-        yield low, end
-        low = end
-
-
-def _copies(targets: list[Target]) -> list[tuple[int, int, int]]:
-    """Stretches of a run that are alive in the same number of lanes: (low, high, lanes)."""
-    first, last = targets[0], targets[-1]
-    if all(t.lo == first.lo and t.hi == first.hi and t.dead is None for t in targets):
-        return [(first.lo, first.hi, len(targets))] if first.lo < first.hi else []
-    if all(t.dead is None for t in targets) and all(
-        one.hi == two.lo for one, two in pairwise(targets)
-    ):
-        return [(first.lo, last.hi, 1)]  # each has a part of it
-    steps: dict[int, int] = {}
-    for target in targets:
-        for low, high in _alive(target):
-            steps[low] = steps.get(low, 0) + 1
-            steps[high] = steps.get(high, 0) - 1
-    stretches: list[tuple[int, int, int]] = []
-    lanes, begin = 0, 0
-    for at in sorted(steps):
-        if steps[at] == 0:
-            continue  # where one part ends and the next begins
-        if lanes:
-            stretches.append((begin, at, lanes))
-        lanes += steps[at]
-        begin = at
-    return stretches
 
 
 def _is_small(run: Run) -> bool:

@@ -34,7 +34,8 @@ from amqpd.store import (
 )
 from amqpd.store.driver import CORRUPT, IO_ERROR, SqlError, Value, to_int
 from amqpd.store.mark import Mark
-from amqpd.store.packing import EARLY, POSITION_BITS, TRANSIENT, big_endian, key_of
+from amqpd.store.packing import big_endian
+from amqpd.store.ranges import EARLY, POSITION_BITS, TRANSIENT, key_of
 from amqpd.store.streamlog import StreamFiles
 from amqpd.store.streams import DAMAGED, StreamReader
 from amqpd.store.writer import Damaged

@@ -12,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from amqpd.store.driver import SqlError
-from amqpd.store.packing import POSITION_BITS, key_of
+from amqpd.store.ranges import POSITION_BITS, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

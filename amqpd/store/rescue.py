@@ -31,7 +31,7 @@ from amqpd.store.check import check
 from amqpd.store.driver import SqlError, to_int
 from amqpd.store.identity import Note
 from amqpd.store.mark import Mark
-from amqpd.store.packing import POSITION_BITS
+from amqpd.store.ranges import POSITION_BITS
 from amqpd.store.remnants import LARGE, SMALL, copy_rows, mend, put, scratch
 from amqpd.store.schema import VERSION, migrate, version_of
 from amqpd.store.streamfiles import move_all_in

@@ -13,7 +13,7 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from amqpd.store.driver import to_int
-from amqpd.store.packing import POSITION_BITS, TRANSIENT, key_of
+from amqpd.store.ranges import POSITION_BITS, TRANSIENT, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

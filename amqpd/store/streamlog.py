@@ -32,7 +32,7 @@ from zlib import crc32
 from amqpd.broker.journal import Track
 from amqpd.store.chunks import rows
 from amqpd.store.driver import FULL, IO_ERROR, SqlError
-from amqpd.store.packing import key_of
+from amqpd.store.ranges import key_of
 from amqpd.store.spare import Spare
 
 if TYPE_CHECKING:

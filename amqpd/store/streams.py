@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, cast
 from amqpd.broker.archive import StreamState
 from amqpd.store.chunks import rows, unpack
 from amqpd.store.driver import IO_ERROR, SqlError, to_int
-from amqpd.store.packing import POSITION_BITS, key_of
 from amqpd.store.places import Place, Places
+from amqpd.store.ranges import POSITION_BITS, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
