@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from amqpd.broker.lane import Lane
+    from amqpd.broker.levels import Handful
     from amqpd.broker.ring import Subscription
     from amqpd.broker.session import ConsumerFacts
     from amqpd.broker.stretch import Stretch
@@ -45,6 +46,9 @@ class Consumer(Protocol):
 
     def deliver(self, lane: Lane, piece: Stretch) -> None:
         """Take a stretch of the lane; without `no_ack` it stays unacked until it is settled."""
+
+    def deliver_all(self, handful: Handful) -> None:
+        """The same with what several lanes have."""
 
     def facts(self) -> ConsumerFacts:
         """What it tells of itself."""

@@ -87,6 +87,12 @@ class Held:
         self.left: i64 = piece.hi - piece.lo
 
 
+def acked(taken: list[Taken]) -> None:
+    """What was delivered was acknowledged."""
+    for one in taken:
+        one.lane.acked(one)
+
+
 def requeued(taken: list[Taken], failed: bool) -> dict[Lane, list[Stretch]]:
     """What was delivered as it goes back into its lanes, counted once more.
 
@@ -173,6 +179,21 @@ class Unacked:
         if lane is not self._last_lane:
             self._last_lane = lane
             self._lanes[lane] = None
+
+    def add_all(
+        self,
+        tag: int,
+        lanes: list[Lane],
+        pieces: list[Stretch],
+        consumer: object,
+        due_ms: int,
+        since_ms: int,
+    ) -> None:
+        """The same with stretches of several lanes, one behind the other."""
+        next_tag: i64 = tag
+        for lane, piece in zip(lanes, pieces, strict=True):
+            self.add(next_tag, lane, piece, consumer, due_ms, since_ms)
+            next_tag += piece.hi - piece.lo
 
     def take(self, first_tag: int, last_tag: int, multiple: bool) -> list[Taken]:
         """Settle tags: first to last one by one, or with `multiple` all up to last (0 = all).

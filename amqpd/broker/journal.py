@@ -15,15 +15,17 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from amqpd.broker.levels import committed, enter_parts
 from amqpd.broker.run import Append, Requeue, Run, Settle, SettleLog, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from amqpd.broker.definitions import Command
     from amqpd.broker.lane import Lane
+    from amqpd.broker.levels import Part
 
 __all__ = [
     "Append",
@@ -91,8 +93,7 @@ class Define:
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Positions below `upto` may have been handed out."""
 
     lane: int
@@ -234,8 +235,8 @@ class Journal:
     def append(
         self,
         run: Run,
-        targets: Sequence[tuple[Lane, int, int]],
-        parts: Sequence[tuple[int, int]] | None = None,
+        targets: list[tuple[Lane, int, int]],
+        parts: list[Part] | None = None,
     ) -> Append:
         """A run goes into the store: (lane, base, deadline in ms) for each lane.
 
@@ -248,9 +249,7 @@ class Journal:
                 lane.enter(entry, base, deadline_ms)
             entry.shared = len(targets) > 1
         else:
-            for (lane, base, deadline_ms), (low, high) in zip(targets, parts, strict=True):
-                lane.enter(entry, base, deadline_ms, low, high)
-            entry.shared = len(set(parts)) < len(parts)
+            entry.shared = enter_parts(entry, targets, parts)
         run.entry = entry
         if entry.extensions and not entry.targets:
             entry.run = entry.extensions[0].run  # the contents as they came are of no use now
@@ -470,11 +469,8 @@ class Journal:
         if batch.requeued:
             self._requeued(batch.requeued)
         for entry in batch.appends:
-            for target in entry.targets:
-                lane = target.home
-                lane.committed_upto = max(lane.committed_upto, target.upto)
-                if lane.paged:
-                    lane.owner.wake()
+            for lane in committed(entry.targets):
+                lane.owner.wake()
             for extension in entry.extensions:
                 stream = extension.home
                 stream.committed_upto = extension.base + len(extension.run.contents)

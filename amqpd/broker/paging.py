@@ -25,6 +25,8 @@ LEAST_MESSAGES: Final = 32
 LEAST_BYTES: Final = 64 << 10
 #: Levels that are kept at hand, counted from the highest that has something.
 AHEAD: Final = 3
+#: So many empty levels are looked at all the same: most have something again soon.
+MOST_EMPTY: Final = 16
 #: One refill brings at most this much.
 REFILL_MESSAGES: Final = 2048
 REFILL_BYTES: Final = 4 << 20
@@ -36,25 +38,25 @@ WORN: Final = 1 << 39
 class Paging:
     """The windows of one queue's lanes."""
 
-    __slots__ = ("_is_layered", "_least", "_queue", "_refills", "occupied")
+    __slots__ = ("_least", "_queue", "_refills", "is_layered", "occupied")
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._refills = Refills(queue)
         lanes = queue.lanes
-        self._is_layered = len(lanes) > 1
+        self.is_layered = len(lanes) > 1
         #: The levels that have something waiting, the highest first, and some that had.
-        self.occupied: list[Lane] = [] if self._is_layered else lanes
+        self.occupied: list[Lane] = [] if self.is_layered else lanes
         self._least = _least_of(len(lanes))
         for lane in lanes:
-            lane.occupied = not self._is_layered
+            lane.occupied = not self.is_layered
             lane.window, lane.window_bytes = self._least
 
     def begin_level(self, lane: Lane) -> None:
         """The queue is about to have a level more: their windows become smaller."""
         queue, lanes = self._queue, self._queue.lanes
-        if not self._is_layered:
-            self._is_layered = True
+        if not self.is_layered:
+            self.is_layered = True
             self.occupied = list(lanes)
             queue.returned = Returned()
             queue.returned.add(lanes[0], [one for one in lanes[0].stretches() if one.acquired])
@@ -82,7 +84,7 @@ class Paging:
         else:
             for lane in wanting_of(self.occupied, AHEAD):
                 self._keep_window(lane)
-        if self._is_layered and empty_of(self.occupied):
+        if self.is_layered and empty_of(self.occupied, *self._least) > MOST_EMPTY:
             self._forget_empty()
 
     def _forget_empty(self) -> None:
@@ -92,7 +94,6 @@ class Paging:
                 left.append(lane)
             else:
                 lane.occupied = False
-                lane.window, lane.window_bytes = self._least
         self.occupied = left
 
     # -- positions -----------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Paging:
         fresh.window, fresh.window_bytes = self._least
         fresh.counts = lane.counts
         queue.priorities.replace(fresh)
-        if self._is_layered:
+        if self.is_layered:
             fresh.occupied = False
             self.occupied = [one for one in self.occupied if one is not lane]
         queue.expiry.forget(lane)
@@ -142,7 +143,7 @@ class Paging:
         upto = min(lane.next_position, lane.committed_upto)
         if upto <= lane.loaded_upto:
             return  # still on its way to the store; the commit wakes the queue
-        if self._is_layered and self._queue.ring and lane is self._next():
+        if self.is_layered and self._queue.ring and lane is self._next():
             lane.window = min(WINDOW_MESSAGES, 2 * lane.window)
             lane.window_bytes = min(WINDOW_BYTES, 2 * lane.window_bytes)
         self._refill(lane, upto)
@@ -153,7 +154,7 @@ class Paging:
 
     def _refill(self, lane: Lane, upto: int) -> None:
         messages, size_bytes = REFILL_MESSAGES, REFILL_BYTES
-        if self._is_layered:
+        if self.is_layered:
             messages, size_bytes = max(1, lane.window // 2), lane.window_bytes // 2
         self._refills.begin(lane, upto, messages, size_bytes)
 

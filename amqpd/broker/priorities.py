@@ -19,6 +19,7 @@ from amqpd.broker.arguments import QueueType
 
 if TYPE_CHECKING:
     from amqpd.broker.lane import Lane
+    from amqpd.broker.levels import Part
     from amqpd.broker.queue import Queue
     from amqpd.broker.stretch import Stretch
 
@@ -60,6 +61,15 @@ class Priorities:
         level = self.level_of(priority)
         lane = self._lanes.get(level)
         return self._make(level) if lane is None else lane
+
+    def lanes_of(self, parts: list[Part]) -> list[Lane]:
+        """The lane of each part of a run."""
+        lanes, highest, none = self._lanes, self._highest, self._none
+        found: list[Lane] = []
+        for priority, _, _ in parts:
+            level = none if priority < 0 else priority if priority < highest else highest
+            found.append(lanes.get(level) or self._make(level))
+        return found
 
     def find(self, level: int) -> Lane | None:
         """The lane of a level, if there is one."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.interceptors import Interceptors
     from amqpd.broker.lane import Lane
+    from amqpd.broker.levels import Part
     from amqpd.broker.permissions import Access
     from amqpd.broker.pressure import Ticket
     from amqpd.broker.queue import Queue
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from amqpd.broker.surroundings import Surroundings
     from amqpd.broker.tally import Tallies, Tally
     from amqpd.properties import Properties
-
-#: A priority, -1 for none, and from where to where in a run its messages are.
-Part = tuple[int, int, int]
 
 #: Burials within each other, up to which consumers may make room for what is refused otherwise.
 MOST_BURIALS: Final = 8
@@ -215,7 +213,7 @@ class Publishing:
         *,
         expiration_ms: int = -1,
         priority: int = -1,
-        parts: Sequence[Part] | None = None,
+        parts: list[Part] | None = None,
     ) -> Published:
         """Put a run into all queues of a path; -1 = its messages do not have that property.
 
@@ -269,29 +267,32 @@ class Publishing:
         return TRANSIENT if loose else None
 
     def _put_parts(  # hot: tests/bench/semantics.py
-        self, queues: Sequence[Queue], run: Run, expiration_ms: int, parts: Sequence[Part]
+        self, queues: Sequence[Queue], run: Run, expiration_ms: int, parts: list[Part]
     ) -> Published | None:
         """The same with messages of several priorities, each into its level."""
-        stored: list[tuple[Queue, Lane, int, int]] = []
-        loose: list[tuple[Queue, Lane, int, int]] = []
+        stored: list[tuple[Queue, list[Lane], list[Part]]] = []
+        loose: list[tuple[Queue, list[Lane], list[Part]]] = []
         for queue in queues:
             if queue.deleted:
                 continue
-            for priority, low, high in parts:
-                lane = queue.level(priority)
-                place = queue, lane, low, high
-                (stored if queue.stores(run, lane) else loose).append(place)
+            lanes = queue.levels(parts)
+            if queue.keeps(run):
+                stored.append((queue, lanes, parts))
+                continue
+            for lane, part in zip(lanes, parts, strict=True):
+                (stored if queue.stores(run, lane) else loose).append((queue, [lane], [part]))
         if loose:
             own = run.copy() if stored else run
-            for queue, lane, low, high in loose:
-                queue.put(own, lane, queue.first_deadline(own, expiration_ms, low, high), low, high)
+            for queue, lanes, some in loose:
+                queue.put_parts(own, lanes, some, expiration_ms)
         if not stored:
             return TRANSIENT if loose else None
-        targets = []
-        for queue, lane, low, high in stored:
-            deadline_ms = queue.first_deadline(run, expiration_ms, low, high)
-            targets.append((lane, queue.put(run, lane, deadline_ms, low, high), deadline_ms))
-        entry = self.around.journal.append(run, targets, [place[2:] for place in stored])
+        targets: list[tuple[Lane, int, int]] = []
+        places: list[Part] = []
+        for queue, lanes, some in stored:
+            targets += queue.put_parts(run, lanes, some, expiration_ms)
+            places += some
+        entry = self.around.journal.append(run, targets, places)
         promised = any(queue.keeps(run) for queue in queues)
         return Published(entry, entry.number) if promised else TRANSIENT
 
@@ -301,7 +302,7 @@ class Publishing:
         run: Run,
         expiration_ms: int,
         priority: int,
-        parts: Sequence[Part] | None,
+        parts: list[Part] | None,
     ) -> Published:
         """The same where some queues keep it all the same: they have a run of their own."""
         own = run.copy()

@@ -23,7 +23,17 @@ from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane
 from amqpd.broker.lease import Lease
 from amqpd.broker.length import Length
-from amqpd.broker.levels import delayed_of, loaded_of, ready_bytes_of, ready_of, unacked_of
+from amqpd.broker.levels import (
+    DELIVERY_BYTES,
+    HANDFUL_BYTES,
+    Handful,
+    delayed_of,
+    loaded_of,
+    push_parts,
+    ready_bytes_of,
+    ready_of,
+    unacked_of,
+)
 from amqpd.broker.paging import WORN, Paging
 from amqpd.broker.policy import Match
 from amqpd.broker.pressure import Pressure
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.counts import Counts
     from amqpd.broker.delivery import Taken
+    from amqpd.broker.levels import Part
     from amqpd.broker.morgue import Morgue
     from amqpd.broker.pause import Pause
     from amqpd.broker.run import Run
@@ -51,8 +62,6 @@ if TYPE_CHECKING:
 NEVER = 0
 #: How long a message of a quorum queue may be unacked where nobody says.
 QUORUM_TIMEOUT_MS: Final = 1_800_000
-#: What a delivery costs beside its bytes, in bytes.
-DELIVERY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +258,14 @@ class Queue:
         lane = lanes[0] if len(lanes) == 1 and priority < 0 else self.priorities.lane(priority)
         return lane if lane.next_position < WORN else self.paging.renewed(lane)
 
+    def levels(self, parts: list[Part]) -> list[Lane]:
+        """The lane of each part of a run."""
+        lanes = self.priorities.lanes_of(parts)
+        for lane in lanes:
+            if lane.next_position >= WORN:
+                return [self.level(priority) for priority, _, _ in parts]
+        return lanes
+
     def deadline(self, expiration_ms: int) -> int:
         """When a message that arrives now expires; `NEVER` if it does not (-1: no expiration)."""
         ttl = self.arguments.message_ttl_ms
@@ -299,6 +316,24 @@ class Queue:
             self.expiry.put(lane, deadline_ms, in_memory)
         self.wake()
         return base
+
+    def put_parts(
+        self, run: Run, lanes: list[Lane], parts: list[Part], expiration_ms: int
+    ) -> list[tuple[Lane, int, int]]:
+        """The same with parts of a run, each for a lane: lane, position and deadline."""
+        if run.deadlines is not None or self.deadline(expiration_ms) != NEVER:
+            placed = []
+            for lane, (_, low, high) in zip(lanes, parts, strict=True):
+                deadline_ms = self.first_deadline(run, expiration_ms, low, high)
+                placed.append((lane, self.put(run, lane, deadline_ms, low, high), deadline_ms))
+            return placed
+        for lane in lanes:
+            if lane.id == 0 and lane.is_full:
+                lane.id = self.around.new_lane_id()
+            if not lane.occupied:
+                self.paging.enter(lane)
+        self.wake()
+        return push_parts(run, lanes, parts)
 
     # -- out -----------------------------------------------------------------------------
 
@@ -377,12 +412,17 @@ class Queue:
         shared: Lane | None = None
         share = 0
         around = self.around
+        is_layered = self.paging.is_layered
         while True:
             lane, returned = self._next()
             turn = self.ring.next() if lane is not None else None
             if lane is None or turn is None:
                 return
             subscription, credit, sharing = turn
+            if is_layered and sharing == 1 and returned is None and not self.expiry.active:
+                if self._hand_out_levels(subscription.consumer, credit, bounded):
+                    continue
+                return
             if sharing > 1:
                 if lane is not shared:
                     shared, share = lane, -(-lane.loaded // sharing)
@@ -390,8 +430,7 @@ class Queue:
             piece = lane.take(credit, subscription.consumer.no_ack, returned)
             if piece is None:
                 # It waits for its mark; with it comes what lower levels have for the rest.
-                for level in self.paging.occupied:
-                    level.ask(credit)
+                self._ask(credit)
                 return
             self.pressure.moved()
             if piece.acquired and self.shows_counts:
@@ -402,6 +441,31 @@ class Queue:
             if bounded and around.spare_bytes <= 0:
                 self.go_on_later()
                 return
+
+    def _hand_out_levels(self, consumer: Consumer, credit: int, bounded: bool) -> bool:
+        """Hand a consumer what it may have of all levels together; False: that is all for now."""
+        around, handful = self.around, Handful()
+        most = around.spare_bytes if bounded else HANDFUL_BYTES
+        handful.take(self.paging.occupied, credit, consumer.no_ack, most)
+        if not handful.pieces:
+            self._ask(credit)
+            return False
+        self.pressure.moved()
+        if handful.returned and self.shows_counts:
+            for piece in handful.pieces:
+                if piece.acquired:
+                    show(piece)
+        consumer.deliver_all(handful)
+        around.spare_bytes -= handful.cost_bytes
+        if bounded and around.spare_bytes <= 0:
+            self.go_on_later()
+            return False
+        return True
+
+    def _ask(self, credit: int) -> None:
+        """The head waits for its mark: what lower levels have for the rest asks for theirs."""
+        for level in self.paging.occupied:
+            level.ask(credit)
 
     def get(self, no_ack: bool, done: Callable[[Got | None], None]) -> None:
         """The next message, for basic.get; `done(None)` if the queue is empty."""

@@ -21,7 +21,8 @@ from amqpd.broker.chunk import CHANNEL, Extension, StreamLane, stamp
 from amqpd.broker.cursor import Cursor, Progress, Tail
 from amqpd.broker.filtering import parse_filter
 from amqpd.broker.journal import Purge, Track
-from amqpd.broker.queue import DELIVERY_BYTES, NEVER, Queue
+from amqpd.broker.levels import DELIVERY_BYTES
+from amqpd.broker.queue import NEVER, Queue
 from amqpd.broker.retention import Retention
 from amqpd.broker.run import Run
 from amqpd.broker.stretch import Stretch

@@ -21,7 +21,7 @@ from amqpd.broker.definitions import (
     PutExchange,
     PutQueue,
 )
-from amqpd.broker.delivery import requeued
+from amqpd.broker.delivery import acked, requeued
 from amqpd.broker.exchange import create
 from amqpd.broker.publishing import PURGED
 from amqpd.broker.queue import Queue
@@ -34,14 +34,15 @@ from amqpd.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from amqpd.broker.consumer import Consumer
     from amqpd.broker.delivery import Taken
     from amqpd.broker.events import Facts
     from amqpd.broker.exchange import Exchange
+    from amqpd.broker.levels import Part
     from amqpd.broker.permissions import Access
-    from amqpd.broker.publishing import Part, Path, Published
+    from amqpd.broker.publishing import Path, Published
     from amqpd.broker.queue import Got
     from amqpd.broker.ring import Subscription
     from amqpd.broker.run import Run
@@ -404,7 +405,7 @@ class VHost(Catalogue):
         *,
         expiration_ms: int = -1,
         priority: int = -1,
-        parts: Sequence[Part] | None = None,
+        parts: list[Part] | None = None,
     ) -> Published:
         """See `Publishing.publish`."""
         return self.publishing.publish(
@@ -420,10 +421,9 @@ class VHost(Catalogue):
             else:
                 counted.dropped += count
 
-    def settle(self, taken: Iterable[Taken]) -> None:  # hot: S2
+    def settle(self, taken: list[Taken]) -> None:  # hot: S2
         """Deliveries were acknowledged."""
-        for one in taken:
-            one.lane.acked(one)
+        acked(taken)
 
     def requeue(self, taken: list[Taken], *, failed: bool = False) -> None:
         """Deliveries go back to their queues, into their old places.

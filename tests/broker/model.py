@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.delivery import Taken
     from amqpd.broker.lane import Lane
+    from amqpd.broker.levels import Handful
     from amqpd.broker.permissions import Access
     from amqpd.broker.publishing import Published
     from amqpd.broker.queue import Queue
@@ -65,6 +66,10 @@ class FakeConsumer:
         if not self.no_ack:
             self.unacked.add(self._tag, lane, piece, self, self.due_ms)
             self._tag += len(contents)
+
+    def deliver_all(self, handful: Handful) -> None:
+        for lane, piece in zip(handful.lanes, handful.pieces, strict=True):
+            self.deliver(lane, piece)
 
     def facts(self) -> ConsumerFacts:
         unacked = len(self.unacked)

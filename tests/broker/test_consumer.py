@@ -19,6 +19,7 @@ def test_whoever_consumes_can_do_what_a_queue_asks(kind: type) -> None:
         "cancelled",
         "credit",
         "deliver",
+        "deliver_all",
         "facts",
     }
     for name in asked:

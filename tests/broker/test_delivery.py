@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpd.broker.content import build
-from amqpd.broker.delivery import LOOKED_AT, Unacked, UnknownTag
+from amqpd.broker.delivery import LOOKED_AT, Unacked, UnknownTag, acked
 from amqpd.broker.journal import Journal
 from amqpd.broker.lane import Lane
 from amqpd.broker.rows import assemble
@@ -389,6 +389,27 @@ def test_a_tag_out_of_the_middle_of_a_range_is_settled_once() -> None:
         assert [one.tag for one in error.value.taken] == before
 
     assert [(one.tag, one.hi - one.lo) for one in unacked.take_all()] == [(1, 1), (4, 2)]
+
+
+def test_what_several_lanes_have_is_remembered_under_tags_that_follow_on() -> None:
+    lanes = [a_lane(Journal(), durable=False), a_lane(Journal(), durable=False)]
+    unacked, pieces = Unacked(), []
+    for lane, names in zip(lanes, (b"ab", b"cde"), strict=True):
+        lane.push(a_run(*[bytes([one]) for one in names], persistent=False), 0, True)
+        piece = lane.take(9, False)
+        assert piece is not None
+        pieces.append(piece)
+    unacked.add_all(7, lanes, pieces, "c", 50, 20)
+
+    taken = unacked.take(0, 9, True)
+    acked(taken)
+
+    assert [(one.lane, one.tag, one.lo, one.hi) for one in taken] == [
+        (lanes[0], 7, 0, 2),
+        (lanes[1], 9, 0, 1),
+    ]
+    assert [(lane.unacked, lane.counts.acked) for lane in lanes] == [(0, 2), (2, 1)]
+    assert (unacked.outstanding, unacked.due_ms, unacked.since_ms("c")) == (2, 50, 20)
 
 
 def test_multiple_needs_an_outstanding_tag_unless_it_is_zero() -> None:

@@ -6,7 +6,13 @@ import pytest
 
 from amqpd.broker import queue as queue_module
 from amqpd.broker.definitions import PutQueue
-from amqpd.broker.paging import LEAST_BYTES, LEAST_MESSAGES, WINDOW_BYTES, WINDOW_MESSAGES
+from amqpd.broker.paging import (
+    LEAST_BYTES,
+    LEAST_MESSAGES,
+    MOST_EMPTY,
+    WINDOW_BYTES,
+    WINDOW_MESSAGES,
+)
 from tests.broker.model import FakeConsumer, Model
 
 
@@ -102,13 +108,38 @@ def test_levels_without_messages_are_not_looked_at(model: Model) -> None:
     consumer = FakeConsumer(credit=1)
     model.consume(consumer)
     model.turn()
-    assert [lane.priority for lane in queue.paging.occupied] == [7]
 
     model.vhost.requeue(consumer.take())
     model.turn()
 
-    assert [lane.priority for lane in queue.paging.occupied] == [7]
+    assert [lane.priority for lane in queue.paging.occupied] == [9, 7]
     assert consumer.bodies == [b"b", b"b"]
+
+
+def test_levels_that_had_messages_are_forgotten_once_there_are_many(model: Model) -> None:
+    queue = model.queue(durable=False, arguments={"x-max-priority": 255})
+    levels = 2 * MOST_EMPTY
+    for level in range(levels):
+        model.publish(b"a", priority=level, mode=1)
+    model.turn()
+    consumer = FakeConsumer(credit=MOST_EMPTY)
+    model.consume(consumer)
+    high = queue.lanes[levels - 1]
+    high.window, high.window_bytes = WINDOW_MESSAGES, WINDOW_BYTES
+
+    model.turn()
+
+    assert len(queue.paging.occupied) == levels
+    # They have no more of the window than others all the same.
+    assert (high.window, high.window_bytes) == (LEAST_MESSAGES, LEAST_BYTES)
+
+    consumer.prefetch += 1
+    assert consumer.queue is not None
+    consumer.queue.wake()
+    model.turn()
+
+    assert [lane.priority for lane in queue.paging.occupied] == list(range(MOST_EMPTY - 1))[::-1]
+    assert not high.occupied
 
 
 def test_the_only_level_is_always_looked_at(model: Model) -> None:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.expiry import Due, Mixed
     from amqpd.broker.lane import Lane
+    from amqpd.broker.levels import Part
     from amqpd.broker.permissions import Access
     from amqpd.broker.queue import Got, Queue
     from amqpd.broker.rows import Row as StoredRow
@@ -259,6 +260,8 @@ class World(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
+        #: What is put in is noted by parts.
+        self.parting = False
         self.posts: list[Callable[[], None]] = []
         self.store = StrictStore(self.posts.append)
         self.life = 0
@@ -449,6 +452,8 @@ class World(RuleBasedStateMachine):
             mirror.back = []
         self.mirrors[queue.name] = mirror
         queue.put = partial(self.put, mirror, queue.put)  # type: ignore[method-assign]
+        put_parts = partial(self.put_parts, mirror, queue.put_parts)
+        queue.put_parts = put_parts  # type: ignore[method-assign]
         sweep = partial(self.sweep, mirror, queue.expiry._settle)
         queue.expiry._settle = sweep  # type: ignore[method-assign]
         for name in ("ready", "found"):
@@ -489,6 +494,42 @@ class World(RuleBasedStateMachine):
         if mirror.back is None and mirror.queue.returned is not None:
             mirror.level()
         base = put(run, lane, deadline_ms, low, high)
+        if not self.parting:
+            self.note_put(mirror, run, lane, base, deadline_ms, low, high)
+        return base
+
+    def put_parts(
+        self,
+        mirror: Mirror,
+        put_parts: Callable[[Run, list[Lane], list[Part], int], list[tuple[Lane, int, int]]],
+        run: Run,
+        lanes: list[Lane],
+        parts: list[Part],
+        expiration_ms: int,
+    ) -> list[tuple[Lane, int, int]]:
+        assert not mirror.queue.deleted
+        if mirror.back is None and mirror.queue.returned is not None:
+            mirror.level()
+        self.parting = True
+        try:
+            placed = put_parts(run, lanes, parts, expiration_ms)
+        finally:
+            self.parting = False
+        for (lane, base, deadline_ms), (_, low, high) in zip(placed, parts, strict=True):
+            self.note_put(mirror, run, lane, base, deadline_ms, low, high)
+        return placed
+
+    def note_put(
+        self,
+        mirror: Mirror,
+        run: Run,
+        lane: Lane,
+        base: int,
+        deadline_ms: int,
+        low: int,
+        high: int,
+    ) -> None:
+        """Messages have come to a lane."""
         for index in range(len(run.contents))[low : None if high < 0 else high]:
             content = run.contents[index]
             own_ms = deadline_ms if run.deadlines is None else run.deadlines[index]
@@ -501,7 +542,6 @@ class World(RuleBasedStateMachine):
             assert place not in mirror.ready
             mirror.ready[place] = message
             self.known[int(lane.id), base + index] = message
-        return base
 
     def take(self, lane: Lane, piece: Stretch, settle: bool) -> Iterator[tuple[Place, Message]]:
         """Somebody gets a stretch; it is the head."""
