@@ -207,6 +207,19 @@ def test_messages_are_gathered_whatever_their_expirations(codec: Codec) -> None:
     assert expirations == [-1, 5, 5, 0, 60_000, 60_000, -1, -1]
 
 
+def test_a_message_may_expire_sooner_than_the_first_of_its_read_or_never(codec: Codec) -> None:
+    parser, session = a_parser(codec)
+
+    parser.feed(
+        b"".join(
+            a_publish("a", properties=Properties(expiration=time, delivery_mode=1))
+            for time in ("60000", "5", None)
+        )
+    )
+
+    assert [message.expiration_ms for message in session.queues[1, "a"]] == [60_000, 5, -1]
+
+
 def test_expirations_of_one_read_are_not_those_of_the_next(codec: Codec) -> None:
     parser, session = a_parser(codec)
 

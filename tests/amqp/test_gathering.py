@@ -8,11 +8,12 @@ import pytest
 from pamqp import commands
 
 from amqpd.amqp import frames, methods
-from amqpd.amqp.gathering import MAX_ROUTES
+from amqpd.amqp.gathering import MAX_ROUTES, Gathering
 from amqpd.errors import ChannelStateError
 from amqpd.properties import Properties
 from tests.amqp.recorder import (
     Message,
+    Recorder,
     a_content,
     a_parser,
     a_publish,
@@ -36,6 +37,20 @@ def test_the_messages_of_one_read_for_the_same_queues_come_in_one_call(codec: Co
 
     assert session.kinds() == ["publish"]
     assert session.bodies(1, "a") == [b"%d" % number for number in range(50)]
+
+
+def test_nothing_is_kept_of_what_was_handed_over() -> None:
+    session, method_frame = Recorder(), publish_method("a")
+    gathering = Gathering(session)
+
+    for _ in range(3):
+        route = gathering.resolve(method_frame, 1)
+        assert route is not None
+        gathering.take(route, a_content(b"x"), 0)
+        gathering.flush()
+
+    assert session.bodies(1, "a") == [b"x", b"x", b"x"]
+    assert gathering.pending == []
 
 
 def test_a_content_is_the_raw_frames_of_header_and_body(codec: Codec) -> None:

@@ -64,6 +64,17 @@ def test_a_read_is_confirmed_by_one_multiple(client: Client) -> None:
     assert verdicts(client.hear()) == [("Ack", 100, True)]
 
 
+def test_messages_without_a_queue_are_confirmed_one_by_one_whatever_came_before(
+    client: Client,
+) -> None:
+    client.publish(b"1", "q")
+    client.hear()
+
+    client.say(published(b"x", "nowhere") * 3)
+
+    assert verdicts(client.hear()) == [("Ack", 2, False), ("Ack", 3, False), ("Ack", 4, False)]
+
+
 def test_confirms_are_in_order_even_if_later_messages_are_safe_earlier(
     world: World, client: Client
 ) -> None:

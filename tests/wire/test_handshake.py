@@ -262,6 +262,22 @@ def test_a_client_may_close_before_it_is_open(late: bool) -> None:
     assert client.session.closing
 
 
+@pytest.mark.parametrize(
+    ("frame_max", "answer"), [(4096, ConnectionClass.OpenOk), (4095, ConnectionClass.Close)]
+)
+def test_the_least_that_frames_may_be_can_be_agreed_on(
+    frame_max: int, answer: type[ConnectionClass.OpenOk | ConnectionClass.Close]
+) -> None:
+    client = World().connect()
+    client.start()
+    client.hear()
+
+    client.send(ConnectionClass.TuneOk(10, frame_max, 0), 0)
+    client.send(ConnectionClass.Open("/"), 0)
+
+    assert [type(one) for one in client.hear()] == [answer]
+
+
 def test_frames_may_be_as_large_as_agreed_after_tune_ok() -> None:
     client = World().client()
 

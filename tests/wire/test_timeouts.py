@@ -216,6 +216,19 @@ def test_only_the_consumer_that_is_late_goes() -> None:
     assert cancelled(pass_ms(client, 800_000)) == ["quorum"]
 
 
+def test_a_message_that_is_overdue_sooner_than_those_before_it_goes_first() -> None:
+    client = a_client(CANCEL)
+    client.declare("r", arguments={"x-consumer-timeout": 60_000})
+    client.publish(b"patient", "r")
+    client.consume("r", tag="patient")
+    client.hear()
+    hold(client, b"a")
+
+    assert cancelled(pass_ms(client, 1_100)) == ["t"]
+
+    assert cancelled(pass_ms(client, 60_000)) == ["patient"]
+
+
 # -- the channel goes --------------------------------------------------------------------
 
 TEXT = (
