@@ -166,6 +166,8 @@ DELETE FROM message_share WHERE lanes < 2 AND message_id IN (SELECT message_id F
 
 #: Below this length a range joins the others in one list; above it is a statement of its own.
 _SHORT: Final = 32
+#: Some ranges below this length are one statement, which has a list in memory of all their rows.
+_LONG: Final = 4096
 
 _QUARANTINE: Final = """
 INSERT INTO quarantine(lane, position, message_id, reason, checksum, header, body, found_at)
@@ -290,7 +292,7 @@ class Tables:
     ) -> None:
         """Delete rows: some ranges together, or long ones one by one and short ones as a list."""
         statement = f"DELETE FROM {table} WHERE {column} BETWEEN ? AND ?"
-        if _FEW < len(ranges) <= _SOME:
+        if _FEW < len(ranges) <= _SOME and all(last - first < _LONG for first, last in ranges):
             more = f" OR {column} BETWEEN ? AND ?" * (len(ranges) - 1)
             self._run(statement + more, [end for ends in ranges for end in ends])
             return

@@ -8,6 +8,7 @@ import pytest
 
 from amqpd.broker.definitions import DeleteQueue, PutQueue, PutVhost
 from amqpd.broker.journal import Mark
+from amqpd.store import tables
 from amqpd.store.packing import pack
 from amqpd.store.ranges import TRANSIENT, Change, Stay, key_of, rows_of, united
 from tests.store.batches import Writing, opened, settle
@@ -132,6 +133,26 @@ def test_messages_of_any_number_of_levels_are_in_their_lanes_and_counted(
     assert rows == [(key_of(lane, at), lane - 1) for lane, at in places]
     counters = query(tmp_path, "SELECT next_position, messages, delivered_upto FROM lane")
     assert counters == [(5, 3, 2)] + [(5, 3, 0)] * (lanes - 1)
+    assert_sound(tmp_path)
+
+
+@pytest.mark.parametrize("longest", [0, 2, 3])
+def test_what_is_gone_of_some_levels_is_gone_however_long_it_is(
+    tmp_path: Path, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_LONG", longest)
+    store, writing = opened(tmp_path, sync=False), Writing()
+    queue = PutQueue("/", "q", True, False, False, {}, tuple(range(1, 11)))
+    store.write(writing.batch(defines=[PutVhost("/"), queue]))
+    entries = levels(writing, 10, 4)
+    store.write(writing.batch(*entries))
+
+    store.write(writing.batch(*[settle(entry, high=3) for entry in entries]))
+    store.close()
+
+    rows = query(tmp_path, "SELECT key FROM queue_message ORDER BY key")
+    assert rows == [(key_of(lane, 3),) for lane in range(1, 11)]
+    assert query(tmp_path, "SELECT count(*) FROM message") == [(10,)]
     assert_sound(tmp_path)
 
 
