@@ -307,3 +307,13 @@ def test_a_key_file_that_is_none_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(ProviderError, match="key 'k'"):
         OAuth2Backend(OAuth2(signing_keys={"k": str(tmp_path / "k.pem")}), 15)
+
+
+async def test_a_key_that_is_not_understood_is_told_and_the_others_count(
+    issuer: Issuer, backend: OAuth2Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer.published.insert(0, {"kty": "RSA", "kid": "odd", "n": "!", "e": "!"})
+
+    await accepted(backend, issuer.token())
+
+    assert "auth backend 'oauth2': key 'odd': " in caplog.text

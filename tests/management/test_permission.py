@@ -63,3 +63,20 @@ async def test_topic_permissions_are_per_exchange(api: Api) -> None:
     assert await api.get("/topic-permissions/%2F/a") == [first]
     await api.delete("/topic-permissions/%2F/a")
     await api.get("/topic-permissions/%2F/a", 404)
+
+
+@pytest.mark.parametrize("right", ["configure", "write", "read"])
+async def test_what_is_no_pattern_is_refused_before_it_is_written_down(
+    api: Api, right: str
+) -> None:
+    journal = api.broker.server.broker.journal
+    await api.user("worker")
+    before = journal.last
+    rights = {"configure": ".*", "write": ".*", "read": ".*", right: "("}
+
+    await api.put("/permissions/%2F/worker", rights, 400)
+    if right != "configure":
+        await api.put("/topic-permissions/%2F/worker", {"exchange": "amq.topic", **rights}, 400)
+
+    # What is written down is read by the next start, which could not use it.
+    assert journal.last == before
