@@ -334,8 +334,8 @@ def test_a_connection_ends_with_its_credentials() -> None:
     world.expiring["guest"] = world.now_ms + 5_000
     client = world.client()
 
-    assert client.wait(4) == []
-    (close,) = client.wait(1.5)
+    assert client.wait(4.5) == []
+    (close,) = client.wait(0.5)
 
     assert isinstance(close, ConnectionClass.Close)
     assert (close.reply_code, close.reply_text) == (320, "CONNECTION_FORCED - credential expired")

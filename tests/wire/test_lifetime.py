@@ -10,6 +10,7 @@ from pamqp.commands import Basic, Queue
 from pamqp.commands import Channel as ChannelClass
 
 from amqpd.amqp.channel import Channel
+from amqpd.amqp.replies import Replies
 from tests.wire.wire import World
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ def test_a_channel_is_gone_with_its_end(
     assert alive() == 0
 
 
-def alive() -> int:
-    """How many channels there are."""
-    return sum(type(one) is Channel for one in gc.get_objects())
+@pytest.mark.parametrize("ended", [closed, failed])
+def test_nothing_is_kept_for_the_number_of_a_channel_that_has_ended(
+    ended: Callable[[Client], None],
+) -> None:
+    client = World().client()
+    assert alive(Replies) == 1
+
+    ended(client)
+
+    assert alive(Replies) == 0
+
+
+def alive(kind: type = Channel) -> int:
+    """How many channels there are, or others."""
+    return sum(type(one) is kind for one in gc.get_objects())
