@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.management.served import Json, publish, short_of_disk
+from tests.server.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -225,3 +226,20 @@ async def test_the_default_exchange_may_have_no_name_in_a_path(api: Api) -> None
     sent = {"routing_key": "q", "payload": "x", "payload_encoding": "string", "properties": {}}
 
     assert (await api.post("/exchanges/%2F//publish", sent))["routed"] is True
+
+
+async def test_a_message_for_a_full_queue_that_waits_is_answered_when_there_is_room(
+    api: Api,
+) -> None:
+    arguments = {"x-max-length": 1, "x-overflow": "block"}
+    await api.put("/queues/%2F/q", {"arguments": arguments})
+    await api.post(DEFAULT, message())
+    queue = api.broker.server.broker.vhosts["/"].queues["q"]
+
+    waiting = asyncio.ensure_future(api.post(DEFAULT, message()))
+    await until(lambda: queue.ready == 2)
+    assert not waiting.done()
+    await api.delete("/queues/%2F/q/contents")
+
+    async with asyncio.timeout(4):
+        assert (await waiting)["routed"] is True
