@@ -208,6 +208,20 @@ def test_the_end_of_the_broker_is_320_and_waits_for_nothing(world: World, client
     )
 
 
+def test_a_client_that_does_not_agree_to_the_end_has_one_interval_of_its_heartbeats(
+    world: World,
+) -> None:
+    client = world.connect()
+    client.log_in(heartbeat_s=2)
+    client.session.shut_down()
+
+    client.wait(1.5)
+    assert not client.session.closing
+    client.wait(0.5)
+
+    assert client.session.closing
+
+
 def test_our_own_failure_is_541_without_details(client: Client) -> None:
     client.session.fail()
 
