@@ -514,6 +514,8 @@ class BrokerServer:
         self._brought_bytes = self._brought()
         self.connections.relieve()
         self.turn.wake()
+        # Confirms go out before the next batch is packed.
+        self.turn.flush()
 
     def _refill(
         self,

@@ -35,6 +35,9 @@ LOG = logging.getLogger("amqpd.store")
 COMPANY_S: Final = 0.010
 #: Between two attempts on a full disk.
 FULL_RETRY_S: Final = 1.0
+#: So little waits for the turn that `committed()` begins: it is packed after the confirms have gone
+#: out, together with what comes until then.
+LITTLE_BYTES: Final = 16 << 10
 #: A commit that takes longer is worth a line in the log.
 SLOW_S: Final = 5.0
 #: Between two attempts to read what cannot be read.
@@ -50,9 +53,9 @@ POLITE_BYTES: Final = 8192
 class Commits:
     """Hands the journal to the store whenever its writer is free.
 
-    `committed()` is called after each batch that reached the disk; `full(yes)` when the disk
-    has no room, and when it has again; `failed(error)` once, when nothing can be promised any
-    more.
+    `committed()` is called after each batch that reached the disk, and begins a turn, which
+    pushes; `full(yes)` when the disk has no room, and when it has again; `failed(error)` once,
+    when nothing can be promised any more.
     """
 
     def __init__(
@@ -332,8 +335,9 @@ class Commits:
         self.messages += batch.messages
         self._journal.committed(batch)
         self._committed()
-        # At once and not at the end of the turn: the disk must not wait for the sockets.
-        self.push()
+        if self._idle is not None or self._journal.pending_bytes > LITTLE_BYTES:
+            # At once and not at the end of the turn: the disk must not wait for the sockets.
+            self.push()
 
     def _fail(self, error: StoreFailed) -> None:
         if self.error is None:

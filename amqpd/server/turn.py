@@ -104,7 +104,7 @@ class Turn:
         self.is_dated = False
         more: object = False
         # Confirms and replies: those who wait for them go on while messages are handed out.
-        self._flush()
+        self.flush()
         try:
             more = self._dispatch()
         except Exception:
@@ -113,13 +113,13 @@ class Turn:
             # The disk first: it is slower than the sockets.
             self._journal()
         finally:
-            self._flush()
+            self.flush()
             # Only now: what the writing itself touched belongs to the next turn.
             self._is_scheduled = False
             if self._touched or more:
                 self.wake()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write what connections have; what they are touched by meanwhile is for the next time."""
         touched, self._touched = self._touched, []
         if touched:

@@ -22,6 +22,10 @@ A message that expires before one that is ahead of it in its lane is flagged, an
 index holds just these by deadline; with deadlines in order, as a queue's own time to live makes
 them, the index stays empty and costs nothing.
 
+A batch of a few messages is a row of `deferred` first, with all that it brings and settles: one
+statement and one sync. It goes into the tables with others, or when somebody looks at them
+(`deferred.py`, `merging.py`); those of its messages that are settled by then never do.
+
 A stream has a table of its own, with one row for what a batch brought to it (`chunks.py`); what a
 large batch brings to streams alone lies in files beside the database (`streamlog.py`).
 

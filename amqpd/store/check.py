@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from zlib import crc32
 
 from amqpd.store import StoreDamaged, StoreNewer
+from amqpd.store.deferred import decoded
 from amqpd.store.driver import SqlError, select
 from amqpd.store.ranges import POSITION_BITS
 from amqpd.store.schema import VERSION, newer, version_of
@@ -154,6 +155,7 @@ class _Check:
         for what, sql in FAULTS.items():
             yield from self._fault(what, sql)
         yield from self._messages()
+        yield from self._deferred()
         yield from self._chunks()
 
     def _begin(self) -> None:
@@ -215,6 +217,17 @@ class _Check:
             yield self._message(last, f"messages behind {last} cannot be read: {error}")
         for id_ in damaged[:MOST]:
             yield self._message(id_, f"message {id_}: its checksum does not match")
+
+    def _deferred(self) -> Iterator[Finding]:
+        """Small batches that are not in the tables yet."""
+        try:
+            for number, entry in self._connection.each("SELECT number, entry FROM deferred", ()):
+                try:
+                    decoded(entry)
+                except ValueError as error:
+                    yield Finding(self._path, f"row {number!s} of table 'deferred': {error}")
+        except SqlError as error:
+            yield Finding(self._path, f"deferred batches cannot be read: {error}")
 
     def _chunks(self) -> Iterator[Finding]:
         """The same for chunks of streams, wherever they lie."""

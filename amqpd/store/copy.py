@@ -14,6 +14,7 @@ import shutil
 from typing import TYPE_CHECKING, Final
 
 from amqpd.store import StoreDamaged, StoreFailed
+from amqpd.store.deferred import enter_all
 from amqpd.store.driver import SqlError, select
 from amqpd.store.identity import Note
 from amqpd.store.mark import Mark
@@ -120,6 +121,7 @@ def salvage(path: Path, target: Path) -> dict[str, int]:
         made.run("BEGIN")
         rows = {table: copy_rows(damaged, made, table) for table in (*SMALL, *LARGE)}
         move_all_in(made, files, files.hold(), leave_out=True)
+        enter_all(driver, made, files, leave_out=True)
         mend(made)
         made.run("COMMIT")
         made.run("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -138,9 +138,14 @@ class Generations:
         self._next: Identity | None = None
         self._write(first)
 
+    @property
+    def is_due(self) -> bool:
+        """It is time for the next one."""
+        return self._left <= 0
+
     def commit(self, tables: Tables) -> None:
         """In the transaction of a batch: begin a generation if it is time."""
-        if self._left <= 0:
+        if self.is_due:
             self._next = tables.next_generation()
 
     def committed(self) -> None:

@@ -231,7 +231,9 @@ class FindCut:
     done: CutDone
 
 
-Job = Read | ReadSome | ReadReturned | Expired | ReadStream | FindOffset | FindCut
+#: What is about queues, which is in the tables alone.
+OfTables = Read | ReadSome | ReadReturned | Expired
+Job = OfTables | ReadStream | FindOffset | FindCut
 
 
 class Reader:
@@ -273,9 +275,13 @@ class Reader:
 
     # -- the thread ----------------------------------------------------------------------
 
+    def answer(self, job: Job) -> None:
+        """Answer it now, in the thread that calls."""
+        self._post(self._answer(job))
+
     def _run(self) -> None:
         while (job := self._inbox.get()) is not None:
-            self._post(self._answer(job))
+            self.answer(job)
         self._files.close()
         self._connection.close()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LARGE: Final = ("message", "queue_message", "message_share", "message_return", "stream_chunk")
 SMALL: Final = (
     "lane", "garbage", "quarantine", "stream_offset", "stream_file", "vhost", "user", "permission",
-    "topic_permission", "exchange", "queue", "binding", "parameter",
+    "topic_permission", "exchange", "queue", "binding", "parameter", "deferred",
 )  # fmt: skip
 #: Of numbers of rows.
 _FIRST: Final = -(1 << 62)

@@ -14,7 +14,9 @@ Where messages are, the start is refused, and nothing has changed, until `store.
 nothing is given up without somebody who says so. Nobody gets anything that is altered, and no
 queue but those of the missing messages lacks any.
 Definitions are different: where users, permissions, queues or bindings cannot be read, or the
-number of messages in a lane, nobody knows what is missing, and the store is refused.
+number of messages in a lane, nobody knows what is missing, and the store is refused. Nor does
+anybody know what small batches that were not in the tables yet have held (`deferred`): a start
+without those that cannot be read has to be allowed, too.
 """
 
 # ruff: noqa: S608 - what is put into statements are names of ours; values are bound
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.store import StoreDamaged, StoreFull
 from amqpd.store.check import check
+from amqpd.store.deferred import enter_all
 from amqpd.store.driver import SqlError, to_int
 from amqpd.store.identity import Note
 from amqpd.store.mark import Mark
@@ -51,6 +54,7 @@ _LOSSY: Final = ("quarantine", "stream_offset", "stream_file")
 _WHOLE: Final = tuple(table for table in SMALL if table not in _LOSSY)
 #: The damaged file keeps its name, with this and the time behind it.
 KEPT: Final = ".damaged-"
+_HELP: Final = "put a copy back with 'amqpd restore', or save what can be read with 'amqpd salvage'"
 #: Missing messages of one lane that are noted one by one.
 _MOST: Final = 100_000
 
@@ -96,7 +100,7 @@ def rescue(path: Path, driver: Driver, *, lossy: bool) -> bool:
     new = scratch(path)
     migrate(new)
     try:
-        missing = _fill(path, new, driver, findings)
+        missing = _fill(path, new, driver, findings, lossy)
         if missing and not lossy:
             raise StoreDamaged(path, _refusal(findings, missing))
     except BaseException:
@@ -129,8 +133,8 @@ def _make_sure_of_room(path: Path) -> None:
         )
 
 
-def _fill(path: Path, new: Path, driver: Driver, findings: list[str]) -> int:
-    """Write the new file; how many messages are not in it."""
+def _fill(path: Path, new: Path, driver: Driver, findings: list[str], lossy: bool) -> int:
+    """Write the new file; how many messages are not in it, as far as that is known."""
     damaged, made = driver.open(path, read_only=True), driver.open(new, read_only=False)
     files = StreamFiles(path)
     try:
@@ -138,10 +142,11 @@ def _fill(path: Path, new: Path, driver: Driver, findings: list[str]) -> int:
         made.run("PRAGMA journal_mode = OFF")
         made.run("BEGIN")
         for table in SMALL:
-            _copy_small(path, damaged, made, table)
+            _copy_small(path, damaged, made, table, lossy)
         for table in LARGE:
             copy_rows(damaged, made, table)
         move_all_in(made, files, files.hold(), leave_out=True)
+        enter_all(driver, made, files, leave_out=lossy)
         missing = _note_missing(path, made, findings)
         mend(made)
         # Whatever was handed out may have been processed.
@@ -153,24 +158,23 @@ def _fill(path: Path, new: Path, driver: Driver, findings: list[str]) -> int:
         raise StoreDamaged(path, f"store {path}: cannot be copied: {error}") from error
     except OSError as error:
         raise StoreDamaged(path, f"{error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        raise StoreDamaged(path, f"store {path}: {error}; {_HELP}") from error
     finally:
         files.close()
         damaged.close()
         made.close()
 
 
-def _copy_small(path: Path, damaged: Connection, made: Connection, table: str) -> None:
-    if table not in _WHOLE:
+def _copy_small(path: Path, damaged: Connection, made: Connection, table: str, lossy: bool) -> None:
+    if table not in _WHOLE or (lossy and table == "deferred"):
         copy_rows(damaged, made, table)
         return
     try:
         # By the table, not by an index that may be what is damaged.
         wanted = to_int(damaged.run(f"SELECT count(*) FROM {table} NOT INDEXED")[0][0])
     except SqlError as error:
-        text = (
-            f"store {path}: table '{table}' is damaged: {error}; put a copy back with 'amqpd "
-            "restore', or save what can be read with 'amqpd salvage'"
-        )
+        text = f"store {path}: table '{table}' is damaged: {error}; {_HELP}"
         raise StoreDamaged(path, text) from error
     if copy_rows(damaged, made, table) != wanted:
         text = f"store {path}: table '{table}' is damaged; put a copy back with 'amqpd restore'"

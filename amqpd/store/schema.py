@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 #: The version that this code reads and writes.
-VERSION: Final = 6
+VERSION: Final = 7
 #: "AMQP" in the file's header tells our files from others'.
 APPLICATION_ID: Final = 0x414D5150
 
@@ -164,6 +164,11 @@ def _migrations() -> Migrations:
         # Of which the contents are still there; `ids` is an array in JSON.
         _table(database, "message_gone", "number", number=int, last_id=int, ids=str)
         database.execute("PRAGMA user_version = 6")
+
+    @migrations(name="7-deferred")
+    def seventh(database: Database) -> None:
+        _table(database, "deferred", "number", number=int, entry=bytes)
+        database.execute("PRAGMA user_version = 7")
 
     return migrations
 

@@ -10,6 +10,8 @@ import fcntl
 import logging
 import os
 import threading
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from amqpd.errors import AmqpError
@@ -31,6 +33,7 @@ from amqpd.store import (
     WalState,
     WriteDone,
 )
+from amqpd.store.deferred import Deferred
 from amqpd.store.driver import FULL, IO_ERROR, SqlError, select
 from amqpd.store.identity import Generations, Identity, Note
 from amqpd.store.mark import Mark
@@ -39,6 +42,7 @@ from amqpd.store.reader import (
     Expired,
     FindCut,
     FindOffset,
+    OfTables,
     Read,
     Reader,
     ReadReturned,
@@ -53,7 +57,7 @@ from amqpd.store.streamlog import StreamFiles
 from amqpd.store.tables import Tables
 from amqpd.store.versions import has_wal_reset_bug
 from amqpd.store.walend import WalEnd
-from amqpd.store.writer import BUSY_MS, WAL_CUT, Write, Writer
+from amqpd.store.writer import BUSY_MS, WAL_CUT, Ask, Write, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,6 +96,8 @@ class SqliteStore:
         self._packs = threading.Lock()
         self._writer: Writer | None = None
         self._reader: Reader | None = None
+        #: Answers over the writer's connection and in its thread.
+        self._here: Reader | None = None
 
     @property
     def quarantined(self) -> Mapping[int, int]:
@@ -208,8 +214,15 @@ class SqliteStore:
         # By itself: if there is no room for what follows, that is left out.
         connection.run("COMMIT")
         connection.run("BEGIN IMMEDIATE")
+        deferred = Deferred(connection)
+        next_id = deferred.load()
+        deferred.enter(tables)
         snapshot = tables.snapshot()
-        identity = _begin_life(connection, tables, snapshot)
+        # The id of a message that was settled before it was in a table is not given once more
+        # while both may be deferred.
+        next_id = max(snapshot.next_message_id, next_id)
+        snapshot = replace(snapshot, next_message_id=next_id)
+        identity = _begin_life(connection, tables, snapshot, deferred)
         reading = driver.open(self.path, read_only=True)
         opened.append(reading)
         for pragma in ("query_only = 1", f"cache_size = -{_READER_CACHE_KIB}", "mmap_size = 0"):
@@ -226,19 +239,17 @@ class SqliteStore:
             self._reserve,
             generations,
             newest,
+            deferred,
             self._end,
             snapshot.quarantined,
         )
         writer = self._writer
-        self._reader = Reader(
-            self.path,
-            driver,
-            reading,
-            life,
-            self._post,
-            writer.put,
-            lambda: writer.stream_log.waiting,
-        )
+
+        def reader(over: Connection) -> Reader:
+            path, post, appended = self.path, self._post, writer.stream_log
+            return Reader(path, driver, over, life, post, writer.put, lambda: appended.waiting)
+
+        self._reader, self._here = reader(reading), reader(connection)
         self._writer.start()
         self._reader.start()
         return snapshot
@@ -323,14 +334,11 @@ class SqliteStore:
         done: ReadDone,
     ) -> None:
         """Committed messages with `from_position <= position < upto_position`, in order."""
-        assert self._reader is not None
-        read = Read(lane, from_position, upto_position, max_messages, max_bytes, done)
-        self._reader.put(read)
+        self._ask(Read(lane, from_position, upto_position, max_messages, max_bytes, done))
 
     def read_some(self, lane: int, positions: Sequence[int], done: ReadDone) -> None:
         """Those of some positions, all committed, that are there; in the order asked for."""
-        assert self._reader is not None
-        self._reader.put(ReadSome(lane, positions, done))
+        self._ask(ReadSome(lane, positions, done))
 
     def expired(
         self,
@@ -343,13 +351,22 @@ class SqliteStore:
         done: ExpiredDone,
     ) -> None:
         """Early messages of a stretch with a deadline of at most `now_ms`; see `Store`."""
-        assert self._reader is not None
-        self._reader.put(Expired(lane, from_position, upto_position, after, now_ms, most, done))
+        self._ask(Expired(lane, from_position, upto_position, after, now_ms, most, done))
 
     def read_returned(self, question: Counted | Delayed, done: ReturnedDone) -> None:
         """Committed messages some of which came back, with what is known of these."""
+        self._ask(ReadReturned(question, done))
+
+    def _ask(self, question: OfTables) -> None:
+        """Have it answered from tables that hold all that is committed."""
         assert self._reader is not None
-        self._reader.put(ReadReturned(question, done))
+        assert self._writer is not None
+        assert self._here is not None
+        if self._writer.deferred:
+            go_on, here = partial(self._reader.put, question), partial(self._here.answer, question)
+            self._writer.put(Ask(go_on, here, question.done))
+        else:
+            self._reader.put(question)
 
     def read_stream(
         self, lane: int, offset: int, upto: int, max_bytes: int, done: StreamDone
@@ -391,11 +408,14 @@ class SqliteStore:
             self._lock = None
 
 
-def _begin_life(connection: Connection, tables: Tables, snapshot: Snapshot) -> Identity:
+def _begin_life(
+    connection: Connection, tables: Tables, snapshot: Snapshot, deferred: Deferred
+) -> Identity:
     """A life begins, and a generation, in the transaction that is open.
 
     After a crash it goes without on a full disk: there it is noted already that the stop was not
-    clean, and a generation that has not begun only makes the check of the next start less strict.
+    clean, a generation that has not begun only makes the check of the next start less strict, and
+    what is deferred may stay so.
     """
     try:
         tables.begin_life()
@@ -407,6 +427,7 @@ def _begin_life(connection: Connection, tables: Tables, snapshot: Snapshot) -> I
         if connection.in_transaction:
             connection.run("ROLLBACK")
         return tables.identity()
+    deferred.entered()
     return identity
 
 

@@ -16,6 +16,7 @@ The place is read where SQLite keeps it, in the header of the WAL-index
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -57,6 +58,8 @@ class WalEnd:
         self._path = database.with_name(FILE)
         self._wanted = wanted
         self._index: int | None = None
+        #: The same in memory, for after each commit: a call gives the interpreter's lock away.
+        self._pages: mmap.mmap | None = None
         self._file: int | None = None
 
     def note(self) -> None:
@@ -103,16 +106,19 @@ class WalEnd:
 
     def close(self) -> None:
         """Let go of the files."""
+        if self._pages is not None:
+            self._pages.close()
         for descriptor in (self._index, self._file):
             if descriptor is not None:
                 os.close(descriptor)
-        self._index = self._file = None
+        self._pages = self._index = self._file = None
 
     def _read_index(self) -> bytes:
-        if self._index is None:
+        if self._pages is None:
             path = self._database.with_name(self._database.name + "-shm")
             self._index = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return os.pread(self._index, _PLACE.size, _PLACE_AT)
+            self._pages = mmap.mmap(self._index, _PLACE_AT + _PLACE.size, prot=mmap.PROT_READ)
+        return self._pages[_PLACE_AT:]
 
     def _noted(self) -> Place | None:
         """None if nothing was noted, or only a part of it."""

@@ -1,9 +1,10 @@
 """The writer: one thread, one connection, the only one that writes and checkpoints.
 
-A batch is one transaction and one sync, or if all of it is for streams one frame in a file of
-theirs (`streamlog`) and one sync. What must be done but nobody waits for is done when
-no batch is there, in steps of a few milliseconds: moving the WAL into the database, deleting
-rows of purged and dropped lanes, setting damaged messages aside, giving free space back.
+A batch is one transaction and one sync; a small one is a row that goes into the tables later
+(`deferred`), and if all of it is for streams it is one frame in a file of theirs (`streamlog`)
+and one sync. What must be done but nobody waits for is done when no batch is there, in steps of
+a few milliseconds: what is deferred, moving the WAL into the database, deleting rows of purged
+and dropped lanes, setting damaged messages aside, giving free space back.
 Those steps are not synced by themselves; the next batch's sync covers them, and if they are
 lost they are done again.
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from amqpd.store.deferred import Deferred
     from amqpd.store.driver import Connection
     from amqpd.store.identity import Generations
     from amqpd.store.packing import Packed
@@ -76,6 +78,18 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Who wants to look at the tables when all that is committed is in them.
+
+    `go_on` may be called then; `here` while it is so for this connection only; `fail` if never.
+    """
+
+    go_on: Callable[[], None]
+    here: Callable[[], None]
+    fail: Callable[[StoreFailed], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Damaged:
     """A message that must not be handed out."""
 
@@ -86,7 +100,7 @@ class Damaged:
     readable: bool = True
 
 
-Job = Write | Damaged | None
+Job = Write | Ask | Damaged | None
 
 
 class Writer:
@@ -103,6 +117,7 @@ class Writer:
         reserve: Reserve,
         generations: Generations,
         newest: Newest | None,
+        deferred: Deferred,
         end: WalEnd,
         quarantined: dict[int, int],
     ) -> None:
@@ -115,6 +130,8 @@ class Writer:
         self._reserve = reserve
         self._generations = generations
         self._end = end
+        #: Small batches that are not in the tables yet. Others may ask whether there are any.
+        self.deferred = deferred
         self._inbox: SimpleQueue[Job] = SimpleQueue()
         self._failure: StoreFailed | None = None
         #: Who keeps the WAL from being begun anew, while somebody does; `somebody` if it is not
@@ -151,7 +168,7 @@ class Writer:
         self.space.measure()
         self._thread.start()
 
-    def put(self, job: Write | Damaged) -> None:
+    def put(self, job: Write | Ask | Damaged) -> None:
         """Hand in a job."""
         self._inbox.put(job)
 
@@ -176,9 +193,11 @@ class Writer:
                     break
                 case Write():
                     self._write(job)
-                    pause_s = 0.0 if self._chores else QUIET_S
+                case Ask():
+                    self._answer(job)
                 case Damaged():
-                    self._step(partial(self._set_aside, job))
+                    self._when_entered(partial(self._set_aside, job))
+            pause_s = 0.0 if self._chores else QUIET_S
         self._finish()
 
     def _next(self, pause_s: float | None) -> Job:
@@ -199,6 +218,8 @@ class Writer:
                 self._step(self._index)
         else:
             self._generations.committed()
+            if self.deferred.is_due:
+                self._enter()
             if job.packed.garbage or job.packed.dropped or job.packed.defines:
                 self._expect(self._sweep)
             self._see_to_scattered()
@@ -244,12 +265,17 @@ class Writer:
     def _put_on_disk(self, packed: Packed) -> None:
         if StreamLog.takes(packed):
             self.stream_log.append(packed)
+        elif self.deferred.takes(packed) and not self._generations.is_due:
+            self._patiently(lambda: self.deferred.add(packed))
         else:
             self._transact(lambda: self._put(packed))
             self.stream_log.entered()
+            self.deferred.entered()
+        self.deferred.know(packed)
 
     def _put(self, packed: Packed) -> None:
         self.stream_log.enter()
+        self.deferred.enter(self._tables)
         self._tables.apply(packed)
         self._generations.commit(self._tables)
 
@@ -262,7 +288,7 @@ class Writer:
 
     def _transact(self, work: Callable[[], object]) -> None:
         """Do it in one transaction; on an error nothing of it stays, except after the sync."""
-        self._begin()
+        self._patiently(lambda: self._connection.run("BEGIN IMMEDIATE"))
         try:
             work()
             self._connection.run("COMMIT")
@@ -271,10 +297,11 @@ class Writer:
                 self._connection.run("ROLLBACK")
             raise
 
-    def _begin(self) -> None:
+    def _patiently(self, begin: Callable[[], object]) -> None:
+        """Do what another process may keep from being done for a while."""
         while True:
             try:
-                self._connection.run("BEGIN IMMEDIATE")
+                begin()
             except SqlError as error:
                 if error.code != BUSY:
                     raise
@@ -306,6 +333,7 @@ class Writer:
 
     def _end_life(self) -> None:
         self.stream_log.enter()
+        self.deferred.enter(self._tables)
         self._tables.end_life()
         self._generations.end(self._tables)
 
@@ -319,6 +347,8 @@ class Writer:
         """Do one step of what nobody waits for; seconds until the next one, None for never."""
         if self._failure is not None:
             return None
+        if not self._enter():
+            return FULL_PAUSE_S
         if not self._chores:
             # Quiet for a while, and nothing else to do.
             self._reserve.keep()
@@ -356,6 +386,48 @@ class Writer:
             self._fail(f"cleaning up failed: {error}", damage=True)
             return None
         return finished
+
+    def _enter(self) -> bool:
+        """Put what is deferred into the tables, which now hold all that is committed.
+
+        False: there is no room for it, or nothing is written any more.
+        """
+        if self.deferred and not self._step(self._enter_all):
+            return False
+        return self._failure is None
+
+    def _enter_all(self) -> bool:
+        self._transact(lambda: self.deferred.enter(self._tables))
+        self.deferred.entered()
+        return True
+
+    def _when_entered(self, chore: Callable[[], bool]) -> None:
+        """Do it now or, if the tables have no room for what is deferred, when they have."""
+        if self._enter():
+            self._step(chore)
+        elif self._failure is None:
+            self._expect(chore)
+
+    def _answer(self, ask: Ask) -> None:
+        if self._enter():
+            ask.go_on()
+        elif self._failure is None:
+            self._answer_here(ask)
+        if (failure := self._failure) is not None:
+            self._post(lambda: ask.fail(failure))
+
+    def _answer_here(self, ask: Ask) -> None:
+        """Let it look at tables that there is no room to keep; reading needs none."""
+        run = self._connection.run
+        try:
+            self._patiently(lambda: run("BEGIN IMMEDIATE"))
+            try:
+                self.deferred.enter(self._tables)
+                ask.here()
+            finally:
+                run("ROLLBACK")
+        except SqlError as error:
+            self._fail(f"reading what is deferred failed: {error}", damage=error.is_damage)
 
     def _sync(self, wanted: bool) -> None:
         """Whether commits are synced from here on; chores leave it to the next batch."""

@@ -82,7 +82,7 @@ class Setting:
         return self.journal.define(PutVhost(name))
 
 
-async def test_one_batch_at_a_time_and_the_next_as_soon_as_it_is_done() -> None:
+async def test_one_batch_at_a_time_and_the_next_in_the_turn_that_it_begins() -> None:
     it = Setting()
     it.define("a")
     it.commits.push()
@@ -95,10 +95,25 @@ async def test_one_batch_at_a_time_and_the_next_as_soon_as_it_is_done() -> None:
 
     assert it.journal.safe == 1
     assert it.committed == 1
+    assert it.store.held == [], "confirms go out first"
+    it.commits.push()
     assert [len(batch.defines) for batch, _ in it.store.held] == [2]
     it.store.finish()
     assert it.journal.safe == 3
     assert it.commits.batches == 2
+
+
+async def test_much_that_waits_is_written_at_once_when_the_disk_is_free() -> None:
+    it = Setting()
+    it.define("a")
+    it.commits.push()
+    run = a_run(bytes(commits.LITTLE_BYTES))
+    lane = Lane(Owner(), it.journal.log, 3, 0, True)
+    it.journal.append(run, [(lane, lane.push(run, 0, True), 0)])
+
+    it.store.finish()
+
+    assert [len(batch.appends) for batch, _ in it.store.held] == [1]
 
 
 async def test_nothing_to_write_is_not_written() -> None:
@@ -124,6 +139,7 @@ async def test_settles_do_not_wait_for_two_batches_of_a_slow_disk(
     await until(lambda: it.commits._company_over)
     it.define("a")
     it.store.finish()
+    it.commits.push()
 
     ((batch, _),) = it.store.held
     assert (len(batch.defines), len(batch.settles)) == (1, 1)

@@ -1,4 +1,4 @@
-"""The recorder, compiled once."""
+"""The recorder, compiled once; how batches are written in all these tests."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["-shared", "-fPIC", "-O2", "-o", str(library), str(SOURCE), "-ldl", "-lpthread"]
     subprocess.run([compiler, *options], check=True)
     return library
+
+
+@pytest.fixture(autouse=True)
+def all_small_ones_deferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All small batches are deferred, not only those in a row: here others lie between them."""
+    monkeypatch.setattr("amqpd.store.deferred.STEADY", 0)

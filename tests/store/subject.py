@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from amqpd.store import StoreFailed, StoreFull
+from amqpd.store import StoreFailed, StoreFull, deferred
 from tests.store.batches import opened
 from tests.store.workload import Workload
 
@@ -29,6 +29,8 @@ def main() -> int:
     parser.add_argument("--no-sync", action="store_true")
     parser.add_argument("--wal-limit-bytes", type=int, default=1 << 20)
     options = parser.parse_args()
+    # All that are small, not only those in a row: here others lie between them.
+    deferred.STEADY = 0  # type: ignore[misc]
     events = os.open(options.events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     store = opened(
         options.directory,

@@ -134,7 +134,7 @@ def test_what_a_failed_sync_left_unwritten_is_not_relied_on(recorder: Path, tmp_
         "RECORD_DIRECTORY": str(directory),
         "RECORD_LOG": str(log),
     }
-    fault = {"FAULT": f"fdatasync:{errno.EIO}:25"}
+    fault = {"FAULT": f"fdatasync:{errno.EIO}:30"}
     assert subject(directory, 3, 1, 100, environment | fault) == 3
     octets = log.read_bytes()
     failed = Disk(octets, directory)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 QUEUES = 4
 SIZES = (0, 1, 40, 40, 200, 1024, 1024, 5000, 20_000)
+SMALL_SIZES = (0, 1, 40, 200, 1024)
 LARGE = 600_000
 
 
@@ -79,13 +80,19 @@ class Workload:
         #: Of the stream that there is at the moment: where its segments begin, at which size.
         self._stream = 0
         self._segments: list[tuple[int, int]] = []
-        self._next_lane = 1
+        #: Of a queue in which no message ever is: as far as it was delivered, so many batches.
+        self._numbers = 1
+        self._next_lane = 2
 
     def batches(self) -> Iterator[Batch]:
         """Batch 1, 2, …; the first one declares everything."""
         exchange = PutExchange("/", "ex", "direct", True, False, False)
-        yield self._stamped([PutVhost("/"), exchange, self._declare_stream()])
+        numbers = PutQueue("/", "numbers", True, False, False, {}, (self._numbers,))
+        yield self._stamped([PutVhost("/"), exchange, numbers, self._declare_stream()])
         while True:
+            if self._random.random() < 0.5:
+                yield self._small()
+                continue
             if self._stream and self._random.random() < 0.4:
                 yield self.writing.batch(self._append_to_stream(), *self._tracks())
                 continue
@@ -102,6 +109,14 @@ class Workload:
             marks = [Mark(lane, self._random.randint(0, 500), self.writing.lane(lane))]
             entries = [*appends, *requeues, *settles, *purges, *self._cut(), *marks]
             yield self._stamped(defines, *entries, *self._tracks())
+
+    def _small(self) -> Batch:
+        """A few messages come and go, and nothing else happens."""
+        chance = self._random
+        appends = [self._append(small=True) for _ in range(chance.randint(0, 3))]
+        settles = [settle for _ in range(chance.randint(0, 3)) for settle in self._settle()]
+        mark = Mark(self._numbers, self.writing.number + 1, self.writing.lane(self._numbers))
+        return self.writing.batch(*appends, *settles, mark)
 
     def _stamped(
         self,
@@ -138,13 +153,14 @@ class Workload:
         del self._held[self._lanes.pop(name)]
         return [DeleteQueue("/", name)]
 
-    def _append(self) -> Append:
+    def _append(self, *, small: bool = False) -> Append:
         chance = self._random
-        count = chance.choice((1, 1, 2, 5, 30))
-        bodies = [chance.randbytes(chance.choice(SIZES)) for _ in range(count)]
-        if self.large and chance.random() < 0.02:
+        count = chance.choice((1, 1, 2, 5) if small else (1, 1, 2, 5, 30))
+        sizes = SMALL_SIZES if small else SIZES
+        bodies = [chance.randbytes(chance.choice(sizes)) for _ in range(count)]
+        if self.large and not small and chance.random() < 0.02:
             bodies[0] = chance.randbytes(LARGE)
-        fan_out = chance.choice((0, 1, 1, 1, 2, QUEUES))
+        fan_out = chance.choice((1, 1, 2) if small else (0, 1, 1, 1, 2, QUEUES))
         lanes = chance.sample(list(self._lanes.values()), min(fan_out, len(self._lanes)))
         entry = self.writing.append(
             bodies,
@@ -154,9 +170,9 @@ class Workload:
             if chance.random() < 0.3
             else None,
             deadlines=[chance.choice((0, 5, 7)) for _ in range(count)]
-            if chance.random() < 0.2
+            if not small and chance.random() < 0.2
             else None,
-            streams=self._extended() if not lanes or chance.random() < 0.3 else (),
+            streams=self._extended() if not lanes or (not small and chance.random() < 0.3) else (),
         )
         for target in entry.targets:
             if chance.random() < 0.2:
@@ -295,10 +311,19 @@ def found(store: Driven, snapshot: Snapshot) -> State:
         for lane, state in lanes.items()
     }
     commands = sorted(snapshot.commands, key=repr)
-    # What comes to the stream alone has its number as its time.
+    # What comes to the stream alone has its number as its time, a small one as a mark.
     times = [state.stored_ms for state in snapshot.streams.values()]
-    number = max([*numbers, *times], default=0)
+    marks = [snapshot.lanes[lane].delivered_upto for lane in _numbered(snapshot)]
+    number = max([*numbers, *times, *marks], default=0)
     return State(number, commands, lanes, rows, attempts, snapshot.streams, chunks)
+
+
+def _numbered(snapshot: Snapshot) -> tuple[int, ...]:
+    """The lane whose mark is the number of a batch."""
+    for command in snapshot.commands:
+        if isinstance(command, PutQueue) and command.name == "numbers":
+            return command.lanes
+    return ()
 
 
 def attempts_of(store: Driven, lane: int, rows: list[Row]) -> dict[int, Attempts]:
