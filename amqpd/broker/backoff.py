@@ -89,7 +89,7 @@ def alike(piece: Stretch, *, singly: bool) -> Iterator[tuple[Stretch, Own]]:
 def _part(piece: Stretch, low: int, high: int) -> Stretch:
     if low == piece.lo and high == piece.hi:
         return piece
-    return Stretch(
+    part = Stretch(
         piece.run,
         piece.base,
         low,
@@ -99,6 +99,8 @@ def _part(piece: Stretch, low: int, high: int) -> Stretch:
         piece.acquired,
         piece.failed,
     )
+    part.tag = piece.tag + (low - piece.lo)
+    return part
 
 
 def own_of(content: bytes) -> Own:

@@ -137,6 +137,20 @@ def test_what_came_back_goes_out_in_the_order_in_which_it_did(model: Model) -> N
     assert other.redelivered == [True] * 4
 
 
+def test_what_expires_at_different_times_comes_back_in_its_order_too(model: Model) -> None:
+    model.queue(arguments=QUORUM)
+    model.publish_run(b"a", b"b", b"c", ttls=[-1, 60_000, 30_000])
+    model.publish(b"high", priority=9)
+    model.turn()
+    consumer = consumed(model)
+    assert consumer.bodies == [b"high", b"a", b"b", b"c"]
+    model.vhost.cancel(consumer)
+
+    model.vhost.requeue(consumer.unacked.take(0, 0, True))
+
+    assert consumed(model).bodies == [b"high", b"a", b"b", b"c"]
+
+
 def test_what_was_back_before_there_were_levels_goes_first_too(model: Model) -> None:
     model.queue(arguments=QUORUM)
     model.publish(b"a", b"b")
