@@ -32,8 +32,10 @@ ALLOWED = {
     ("server/backends.py", "importlib.import_module"): "modules of a table in that file",
     ("amqp/wire.py", "importlib.import_module"): "the two codecs",
     ("cli/main.py", "importlib.import_module"): "commands of a table in that file",
+    ("cli/forking.py", "importlib.import_module"): "modules of a table in that file",
     ("cli/consume.py", "subprocess"): "--pipe: what the person at the keyboard names, no shell",
     ("testing/program.py", "subprocess"): "starts the broker for somebody's tests",
+    ("testing/forkserver.py", "subprocess"): "starts what forks brokers for these",
 }
 
 
