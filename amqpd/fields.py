@@ -111,16 +111,6 @@ class _Reader:
 
     def __init__(self, octets: bytes) -> None:
         self._octets = octets
-        self._readers: Mapping[int, Callable[[int, int, int], tuple[FieldValue, int]]] = {
-            ord("S"): self._text,
-            ord("x"): self._binary,
-            ord("t"): self._bool,
-            ord("f"): self._float,
-            ord("d"): self._double,
-            ord("D"): self._decimal,
-            ord("F"): self.table,
-            ord("A"): self._array,
-        }
 
     def table(self, at: int, limit: int, depth: int) -> tuple[Table, int]:
         octets = self._octets
@@ -158,10 +148,10 @@ class _Reader:
         if tag == _VOID_TAG:
             # One for all: nothing else has no octets of its own, and a frame holds 130,000.
             return _VOID, at + 1
-        reader = self._readers.get(tag)
+        reader = _READERS.get(tag)
         if reader is None:
             raise SyntaxError(f"field table: unknown field type {tag}")
-        value, end = reader(at + 1, limit, depth + 1)
+        value, end = reader(self, at + 1, limit, depth + 1)
         return Field(kind, value), end
 
     def _extent(self, at: int, limit: int) -> tuple[int, int]:
@@ -201,6 +191,20 @@ class _Reader:
         end = _within(at + 5, limit)
         scale, unscaled = _DECIMAL.unpack_from(self._octets, at)
         return Decimal((0, tuple(map(int, str(unscaled))), -scale)), end
+
+
+#: By the octet that says the type. Not bound: a reader that held these would be a cycle, which
+#: waits for the garbage collector.
+_READERS: Final[Mapping[int, Callable[[_Reader, int, int, int], tuple[FieldValue, int]]]] = {
+    ord("S"): _Reader._text,
+    ord("x"): _Reader._binary,
+    ord("t"): _Reader._bool,
+    ord("f"): _Reader._float,
+    ord("d"): _Reader._double,
+    ord("D"): _Reader._decimal,
+    ord("F"): _Reader.table,
+    ord("A"): _Reader._array,
+}
 
 
 def _within(end: int, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import struct
 from datetime import UTC, datetime
@@ -272,3 +273,15 @@ def test_pamqp_reads_what_we_write() -> None:
     _, found = pamqp.decode.field_table(encode_table(fields))
 
     assert found == plain_table(fields)
+
+
+def test_reading_leaves_nothing_to_the_garbage_collector() -> None:
+    octets = encode_table({"text": Field("S", "a"), "table": Field("F", {"k": Field("t", True)})})
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            decode_table(octets, 0)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

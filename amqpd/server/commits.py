@@ -260,25 +260,27 @@ class Commits:
         done: Callable[[T], None],
     ) -> None:
         """Ask the store, again and again while it cannot read this lane."""
+        if not self._closed:
+            question(partial(self._arrived, lane, question, done))
 
-        def arrived(outcome: T | StoreFailed) -> None:
-            if isinstance(outcome, StoreUnreadable):
-                self._note_unreadable(outcome)
-                self._loop.call_later(UNREADABLE_RETRY_S, again)
-                return
-            if isinstance(outcome, StoreFailed):
-                self._fail(outcome)
-                return
-            if self.unreadable.pop(lane, None) is not None:
-                LOG.warning("store: lane %d can be read again", lane)
-            done(outcome)
-            self._committed()
-
-        def again() -> None:
-            if not self._closed:
-                question(arrived)
-
-        question(arrived)
+    def _arrived(
+        self,
+        lane: int,
+        question: Callable[[Callable[[T | StoreFailed], None]], None],
+        done: Callable[[T], None],
+        outcome: T | StoreFailed,
+    ) -> None:
+        if isinstance(outcome, StoreUnreadable):
+            self._note_unreadable(outcome)
+            self._loop.call_later(UNREADABLE_RETRY_S, self._ask, lane, question, done)
+            return
+        if isinstance(outcome, StoreFailed):
+            self._fail(outcome)
+            return
+        if self.unreadable.pop(lane, None) is not None:
+            LOG.warning("store: lane %d can be read again", lane)
+        done(outcome)
+        self._committed()
 
     def _note_unreadable(self, error: StoreUnreadable) -> None:
         if error.lane not in self.unreadable:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -251,6 +253,26 @@ async def test_a_refill_tells_how_far_it_has_seen() -> None:
 
     assert got == [([3, 4, 7], 8), ([], 20)]
     assert it.committed == 2
+
+
+async def test_what_was_read_goes_with_the_last_who_uses_it() -> None:
+    it = Setting()
+
+    class Asker:
+        """Who wants to know."""
+
+        def arrived(self, rows: object, upto: int) -> None:
+            """Has what it wanted."""
+
+    asker = Asker()
+    known = weakref.ref(asker)
+    gc.disable()
+    try:
+        it.commits.refill(1, 3, 20, 10, 1000, asker.arrived)
+        del asker
+        assert known() is None, "it waits for the garbage collector"
+    finally:
+        gc.enable()
 
 
 async def test_publishers_are_held_above_a_mark_and_let_go_below_its_half() -> None:
