@@ -115,7 +115,10 @@ def test_what_exists_when_the_broker_is_up_is_not_collected_again() -> None:
 
         assert gc.isenabled()
         assert gc.get_freeze_count() > 0
-        assert gc.get_threshold()[0] >= 100_000
+        young, often, _ = gc.get_threshold()
+        # A collection looks at some ms of objects, and is not for what comes and goes in a turn.
+        assert 10_000 <= young <= 50_000
+        assert young * often <= 500_000
     finally:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
