@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import resource
+import ssl
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pamqp.commands import Queue
 
+from tests.certificates import Authority
 from tests.load import crowd
 from tests.load.crowd import a_member, bindings, queues
 from tests.server.running import Program
@@ -110,6 +112,21 @@ async def connections(watched: Watched, count: int) -> None:
     watched.must("no descriptor left over", watched.files <= files)
 
 
+async def over_tls(watched: Watched, authority: Path, count: int) -> None:
+    """The same with TLS."""
+    port, files = watched.broker.port_of("amqps"), watched.files
+    context = ssl.create_default_context(cafile=authority)
+    await crowd.leave(await crowd.crowd(port, 1, tls=context))
+    before = watched.resident
+    members = await crowd.crowd(port, count, tls=context)
+    each = (watched.resident - before) / count / 1024
+    watched.note(f"{count:,} idle connections with TLS: memory each", f"{each:.1f} KiB")
+    watched.must("400 KiB a connection with TLS", each < 400)
+    await crowd.leave(members)
+    await settled(watched, files)
+    watched.must("no descriptor of TLS left over", watched.files <= files)
+
+
 async def settled(watched: Watched, files: int) -> None:
     """Wait until sockets that are closed are gone."""
     for _ in range(100):
@@ -192,32 +209,54 @@ async def churning(watched: Watched, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def a_broker(folder: Path) -> Iterator[Program]:
-    with Program(folder / "data", "--log-level", "error").wait_ready() as broker:
+def a_broker(folder: Path, **environment: str) -> Iterator[Program]:
+    quiet = ("--log-level", "error")
+    with Program(folder / "data", *quiet, environment=environment).wait_ready() as broker:
         yield broker
 
 
-async def measure(scale: float, seconds: float) -> int:
-    def scaled(count: int) -> int:
-        return max(1, int(count * scale))
+def with_tls(authority: Authority) -> dict[str, str]:
+    """The settings of a listener with TLS."""
+    certificate, key = authority.sign("server")
+    return {
+        "AMQPD_AMQP_TLS_PORT": "0",
+        "AMQPD_TLS_CERTIFICATE": str(certificate),
+        "AMQPD_TLS_KEY": str(key),
+    }
 
+
+def scaled(count: int, scale: float) -> int:
+    """At least one."""
+    return max(1, int(count * scale))
+
+
+async def clients(watched: Watched, authority: Path, scale: float, seconds: float) -> None:
+    """Connections and channels, idle and in masses."""
+    watched.note("memory of a new broker", f"{watched.resident / MIB:.0f} MiB")
+    p50, watched.usual_p99_ms = await watched.latency_ms()
+    figure = f"{p50:.1f} / {watched.usual_p99_ms:.1f} ms"
+    watched.note("a declare with nothing else, p50 / p99", figure)
+    await connections(watched, scaled(5_000, scale))
+    await over_tls(watched, authority, scaled(1_000, scale))
+    await channels(watched, scaled(25, scale), 2_000)
+    await churning(watched, seconds)
+
+
+async def measure(scale: float, seconds: float) -> int:
+    """Everything; the exit code."""
     failures: list[str] = []
-    with tempfile.TemporaryDirectory() as folder, a_broker(Path(folder)) as broker:
-        watched = Watched(broker)
-        watched.note("memory of a new broker", f"{watched.resident / MIB:.0f} MiB")
-        p50, watched.usual_p99_ms = await watched.latency_ms()
-        figure = f"{p50:.1f} / {watched.usual_p99_ms:.1f} ms"
-        watched.note("a declare with nothing else, p50 / p99", figure)
-        await connections(watched, scaled(5_000))
-        await channels(watched, scaled(25), 2_000)
-        await churning(watched, seconds)
-        failures += watched.failures
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority(Path(folder))
+        with a_broker(Path(folder), **with_tls(authority)) as broker:
+            watched = Watched(broker)
+            await clients(watched, authority.file, scale, seconds)
+            failures += watched.failures
     with tempfile.TemporaryDirectory() as folder:
         # A new one: memory that is free again would hide what queues take.
         with a_broker(Path(folder)) as broker:
             watched = Watched(broker)
             _, watched.usual_p99_ms = await watched.latency_ms()
-            await topology(watched, scaled(10_000), scaled(10_000), 10)
+            await topology(watched, scaled(10_000, scale), scaled(10_000, scale), 10)
             failures += watched.failures
             broker.stop()
         began = time.perf_counter()
@@ -236,7 +275,7 @@ async def measure(scale: float, seconds: float) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=float, default=600.0)
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -10,6 +10,7 @@ from pamqp import frame
 from pamqp.commands import Channel, Connection, Exchange, Queue
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Iterable
 
     from pamqp.base import Frame as Command
@@ -42,9 +43,11 @@ class Member:
         self._writer = writer
 
     @classmethod
-    async def join(cls, port: int, heartbeat_s: int = 60) -> Self:
+    async def join(
+        cls, port: int, heartbeat_s: int = 60, tls: ssl.SSLContext | None = None
+    ) -> Self:
         """Connect and open the vhost."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
         member = cls(reader, writer)
         try:
             await member.say(greeting(heartbeat_s))
@@ -110,12 +113,16 @@ class Member:
             await self._writer.wait_closed()
 
 
-async def crowd(port: int, count: int, heartbeat_s: int = 60) -> list[Member]:
+async def crowd(
+    port: int, count: int, heartbeat_s: int = 60, tls: ssl.SSLContext | None = None
+) -> list[Member]:
     """So many connections."""
     members: list[Member] = []
     while len(members) < count:
         joining = min(AT_ONCE, count - len(members))
-        members += await asyncio.gather(*(Member.join(port, heartbeat_s) for _ in range(joining)))
+        members += await asyncio.gather(
+            *(Member.join(port, heartbeat_s, tls) for _ in range(joining))
+        )
     return members
 
 
