@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from amqpd.config import SECRETS, SECTIONS
+from amqpd.text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,10 +36,11 @@ def to_toml(settings: Settings, *, comments: bool = False, show_secrets: bool = 
         lines.append(f"[{section}]")
         for key, description in describe(cls):
             value = getattr(getattr(settings, section), key)
-            hidden = f"{section}.{key}" in SECRETS and not show_secrets
+            if not show_secrets:
+                value = "***" if f"{section}.{key}" in SECRETS else masked(value)
             if comments:
                 lines.append(f"# {description}")
-            lines.append(f"{key} = {_toml('***' if hidden else value)}")
+            lines.append(f"{key} = {_toml(value)}")
         lines.append("")
     return "\n".join(lines)
 

@@ -19,6 +19,7 @@ from yarl import URL
 
 from amqpd.auth.chain import Accepted, Refused
 from amqpd.auth.remote import Answers, Who
+from amqpd.text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,8 +107,7 @@ class HttpBackend:
             )
         try:
             async with sent as response:
-                octets = await response.content.read(ANSWER_BYTES)
-                status = response.status
+                octets, status = await _read(response), response.status
         except (aiohttp.ClientError, TimeoutError) as error:
             # The error's own text may hold the URL, and that a password.
             raise ServiceError(f"no answer from {_without_query(url)}: {_kind(error)}") from None
@@ -120,8 +120,22 @@ class HttpBackend:
                 connector=aiohttp.TCPConnector(ssl=context, limit=32),
                 timeout=aiohttp.ClientTimeout(total=self._settings.request_timeout_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                # A few octets can stand for gigabytes.
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,
             )
         return self._session
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """All of an answer, however many pieces it comes in, and no more than is allowed."""
+    octets = bytearray()
+    async for piece in response.content.iter_any():
+        octets += piece
+        if len(octets) > ANSWER_BYTES:
+            response.close()
+            raise ServiceError(f"an answer of more than {ANSWER_BYTES} octets")
+    return bytes(octets)
 
 
 def _understood(status: int, text: str, url: str) -> tuple[bool, str]:
@@ -135,7 +149,7 @@ def _understood(status: int, text: str, url: str) -> tuple[bool, str]:
 
 
 def _without_query(url: str) -> str:
-    return url.partition("?")[0]
+    return masked(url.partition("?")[0])
 
 
 def _kind(error: Exception) -> str:

@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import jwt
 
+from amqpd.text import masked
+
 if TYPE_CHECKING:
     from jwt.algorithms import AllowedPublicKeys
 
@@ -46,6 +48,10 @@ class Key(NamedTuple):
 
 class ProviderError(Exception):
     """The provider has no keys for us."""
+
+
+#: What a fetch can end with; so does JSON within JSON without end.
+_FAILED: Final = (ProviderError, aiohttp.ClientError, TimeoutError, ValueError, RecursionError)
 
 
 class Keys:
@@ -85,12 +91,14 @@ class Keys:
         async with self._lock:
             if time.monotonic() - self._fetched_s < max_age_s:
                 return  # somebody else has just done it
-            self._fetched_s = time.monotonic()
             try:
                 keys = _parsed(await self._fetch(await self._uri()))
-            except (ProviderError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+            except _FAILED as error:
                 log.error("auth backend 'oauth2': keys cannot be fetched: %s", _text(error))
                 return
+            finally:
+                # From the end of the fetch on, for those who have waited for a slow provider.
+                self._fetched_s = time.monotonic()
             log.info("auth backend 'oauth2': fetched %d keys", len(keys))
             # Those from files stay; those that the provider does not have any more go.
             files = self._settings.signing_keys
@@ -114,6 +122,10 @@ class Keys:
 
     async def _fetch(self, uri: str) -> dict[str, object]:
         async with self._open().get(uri) as response:
+            # Keys over plain HTTP are as good as none, wherever it was asked to go.
+            hops = [one.url.scheme for one in (*response.history, response)]
+            if hops[0] == "https" and "http" in hops:
+                raise ProviderError(f"'{uri}' led away from https")
             if response.status != 200:
                 raise ProviderError(f"'{uri}' answered {response.status}")
             octets = bytearray()
@@ -133,6 +145,9 @@ class Keys:
                 connector=aiohttp.TCPConnector(ssl=context, limit=2),
                 timeout=aiohttp.ClientTimeout(total=self._settings.request_timeout_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                # A few octets can stand for gigabytes.
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,
             )
         return self._session
 
@@ -181,4 +196,4 @@ def _from_file(kid: str, path: str) -> Key:
 
 
 def _text(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return masked(str(error)) or type(error).__name__

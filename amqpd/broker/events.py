@@ -51,6 +51,7 @@ from amqpd.broker.parameters import (
 from amqpd.broker.pause import PAUSED
 from amqpd.fields import Field, wrap
 from amqpd.properties import Properties
+from amqpd.text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -385,7 +386,8 @@ def _plain_parameter(command: PutParameter | DeleteParameter) -> tuple[str, Fact
         facts["vhost"] = command.vhost
     if isinstance(command, DeleteParameter):
         return "parameter.cleared", facts
-    return "parameter.set", facts | {"value": json.loads(command.value)}
+    # Whoever may read the exchange need not be one who may see passwords of other brokers.
+    return "parameter.set", facts | {"value": masked(json.loads(command.value))}
 
 
 def _component(command: PutParameter | DeleteParameter) -> tuple[str, Facts]:

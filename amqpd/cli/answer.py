@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
+from amqpd.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -140,14 +142,3 @@ def tell(text: str, code: int, *, as_json: bool | None = None) -> None:
         click.echo(json.dumps({"error": error, "reason": text, "exit_code": code}), err=True)
     else:
         click.echo(f"amqpd: {printable(text)}", err=True)
-
-
-def printable(text: str) -> str:
-    """A text from elsewhere as it may be printed: it must not steer the terminal."""
-    return text.translate(_VISIBLE)
-
-
-#: Control characters as what they are; tabs and line breaks stay.
-_VISIBLE: Final = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
-} | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}

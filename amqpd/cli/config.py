@@ -11,6 +11,7 @@ from amqpd import config as settings
 from amqpd import config_text
 from amqpd.cli.answer import EX_CONFIG, answer, answers, fail_for, note, wants_json
 from amqpd.cli.options import load, read, settings_options
+from amqpd.text import masked
 
 
 @click.group()
@@ -37,8 +38,8 @@ def show(
         click.echo(text, nl=False)
         return
     for key, entry in sorted(found.origins.items()):
-        hidden = key in settings.SECRETS and not show_secrets
-        click.echo(f"{key} = {'***' if hidden else entry.value}  ({entry.source})")
+        value = entry.value if show_secrets else _without_secret(key, entry.value)
+        click.echo(f"{key} = {value}  ({entry.source})")
     if not found.origins:
         click.echo("everything is a default")
 
@@ -84,7 +85,11 @@ def _facts(found: settings.Config, *, origin: bool, show_secrets: bool) -> dict[
             key = f"{section}.{name}"
             entry = found.origins.get(key)
             if entry is not None or not origin:
-                hidden = key in settings.SECRETS and not show_secrets and value
+                shown = value if show_secrets else _without_secret(key, value)
                 source = "default" if entry is None else entry.source
-                facts[key] = {"value": "***" if hidden else value, "source": source}
+                facts[key] = {"value": shown, "source": source}
     return facts
+
+
+def _without_secret(key: str, value: object) -> object:
+    return "***" if key in settings.SECRETS and value else masked(value)

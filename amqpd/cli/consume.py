@@ -18,11 +18,11 @@ from amqpd.cli.answer import (
     answers,
     fail,
     note,
-    printable,
     wants_json,
 )
 from amqpd.cli.complete import names_of
 from amqpd.cli.dial import address, dial_options, dialled
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

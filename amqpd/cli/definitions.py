@@ -16,12 +16,12 @@ from amqpd.cli.answer import (
     answer,
     answers,
     fail,
-    printable,
     wants_json,
 )
 from amqpd.cli.progress import working
 from amqpd.cli.reach import broker_options, reached
 from amqpd.cli.remote import segment
+from amqpd.text import printable
 
 #: What would be done, in one character each.
 SIGNS: Final = {"create": "+", "update": "~", "same": "=", "keep": "!", "skip": "="}

@@ -21,12 +21,12 @@ from amqpd.cli.answer import (
     EX_UNAVAILABLE,
     answer,
     answers,
-    printable,
     wants_json,
 )
 from amqpd.cli.options import load, settings_options
 from amqpd.cli.reach import broker_options, place
 from amqpd.cli.remote import Place, Remote, RemoteError, local_socket, run_file, segment
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

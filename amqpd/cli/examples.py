@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 
 import click
 
-from amqpd.cli.answer import EX_DATA, answers, fail, printable, wants_json
+from amqpd.cli.answer import EX_DATA, answers, fail, wants_json
 from amqpd.cli.answer import answer as give
 from amqpd.cli.reach import near
+from amqpd.text import printable
 
 
 class Example(NamedTuple):

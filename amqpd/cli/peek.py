@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, answer, answers, fail, printable, wants_json
+from amqpd.cli.answer import EX_DATA, answer, answers, fail, wants_json
 from amqpd.cli.complete import names_of
 from amqpd.cli.reach import a_name, broker_options, find_queue, reached, vhost_name, vhost_option
 from amqpd.cli.remote import segment
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from amqpd.cli.remote import Remote

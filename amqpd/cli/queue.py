@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from amqpd.cli.answer import answer, answers, printable, wants_json
+from amqpd.cli.answer import answer, answers, wants_json
 from amqpd.cli.complete import names_of
 from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
@@ -24,6 +24,7 @@ from amqpd.cli.reach import (
     yes_option,
 )
 from amqpd.cli.remote import segment
+from amqpd.text import printable
 
 #: What `queue show` tells, in this order.
 SHOWN: Final = (

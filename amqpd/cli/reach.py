@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_USAGE, fail, note, printable, wants_json
+from amqpd.cli.answer import EX_DATA, EX_USAGE, fail, note, wants_json
 from amqpd.cli.remote import Remote, RemoteError, segment, whereabouts
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

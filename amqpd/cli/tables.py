@@ -13,8 +13,8 @@ import io
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpd.cli.answer import printable
 from amqpd.cli.terms import cell, erlang
+from amqpd.text import in_json, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def lines(
                 columns, [[printable(cell(row.get(one))) for one in columns] for row in rows]
             )
         case "erlang":
-            yield f"[{','.join(_proplist(columns, row) for row in rows)}]"
+            yield printable(f"[{','.join(_proplist(columns, row) for row in rows)}]")
         case _:
             yield from _tabbed(columns, rows, headers)
 
@@ -62,7 +62,7 @@ def _json(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator
     before = ""
     for row in rows:
         shown = {one: row.get(one) for one in columns}
-        yield before + json.dumps(shown, separators=(",", ":"), ensure_ascii=False)
+        yield before + in_json(json.dumps(shown, separators=(",", ":"), ensure_ascii=False))
         before = ","
     yield "]"
 
@@ -76,7 +76,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: boo
     if headers:
         yield _csv_line(columns)
     for row in rows:
-        yield _csv_line([cell(row.get(one)) for one in columns])
+        yield _csv_line([printable(cell(row.get(one))) for one in columns])
 
 
 def _csv_line(values: Sequence[str]) -> str:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import answers, printable, wants_json
+from amqpd.cli.answer import answers, wants_json
 from amqpd.cli.reach import VHOST, broker_options, kept, reached, vhost_option
 from amqpd.cli.remote import Remote, segment
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, unquote
@@ -25,7 +26,7 @@ from amqpd.management.errors import (
     not_running,
     translated,
 )
-from amqpd.management.live import STREAM, live
+from amqpd.management.live import STREAM, Streams, live
 from amqpd.management.openapi import describe
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.resources import ROUTES
@@ -33,7 +34,7 @@ from amqpd.management.routing import Operation, Route, Router
 from amqpd.management.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from amqpd.management.host import Host
     from amqpd.management.request import Request
@@ -46,6 +47,8 @@ MOST_QUESTIONS: Final = 1000
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What says that the caller may not.
 REFUSED: Final = frozenset({401, 403})
+#: The longest form of somebody who is not known yet; a token may be in it.
+LOGIN_BYTES: Final = 131_072
 #: What takes everything out, hashes of passwords too, though it changes nothing.
 EXPORTS: Final = "/definitions"
 #: Parts of paths that nobody may write down.
@@ -67,6 +70,7 @@ class Api:
         self._description = b""
         #: What is sampled for rates and charts; somebody has to run it.
         self.survey = Survey(host)
+        self._streams = Streams()
         self._host = host
         self._alone = asyncio.Lock()
         self._sessions = logins.WebSessions(
@@ -114,7 +118,24 @@ class Api:
         if operation.audited and changes:
             self._witnessed(call, about, answer.status)
         answer.headers.setdefault("Cache-Control", "no-cache")
+        if answer.content_type == STREAM and not nobody:
+            self._streams.enter(caller.name, answer)
+            answer.body = self._while_allowed(operation, call, answer.body)
         return answer
+
+    async def _while_allowed(
+        self, operation: Operation, call: Call, body: bytes | AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The pieces of an answer without end, as long as its caller may have it."""
+        assert not isinstance(body, bytes)
+        async with contextlib.aclosing(body) as pieces:
+            async for piece in pieces:
+                try:
+                    caller = await self._caller(call.request)
+                    access.check(operation.needs, caller, call.vhost_name, self._host.broker)
+                except HttpError:
+                    return
+                yield piece
 
     def _witnessed(self, call: Call, about: str, status: int) -> None:
         request = call.request
@@ -159,7 +180,7 @@ class Api:
         """
         authorization = request.headers.get("authorization", "")
         if authorization:
-            return await self._log_in(*_credentials(authorization), request.peer)
+            return await self._log_in(*_credentials(authorization), request)
         if request.local_user:
             return local(request.local_user)
         now_ms = self._host.broker.around.now_ms
@@ -170,8 +191,9 @@ class Api:
             raise HttpError(403, "forbidden", "a request of another site's page")
         return caller
 
-    async def _log_in(self, user: str, password: bytes, peer: str) -> Caller:
-        caller = await self._host.log_in(user, password, peer)
+    async def _log_in(self, user: str, password: bytes, request: Request) -> Caller:
+        named = request.headers.get("host", "")
+        caller = await self._host.log_in(user, password, request.peer, named)
         if caller is None:
             raise not_authenticated()
         return caller
@@ -206,9 +228,9 @@ class Api:
         request = call.request
         if not logins.is_from_own_page(request.headers):
             raise HttpError(403, "forbidden", "a request of another site's page")
-        form = _form(await request.read())
+        form = _form(await request.read(LOGIN_BYTES))
         password = form.get("password", "").encode(errors="surrogateescape")
-        caller = await self._log_in(form.get("username", ""), password, request.peer)
+        caller = await self._log_in(form.get("username", ""), password, request)
         access.check(Needs.LOGIN, caller, None, self._host.broker)
         token = self._sessions.open(caller, self._host.broker.around.now_ms)
         answer = json({"name": caller.name, "tags": sorted(caller.tags)})
@@ -223,8 +245,10 @@ class Api:
 
     async def _live(self, call: Call) -> Answer:
         """What a path answers, again whenever it changes, as server-sent events."""
-        await self._caller(call.request)
-        return live(call.request, self.answer)
+        caller = await self._caller(call.request)
+        answer = live(call.request, self.answer)
+        self._streams.enter(caller.name, answer)
+        return answer
 
     async def _describe(self, call: Call) -> Answer:
         """This description of the API, in OpenAPI 3.1."""

@@ -53,8 +53,11 @@ class Host(Protocol):
     def controls(self) -> Controls:
         """What operators may do."""
 
-    async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:
-        """Who this is; None for whoever does not get in."""
+    async def log_in(self, user: str, password: bytes, host: str, named: str) -> Caller | None:
+        """Who this is; None for whoever does not get in.
+
+        `host` is where the request comes from, `named` whom it asks (its header Host).
+        """
 
     def hash_password(self, password: str, algorithm: str) -> str:
         """The hash to keep of a password, which is not blank."""

@@ -15,10 +15,11 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
+from weakref import WeakSet
 
 import msgspec
 
-from amqpd.management.errors import bad_request
+from amqpd.management.errors import HttpError, bad_request
 from amqpd.management.request import Answer
 
 if TYPE_CHECKING:
@@ -34,6 +35,29 @@ MOST_S: Final = 60.0
 SIGN_OF_LIFE_S: Final = 15.0
 #: Views of one stream.
 MOST_VIEWS: Final = 20
+#: Streams of one user.
+MOST_STREAMS: Final = 100
+
+
+class Streams:
+    """How many answers without end somebody has open."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, WeakSet[AsyncGenerator[bytes, None]]] = {}
+
+    def enter(self, user: str, answer: Answer) -> None:
+        """One more, which is gone when its pieces are.
+
+        Raises:
+            HttpError: there are `MOST_STREAMS` of this user already.
+        """
+        self._open = {name: streams for name, streams in self._open.items() if streams}
+        streams = self._open.setdefault(user, WeakSet())
+        if len(streams) >= MOST_STREAMS:
+            reason = f"user '{user}' has {MOST_STREAMS} live views open"
+            raise HttpError(429, "too_many_requests", reason)
+        assert not isinstance(answer.body, bytes)
+        streams.add(answer.body)
 
 
 @dataclass(slots=True)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 COOKIE: Final = "amqpd"
 #: As long as RabbitMQ's `login_session_timeout`.
 LIFE_S: Final = 8 * 3600
-#: Sessions that are remembered; beyond it the oldest end.
+#: Sessions that are remembered, in all and of one user; beyond it the oldest end.
 MOST: Final = 10_000
+MOST_OF_USER: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class WebSessions:
         until_ms = now_ms + LIFE_S * 1000
         if caller.expires_at_ms is not None:
             until_ms = min(until_ms, caller.expires_at_ms)
+        own = [key for key, one in self._sessions.items() if one.caller.name == caller.name]
+        if len(own) >= MOST_OF_USER:
+            # Nobody logs others out by logging in.
+            del self._sessions[own[0]]
         self._sessions[token] = _Session(caller, user, until_ms)
         if len(self._sessions) > MOST:
             del self._sessions[next(iter(self._sessions))]

@@ -15,6 +15,7 @@ import msgspec
 from amqpd.management.access import Needs
 from amqpd.management.listing import MAX_PAGE_SIZE
 from amqpd.management.listing import PARAMETERS as LISTED
+from amqpd.management.live import STREAM
 from amqpd.management.logins import COOKIE
 from amqpd.management.rates import QUERY
 from amqpd.management.records import LEVELS, MOST_LINES
@@ -139,6 +140,7 @@ ERRORS_OF_CHANGES: Final = {
     "409": "It cannot be done as things are now",
     "412": "A condition does not hold, or it is protected",
 }
+ERRORS_OF_STREAMS: Final = {"429": "The user has too many streams open"}
 OBJECT: Final = {"type": "object"}
 LIST: Final = {"type": "array", "items": OBJECT}
 PAGE: Final = {
@@ -178,7 +180,7 @@ def describe(routes: Sequence[Route], version: str) -> Facts:
             },
             "responses": {
                 status: {"description": text} | _content(_reference("schemas", "Error"))
-                for status, text in (ERRORS | ERRORS_OF_CHANGES).items()
+                for status, text in (ERRORS | ERRORS_OF_CHANGES | ERRORS_OF_STREAMS).items()
             },
             "securitySchemes": {
                 "basic": {"type": "http", "scheme": "basic"},
@@ -280,6 +282,8 @@ def _responses(method: str, operation: Operation) -> Facts:
         for status, text in (operation.answers or ANSWERS[method]).items()
     }
     errors = ERRORS if method == "GET" else ERRORS | ERRORS_OF_CHANGES
+    if operation.gives == STREAM:
+        errors = errors | ERRORS_OF_STREAMS
     return found | {status: _reference("responses", status) for status in errors}
 
 

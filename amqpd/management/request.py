@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Mapping
 
 JSON: Final = "application/json"
+
+
+class Read(Protocol):
+    """Reads a body."""
+
+    def __call__(self, most_bytes: int | None = None) -> Awaitable[bytes]:
+        """All of it, if it is no longer than that; None: than any body may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Request:
     headers: Mapping[str, str]
     peer: str
     secure: bool
-    read: Callable[[], Awaitable[bytes]]
+    read: Read
     #: The user of this machine who asks over the local socket, which has shown it; or nobody.
     local_user: str = ""
 

@@ -18,6 +18,7 @@ from amqpd.server import tls
 from amqpd.server.controls import Controls
 from amqpd.server.records import Remembered
 from amqpd.server.resources import open_files
+from amqpd.text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,9 +42,9 @@ class Hosting:
         """The model; another one after `start_app`."""
         return self._server.broker
 
-    async def log_in(self, user: str, password: bytes, host: str) -> Caller | None:
+    async def log_in(self, user: str, password: bytes, host: str, named: str) -> Caller | None:
         """Who this is; None for whoever does not get in."""
-        login = await self._server.logins.log_in(user, password, host)
+        login = await self._server.logins.log_in(user, password, host, named)
         return (
             None
             if login is None
@@ -78,7 +79,7 @@ class Hosting:
         """The settings in force by dotted key, without secrets."""
         sections = msgspec.to_builtins(self._server.settings)
         return {
-            f"{section}.{key}": "***" if f"{section}.{key}" in SECRETS else value
+            f"{section}.{key}": "***" if f"{section}.{key}" in SECRETS else masked(value)
             for section, keys in sections.items()
             for key, value in keys.items()
         }

@@ -237,10 +237,11 @@ class HttpServer:
 def _request(request: web.Request) -> Request:
     path = request.raw_path.partition("?")[0]
 
-    async def read() -> bytes:
+    async def read(most_bytes: int | None = None) -> bytes:
+        limited = request if most_bytes is None else request.clone(client_max_size=most_bytes)
         try:
             async with asyncio.timeout(BODY_S):
-                return await request.read()
+                return await limited.read()
         except web.HTTPRequestEntityTooLarge as error:
             raise bad_request("Exceeded HTTP request body size limit") from error
         except ConnectionError as error:

@@ -8,8 +8,10 @@ come too fast are not looked at (`throttle`). The reason goes to the log, never 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import secrets
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
@@ -133,8 +135,8 @@ class Logins:
         self._waiting += 1
         self._spawn(self._authenticate(credentials, peer, decided))
 
-    async def log_in(self, user: str, password: bytes, host: str) -> Login | None:
-        """Who it is, or None for whoever does not get in (HTTP)."""
+    async def log_in(self, user: str, password: bytes, host: str, named: str = "") -> Login | None:
+        """Who it is, or None for whoever does not get in (HTTP); `named` is the header Host."""
         self._forget_if_changed()
         credentials = Credentials("HTTP", user, password)
         found: Accepted | Refused | None = self._recall(credentials)
@@ -150,7 +152,7 @@ class Logins:
         if isinstance(found, Refused):
             reason = f"user '{user}' - {found.reason}"
         else:
-            reason = self._kept_out(found.name, host)
+            reason = self._kept_out(found.name, host, named)
         if isinstance(found, Accepted) and not reason:
             self._throttle.succeeded(user, host)
             self._attempts.add("http", host, found.name, succeeded=True)
@@ -283,8 +285,17 @@ class Logins:
             outcome = "failure" if reason else "success"
             self._events.tell(f"user.authentication.{outcome}", facts)
 
-    def _kept_out(self, user: str, host: str) -> str:
-        if user in self._loopback_users and not is_loopback(host):
+    def _kept_out(self, user: str, host: str, named: str = "") -> str:
+        if user not in self._loopback_users:
+            return ""
+        if named and not is_own_name(named):
+            # A page of somebody else has led a browser of this machine here (DNS rebinding):
+            # guest's password is known to everybody.
+            return (
+                f"user '{user}' can only connect via localhost, and '{named}' was asked for "
+                "(make another user, or take this one out of auth.loopback_users)"
+            )
+        if not is_loopback(host):
             # The two ways out belong into the line: this is what new users run into.
             return (
                 f"user '{user}' can only connect via localhost "
@@ -331,6 +342,17 @@ def _text(password: bytes) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a peer's address is this machine's own."""
     return source_of(host) == ""
+
+
+def is_own_name(named: str) -> bool:
+    """Whether a header Host names this machine: no name server of somebody else decides on it."""
+    name = named.rpartition(":")[0] if named[-1:].isdecimal() and ":" in named else named
+    name = name.removeprefix("[").removesuffix("]").lower().rstrip(".")
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name in ("localhost", socket.gethostname().lower()) or name.endswith(".localhost")
+    return True
 
 
 def new_password_hash(password: str) -> tuple[str, str]:

@@ -11,17 +11,17 @@ import logging
 import queue
 import sys
 import threading
+import traceback
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Final, Literal
+
+from amqpd.text import in_json, one_line, printable
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 #: Records that may wait for a slow standard error.
 BACKLOG: Final = 10_000
-
-#: Control characters are written as what they are: a client must not be able to forge a line.
-VISIBLE: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127)} | {9: "\t", 10: "\\n"}
 
 Format = Literal["text", "json"]
 
@@ -31,10 +31,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, or more when there is a traceback."""
-        text = record.getMessage().translate(VISIBLE)
-        line = f"{_time(record)} [{_level(record)}] {text}"
+        # A client must not be able to forge a line.
+        line = f"{_time(record)} [{_level(record)}] {one_line(record.getMessage())}"
         if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
+            line = f"{line}\n{traceback_of(record)}"
         return line
 
 
@@ -51,9 +51,11 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return in_json(json.dumps(line, ensure_ascii=False))
 
 
+#: How pieces of a traceback begin that are not an error's text.
+_OF_OURS: Final = ("Traceback", "  ", "\n")
 #: By the setting `log.format`.
 FORMATTERS: Final[dict[Format, type[logging.Formatter]]] = {
     "text": TextFormatter,
@@ -129,6 +131,16 @@ class Logs:
             except (OSError, ValueError):
                 # Standard error is gone; there is nowhere left to say so.
                 return
+
+
+def traceback_of(record: logging.LogRecord) -> str:
+    """The traceback of a record; errors' own texts, which may be a client's, begin no line."""
+    assert record.exc_info
+    pieces = traceback.format_exception(*record.exc_info)
+    return "\n".join(
+        (printable if piece.startswith(_OF_OURS) else one_line)(piece.rstrip("\n"))
+        for piece in pieces
+    )
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -18,7 +18,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from amqpd.management.records import LogLine
-from amqpd.server.logs import FORMATTERS
+from amqpd.server.logs import FORMATTERS, traceback_of
+from amqpd.text import one_line
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,9 +44,9 @@ class Recent(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line."""
-        text = record.getMessage()
+        text = one_line(record.getMessage())
         if record.exc_info:
-            text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
+            text = f"{text}\n{traceback_of(record)}"
         line = LogLine(
             number=next(self._numbers),
             time=datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

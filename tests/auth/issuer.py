@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import ssl
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.certificates import Authority
+
 AUDIENCE = "rabbitmq"
 
 
@@ -26,6 +30,9 @@ class Issuer:
         self.port = 0
         self.asked = 0
         self.is_down = False
+        #: How long keys take, and what comes in their place.
+        self.takes_s = 0.0
+        self.octets = b""
         self.published: list[dict[str, object]] = []
         self.configuration: dict[str, object] = {}
         self._private: dict[str, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey] = {}
@@ -106,7 +113,32 @@ class Issuer:
         self.asked += 1
         if self.is_down:
             return web.Response(status=503)
+        if self.takes_s:
+            await asyncio.sleep(self.takes_s)
+        if self.octets:
+            packed = self.octets.startswith(b"\x1f\x8b")
+            headers = {"Content-Encoding": "gzip"} if packed else {}
+            return web.Response(body=self.octets, headers=headers)
         return web.json_response({"keys": self.published})
+
+    @contextlib.asynccontextmanager
+    async def over_tls(self, authority: Authority) -> AsyncIterator[str]:
+        """An address with a certificate, which leads to one without."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*authority.sign("issuer"))
+        app = web.Application()
+
+        async def away(request: web.Request) -> web.Response:
+            raise web.HTTPFound(f"{self.url}/keys")
+
+        app.router.add_get("/away", away)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        try:
+            yield f"https://127.0.0.1:{runner.addresses[0][1]}"
+        finally:
+            await runner.cleanup()
 
 
 @functools.cache

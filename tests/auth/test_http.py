@@ -154,3 +154,45 @@ async def test_a_service_that_is_not_there_is_told_without_the_password() -> Non
     assert "opensesame" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+async def test_an_answer_may_come_in_pieces(service: Service, backend: HttpBackend) -> None:
+    service.pieces = [b"al", b"low", b" manage", b"ment"]
+
+    accepted = await backend.login("alice", "secret", "")
+
+    assert isinstance(accepted, Accepted)
+    assert accepted.tags == {"management"}
+
+
+async def test_an_answer_without_end_is_not_read(service: Service, backend: HttpBackend) -> None:
+    service.pieces = [b"allow", *[b" administrator" * 100] * 100_000]
+
+    with pytest.raises(ServiceError, match="more than"):
+        await backend.login("alice", "secret", "")
+
+
+async def test_an_answer_is_not_unpacked(service: Service, backend: HttpBackend) -> None:
+    service.packed = True
+
+    with pytest.raises(ServiceError):
+        await backend.login("alice", "secret", "")
+
+
+async def test_no_way_leads_elsewhere(service: Service, backend: HttpBackend) -> None:
+    service.status, service.answers["user"] = 302, "allow administrator"
+
+    with pytest.raises(ServiceError):
+        await backend.login("alice", "secret", "")
+
+
+async def test_a_password_within_an_address_is_not_told(service: Service) -> None:
+    address = service.path("user").replace("://", "://broker:canary@")
+    backend = HttpBackend(HttpAuth(user_path=address), never, 15)
+    service.status = 500
+
+    with pytest.raises(ServiceError) as caught:
+        await backend.login("alice", "secret", "")
+
+    await backend.close()
+    assert "canary" not in str(caught.value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import gzip
 import hmac
 import json
 import time
@@ -18,6 +20,7 @@ from amqpd.auth.oauth2 import TOKEN_BYTES, OAuth2Backend
 from amqpd.auth.settings import OAuth2
 from amqpd.broker.access import Question, Verdict
 from tests.auth.issuer import AUDIENCE, Issuer, an_issuer
+from tests.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -244,6 +247,51 @@ async def test_a_provider_that_is_down_keeps_its_last_keys(
     await accepted(backend, issuer.token())
     assert "keys cannot be fetched" in caplog.text
     await backend.close()
+
+
+async def test_a_slow_provider_is_asked_once_for_all_who_wait(
+    issuer: Issuer, backend: OAuth2Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "LEAST_S", 0.4)
+    issuer.takes_s = 0.5
+
+    tokens = [issuer.token(kid=f"x{number}", signed_by="first") for number in range(20)]
+    await asyncio.gather(*(reason(backend, token) for token in tokens))
+
+    assert issuer.asked == 1
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(bytes(50_000_000)), gzip.compress(b"{}")])
+async def test_keys_are_not_unpacked(issuer: Issuer, backend: OAuth2Backend, packed: bytes) -> None:
+    issuer.octets = packed
+
+    assert "nobody knows" in await reason(backend, issuer.token())
+
+
+@pytest.mark.parametrize("octets", [b"[" * 1_000_000, b" " * 50_000_000, b"\xff", b'{"keys": 1}'])
+async def test_what_is_no_key_set_lets_nobody_in(
+    issuer: Issuer, backend: OAuth2Backend, octets: bytes
+) -> None:
+    issuer.octets = octets
+
+    assert "nobody knows" in await reason(backend, issuer.token())
+
+
+async def test_keys_come_by_https_all_the_way(
+    issuer: Issuer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    async with issuer.over_tls(authority) as url:
+        settings = OAuth2(
+            resource_server_id=AUDIENCE, jwks_uri=f"{url}/away", ca=str(authority.file)
+        )
+        backend = OAuth2Backend(settings, 15)
+
+        assert "nobody knows" in await reason(backend, issuer.token())
+
+        await backend.close()
+    assert issuer.asked == 1
+    assert "led away from https" in caplog.text
 
 
 async def test_a_provider_with_another_name_is_not_believed(

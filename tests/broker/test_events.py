@@ -150,6 +150,18 @@ def test_users_permissions_and_parameters_are_told_of(model: Watched) -> None:
     ]  # fmt: skip
 
 
+def test_passwords_of_other_brokers_are_not_told(model: Watched) -> None:
+    value = '{"src-uri": ["amqp://u:secret@there"], "src-queue": "q"}'
+    model.broker.change(d.PutParameter("shovel", "/", "s", value))
+    model.broker.change(d.PutParameter("federation-upstream", "/", "u", value))
+    model.broker.change(d.PutParameter("global", "", "x", '"http://u:secret@there"'))
+
+    told = str(model.seen())
+
+    assert "there" in told
+    assert "secret" not in told
+
+
 def test_a_policy_is_told_of_and_each_queue_it_applies_to(model: Watched) -> None:
     change, value = model.broker.change, '{"pattern": "^q", "definition": {"max-length": 9}}'
     model.queue("q")

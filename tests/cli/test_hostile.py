@@ -15,8 +15,8 @@ from pamqp.body import ContentBody
 from pamqp.commands import Basic, Connection
 from pamqp.commands import Channel as ChannelClass
 
-from amqpd.cli.answer import printable
 from amqpd.cli.tables import lines
+from amqpd.text import printable
 from tests.client import Client, Gone
 
 if TYPE_CHECKING:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 
-from amqpd.cli.tables import lines
+import pytest
+
+from amqpd.cli.tables import FORMATS, lines
 
 COLUMNS = ("name", "arguments")
 ROWS: list[dict[str, object]] = [
@@ -44,3 +46,10 @@ def test_terms_quote_what_they_must() -> None:
     (line,) = lines(("n",), [{"n": 'a"b'}], "erlang")
 
     assert line == r'[[{n,<<"a\"b">>}]]'
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_name_steers_the_terminal(form: str) -> None:
+    evil = [{"name": "\x1b]0;title\x07\x9b2J\u202e", "arguments": {"\x1b[2J": "\x9b2J\u2028"}}]
+
+    assert all(line.isprintable() for line in "".join(lines(COLUMNS, evil, form)).split("\t"))

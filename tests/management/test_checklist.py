@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import io
 import json
+import logging
 import re
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 from yarl import URL
 
-from amqpd.management import resources
+from amqpd.management import live, logins, resources
 from amqpd.management.access import Needs
+from amqpd.management.api import LOGIN_BYTES
 from amqpd.server import http
 from tests.client import ConnectionClosed
 from tests.management.served import basic, name, served
@@ -411,3 +415,101 @@ async def test_a_form_of_many_parts_is_not_taken_apart(api: Api) -> None:
 
     # It took 1.6 s once, in one piece.
     assert time.process_time() - before < 1.0
+
+
+async def test_a_form_of_somebody_unknown_is_short(api: Api) -> None:
+    form = {"username": "guest", "password": "x" * LOGIN_BYTES}
+    async with api.client.post(f"{api.uri}/api/login", data=form) as answer:
+        assert answer.status == 400
+        assert "size limit" in await answer.text()
+
+    chunks = (b"username=guest&password=", *[b"x" * 1000] * 200)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for one in chunks:
+            yield one
+
+    async with api.client.post(f"{api.uri}/api/login", data=pieces()) as answer:
+        assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["evil.example", "evil.example:15672", "127.0.0.1.evil.example", "localhost.evil.example:1",
+     "localhost@evil.example", "[::1].evil.example", "0x7f000001", "evil.localhost.example"],
+)  # fmt: skip
+async def test_guest_is_only_for_pages_of_this_machine(api: Api, named: str) -> None:
+    # Whoever owns a name may let it stand for 127.0.0.1 when a browser is on his page.
+    await api.call("GET", "/whoami", 401, headers={"Host": named})
+    form = {"username": "guest", "password": "guest"}
+    sent = {"Host": named, "Origin": f"http://{named}", "Sec-Fetch-Site": "same-origin"}
+    async with api.client.post(f"{api.uri}/api/login", data=form, headers=sent) as answer:
+        assert answer.status in (401, 403)
+        assert "Set-Cookie" not in answer.headers
+
+    other = await api.user("other", "management")
+    await other.call("GET", "/whoami", 200, headers={"Host": named})
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["localhost", "LOCALHOST:15672", "mq.localhost:1", "127.0.0.1:15672", "[::1]:15672", "[::1]",
+     "192.0.2.7", socket.gethostname()],
+)  # fmt: skip
+async def test_guest_may_come_by_any_name_of_this_machine(api: Api, named: str) -> None:
+    await api.call("GET", "/whoami", 200, headers={"Host": named})
+
+
+async def test_nobody_opens_streams_without_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_STREAMS", 3)
+    one = await api.user("one", "management")
+
+    async with contextlib.AsyncExitStack() as block:
+        for _ in range(3):
+            await _stream(one, "/live?path=/whoami", 200, block)
+        await _stream(one, "/live?path=/whoami", 429, block)
+        await _stream(api, "/live?path=/whoami", 200, block)
+        for _ in range(2):
+            await _stream(api, "/livelog", 200, block)
+        await _stream(api, "/livelog", 429, block)
+
+
+async def _stream(user: Api, path: str, expected: int, block: contextlib.AsyncExitStack) -> None:
+    answer = await block.enter_async_context(
+        user.client.get(f"{user.uri}/api{path}", headers=user.headers)
+    )
+    if answer.status == 200:
+        await answer.content.readline()
+    assert answer.status == expected
+
+
+async def test_18_a_log_that_is_followed_ends_with_the_right_to_it(api: Api) -> None:
+    one = await api.user("one", "administrator")
+    async with contextlib.AsyncExitStack() as block:
+        answer = await block.enter_async_context(
+            one.client.get(f"{one.uri}/api/livelog", headers=one.headers)
+        )
+        await answer.content.readline()
+
+        await api.put("/users/one", {"password": "one", "tags": "management"}, 204)
+        logging.getLogger("amqpd.test").warning("secret")
+
+        assert b"secret" not in await answer.content.read()
+
+
+async def test_nobody_logs_others_out_by_logging_in(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "MOST_OF_USER", 3)
+    monkeypatch.setattr(logins, "MOST", 5)
+    await api.user("one", "management")
+    cookies = []
+    for user in ("guest", *["one"] * 9):
+        form = {"username": user, "password": user}
+        async with api.client.post(f"{api.uri}/api/login", data=form) as answer:
+            cookies.append(answer.headers["Set-Cookie"].partition(";")[0])
+    api.client.cookie_jar.clear()
+
+    for cookie, status in ((cookies[0], 200), (cookies[1], 401), (cookies[-1], 200)):
+        async with api.client.get(f"{api.uri}/api/whoami", headers={"Cookie": cookie}) as answer:
+            assert answer.status == status

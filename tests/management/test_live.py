@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from amqpd.management import live
+from amqpd.management.errors import HttpError
+from amqpd.management.request import Answer
+
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     import aiohttp
 
     from tests.management.served import Api
@@ -84,3 +90,21 @@ async def test_what_is_no_path_is_refused(api: Api, query: dict[str, str]) -> No
     async with api.client.get(f"{api.uri}/api/live", params=query, headers=api.headers) as answer:
         assert answer.status == 400
         assert (await answer.json())["reason"]
+
+
+def test_a_stream_that_is_over_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MOST_STREAMS", 2)
+    streams = live.Streams()
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b""
+
+    open_ones = [Answer(body=pieces()) for _ in range(3)]
+    streams.enter("one", open_ones[0])
+    streams.enter("one", open_ones[1])
+    with pytest.raises(HttpError):
+        streams.enter("one", open_ones[2])
+
+    streams.enter("other", open_ones[2])
+    del open_ones[0]
+    streams.enter("one", Answer(body=pieces()))

@@ -63,6 +63,27 @@ def test_a_text_line_cannot_be_forged_by_what_a_client_sent() -> None:
     assert "\x1b" not in stream.getvalue()
 
 
+#: Terminals obey U+009B as they obey ESC [; the others end or turn around a line.
+STEERING = "\x9b2J \x85 \u2028 \u202e"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_no_line_steers_a_terminal_or_ends_early(form: logs.Format) -> None:
+    stream = io.StringIO()
+    with Logs("info", form, stream):
+        try:
+            raise ValueError(f"{STEERING}\n2026-01-01 [info] user 'admin'") from KeyError(
+                "x\n2026-01-01 [info] user 'admin'"
+            )
+        except ValueError:
+            LOG.exception("user '%s'", STEERING)
+
+    text = stream.getvalue()
+    assert text.replace("\n", "").isprintable()
+    assert "\\u202e" in text
+    assert not [line for line in text.splitlines()[1:] if line.startswith("2026")]
+
+
 def test_less_than_the_level_is_not_logged() -> None:
     stream = io.StringIO()
     with Logs("warning", "text", stream) as log:

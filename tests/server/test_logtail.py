@@ -40,6 +40,14 @@ def test_the_last_lines_are_kept_and_found_by_level_and_text() -> None:
     assert (newest[0].category, newest[1].category) == ("test", "test")
 
 
+def test_nobody_forges_a_line_for_those_who_look() -> None:
+    recent = Recent()
+    recent.emit(record(logging.INFO, "user 'a\n2026-01-01 [info] user 'admin' \x9b2J'"))
+
+    (line,) = recent.lines("info", "", 9)
+    assert line.text.isprintable()
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 async def test_lines_are_published_from_any_thread_by_their_level(
     tmp_path: Path, form: str

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_UNAVAILABLE, fail, printable
+from amqpd.cli.answer import EX_DATA, EX_UNAVAILABLE, fail
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import RemoteError, segment
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_USAGE, fail, printable
+from amqpd.cli.answer import EX_USAGE, fail
 from amqpd.cli.ctl.control import act, set_setting
 from amqpd.cli.ctl.verb import argument, verb
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

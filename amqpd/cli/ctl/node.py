@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from amqpd import __version__
-from amqpd.cli.answer import EX_UNAVAILABLE, fail, printable
+from amqpd.cli.answer import EX_UNAVAILABLE, fail
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import RemoteError, run_file, segment
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl
@@ -57,7 +58,7 @@ def status(ctl: Ctl) -> None:
     for title, rows in _sections(overview, node):
         click.echo(f"\n{title}\n")
         for name, value in rows:
-            click.echo(f"{name}: {value}")
+            click.echo(printable(f"{name}: {value}"))
 
 
 def _sections(
@@ -121,9 +122,9 @@ def cluster_status(ctl: Ctl) -> None:
         ctl.show(("cluster_name", "running_nodes"), [row])
         return
     click.echo(f"Cluster status of node {overview['node']} ...\nBasics\n")
-    click.echo(f"Cluster name: {overview['cluster_name']}\n\nRunning Nodes\n")
+    click.echo(printable(f"Cluster name: {overview['cluster_name']}\n\nRunning Nodes\n"))
     for one in ctl.remote.get("/nodes"):
-        click.echo(one["name"])
+        click.echo(printable(one["name"]))
 
 
 @verb("listeners", GROUP)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_UNAVAILABLE, EX_USAGE, fail, printable
+from amqpd.cli.answer import EX_DATA, EX_UNAVAILABLE, EX_USAGE, fail
 from amqpd.cli.ctl.control import refuse
 from amqpd.cli.ctl.interfaces import interfaces
 from amqpd.cli.ctl.verb import VERBS, Ctl, argument, option, verb
 from amqpd.cli.remote import RemoteError, segment
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

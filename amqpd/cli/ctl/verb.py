@@ -17,6 +17,7 @@ import click
 from amqpd.cli.answer import EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, fail
 from amqpd.cli.remote import Remote, RemoteError, segment, whereabouts
 from amqpd.cli.tables import FORMATS, lines
+from amqpd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -91,7 +92,7 @@ class Ctl:
     def say(self, text: str) -> None:
         """A remark that is no result."""
         if not self.quiet and self.format_name not in ("json", "csv"):
-            click.echo(text)
+            click.echo(printable(text))
 
     def show(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """A list, as it was asked for."""
