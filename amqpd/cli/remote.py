@@ -66,7 +66,9 @@ class RemoteError(Exception):
     def __init__(self, status: int, reason: str, code: int) -> None:
         super().__init__(reason)
         self.status = status
-        self.reason = reason
+        #: In one line, and as the broker said it.
+        self.reason = _line(reason)
+        self.text = reason.strip()
         self.code = code
 
 
@@ -199,12 +201,12 @@ class Remote:
         code = {403: EX_NO_PERMISSION, 503: EX_UNAVAILABLE}.get(
             status, EX_SOFTWARE if status >= 500 else EX_DATA
         )
-        return RemoteError(status, _line(reason), code)
+        return RemoteError(status, reason, code)
 
 
 def _line(reason: str) -> str:
     """What RabbitMQ says in several lines, in one."""
-    text = reason.replace("Validation failed\n", "").replace("no policy provided\n", "")
+    text = reason.replace("Validation failed\n", "")
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -2,8 +2,8 @@
 
     lines(columns, rows, format_name, headers=True) -> the lines to print
 
-`table` is tab-separated, as scripts expect it; `pretty_table` has a frame; `csv` and `json` are
-for programs, and so is `erlang`, near enough.
+`table` is tab-separated, as scripts expect it; `pretty_table` has a frame; `csv`, `json` and
+`json_stream`, which has an object a line, are for programs, and so is `erlang`, near enough.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from amqpd.text import in_json, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-FORMATS: Final = ("table", "pretty_table", "csv", "json", "erlang")
+FORMATS: Final = ("table", "pretty_table", "csv", "json", "json_stream", "erlang")
+#: Those that programs read: nothing stands around them.
+MACHINE: Final = frozenset(("csv", "json", "json_stream"))
 Row = "Mapping[str, Any]"
 
 
@@ -34,12 +36,14 @@ def lines(
     match format_name:
         case "json":
             yield from _json(columns, rows)
+        case "json_stream":
+            for row in rows:
+                yield _object(columns, row)
         case "csv":
             yield from _csv(columns, rows, headers)
         case "pretty_table":
-            yield from pretty(
-                columns, [[printable(cell(row.get(one))) for one in columns] for row in rows]
-            )
+            shown = [[printable(cell(row.get(one))) for one in columns] for row in rows]
+            yield from pretty(columns, shown) if shown else ()
         case "erlang":
             yield printable(f"[{','.join(_proplist(columns, row) for row in rows)}]")
         case _:
@@ -61,10 +65,14 @@ def _json(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator
     yield "["
     before = ""
     for row in rows:
-        shown = {one: row.get(one) for one in columns}
-        yield before + in_json(json.dumps(shown, separators=(",", ":"), ensure_ascii=False))
+        yield before + _object(columns, row)
         before = ","
     yield "]"
+
+
+def _object(columns: Sequence[str], row: Mapping[str, Any]) -> str:
+    shown = {one: row.get(one) for one in columns}
+    return in_json(json.dumps(shown, separators=(",", ":"), ensure_ascii=False))
 
 
 def _proplist(columns: Sequence[str], row: Mapping[str, Any]) -> str:
@@ -73,9 +81,9 @@ def _proplist(columns: Sequence[str], row: Mapping[str, Any]) -> str:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], headers: bool) -> Iterator[str]:
-    if headers:
-        yield _csv_line(columns)
-    for row in rows:
+    for place, row in enumerate(rows):
+        if headers and not place:
+            yield _csv_line(columns)
         yield _csv_line([printable(cell(row.get(one))) for one in columns])
 
 

@@ -53,7 +53,7 @@ def erlang(value: Json) -> str:
 
 def _table(value: Mapping[str, Json]) -> str:
     pairs = (f"{{{term(str(name))},{term(one)}}}" for name, one in value.items())
-    return f"[{', '.join(pairs)}]"
+    return f"[{','.join(pairs)}]"
 
 
 def _list(value: Sequence[Json], quoted: bool) -> str:

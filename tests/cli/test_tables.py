@@ -19,7 +19,7 @@ ROWS: list[dict[str, object]] = [
 def test_a_table_has_one_line_a_row_whatever_is_in_it() -> None:
     assert list(lines(COLUMNS, ROWS, "table")) == [
         "name\targuments",
-        'a\\tb\t[{"x",1}, {"y","é"}]',
+        'a\\tb\t[{"x",1},{"y","é"}]',
         'q"\t',
     ]
 
@@ -32,7 +32,7 @@ def test_json_keeps_the_values_as_they_are() -> None:
 def test_csv_can_be_read_back() -> None:
     found = list(csv.reader(lines(COLUMNS, ROWS, "csv")))
 
-    assert found == [["name", "arguments"], ["a\\tb", '[{"x",1}, {"y","é"}]'], ['q"', ""]]
+    assert found == [["name", "arguments"], ["a\\tb", '[{"x",1},{"y","é"}]'], ['q"', ""]]
 
 
 def test_a_framed_table_is_as_wide_as_its_widest_values() -> None:

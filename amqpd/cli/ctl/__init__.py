@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from amqpd.cli.answer import EX_USAGE
 from amqpd.cli.ctl import (
     control,
     diagnostics,
@@ -26,9 +25,11 @@ from amqpd.cli.ctl import (
     permissions,
     plugins,
     policies,
+    status,
     users,
     vhosts,
 )
+from amqpd.cli.ctl.refusals import WORDS, no_verb, not_understood
 from amqpd.cli.ctl.verb import GROUPS, VERBS, shared_options
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ ROOMS = (
     limits,
     objects,
     node,
+    status,
     control,
     evaluate,
     diagnostics,
@@ -61,8 +63,7 @@ def _usage() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        error.show()
-        raise SystemExit(EX_USAGE) from error
+        not_understood(error)
 
 
 class Verbs(click.Group):
@@ -70,8 +71,16 @@ class Verbs(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Options before the verb."""
+        ctx.meta[WORDS] = [*args]
         with _usage():
             return super().parse_args(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A verb; whoever looks for another one is told of the nearest."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and not ctx.resilient_parsing and not cmd_name.startswith("-"):
+            no_verb(ctx, cmd_name, [*VERBS])
+        return found
 
     def invoke(self, ctx: click.Context) -> object:
         """Find the verb, read its arguments, run it."""

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_USAGE, fail
+from amqpd.cli.answer import EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE
+from amqpd.cli.ctl.refusals import bad, end, invalid
 from amqpd.cli.ctl.verb import argument, verb
-from amqpd.cli.remote import segment
+from amqpd.cli.remote import RemoteError, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl
@@ -28,8 +29,13 @@ def act(ctl: Ctl, action: str, **more: str) -> None:
 
 
 def set_setting(ctl: Ctl, key: str, value: Any) -> None:
-    """Change a setting until the next start."""
-    ctl.remote.put(f"/config/effective/{segment(key)}", {"value": value})
+    """Change a setting until the next start; a value that it cannot have ends the verb."""
+    try:
+        ctl.remote.put(f"/config/effective/{segment(key)}", {"value": value})
+    except RemoteError as error:
+        if error.status != 400:
+            raise
+        bad(error.reason)
 
 
 @verb("stop_app", GROUP)
@@ -49,21 +55,30 @@ def start_app(ctl: Ctl) -> None:
 @verb("suspend_listeners", GROUP)
 def suspend_listeners(ctl: Ctl) -> None:
     """Let no more clients in; who is connected stays."""
-    ctl.say("Will suspend client listeners. They will no longer accept new connections")
+    ctl.say(
+        f"Will suspend client connection listeners on node {ctl.node}. "
+        "The node will no longer accept client connections!"
+    )
     act(ctl, "suspend_listeners")
 
 
 @verb("resume_listeners", GROUP)
 def resume_listeners(ctl: Ctl) -> None:
     """Let clients in again."""
-    ctl.say("Will resume client listeners. They will accept new connections again")
+    ctl.say(
+        f"Will resume client connection listeners on node {ctl.node}. "
+        "The node will now accept client connections"
+    )
     act(ctl, "resume_listeners")
 
 
 @verb("drain", GROUP)
 def drain(ctl: Ctl) -> None:
     """Before maintenance: let nobody in and send clients away."""
-    ctl.say("Will put the node into maintenance mode ...")
+    ctl.say(
+        f"Will put node {ctl.node} into maintenance mode. "
+        "The node will no longer serve any client traffic!"
+    )
     act(ctl, "suspend_listeners")
     for one in ctl.remote.get("/connections"):
         path = f"/connections/{segment(one['name'])}"
@@ -73,7 +88,10 @@ def drain(ctl: Ctl) -> None:
 @verb("revive", GROUP)
 def revive(ctl: Ctl) -> None:
     """After maintenance: let clients in again."""
-    ctl.say("Will take the node out of maintenance mode ...")
+    ctl.say(
+        f"Will put node {ctl.node} back into regular operating mode. "
+        "The node will again serve client traffic and host primary queue replicas."
+    )
     act(ctl, "resume_listeners")
 
 
@@ -81,15 +99,15 @@ def revive(ctl: Ctl) -> None:
 def set_memory(ctl: Ctl, limit: str, size: str | None) -> None:
     """When publishers are held: a share of memory, or `absolute SIZE`; until the next start."""
     if limit in ("absolute", "relative") and size is None:
-        fail(f"set_vm_memory_high_watermark {limit}: how much?", EX_USAGE)
+        invalid("not enough arguments.")
     if limit == "absolute":
-        ctl.say(f"Setting memory threshold to {size} bytes ...")
+        ctl.say(f"Setting memory threshold on {ctl.node} to {size} bytes ...")
         set_setting(ctl, "resources.memory_watermark_bytes", _nonzero(str(size)))
         return
     share = _number(size or limit)
     if not 0 <= share <= 1:
-        fail("set_vm_memory_high_watermark: a share is between 0 and 1", EX_DATA)
-    ctl.say(f"Setting memory threshold to {share} ...")
+        bad("The threshold should be a fraction between 0.0 and 1.0")
+    ctl.say(f"Setting memory threshold on {ctl.node} to {size or limit} ...")
     # Nothing at all is less than any share: it is what holds publishers at once.
     set_setting(ctl, "resources.memory_watermark", share or 1.0)
     set_setting(ctl, "resources.memory_watermark_bytes", 0 if share else 1)
@@ -100,11 +118,12 @@ def set_disk(ctl: Ctl, limit: str, share: str | None) -> None:
     """Free space that is kept: bytes, a size, or `mem_relative SHARE`; until the next start."""
     if limit == "mem_relative":
         if share is None:
-            fail("set_disk_free_limit mem_relative: how much?", EX_USAGE)
-        ctl.say(f"Setting disk free limit to {share} times the total RAM ...")
-        set_setting(ctl, "resources.disk_free_share", _number(share))
+            invalid("not enough arguments.")
+        times = _number(share)
+        ctl.say(f"Setting disk free limit on {ctl.node} to {share} times the total RAM ...")
+        set_setting(ctl, "resources.disk_free_share", times)
         return
-    ctl.say(f"Setting disk free limit to {limit} ...")
+    ctl.say(f"Setting disk free limit on {ctl.node} to {limit} bytes ...")
     set_setting(ctl, "resources.disk_free_bytes", limit)
     set_setting(ctl, "resources.disk_free_share", 0)
 
@@ -113,7 +132,7 @@ def set_disk(ctl: Ctl, limit: str, share: str | None) -> None:
 def set_log_level(ctl: Ctl, level: str) -> None:
     """The least to be logged, until the next start."""
     if level not in LEVELS:
-        fail(f"set_log_level: '{level}' is not one of {', '.join(LEVELS)}", EX_DATA)
+        end(f"level {level} is not supported. Try one of {', '.join(LEVELS)}", EX_UNAVAILABLE)
     ctl.say(f'Setting log level to "{level}" ...')
     set_setting(ctl, "log.level", LEVELS[level])
 
@@ -135,17 +154,22 @@ def reload(ctl: Ctl) -> None:
 @verb("set_cluster_name", GROUP, argument("name"))
 def set_cluster_name(ctl: Ctl, name: str) -> None:
     """What the broker is called; clients are told."""
-    ctl.say(f'Setting cluster name to "{name}" ...')
+    ctl.say(f"Setting cluster name to {name} ...")
     ctl.remote.put("/cluster-name", {"name": name})
 
 
 @verb("await_online_nodes", GROUP, argument("count"))
 def await_online_nodes(ctl: Ctl, count: str) -> None:
     """Wait until there are so many nodes: there is one."""
-    ctl.remote.get("/overview")
-    if not count.isdecimal() or int(count) > 1:
-        fail(f"await_online_nodes: amqpd is one node, never {count}", EX_DATA)
-    ctl.say("All nodes are online.")
+    if not count.isdecimal() or not int(count):
+        bad("Argument must be a positive integer")
+    node, timeout_s = ctl.node, ctl.remote.place.timeout_s
+    ctl.say(
+        f"Will wait for at least {count} nodes to join the cluster of {node}. "
+        f"Timeout: {timeout_s:g} seconds."
+    )
+    if int(count) > 1:
+        end(f"Error: amqpd is one node. Not enough nodes joined {node}'s cluster.", EX_SOFTWARE)
 
 
 @verb("clear_auth_backend_cache", GROUP)
@@ -159,7 +183,7 @@ def refuse(name: str, text: str, group: str = "not here") -> None:
     """A verb of RabbitMQ that cannot be here, with the reason."""
 
     def refused(ctl: Ctl, rest: tuple[str, ...]) -> None:
-        fail(f"{name}: {text}", EX_USAGE)
+        end(f"{name}: {text}", EX_USAGE)
 
     refused.__doc__ = f"Refused: {text}."
     verb(name, group, click.Argument(["rest"], nargs=-1))(refused)
@@ -175,7 +199,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        fail(f"'{text}': must be a number", EX_DATA)
+        bad(f"'{text}' is no number")
 
 
 def _nonzero(size: str) -> str | int:

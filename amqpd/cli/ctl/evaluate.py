@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
-from amqpd.cli.answer import EX_USAGE, fail
+from amqpd.cli.answer import EX_USAGE
 from amqpd.cli.ctl.control import act, set_setting
+from amqpd.cli.ctl.refusals import end
 from amqpd.cli.ctl.verb import argument, verb
 from amqpd.text import printable
 
@@ -45,7 +44,7 @@ def _alarm(ctl: Ctl, found: re.Match[str]) -> str:
 def _set_env(ctl: Ctl, found: re.Match[str]) -> str:
     key = found["key"]
     if key not in KEYS:
-        fail(f"eval: '{key}' is no setting here; known are {', '.join(KEYS)}", EX_USAGE)
+        end(f"eval: '{key}' is no setting here; known are {', '.join(KEYS)}", EX_USAGE)
     value = value_of(found["value"])
     set_setting(ctl, KEYS[key], UNLIMITED.get(key, 0) if value == 0 else value)
     return "ok"
@@ -119,9 +118,9 @@ def evaluate(ctl: Ctl, expression: str) -> None:
     for pattern, answer in KNOWN:
         found = pattern.fullmatch(text)
         if found is not None:
-            click.echo(printable(answer(ctl, found)))
+            ctl.write(printable(answer(ctl, found)))
             return
-    fail(
+    end(
         f"eval: amqpd runs no Erlang, and there is no equivalent of {expression!r}; "
         "'amqpd ctl --help' lists the verbs, 'amqpd ctl environment' the settings",
         EX_USAGE,

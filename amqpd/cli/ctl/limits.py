@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
-from amqpd.cli.answer import EX_DATA, fail
+from amqpd.cli.answer import EX_UNAVAILABLE
 from amqpd.cli.ctl.policies import parse_json
+from amqpd.cli.ctl.refusals import end
 from amqpd.cli.ctl.users import find_user
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import RemoteError, segment
@@ -20,9 +19,12 @@ GROUP: Final = "limits"
 
 
 def _pairs(definition: str) -> list[tuple[str, int]]:
-    parsed = parse_json(definition, "the limits")
+    parsed = parse_json(definition)
     if not isinstance(parsed, dict):
-        fail(f'the limits must be an object like {{"max-connections": 10}}: {definition}', EX_DATA)
+        end(
+            f'the limits must be an object like {{"max-connections": 10}}: {definition}',
+            EX_UNAVAILABLE,
+        )
     return list(parsed.items())
 
 
@@ -46,10 +48,10 @@ def _rows(found: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     ]
 
 
-def _show_one(found: list[dict[str, Any]]) -> None:
+def _one(found: list[dict[str, Any]]) -> str:
     """One object, as with rabbitmqctl: no table."""
     limits = found[0]["value"] if found else {}
-    click.echo(json.dumps(limits, separators=(",", ":")))
+    return json.dumps(limits, separators=(",", ":"))
 
 
 @verb("set_vhost_limits", GROUP, argument("definition"))
@@ -63,6 +65,8 @@ def set_vhost_limits(ctl: Ctl, definition: str) -> None:
 def clear_vhost_limits(ctl: Ctl) -> None:
     """Lift all limits of a vhost."""
     ctl.say(f'Clearing vhost "{ctl.vhost}" limits ...')
+    if not ctl.remote.get(f"/vhost-limits/{ctl.vhost_path}"):
+        end("Parameter does not exist", EX_UNAVAILABLE)
     _clear(ctl, f"/vhost-limits/{ctl.vhost_path}", ["max-connections", "max-queues"])
 
 
@@ -71,7 +75,11 @@ def list_vhost_limits(ctl: Ctl, everywhere: bool) -> None:
     """The limits of a vhost, or with --global of all that have any."""
     if not everywhere:
         ctl.say(f'Listing limits for vhost "{ctl.vhost}" ...')
-        _show_one(ctl.remote.get(f"/vhost-limits/{ctl.vhost_path}"))
+        ctl.remote.get(f"/vhosts/{ctl.vhost_path}", columns="name")
+        found = ctl.remote.get(f"/vhost-limits/{ctl.vhost_path}")
+        if found or ctl.wants_json:
+            value = _one(found)
+            ctl.result(value, {"node": ctl.node, "result": "ok", "value": value})
         return
     ctl.say("Listing limits for all vhosts ...")
     found = ctl.remote.get("/vhost-limits")
@@ -89,7 +97,8 @@ def set_user_limits(ctl: Ctl, user: str, definition: str) -> None:
 @verb("clear_user_limits", GROUP, argument("user"), argument("name", required=False))
 def clear_user_limits(ctl: Ctl, user: str, name: str | None) -> None:
     """Lift one limit of a user, or all of them."""
-    ctl.say(f'Clearing "{name or "all"}" limit for user "{user}" ...')
+    which = "all limits" if name in (None, "all") else f'"{name}" limit'
+    ctl.say(f'Clearing {which} for user "{user}" ...')
     find_user(ctl, user)
     names = ["max-connections", "max-channels"] if name in (None, "all") else [str(name)]
     _clear(ctl, f"/user-limits/{segment(user)}", names)
@@ -106,7 +115,8 @@ def list_user_limits(ctl: Ctl, user: str | None, everywhere: bool) -> None:
     if not everywhere:
         user = user or "guest"
         ctl.say(f'Listing limits for user "{user}" ...')
-        _show_one(ctl.remote.get(f"/user-limits/{segment(user)}"))
+        find_user(ctl, user)
+        ctl.result(_one(ctl.remote.get(f"/user-limits/{segment(user)}")))
         return
     ctl.say("Listing limits for all users ...")
     found = ctl.remote.get("/user-limits")

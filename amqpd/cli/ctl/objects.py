@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpd.cli.answer import EX_DATA, EX_USAGE, fail
-from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.remote import segment
+from amqpd.cli.answer import EX_DATA, EX_USAGE
+from amqpd.cli.ctl.refusals import end
+from amqpd.cli.ctl.verb import argument, known_columns, option, verb
+from amqpd.cli.remote import RemoteError, segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ Column = Callable[[Facts], Any]
 
 
 def _key(name: str) -> Column:
-    return lambda facts: facts.get(name, "")
+    return lambda facts: "" if facts.get(name) is None else facts[name]
 
 
 def _inner(*path: str) -> Column:
@@ -37,15 +38,32 @@ def _columns(*names: str, **others: Column) -> dict[str, Column]:
     return {name: _key(name) for name in names} | others
 
 
+def _consumer_of(tag: str) -> Column:
+    """The channel of the consumer that a queue names."""
+
+    def find(facts: Facts) -> Any:
+        for one in facts.get("consumer_details", ()):
+            if one["consumer_tag"] == facts.get(tag):
+                return one["channel_details"]["name"]
+        return ""
+
+    return find
+
+
 QUEUE: Final = _columns(
     "name", "durable", "auto_delete", "arguments", "policy", "operator_policy",
     "effective_policy_definition", "exclusive", "exclusive_consumer_tag", "messages_ready",
-    "messages_unacknowledged", "messages", "messages_persistent", "message_bytes",
-    "message_bytes_ready", "message_bytes_unacknowledged", "consumers", "consumer_utilisation",
+    "messages_unacknowledged", "messages", "messages_persistent", "messages_ram",
+    "messages_ready_ram", "messages_unacknowledged_ram", "messages_paged_out", "message_bytes",
+    "message_bytes_ready", "message_bytes_unacknowledged", "message_bytes_persistent",
+    "message_bytes_ram", "message_bytes_paged_out", "consumers", "consumer_utilisation",
     "consumer_capacity", "memory", "state", "type", "vhost", "single_active_consumer_tag",
-    "head_message_timestamp", "leader", "members", "online",
+    "head_message_timestamp", "leader", "members", "online", "disk_reads", "disk_writes",
+    "slave_pids", "synchronised_slave_pids",
     pid=_key("node"),
     owner_pid=_inner("owner_pid_details", "name"),
+    exclusive_consumer_pid=_consumer_of("exclusive_consumer_tag"),
+    single_active_consumer_pid=_consumer_of("single_active_consumer_tag"),
 )  # fmt: skip
 EXCHANGE: Final = _columns(
     "name", "type", "durable", "auto_delete", "internal", "arguments", "policy", "vhost"
@@ -61,11 +79,11 @@ BINDING: Final = _columns(
 )
 #: The name of a connection is what tells it from others, so it stands for its process, too.
 CONNECTION: Final = _columns(
-    "name", "port", "host", "peer_port", "peer_host", "ssl", "ssl_protocol", "ssl_cipher",
-    "peer_cert_subject", "peer_cert_issuer", "state", "channels", "protocol", "auth_mechanism",
-    "user", "user_who_performed_action", "vhost", "timeout", "frame_max", "channel_max",
-    "client_properties", "recv_oct", "recv_cnt", "send_oct", "send_cnt", "send_pend",
-    "connected_at",
+    "name", "port", "host", "peer_port", "peer_host", "ssl", "ssl_protocol", "ssl_key_exchange",
+    "ssl_cipher", "ssl_hash", "peer_cert_subject", "peer_cert_issuer", "peer_cert_validity",
+    "state", "channels", "protocol", "auth_mechanism", "user", "user_who_performed_action",
+    "vhost", "timeout", "frame_max", "channel_max", "client_properties", "recv_oct", "recv_cnt",
+    "send_oct", "send_cnt", "send_pend", "connected_at",
     pid=_key("name"),
 )  # fmt: skip
 CHANNEL: Final = _columns(
@@ -92,11 +110,7 @@ def _list(
     default: Sequence[str],
 ) -> None:
     """Show a list of the API; without a path it is an empty one."""
-    chosen = list(columns or default)
-    for column in chosen:
-        if column not in known:
-            names = ", ".join(known)
-            fail(f"column '{column}' is not one of {names}", EX_USAGE)
+    chosen = known_columns(columns, known) or list(default)
     ctl.say(what)
     rows = ctl.remote.get(path) if path else []
     ctl.show(chosen, ({name: known[name](row) for name in chosen} for row in rows))
@@ -132,14 +146,22 @@ def list_queues(
 )
 def delete_queue(ctl: Ctl, name: str, if_empty: bool, if_unused: bool) -> None:
     """Remove a queue with its messages."""
-    ctl.say(f"Deleting queue '{name}' on vhost '{ctl.vhost}' ...")
+    tests = [text for text, given in (("empty", if_empty), ("unused", if_unused)) if given]
+    only = f" if queue is {' and '.join(tests)}" if tests else ""
+    ctl.say(f"Deleting queue '{name}' on vhost '{ctl.vhost}'{only} ...")
     path = f"/queues/{ctl.vhost_path}/{segment(name)}"
     messages = ctl.remote.get(path).get("messages", 0)
     flags = [
         f"{key}=true" for key, given in (("if-empty", if_empty), ("if-unused", if_unused)) if given
     ]
-    ctl.remote.delete("?".join([path, "&".join(flags)]) if flags else path)
-    ctl.say(f"Queue was successfully deleted with {messages} ready messages")
+    try:
+        ctl.remote.delete("?".join([path, "&".join(flags)]) if flags else path)
+    except RemoteError as error:
+        for reason, text in (("not empty", "Queue is not empty"), ("in use", "Queue is in use")):
+            if error.text.endswith(reason):
+                end(text, EX_USAGE)
+        raise
+    ctl.result(f"Queue was successfully deleted with {messages} ready messages")
 
 
 @verb("purge_queue", "queues", argument("name"))
@@ -221,10 +243,10 @@ def _close(ctl: Ctl, connections: Iterable[Facts], reason: str) -> int:
 @verb("close_connection", "connections", argument("pid"), argument("reason"))
 def close_connection(ctl: Ctl, pid: str, reason: str) -> None:
     """Close a connection, named as `list_connections name` shows it."""
-    ctl.say(f"Closing connection {pid}, reason: {reason} ...")
+    ctl.say(f"Closing connection {pid}, reason: {reason}...")
     found = [one for one in ctl.remote.get("/connections") if one["name"] == pid]
     if not found:
-        fail(f"connection '{pid}' does not exist; list_connections name shows them", EX_DATA)
+        end(f"connection '{pid}' does not exist; list_connections name shows them", EX_DATA)
     _close(ctl, found, reason)
 
 
@@ -241,16 +263,17 @@ def close_all_connections(
 ) -> None:
     """Close all connections, or those to one vhost."""
     only = ctl.vhost_given and not everywhere
+    where = f"in vhost {ctl.vhost}" if only else f"to node {ctl.node} (across all vhosts)"
+    ctl.say(f"Closing all connections {where}, reason: {reason}...")
     found = [
         one for one in ctl.remote.get("/connections") if not only or one.get("vhost") == ctl.vhost
     ]
     closed = _close(ctl, found[: limit or None], reason)
-    ctl.say(f"Closed {closed} connections, reason: {reason}")
+    ctl.result(f"Closed {closed} connections")
 
 
 @verb("close_all_user_connections", "connections", argument("user"), argument("reason"))
 def close_all_user_connections(ctl: Ctl, user: str, reason: str) -> None:
     """Close all connections of a user."""
-    found = [one for one in ctl.remote.get("/connections") if one.get("user") == user]
-    closed = _close(ctl, found, reason)
-    ctl.say(f'Closed {closed} connections of user "{user}", reason: {reason}')
+    ctl.say(f"Closing connections of user {user}, reason: {reason}...")
+    _close(ctl, (one for one in ctl.remote.get("/connections") if one.get("user") == user), reason)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, EX_UNAVAILABLE, EX_USAGE, fail
+from amqpd.cli.answer import EX_UNAVAILABLE, EX_USAGE
 from amqpd.cli.ctl.control import refuse
 from amqpd.cli.ctl.interfaces import interfaces
+from amqpd.cli.ctl.refusals import end, invalid
 from amqpd.cli.ctl.verb import VERBS, Ctl, argument, option, verb
 from amqpd.cli.remote import RemoteError, segment
 from amqpd.text import printable
@@ -82,26 +83,28 @@ def show_help(ctl: Ctl, name: str | None) -> None:
     """What there is, or how one verb is used."""
     above = click.get_current_context().parent
     if name is None:
-        click.echo("" if above is None else above.get_help())
+        ctl.write("" if above is None else above.get_help())
     elif name in VERBS:
-        click.echo(VERBS[name].get_help(click.Context(VERBS[name], above, name)))
+        ctl.write(VERBS[name].get_help(click.Context(VERBS[name], above, name)))
     else:
-        fail(f"help: no verb '{name}'; 'amqpd ctl --help' lists them", EX_USAGE)
+        end(f"Command '{name}' not found.", EX_USAGE)
 
 
 @verb("node_health_check", GROUP)
 def node_health_check(ctl: Ctl) -> None:
     """No alarm is on; 69 if one is."""
+    ctl.say(f"Checking health of node {ctl.node} ...")
     found = ctl.remote.get("/healthchecks/node")
     if found["status"] != "ok":
-        fail(f"node_health_check: {found['reason']}", EX_UNAVAILABLE)
-    ctl.say("Health check passed")
+        end(found["reason"], EX_UNAVAILABLE)
+    ctl.result("Health check passed")
 
 
 @verb("reset_node_auth_attempt_metrics", GROUP)
 def reset_attempts(ctl: Ctl) -> None:
     """Begin to count logins anew."""
-    node = ctl.remote.get("/overview")["node"]
+    node = ctl.node
+    ctl.say(f"Reset auth attempt metrics on node {node} ...")
     ctl.remote.delete(f"/auth/attempts/{segment(node)}")
 
 
@@ -109,6 +112,7 @@ def reset_attempts(ctl: Ctl) -> None:
 def certificates(ctl: Ctl) -> None:
     """The certificates that are served, by the settings that name them."""
     settings = ctl.remote.get("/config/effective")
+    ctl.say(f"Certificates of node {ctl.node} ...")
     keys = ("tls.certificate", "tls.ca")
     rows = [{"setting": key, "file": settings[key]} for key in keys if settings[key]]
     ctl.show(("setting", "file"), rows)
@@ -118,16 +122,17 @@ def certificates(ctl: Ctl) -> None:
 def os_env(ctl: Ctl) -> None:
     """The variables that amqpd reads, as this command has them; secrets only by name."""
     names = sorted(name for name in os.environ if name.startswith(("AMQPD_", "RABBITMQ_")))
-    rows = [
-        {"name": name, "value": "***" if "PASS" in name else os.environ[name]} for name in names
-    ]
-    ctl.show(("name", "value"), rows)
+    ctl.say("Listing RabbitMQ-specific environment variables defined for this command...")
+    found = {name: "***" if "PASS" in name else os.environ[name] for name in names}
+    lines = (f"{name}={value}" for name, value in found.items())
+    ctl.result("\n".join(lines), {"result": "ok", "variables": found})
 
 
 @verb("command_line_arguments", GROUP)
 def command_line_arguments(ctl: Ctl) -> None:
     """The settings in force, wherever they come from."""
     found = ctl.remote.get("/config/effective")
+    ctl.say(f"Command line arguments of node {ctl.node} ...")
     ctl.show(("name", "value"), [{"name": key, "value": found[key]} for key in sorted(found)])
 
 
@@ -143,18 +148,19 @@ def autocomplete(ctl: Ctl, prefix: str | None) -> None:
     """The verbs that begin so."""
     for name in sorted(VERBS):
         if name.startswith(prefix or ""):
-            click.echo(name)
+            ctl.write(name)
 
 
 @verb("peek", GROUP, argument("queue"), argument("position"))
 def peek(ctl: Ctl, queue: str, position: str) -> None:
     """The message at a place of a queue, 1 being the first; it stays as it is."""
     if not position.isdecimal() or not 0 < int(position) <= 1000:
-        fail("peek: a position is 1 to 1000", EX_USAGE)
+        invalid("position value must be a positive integer, 1000 at most")
+    ctl.say(f"Peeking at queue {queue} at position {position} on node {ctl.node} ...")
     path = f"/queues/{ctl.vhost_path}/{segment(queue)}/peek"
     found = ctl.remote.post(path, {"count": int(position)})["messages"]
     if len(found) < int(position):
-        fail(f"peek: there are only {len(found)} messages in queue '{queue}'", EX_DATA)
+        end("Target queue does not have a message at that position", EX_UNAVAILABLE)
     one = found[-1]
     facts = ("exchange", "routing_key", "redelivered", "payload_bytes", "payload")
     ctl.show(("keys", "values"), [{"keys": key, "values": one[key]} for key in facts])
@@ -163,11 +169,12 @@ def peek(ctl: Ctl, queue: str, position: str) -> None:
 @verb("stream_status", GROUP, argument("name"), option("--tracking", is_flag=True, hidden=True))
 def stream_status(ctl: Ctl, name: str, tracking: bool) -> None:
     """What is known of a stream."""
+    ctl.say(f"Status of stream {name} on node {ctl.node} ...")
     found = ctl.remote.get(f"/queues/{ctl.vhost_path}/{segment(name)}")
     if found["type"] != "stream":
-        fail(f"stream_status: queue '{name}' is no stream", EX_DATA)
+        end(f"Cannot get stream status of a {found['type']} queue", EX_UNAVAILABLE)
     row = {"role": "writer", "node": found["node"], "messages": found["messages"]}
-    ctl.show(("role", "node", "messages"), [row])
+    ctl.frame(list(row), [row])
 
 
 # -- the log -------------------------------------------------------------------------------
@@ -186,14 +193,17 @@ def _line(one: dict[str, Any]) -> str:
 @verb("log_tail", LOGS, option("-N", "--number", type=int, default=50, help="Lines.  [50]"))
 def log_tail(ctl: Ctl, number: int) -> None:
     """The last lines of the log."""
+    ctl.say(f"Last {number} log lines on node {ctl.node} ...")
     for line in _lines(ctl, count=number):
-        click.echo(line)
+        ctl.write(line)
 
 
 @verb("log_tail_stream", LOGS, option("-d", "--duration", type=float, default=0.0,
                                          help="Seconds.  [for ever]"))  # fmt: skip
 def log_tail_stream(ctl: Ctl, duration: float) -> None:
     """The lines of the log as they are written."""
+    how_long = f"for {duration:g} seconds" if duration else "until it is ended"
+    ctl.say(f"Streaming logs from node {ctl.node} {how_long} ...")
     until_s = time.monotonic() + (duration or float("inf"))
     newest: list[dict[str, Any]] = ctl.remote.get("/logs", count=1)
     seen = newest[0]["number"] if newest else 0
@@ -202,7 +212,7 @@ def log_tail_stream(ctl: Ctl, duration: float) -> None:
         found: list[dict[str, Any]] = ctl.remote.get("/logs", count=MOST_LINES)
         for one in reversed([line for line in found if line["number"] > seen]):
             seen = one["number"]
-            click.echo(_line(one))
+            ctl.write(_line(one))
 
 
 @verb("check_log", LOGS, option("--level", default="error"))
@@ -211,7 +221,7 @@ def check_log(ctl: Ctl, level: str) -> None:
     try:
         found = list(_lines(ctl, level=level, count=1))
     except RemoteError as error:
-        fail(f"check_log: {error.reason}", error.code)
+        end(f"check_log: {error.reason}", error.code)
     if found:
-        fail(f"check_log: {found[-1]}", EX_UNAVAILABLE)
+        end(f"check_log: {found[-1]}", EX_UNAVAILABLE)
     ctl.say("check_log: passed")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, fail
+from amqpd.cli.answer import EX_DATA
 from amqpd.cli.ctl.policies import parse_json
+from amqpd.cli.ctl.refusals import bad, end
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import segment
 
@@ -25,10 +26,13 @@ THREE: Final = (argument("component"), argument("name"))
 @verb("set_parameter", GROUP, *THREE, argument("value"))
 def set_parameter(ctl: Ctl, component: str, name: str, value: str) -> None:
     """Set a parameter of a component; the value in JSON."""
-    ctl.say(f'Setting runtime parameter "{name}" for component "{component}" to "{value}" ...')
+    ctl.say(
+        f'Setting runtime parameter "{name}" for component "{component}" to "{value}" '
+        f'in vhost "{ctl.vhost}" ...'
+    )
     ctl.remote.put(
         f"/parameters/{segment(component)}/{ctl.vhost_path}/{segment(name)}",
-        {"value": parse_json(value, "value")},
+        {"value": parse_json(value)},
     )
 
 
@@ -46,15 +50,16 @@ def clear_parameter(ctl: Ctl, component: str, name: str) -> None:
 def list_parameters(ctl: Ctl) -> None:
     """The parameters of a vhost."""
     ctl.say(f'Listing runtime parameters for vhost "{ctl.vhost}" ...')
+    ctl.remote.get(f"/vhosts/{ctl.vhost_path}", columns="name")
     rows = [row for row in ctl.remote.get("/parameters") if row["vhost"] == ctl.vhost]
-    ctl.show(("component", "name", "value"), _valued(ctl, rows))
+    ctl.show(("component", "name", "value"), _valued(rows))
 
 
 @verb("set_global_parameter", GROUP, argument("name"), argument("value"))
 def set_global_parameter(ctl: Ctl, name: str, value: str) -> None:
     """Set a global parameter; the value in JSON."""
     ctl.say(f'Setting global runtime parameter "{name}" to "{value}" ...')
-    ctl.remote.put(f"/global-parameters/{segment(name)}", {"value": parse_json(value, "value")})
+    ctl.remote.put(f"/global-parameters/{segment(name)}", {"value": parse_json(value)})
 
 
 @verb("clear_global_parameter", GROUP, argument("name"))
@@ -68,13 +73,11 @@ def clear_global_parameter(ctl: Ctl, name: str) -> None:
 def list_global_parameters(ctl: Ctl) -> None:
     """All global parameters."""
     ctl.say("Listing global runtime parameters ...")
-    ctl.show(("name", "value"), _valued(ctl, ctl.remote.get("/global-parameters")))
+    ctl.show(("name", "value"), _valued(ctl.remote.get("/global-parameters")))
 
 
-def _valued(ctl: Ctl, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Values as they were given: in JSON, unless everything is."""
-    if ctl.format_name == "json":
-        return rows
+def _valued(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Values as they were given: in JSON, whatever is around them."""
     return [
         {**row, "value": json.dumps(row["value"], separators=(",", ":"), ensure_ascii=False)}
         for row in rows
@@ -93,6 +96,8 @@ def _valued(ctl: Ctl, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def export_definitions(ctl: Ctl, file: str, format_name: str) -> None:
     """Write all definitions to a file, or to standard output with `-`."""
     path = "/definitions" if not ctl.vhost_given else f"/definitions/{ctl.vhost_path}"
+    if file != "-" and not Path(file).parent.is_dir():
+        bad(f"Directory {Path(file).parent} does not exist")
     text = json.dumps(ctl.remote.get(path), indent=2) + "\n"
     if file == "-":
         sys.stdout.write(text)
@@ -101,7 +106,7 @@ def export_definitions(ctl: Ctl, file: str, format_name: str) -> None:
     try:
         Path(file).write_text(text)
     except OSError as error:
-        fail(f"file '{file}': {error.strerror}", EX_DATA)
+        end(f"file '{file}': {error.strerror}", EX_DATA)
 
 
 @verb("import_definitions", DEFINITIONS, argument("file", required=False))
@@ -109,9 +114,12 @@ def import_definitions(ctl: Ctl, file: str | None) -> None:
     """Bring in definitions from a file, or from standard input."""
     try:
         text = sys.stdin.read() if file in (None, "-") else Path(str(file)).read_text()
+    except FileNotFoundError:
+        bad(f"File {file} does not exist")
     except OSError as error:
-        fail(f"file '{file}': {error.strerror}", EX_DATA)
-    ctl.say(f"Importing definitions in JSON from {'standard input' if file is None else file} ...")
+        bad(f"File {file}: {error.strerror}")
+    source = "standard input" if file in (None, "-") else f'a file at "{file}"'
+    ctl.say(f"Importing definitions in JSON from {source} ...")
     path = "/definitions" if not ctl.vhost_given else f"/definitions/{ctl.vhost_path}"
-    ctl.remote.post(path, parse_json(text, "the definitions"))
-    ctl.say("Successfully started definition import.")
+    ctl.remote.post(path, parse_json(text))
+    ctl.result("Successfully started definition import.")

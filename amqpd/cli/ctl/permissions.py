@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.cli.ctl.users import find_user
 from amqpd.cli.ctl.verb import argument, verb
-from amqpd.cli.remote import segment
+from amqpd.cli.remote import RemoteError, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl
@@ -20,6 +20,16 @@ TOPIC_PATTERNS: Final = (argument("exchange"), argument("write"), argument("read
 def _put(ctl: Ctl, vhost: str, user: str, configure: str, write: str, read: str) -> None:
     path = f"/permissions/{segment(vhost)}/{segment(user)}"
     ctl.remote.put(path, {"configure": configure, "write": write, "read": read})
+
+
+def _delete(ctl: Ctl, path: str) -> None:
+    """Who had no rights in a vhost that is there has none afterwards."""
+    ctl.remote.get(f"/vhosts/{ctl.vhost_path}", columns="name")
+    try:
+        ctl.remote.delete(path)
+    except RemoteError as error:
+        if error.status != 404:
+            raise
 
 
 @verb("set_permissions", GROUP, argument("user"), *PATTERNS)
@@ -44,7 +54,7 @@ def clear_permissions(ctl: Ctl, user: str) -> None:
     """Keep a user out of a vhost."""
     ctl.say(f'Clearing permissions for user "{user}" in vhost "{ctl.vhost}" ...')
     find_user(ctl, user)
-    ctl.remote.delete(f"/permissions/{ctl.vhost_path}/{segment(user)}")
+    _delete(ctl, f"/permissions/{ctl.vhost_path}/{segment(user)}")
 
 
 @verb("list_permissions", GROUP)
@@ -81,10 +91,11 @@ def set_topic_permissions(ctl: Ctl, user: str, exchange: str, write: str, read: 
 @verb("clear_topic_permissions", GROUP, argument("user"), argument("exchange", required=False))
 def clear_topic_permissions(ctl: Ctl, user: str, exchange: str | None) -> None:
     """Lift the limits on routing keys, on one exchange or on all."""
-    ctl.say(f'Clearing topic permissions for user "{user}" in vhost "{ctl.vhost}" ...')
+    where = "" if exchange is None else f' on "{exchange}"'
+    ctl.say(f'Clearing topic permissions{where} for user "{user}" in vhost "{ctl.vhost}" ...')
     find_user(ctl, user)
     path = f"/topic-permissions/{ctl.vhost_path}/{segment(user)}"
-    ctl.remote.delete(path if exchange is None else f"{path}/{segment(exchange)}")
+    _delete(ctl, path if exchange is None else f"{path}/{segment(exchange)}")
 
 
 @verb("list_topic_permissions", GROUP)

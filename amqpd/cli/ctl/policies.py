@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpd.cli.answer import EX_DATA, EX_USAGE, fail
+from amqpd.cli.answer import EX_UNAVAILABLE
+from amqpd.cli.ctl.refusals import end, invalid
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import segment
 
@@ -23,12 +24,12 @@ SHAPE: Final = (
 )
 
 
-def parse_json(text: str, what: str) -> Any:
-    """JSON from the command line; 65 if it is none."""
+def parse_json(text: str) -> Any:
+    """JSON from the command line; 69 if it is none."""
     try:
         return json.loads(text)
     except ValueError as error:
-        fail(f"{what} is not JSON ({error}): {text}", EX_DATA)
+        end(f"JSON decoding error. Reason: {error}", EX_UNAVAILABLE)
 
 
 def _put(
@@ -36,7 +37,7 @@ def _put(
 ) -> None:
     body = {
         "pattern": pattern,
-        "definition": parse_json(definition, "definition"),
+        "definition": parse_json(definition),
         "priority": priority,
         "apply-to": apply_to,
     }
@@ -45,10 +46,9 @@ def _put(
 
 def _rows(ctl: Ctl, kind: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = ctl.remote.get(f"/{kind}/{ctl.vhost_path}")
-    if ctl.format_name == "json":
-        return rows
     return [
-        row | {"definition": json.dumps(row["definition"], separators=(",", ":"))} for row in rows
+        row | {"definition": json.dumps(row["definition"], separators=(",", ":"), sort_keys=True)}
+        for row in rows
     ]
 
 
@@ -116,7 +116,7 @@ def list_operator_policies(ctl: Ctl) -> None:
 def list_policies_that_match(ctl: Ctl, name: str, object_type: str) -> None:
     """The policies in force for a queue or an exchange, the effective one first."""
     if object_type not in ("queue", "exchange"):
-        fail(f"--object-type {object_type}: must be queue or exchange", EX_USAGE)
+        invalid(f"--object-type {object_type}: must be queue or exchange")
     ctl.say(f'Listing policies that match {object_type} "{name}" in vhost "{ctl.vhost}" ...')
     found = ctl.remote.get(f"/{object_type}s/{ctl.vhost_path}/{segment(name)}")
     names = [found.get("policy"), found.get("operator_policy")]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from amqpd.cli.answer import EX_DATA, EX_NO_USER, EX_SOFTWARE, fail
+from amqpd.cli.answer import EX_DATA, EX_SOFTWARE
+from amqpd.cli.ctl.refusals import bad, end, no_user
 from amqpd.cli.ctl.verb import argument, option, verb
 from amqpd.cli.remote import Remote, RemoteError, segment
 
@@ -21,12 +22,12 @@ def user_path(name: str) -> str:
 
 
 def find_user(ctl: Ctl, name: str) -> dict[str, Any]:
-    """What is known of a user; 67 if there is none of that name."""
+    """What is known of a user; who is not there ends the verb, mostly with 67."""
     try:
         found: dict[str, Any] = ctl.remote.get(user_path(name))
     except RemoteError as error:
         if error.status == 404:
-            fail(f"user '{name}' does not exist", EX_NO_USER)
+            no_user(ctl.name, name)
         raise
     return found
 
@@ -50,6 +51,8 @@ def _password(given: str | None, what: str) -> str:
 )
 def add_user(ctl: Ctl, user: str, password: str | None, pre_hashed_password: bool) -> None:
     """Make a user; without a password it is read from standard input."""
+    if not user:
+        bad("user cannot be an empty string")
     ctl.say(f'Adding user "{user}" ...')
     try:
         ctl.remote.get(user_path(user))
@@ -57,14 +60,18 @@ def add_user(ctl: Ctl, user: str, password: str | None, pre_hashed_password: boo
         if error.status != 404:
             raise
     else:
-        fail(f"user '{user}' already exists", EX_SOFTWARE)
+        end(f'User "{user}" already exists', EX_SOFTWARE)
     secret = _password(password, "Password")
     key = "password_hash" if pre_hashed_password else "password"
     ctl.remote.put(user_path(user), {key: secret, "tags": ""})
-    ctl.say(
+    done = (
         "Done. Don't forget to grant the user permissions to some virtual hosts! "
-        "See 'amqpd ctl set_permissions --help' to learn more."
+        "See 'amqpd ctl help set_permissions' to learn more."
     )
+    if ctl.wants_json:
+        ctl.result(done, {"message": done, "node": ctl.node, "status": "ok"})
+    else:
+        ctl.say(done)
 
 
 @verb("delete_user", GROUP, argument("user"))
@@ -104,12 +111,16 @@ def authenticate_user(ctl: Ctl, user: str, password: str | None) -> None:
     except RemoteError as error:
         # Without a tag it may not use the API; that it is told so means that it was let in.
         if error.status == 401 and "Not management user" not in error.reason:
-            fail(f'Error: failed to authenticate user "{user}"', EX_DATA)
+            end(
+                f'Error: failed to authenticate user "{user}"\n'
+                f"user '{user}' - invalid credentials",
+                EX_DATA,
+            )
         if error.status != 401:
             raise
     finally:
         other.close()
-    ctl.say("Success")
+    ctl.result("Success")
 
 
 @verb("set_user_tags", GROUP, argument("user"), argument("tags", required=False, many=True))

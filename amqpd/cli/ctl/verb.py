@@ -9,34 +9,23 @@ something in an Erlang cluster are accepted.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_SOFTWARE, EX_UNAVAILABLE, EX_USAGE, fail
+from amqpd.cli.answer import EX_SOFTWARE
+from amqpd.cli.ctl.refusals import end, explain, invalid
 from amqpd.cli.remote import Remote, RemoteError, segment, whereabouts
-from amqpd.cli.tables import FORMATS, lines
-from amqpd.text import printable
+from amqpd.cli.tables import FORMATS, MACHINE, lines, pretty
+from amqpd.text import in_json, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 #: Every verb by name.
 VERBS: Final[dict[str, click.Command]] = {}
-#: How verbs end that the broker refuses, as with `rabbitmqctl`; others with 65.
-CODES: Final[Mapping[str, int]] = {
-    "delete_queue": EX_USAGE,
-    **dict.fromkeys(
-        (
-            "clear_global_parameter", "clear_operator_policy", "clear_parameter", "clear_policy",
-            "peek", "purge_queue", "quorum_status", "set_operator_policy", "set_parameter",
-            "set_permissions", "set_policy",
-            "set_user_limits", "set_vhost_limits",
-        ),
-        EX_UNAVAILABLE,
-    ),
-}  # fmt: skip
 #: The names of verbs by what they are about, for the help.
 GROUPS: Final[dict[str, list[str]]] = {}
 
@@ -76,6 +65,8 @@ class Ctl:
     """One call of a verb: the broker it is for and the way to answer."""
 
     remote: Remote
+    #: What is to be done.
+    name: str = ""
     vhost: str = "/"
     #: Whether the vhost was named; some lists are of all vhosts otherwise.
     vhost_given: bool = False
@@ -83,21 +74,72 @@ class Ctl:
     quiet: bool = False
     headers: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether anything was printed that is a result.
+    has_answered: bool = False
 
     @property
     def vhost_path(self) -> str:
         """The vhost as a segment of a path."""
         return segment(self.vhost)
 
+    @property
+    def node(self) -> str:
+        """What the broker calls itself."""
+        return str(self.remote.get("/overview")["node"])
+
+    @property
+    def for_programs(self) -> bool:
+        """No remarks: the output is read by a program."""
+        return self.format_name in MACHINE
+
+    @property
+    def wants_json(self) -> bool:
+        """Objects instead of words."""
+        return self.format_name in ("json", "json_stream")
+
     def say(self, text: str) -> None:
         """A remark that is no result."""
-        if not self.quiet and self.format_name not in ("json", "csv"):
+        if not self.quiet and not self.for_programs:
             click.echo(printable(text))
+
+    def write(self, text: str) -> None:
+        """A result that looks the same in every format."""
+        self.has_answered = True
+        click.echo(text)
+
+    def frame(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """A list that has a frame unless another format is asked for."""
+        chosen = self.format_name
+        self.has_answered = True
+        for line in lines(columns, rows, "pretty_table" if chosen == "table" else chosen):
+            click.echo(line)
+
+    def done(self) -> None:
+        """The verb was carried out; programs that have seen no result yet are told so."""
+        if not self.has_answered and self.wants_json:
+            click.echo(_compact({"node": self.node, "result": "ok"}))
+
+    def result(self, text: str, facts: Mapping[str, Any] | None = None) -> None:
+        """A result in words; programs get the facts, or the words as a message."""
+        self.has_answered = True
+        match self.format_name:
+            case "json" | "json_stream":
+                click.echo(_compact(facts or {"message": text}))
+            case "pretty_table":
+                for line in pretty(["Output"], [[one] for one in [printable(text)]]):
+                    click.echo(line)
+            case _:
+                click.echo(printable(text))
 
     def show(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """A list, as it was asked for."""
+        self.has_answered = True
         for line in lines(columns, rows, self.format_name, headers=self.headers):
             click.echo(line)
+
+
+def _compact(facts: Mapping[str, Any]) -> str:
+    return in_json(json.dumps(facts, separators=(",", ":"), ensure_ascii=False))
 
 
 def verb(
@@ -129,15 +171,15 @@ def _command(
     name: str, function: Callable[..., None], parameters: Sequence[click.Parameter]
 ) -> click.Command:
     def run(**given: Any) -> None:
-        ctl = _ctl(click.get_current_context())
+        ctl = _ctl(click.get_current_context(), name)
         own = {key: value for key, value in given.items() if key not in SHARED}
         try:
             function(ctl, **own)
+            ctl.done()
         except RemoteError as error:
-            code = CODES.get(name, error.code) if error.status in (400, 404) else error.code
-            fail(f"{name}: {error.reason}", code)
+            explain(name, ctl.remote, ctl.vhost, error)
         except (KeyError, TypeError, IndexError) as error:
-            fail(f"{name}: the broker's answer is not understood: {error!r}", EX_SOFTWARE)
+            end(f"{name}: the broker's answer is not understood: {error!r}", EX_SOFTWARE)
         finally:
             ctl.remote.close()
 
@@ -150,7 +192,7 @@ def _command(
     )
 
 
-def _ctl(context: click.Context) -> Ctl:
+def _ctl(context: click.Context, name: str) -> Ctl:
     given: dict[str, Any] = {}
     at: click.Context | None = context
     while at is not None:  # what stands nearest to the verb counts
@@ -168,6 +210,7 @@ def _ctl(context: click.Context) -> Ctl:
     )
     return Ctl(
         Remote(place),
+        name=name,
         vhost=given["vhost"] or "/",
         vhost_given=given["vhost"] is not None,
         format_name=given["formatter"] or "table",
@@ -175,6 +218,16 @@ def _ctl(context: click.Context) -> Ctl:
         headers=not (given["silent"] or given["no_table_headers"]),
         options=given,
     )
+
+
+def known_columns(given: Sequence[str], known: Collection[str]) -> list[str]:
+    """The columns that were asked for, one an argument or several with commas between."""
+    wanted = [name for one in given for name in one.split(",") if name]
+    wrong = sorted({*wanted} - {*known})
+    if wrong:
+        text = f"Info key(s) {','.join(wrong)} are not supported"
+        invalid(text, more=f"Columns: {', '.join(known)}")
+    return wanted
 
 
 def argument(name: str, *, required: bool = True, many: bool = False) -> click.Argument:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_USAGE, fail
-from amqpd.cli.ctl.verb import argument, option, verb
-from amqpd.cli.remote import segment
+from amqpd.cli.ctl.refusals import explain, no_vhost
+from amqpd.cli.ctl.verb import argument, known_columns, option, verb
+from amqpd.cli.remote import RemoteError, segment
 
 if TYPE_CHECKING:
     from amqpd.cli.ctl.verb import Ctl
@@ -27,6 +27,16 @@ METADATA: Final = (
 
 def _path(name: str) -> str:
     return f"/vhosts/{segment(name)}"
+
+
+def _must_be_there(ctl: Ctl, name: str) -> None:
+    """A vhost that is none ends the verb."""
+    try:
+        ctl.remote.get(_path(name), columns="name")
+    except RemoteError as error:
+        if error.status == 404:
+            no_vhost(ctl.name, name)
+        explain(ctl.name, ctl.remote, name, error)
 
 
 def _metadata(description: str | None, tags: str | None, queue_type: str | None) -> dict[str, Any]:
@@ -67,15 +77,15 @@ def update_vhost_metadata(
 ) -> None:
     """Change what is noted of a vhost; what is not given stays."""
     ctl.say(f'Updating metadata of vhost "{name}" ...')
-    ctl.remote.get(_path(name))
+    _must_be_there(ctl, name)
     ctl.remote.put(_path(name), _metadata(description, tags, default_queue_type))
 
 
 @verb("set_vhost_tags", GROUP, argument("name"), argument("tags", required=False, many=True))
 def set_vhost_tags(ctl: Ctl, name: str, tags: tuple[str, ...]) -> None:
     """Set a vhost's tags."""
-    ctl.say(f'Setting tags for vhost "{name}" to [{", ".join(tags)}] ...')
-    ctl.remote.get(_path(name))
+    ctl.say(f'Setting tags for virtual host "{name}" to [{", ".join(tags)}] ...')
+    _must_be_there(ctl, name)
     ctl.remote.put(_path(name), {"tags": list(tags)})
 
 
@@ -83,6 +93,7 @@ def set_vhost_tags(ctl: Ctl, name: str, tags: tuple[str, ...]) -> None:
 def delete_vhost(ctl: Ctl, name: str) -> None:
     """Remove a vhost with all that is in it."""
     ctl.say(f'Deleting vhost "{name}" ...')
+    _must_be_there(ctl, name)
     ctl.remote.delete(_path(name))
 
 
@@ -103,34 +114,33 @@ def disable_protection(ctl: Ctl, name: str) -> None:
 @verb("list_vhosts", GROUP, argument("columns", required=False, many=True))
 def list_vhosts(ctl: Ctl, columns: tuple[str, ...]) -> None:
     """All vhosts; columns: name, description, tags, default_queue_type, tracing, …"""
-    for column in columns:
-        if column not in COLUMNS:
-            fail(f"list_vhosts: column '{column}' is not one of {', '.join(COLUMNS)}", EX_USAGE)
+    chosen = known_columns(columns, COLUMNS) or ["name"]
     ctl.say("Listing vhosts ...")
-    ctl.show(columns or ("name",), ctl.remote.get("/vhosts"))
+    ctl.show(chosen, ctl.remote.get("/vhosts"))
 
 
 @verb("restart_vhost", GROUP)
 def restart_vhost(ctl: Ctl) -> None:
     """A vhost that is down would be started; here none ever is."""
-    ctl.say(f"Trying to restart vhost '{ctl.vhost}' ...")
-    ctl.remote.get(_path(ctl.vhost))
-    ctl.say(f"Vhost '{ctl.vhost}' is already running.")
+    node = ctl.node
+    ctl.say(f"Trying to restart vhost '{ctl.vhost}' on node '{node}' ...")
+    _must_be_there(ctl, ctl.vhost)
+    ctl.result(f"Vhost '{ctl.vhost}' is already running on node '{node}'")
 
 
 @verb("trace_on", GROUP)
 def trace_on(ctl: Ctl) -> None:
     """Copy all messages of a vhost to amq.rabbitmq.trace."""
     ctl.say(f'Starting tracing for vhost "{ctl.vhost}" ...')
-    ctl.remote.get(_path(ctl.vhost))
+    _must_be_there(ctl, ctl.vhost)
     ctl.remote.put(_path(ctl.vhost), {"tracing": True})
-    ctl.say(f"Trace enabled for vhost {ctl.vhost}")
+    ctl.result(f"Trace enabled for vhost {ctl.vhost}")
 
 
 @verb("trace_off", GROUP)
 def trace_off(ctl: Ctl) -> None:
     """Stop copying messages."""
     ctl.say(f'Stopping tracing for vhost "{ctl.vhost}" ...')
-    ctl.remote.get(_path(ctl.vhost))
+    _must_be_there(ctl, ctl.vhost)
     ctl.remote.put(_path(ctl.vhost), {"tracing": False})
-    ctl.say(f"Trace disabled for vhost {ctl.vhost}")
+    ctl.result(f"Trace disabled for vhost {ctl.vhost}")

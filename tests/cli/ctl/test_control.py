@@ -19,8 +19,9 @@ async def test_the_application_is_stopped_and_started_again(ctl: Ctl) -> None:
     assert "Stopping rabbit application on node" in await ctl.run("stop_app")
 
     assert "stopped by stop_app" in await ctl.run("status")
-    assert "'amqpd ctl start_app' lets it go on" in await ctl.run("list_queues", code=69)
-    await ctl.run("is_running", code=69)
+    assert "Start it with 'amqpd ctl start_app'" in await ctl.run("list_queues", code=64)
+    assert "is not running" in await ctl.run("is_running")
+    await ctl.run("check_running", code=69)
     await ctl.run("await_startup", "-t", "0.2", code=69)
     assert "Ping succeeded" in await ctl.run("ping")
 
@@ -99,9 +100,13 @@ async def test_the_memory_limit_holds_and_frees_publishers(ctl: Ctl) -> None:
 
 async def test_the_disk_limit_holds_and_frees_publishers(ctl: Ctl) -> None:
     await ctl.run("set_disk_free_limit", "mem_relative", "1000000")
-    assert "disk" in await ctl.run("alarms")
+    assert "Free disk space alarm on node" in await ctl.run("alarms")
+    for check in ("check_alarms", "check_local_alarms"):
+        assert "Free disk space alarm on node" in await ctl.run(check, code=69)
+    (alarm,) = json.loads(await ctl.run("alarms", "--formatter", "json"))["local"]
+    assert alarm.startswith("Free disk space alarm on node")
     await ctl.run("set_disk_free_limit", "1MB")
-    assert await ctl.run("alarms") == "no alarms\n"
+    assert "no alarms" in await ctl.run("alarms")
     assert "resources.disk_free_bytes = 1000000" in await ctl.run("environment")
     assert "not valid" in await ctl.run("set_disk_free_limit", "little", code=65)
 
@@ -109,7 +114,7 @@ async def test_the_disk_limit_holds_and_frees_publishers(ctl: Ctl) -> None:
 async def test_the_log_level_is_set(ctl: Ctl) -> None:
     await ctl.run("set_log_level", "warning")
     assert 'log.level = "warning"' in await ctl.run("environment")
-    assert "is not one of" in await ctl.run("set_log_level", "loud", code=65)
+    assert "Try one of debug" in await ctl.run("set_log_level", "loud", code=69)
 
 
 async def test_listeners_are_suspended_and_resumed(ctl: Ctl) -> None:
@@ -135,7 +140,8 @@ async def test_what_needs_a_cluster_is_refused_with_its_reason(ctl: Ctl) -> None
         assert "amqpd is one node" in await ctl.run(name, "rabbit@other", code=64)
     assert "data directory" in await ctl.run("reset", code=64)
     await ctl.run("await_online_nodes", "1")
-    await ctl.run("await_online_nodes", "3", code=65)
+    await ctl.run("await_online_nodes", "3", code=70)
+    await ctl.run("await_online_nodes", "many", code=65)
 
 
 async def test_the_cluster_gets_a_name(ctl: Ctl) -> None:
@@ -164,14 +170,23 @@ async def test_plugins_of_rabbitmq_are_there_or_not(ctl: Ctl) -> None:
     assert "rabbitmq_management" in listed
     await ctl.run("plugins", "enable", "rabbitmq_management", "rabbitmq_prometheus")
     await ctl.run("plugins", "is_enabled", *listed)
-    assert "nothing like 'rabbitmq_mqtt'" in await ctl.run(
-        "plugins", "enable", "rabbitmq_mqtt", code=65
+    assert "are not there: rabbitmq_mqtt" in await ctl.run(
+        "plugins", "enable", "rabbitmq_mqtt", code=70
     )
+    assert "Plugin rabbitmq_mqtt is not enabled" in await ctl.run(
+        "plugins", "is_enabled", "rabbitmq_mqtt", code=69
+    )
+    for verb in ("enable", "is_enabled"):
+        await ctl.run("plugins", verb, code=64)
     await ctl.run("plugins", "disable", "rabbitmq_mqtt")
     await ctl.run("plugins", "disable", "rabbitmq_management", code=65)
     await ctl.run("plugins", "-q", "set", "rabbitmq_management")
     await ctl.run("plugins", "directories")
-    rows = json.loads(await ctl.run("plugins", "list", "--formatter", "json"))
+    assert "[E*] rabbitmq_management " in await ctl.run("plugins", "list")
+    assert "API and web page" in await ctl.run("plugins", "list", "-v", "management$")
+    await ctl.run("plugins", "list", "(", code=65)
+    assert await ctl.run("plugins", "list", "--formatter", "csv", "rabbitmq_sharding")
+    rows = json.loads(await ctl.run("plugins", "list", "--formatter", "json"))["plugins"]
     assert {row["enabled"] for row in rows} == {"enabled"}
 
 
@@ -186,7 +201,7 @@ async def test_the_rest_of_rabbitmqs_verbs_does_it_does_nothing_or_says_why(ctl:
         ["reset_node_auth_attempt_metrics"], ["log_tail"], ["log_tail", "-N", "3"],
     ):  # fmt: skip
         await ctl.run(*arguments)
-    assert "lists them" in await ctl.run("help", "nothing", code=64)
+    assert "'nothing' not found" in await ctl.run("help", "nothing", code=64)
 
 
 async def test_one_message_is_peeked_at_as_rabbitmq_queues_does(ctl: Ctl) -> None:
@@ -198,9 +213,10 @@ async def test_one_message_is_peeked_at_as_rabbitmq_queues_does(ctl: Ctl) -> Non
     rows = dict(await ctl.quiet("peek", "q", "2"))
 
     assert (rows["payload"], rows["routing_key"]) == ("b", "q")
-    assert "only 2 messages" in await ctl.run("peek", "q", "3", code=65)
+    assert "does not have a message" in await ctl.run("peek", "q", "3", code=69)
     await ctl.run("peek", "q", "first", code=64)
-    assert "is no stream" in await ctl.run("stream_status", "q", code=65)
+    assert "of a classic queue" in await ctl.run("stream_status", "q", code=69)
     stream = {"durable": True, "arguments": {"x-queue-type": "stream"}}
     await ctl.api.put("/queues/%2F/s", stream)
-    assert (await ctl.quiet("stream_status", "s"))[0][0] == "writer"
+    (row,) = json.loads(await ctl.run("stream_status", "s", "--formatter", "json"))
+    assert row["role"] == "writer"

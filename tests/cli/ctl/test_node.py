@@ -26,20 +26,24 @@ async def test_a_running_broker_answers(ctl: Ctl) -> None:
     assert await ctl.run("await_startup") == ""
     await ctl.run("wait", "--pid", "1")
     assert await ctl.run("version") == f"{__version__}\n"
-    assert await ctl.run("server_version") == "4.2.0\n"
+    assert await ctl.run("server_version", "-q") == "4.2.0\n"
 
 
 async def test_the_status_says_what_and_how_it_is(ctl: Ctl) -> None:
     said = await ctl.run("status")
 
-    for line in (f"OS PID: {os.getpid()}", "Alarms: (none)", "Connection count: 0"):
+    for line in (f"OS PID: {os.getpid()}", "Alarms\n\n(none)", "Connection count: 0"):
         assert line in said
-    (row,) = json.loads(await ctl.run("status", "--formatter", "json"))
-    assert row["overview"]["product_name"] == "RabbitMQ"
+    facts = json.loads(await ctl.run("status", "--formatter", "json"))
+    assert facts["product_name"] == "RabbitMQ"
+    assert facts["totals"] == {"virtual_host_count": 1, "connection_count": 0, "queue_count": 0}
+    await ctl.run("set_vm_memory_high_watermark", "absolute", "64GB")
+    assert "Memory high watermark setting: 64000.0 mb" in await ctl.run("status", "--unit", "mb")
+    assert "one of: bytes, mb, gb" in await ctl.run("status", "--unit", "stones", code=64)
 
 
 async def test_the_cluster_is_one_node(ctl: Ctl) -> None:
-    (row,) = json.loads(await ctl.run("cluster_status", "--formatter", "json"))
+    row = json.loads(await ctl.run("cluster_status", "--formatter", "json"))
 
     assert len(row["running_nodes"]) == 1
     assert row["running_nodes"][0] in await ctl.run("cluster_status")
@@ -93,7 +97,7 @@ def test_a_broker_is_found_and_stopped_from_the_directory_it_was_started_in(
     ],
 )
 async def test_a_healthy_broker_passes_its_checks(ctl: Ctl, arguments: list[str]) -> None:
-    assert await ctl.run(*arguments) == f"{arguments[0]}: passed\n"
+    assert await ctl.run(*arguments)
 
 
 async def test_a_check_that_fails_says_why(ctl: Ctl) -> None:
@@ -105,8 +109,8 @@ async def test_a_check_that_fails_says_why(ctl: Ctl) -> None:
 
 
 async def test_alarms_are_listed(ctl: Ctl) -> None:
-    assert await ctl.run("alarms") == "no alarms\n"
-    assert json.loads(await ctl.run("alarms", "--formatter", "json")) == []
+    assert "reported no alarms, local or clusterwide" in await ctl.run("alarms")
+    assert json.loads(await ctl.run("alarms", "--formatter", "json"))["alarms"] == []
 
 
 async def test_the_settings_in_force_are_shown_without_secrets(ctl: Ctl) -> None:
@@ -120,6 +124,8 @@ async def test_features_are_listed(ctl: Ctl) -> None:
     assert ["quorum_queue", "enabled"] in await ctl.quiet("list_feature_flags")
     assert all(len(row) == 2 for row in await ctl.quiet("list_deprecated_features"))
     await ctl.run("enable_feature_flag", "all")
+    await ctl.run("enable_feature_flag", "quorum_queue")
+    await ctl.run("enable_feature_flag", "nothing", code=64)
 
 
 async def test_interfaces_arguments_and_verbs_are_listed(ctl: Ctl) -> None:

@@ -18,7 +18,7 @@ async def test_users_come_and_go(ctl: Ctl) -> None:
     await ctl.run("delete_user", "bob")
 
     assert await ctl.quiet("list_users") == [["guest", "[administrator]"]]
-    assert "user 'bob' does not exist" in await ctl.run("delete_user", "bob", code=67)
+    assert "does not exist" in await ctl.run("delete_user", "bob", code=67)
 
 
 async def test_passwords_are_read_from_standard_input_and_changed(ctl: Ctl) -> None:
@@ -88,7 +88,8 @@ async def test_vhosts_have_metadata_and_protection(ctl: Ctl) -> None:
 
     assert await ctl.quiet("list_vhosts") == [["/"]]
     said = await ctl.run("list_vhosts", "nope", code=64)
-    assert "column 'nope' is not one of name, description" in said
+    assert "nope are not supported" in said
+    assert "Columns: name, description" in said
 
 
 async def test_tracing_is_switched(ctl: Ctl) -> None:
@@ -106,7 +107,7 @@ async def test_policies_are_set_listed_and_cleared(ctl: Ctl) -> None:
     await ctl.run("set_operator_policy", "o", "^a", '{"expires":9}', "--apply-to", "queues")
     assert await ctl.quiet("list_policies") == [["/", "p", "^a", "all", '{"max-length":5}', "1"]]
     (row,) = json.loads(await ctl.run("list_operator_policies", "--formatter", "json"))
-    assert row["definition"] == {"expires": 9}
+    assert json.loads(row["definition"]) == {"expires": 9}
 
     await ctl.run("clear_policy", "p")
     await ctl.run("clear_operator_policy", "o")
@@ -115,7 +116,7 @@ async def test_policies_are_set_listed_and_cleared(ctl: Ctl) -> None:
 
 
 async def test_a_policy_that_is_wrong_is_refused_with_the_reason(ctl: Ctl) -> None:
-    assert "is not JSON" in await ctl.run("set_policy", "p", "^a", "{", code=65)
+    assert "JSON decoding error" in await ctl.run("set_policy", "p", "^a", "{", code=69)
     assert "nonsense" in await ctl.run("set_policy", "p", "^a", '{"nonsense":1}', code=69)
 
 
@@ -144,7 +145,7 @@ async def test_limits_are_set_listed_and_cleared(ctl: Ctl) -> None:
     await ctl.run("clear_vhost_limits")
     await ctl.run("clear_user_limits", "guest", "max-channels")
 
-    assert await ctl.quiet("list_vhost_limits") == [["{}"]]
+    assert await ctl.quiet("list_vhost_limits") == []
     assert await ctl.quiet("list_vhost_limits", "--global") == []
     assert await ctl.quiet("list_user_limits", "--global") == [["guest", '{"max-connections":8}']]
-    assert "must be an object" in await ctl.run("set_vhost_limits", "[1]", code=65)
+    assert "must be an object" in await ctl.run("set_vhost_limits", "[1]", code=69)
