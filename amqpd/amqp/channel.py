@@ -23,6 +23,7 @@ from amqpd.amqp.publish import Publisher
 from amqpd.amqp.settlement import MAX_TAG, Settlement, is_much, requeue_all, settle_much
 from amqpd.broker.counts import Counts
 from amqpd.broker.delivery import Unacked, UnknownTag, by_consumer
+from amqpd.broker.errand import Errand
 from amqpd.broker.firehose import Who
 from amqpd.errors import ChannelError, CommandInvalid, NotFound, PreconditionFailed
 
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from amqpd.broker.delivery import Taken
     from amqpd.broker.permissions import Access
     from amqpd.broker.vhost import VHost
+
+
+#: What the end of a consumer costs, in units of `Surroundings.spare`.
+CANCEL_COST: Final = 8
 
 
 class State(enum.Enum):
@@ -256,10 +261,10 @@ class Channel:
         if not self.is_open:
             return
         self.state = State.CLOSED
-        self.paused = True
-        for consumer in self.consumers.values():
-            self.vhost.cancel(consumer)
+        self.paused = True  # nobody who is still to be cancelled is given anything
+        consumers = list(self.consumers.values())
         self.consumers.clear()
+        Errand(map(self.vhost.cancel, consumers), self.broker.around, CANCEL_COST).begin()
         if self.reply_consumer is not None:
             self.reply_consumers.close(self.reply_consumer)
         if self.tx is not None:

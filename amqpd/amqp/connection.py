@@ -45,6 +45,7 @@ from amqpd.amqp.replies import Replies
 from amqpd.amqp.sasl import Credentials, Login, Mechanism, Peer
 from amqpd.amqp.timeouts import sweep
 from amqpd.amqp.witness import Nobody
+from amqpd.broker.errand import Errand
 from amqpd.broker.presence import Carried
 from amqpd.errors import (
     AmqpError,
@@ -78,6 +79,8 @@ Authenticate: TypeAlias = Callable[[Credentials, Peer, Callable[[Login | None], 
 
 #: A client that pipelines is not read while more replies than this wait on one channel.
 MAX_HELD: Final = 4096
+#: What the end of a channel costs, in units of `Surroundings.spare`, with a few consumers.
+CHANNEL_COST: Final = 20
 #: The mechanism under which a new secret is checked.
 UPDATE_SECRET: Final = "UPDATE-SECRET"  # noqa: S105 - the name of a mechanism
 
@@ -148,6 +151,8 @@ class Connection:
         self.output = Output(codec.Outbox(), self.settings.outbox_bytes, partial(notify, self))
         self.output.frame_max = self.settings.handshake_frame_max_bytes
         self._farewell: tuple[bytes, bool] | None = None
+        #: What it had for itself is gone, too.
+        self._is_released = True
         self._now_ms = now_ms
         self.connected_at_ms = now_ms
         #: When unacked messages are worth a look; 0: never.
@@ -363,6 +368,10 @@ class Connection:
         """The login was decided on: go on with what came meanwhile."""
         self._incoming.resume()
 
+    def wait_for(self, when_done: Callable[[Callable[[], None]], None]) -> None:
+        """What a client has asked for takes several turns; what it sends next waits for its end."""
+        self._incoming.wait_for(when_done)
+
     def drop_in(self, seconds: float) -> None:
         """Say nothing more, and close the socket after a while."""
         self.phase = Phase.CLOSING
@@ -557,8 +566,8 @@ class Connection:
             self._end()
 
     def _say_farewell_when_free(self) -> None:
-        """Replies that wait for the disk come first."""
-        if not self._holding:
+        """Replies that wait for the disk come first, and the end of its queues."""
+        if not self._holding and self._is_released:
             self._say_farewell()
 
     def _say_farewell(self) -> None:
@@ -572,10 +581,12 @@ class Connection:
 
     def _release(self) -> None:
         """Give everything back that the broker holds for this connection."""
-        for channel in self.channels.values():
-            channel.release()
-            channel.let_go()
+        channels = list(self.channels.values())
         self.channels.clear()
+        for channel in channels:
+            channel.paused = True
+        parting = Errand(map(_part, channels), self.broker.around, CHANNEL_COST)
+        parting.begin()
         vhost, self.vhost = self.vhost, None
         if vhost is not None:
             carried = Carried(
@@ -584,7 +595,15 @@ class Connection:
             self.broker.presence.leave(self, carried)
             self.broker.unwatch_alarms(self.blocking.alarmed)
             self.blocking.release()
-            vhost.release(self)
+            self._is_released = False
+            parting.when_done(lambda: vhost.release(self).when_done(self._released))
+
+    def _released(self) -> None:
+        """Nothing is left of what was this connection's alone."""
+        self._is_released = True
+        if self._farewell is not None:
+            self._say_farewell_when_free()
+            self.output.touch()
 
     def _end(self) -> None:
         """Nothing more will be said: the socket may be closed."""
@@ -594,6 +613,11 @@ class Connection:
         self._close_at_ms = 0
         self._heartbeat.interval_ms = 0
         self.output.touch()
+
+
+def _part(channel: Channel) -> None:
+    channel.release()
+    channel.let_go()
 
 
 M = TypeVar("M", bound=Command)

@@ -198,5 +198,5 @@ class Consumer:
         self.queue = None
         channel = self.channel
         channel.consumers.pop(self.tag, None)
-        if channel.connection.can("consumer_cancel_notify"):
+        if channel.is_open and channel.connection.can("consumer_cancel_notify"):
             channel.reply(Basic.Cancel(consumer_tag=self.tag, nowait=True))

@@ -245,6 +245,12 @@ class Incoming:
         except Exception as error:
             self._connection.refuse(error, 0, where)
 
+    def wait_for(self, when_done: Callable[[Callable[[], None]], None]) -> None:
+        """Nothing that comes is looked at until this is done."""
+        self._undecided += 1
+        self._parser.halt()
+        when_done(partial(self._go_on, _nothing))
+
     def _wait(self, undecided: Undecided, again: Callable[[], None]) -> NoReturn:
         """Run `again` when there is an answer, and nothing that comes after it until then."""
         self._undecided += 1
@@ -474,6 +480,10 @@ class Incoming:
                 )
         elif not isinstance(command, ChannelClass.CloseOk):
             raise ChannelStateError("expected 'channel.open'")
+
+
+def _nothing() -> None:
+    """What waited for an end has nothing more to do itself."""
 
 
 def _decoded(method_payload: bytes) -> Basic.Publish:

@@ -7,7 +7,7 @@ direct reply-to.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pamqp.commands import Exchange, Queue
 
@@ -19,11 +19,40 @@ if TYPE_CHECKING:
     from pamqp.base import Frame as Command
 
     from amqpd.amqp.channel import Channel
+    from amqpd.amqp.replies import Reply
+    from amqpd.broker.catalogue import Answer
+
+T = TypeVar("T")
 
 
 def _answer(channel: Channel, nowait: bool, reply: Command, number: int) -> None:
     if not nowait:
         channel.reply(reply, number)
+
+
+def _answer_removal(
+    channel: Channel, nowait: bool, reply: Command, answer: Answer[T], place: Reply | None = None
+) -> None:
+    """The same for a removal, which may not be through yet: what follows waits for its end."""
+    replies, removal = channel.replies, answer.removal
+    if removal is None and place is None:
+        _answer(channel, nowait, reply, answer.number)
+        return
+    reserved = place or replies.reserve()
+    emit = channel.emit(reply)
+
+    def done() -> None:
+        number = answer.number if removal is None else removal.number
+        if nowait:
+            replies.give_up(reserved)
+        else:
+            replies.fill(reserved, emit, number)
+
+    if removal is None:
+        done()
+    else:
+        removal.when_done(done)
+        channel.connection.wait_for(removal.when_done)
 
 
 def declare_exchange(channel: Channel, method: Exchange.Declare) -> None:
@@ -46,7 +75,7 @@ def delete_exchange(channel: Channel, method: Exchange.Delete) -> None:
     answer = channel.vhost.delete_exchange(
         channel.access, method.exchange, if_unused=method.if_unused
     )
-    _answer(channel, method.nowait, Exchange.DeleteOk(), answer.number)
+    _answer_removal(channel, method.nowait, Exchange.DeleteOk(), answer)
 
 
 def bind_exchange(channel: Channel, method: Exchange.Bind) -> None:
@@ -74,7 +103,7 @@ def unbind_exchange(channel: Channel, method: Exchange.Unbind) -> None:
         methods.table(method.arguments),
         channel.connection,
     )
-    _answer(channel, method.nowait, Exchange.UnbindOk(), answer.number)
+    _answer_removal(channel, method.nowait, Exchange.UnbindOk(), answer)
 
 
 def _declared(name: str, messages: int, consumers: int) -> Command:
@@ -148,7 +177,7 @@ def unbind_queue(channel: Channel, method: Queue.Unbind) -> None:
         methods.table(method.arguments),
         channel.connection,
     )
-    channel.reply(Queue.UnbindOk(), answer.number)
+    _answer_removal(channel, False, Queue.UnbindOk(), answer)
 
 
 def purge_queue(channel: Channel, method: Queue.Purge) -> None:
@@ -173,7 +202,4 @@ def delete_queue(channel: Channel, method: Queue.Delete) -> None:
         channel.replies.give_up(place)
         raise
     reply = Queue.DeleteOk(message_count=answer.value)
-    if method.nowait:
-        channel.replies.give_up(place)
-    else:
-        channel.replies.fill(place, channel.emit(reply), answer.number)
+    _answer_removal(channel, method.nowait, reply, answer, place)

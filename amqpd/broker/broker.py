@@ -78,8 +78,8 @@ if TYPE_CHECKING:
     from amqpd.broker.presence import Guest
     from amqpd.broker.queue import Queue
     from amqpd.broker.refill import Refill
-    from amqpd.broker.returning import Returning
     from amqpd.broker.stretch import Stretch
+    from amqpd.broker.surroundings import Labour
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class Broker:
         self._lanes_in_use: set[int] = set()
         self._last_lane = 0
         self._on_alarm: dict[Callable[[str], None], None] = {}
-        self._returning: deque[Returning] = deque()
+        self._labours: deque[Labour] = deque()
         self.around = Surroundings(
             journal=self.journal,
             timers=self.timers,
@@ -189,6 +189,7 @@ class Broker:
             new_lane_id=self._new_lane_id,
             bury=self._bury,
             unused=self._unused,
+            work_off=self.work_off,
             lane_gone=self._lanes_in_use.discard,
             drop=self._drop,
             resume=self._resume,
@@ -464,7 +465,7 @@ class Broker:
         around.spare, around.spare_bytes = EFFORT, HAND_OUT_BYTES
         if self.events.waiting:
             self.events.publish()
-        if self._returning:
+        if self._labours:
             self._work_off()
         # Taken off one by one: whatever goes wrong in one queue, the others keep their turn.
         awake = around.awake
@@ -477,20 +478,20 @@ class Broker:
             for queue in (*tired[1:], tired[0]):
                 queue.wake()
         self.journal.progress_skipped()
-        return bool(awake or self._returning)
+        return bool(awake or self._labours)
 
-    def work_off(self, returning: Returning) -> None:
+    def work_off(self, labour: Labour) -> None:
         """Do in the next turns what is too much for this one."""
-        self._returning.append(returning)
+        self._labours.append(labour)
 
     def _work_off(self) -> None:
-        returning = self._returning.popleft()
-        if not returning.run():
-            self._returning.append(returning)
+        labour = self._labours.popleft()
+        if not labour.run():
+            self._labours.append(labour)
 
     def _hurry(self) -> None:
         self.around.spare = HURRY
-        for _ in range(len(self._returning)):
+        for _ in range(len(self._labours)):
             self._work_off()
 
     def tick(self, now_ms: int) -> None:

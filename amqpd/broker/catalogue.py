@@ -31,16 +31,18 @@ from amqpd.broker.definitions import (
 from amqpd.broker.enforcement import Enforcement
 from amqpd.broker.exchange import ANNOUNCING, create, predeclared
 from amqpd.broker.firehose import Firehose
-from amqpd.broker.publishing import DELETED, Publishing
+from amqpd.broker.publishing import Publishing
 from amqpd.broker.queue import Queue
+from amqpd.broker.removal import RESERVE, THING_COST, Leaving, Removal, unbinding
 from amqpd.broker.shelf import Shelves
 from amqpd.broker.stats import VhostStats
 from amqpd.broker.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from amqpd.broker.capacity import Capacity
+    from amqpd.broker.definitions import DestinationKind
     from amqpd.broker.exchange import Exchange
     from amqpd.broker.lane import Lane
     from amqpd.broker.limits import Limits
@@ -59,6 +61,8 @@ class Answer(Generic[T]):
 
     value: T
     number: int = 0
+    #: It is not all done yet: `number` comes with its end.
+    removal: Removal | None = None
 
 
 class Catalogue:
@@ -91,6 +95,9 @@ class Catalogue:
         self.exchanges: dict[str, Exchange] = {one.name: one for one in made}
         self.queues: dict[str, Queue] = {}
         self.incoming = DestinationIndex()
+        #: What is gone, and whose bindings are still being cleared away.
+        self.leaving: dict[Destination, Removal] = {}
+        self._unused: Removal | None = None
         self.enforcement = Enforcement(
             self.exchanges, self.queues, around.timers, self.routes_changed
         )
@@ -127,26 +134,28 @@ class Catalogue:
                 exchange.attach(self.shelves)
                 self.enforcement.enter_exchange(exchange)
                 self.exchanges[command.name] = exchange
-                self._tell(command)
+                self.tell(command)
             case DeleteExchange():
-                self._tell(command)
-                gone = self.exchanges.pop(command.name, None)
-                if gone is not None:
-                    self.stats.exchange_gone(gone)
+                removal = Removal(self)
+                removal.take_exchange(command)
+                removal.finish()
             case PutQueue() | DeleteQueue() if self._hidden(command):
                 pass  # no client can see it
             case PutQueue():
                 self._put_queue(command, owner)
             case DeleteQueue():
-                return self._delete_queue(command)
+                removal = Removal(self)
+                count = removal.take_queue(command)
+                removal.finish()
+                return count
             case PutBinding():
                 binding = binding_of(command)
                 if self._source(command).bind(binding):
                     self.incoming.add(binding)
-                    self._tell(command)
+                    self.tell(command)
             case DeleteBinding():
                 binding = binding_of(command)
-                self._tell(command)
+                self.tell(command)
                 self.incoming.remove(binding)
                 source = self.exchanges.get(command.source)
                 if source is not None:
@@ -165,7 +174,8 @@ class Catalogue:
             )
         return self.exchanges[name]
 
-    def _tell(self, command: Command, queue: Queue | None = None) -> None:
+    def tell(self, command: Command, queue: Queue | None = None) -> None:
+        """Tell those who listen to events what was done."""
         events = self.around.events
         if events.on:
             events.changed(command, queue)
@@ -201,17 +211,26 @@ class Catalogue:
         if queue.owner is not None:
             self._exclusive.setdefault(owner, {})[command.name] = None
         queue.expire_when_unused(self.remove_queue)
-        self._tell(command, queue)
+        self.tell(command, queue)
 
-    def _delete_queue(self, command: DeleteQueue) -> int:
+    def take_queue(self, command: DeleteQueue) -> tuple[Queue, int]:
+        """A queue goes, its bindings do not yet; how many messages nobody had."""
+        self.revision += 1
         queue = self.queues.pop(command.name)
-        self._tell(command, queue)
         if queue.owner is not None:
             self._exclusive.get(queue.owner, {}).pop(command.name, None)
         count = queue.waiting
         self.stats.queues_deleted += 1
         queue.delete()
-        return count
+        return queue, count
+
+    def take_exchange(self, command: DeleteExchange) -> Exchange | None:
+        """An exchange goes, its bindings do not yet."""
+        self.revision += 1
+        exchange = self.exchanges.pop(command.name, None)
+        if exchange is not None:
+            self.stats.exchange_gone(exchange)
+        return exchange
 
     def _change(self, command: Command, durable: bool, owner: object | None = None) -> int:
         """Apply, and journal if durable; the number to wait for."""
@@ -230,14 +249,20 @@ class Catalogue:
         """Make what a document of definitions has, if it is not there (see `restoring`)."""
         match command:
             case PutExchange():
+                self._finish_leaving("exchange", command.name)
                 if command.name not in self.exchanges:
                     self._change(command, command.durable)
             case PutQueue():
+                self._finish_leaving("queue", command.name)
                 if command.name not in self.queues:
                     self.stats.queues_created += 1
                     self._change(self._with_lanes(command), command.durable)
             case _:
                 self._restore_binding(command)
+
+    def _finish_leaving(self, kind: DestinationKind, name: str) -> None:
+        if (removal := self.leaving.get(Destination(kind, name))) is not None:
+            removal.finish()
 
     def _restore_binding(self, command: PutBinding) -> None:
         binding = binding_of(command)
@@ -293,65 +318,44 @@ class Catalogue:
 
     def remove_queue(self, queue: Queue) -> Answer[int]:
         """Remove a queue, its bindings and the exchanges that only they kept alive."""
-        number = 0
-        sources = []
-        if queue.paused is not None:
-            # First: a queue of that name that is made later must not begin paused.
-            self.around.resume(queue)
-        for binding in self.incoming.of(Destination("queue", queue.name)):
-            number = max(number, self._remove_binding(binding))
-            sources.append(binding.source)
-        command = DeleteQueue(self.name, queue.name)
-        if left := queue.messages:
-            self.publishing.drop(DELETED, left)
-        if queue.durable:
-            self.around.journal.define(command)
-        count = self.apply(command)
-        self.publishing.morgues.clear(queue)
-        if queue.durable:
-            number = self.around.journal.last
-        return Answer(count, max(number, self._remove_exchanges(self._without_use(sources))))
+        removal = Removal(self)
+        count = removal.queue(queue)
+        return self._answered(count, removal)
 
-    def _remove_exchanges(self, going: list[Exchange]) -> int:
-        """Remove exchanges, and those that only they kept alive: clients can make long chains."""
-        number = 0
-        while going:
-            exchange = going.pop()
-            removed, sources = self._remove_exchange(exchange)
-            number = max(number, removed)
-            going += self._without_use(sources)
-        return number
+    def _remove_exchange(self, exchange: Exchange) -> Answer[None]:
+        """Remove an exchange with its bindings, and those that only they kept alive."""
+        removal = Removal(self)
+        removal.exchange(exchange)
+        return self._answered(None, removal)
 
-    def _remove_exchange(self, exchange: Exchange) -> tuple[int, list[str]]:
-        """Remove one with its bindings; the exchanges that were bound to it."""
-        number = 0
-        for binding in list(exchange.bindings):
-            number = max(number, self._remove_binding(binding))
-        sources = []
-        for binding in self.incoming.of(Destination("exchange", exchange.name)):
-            number = max(number, self._remove_binding(binding))
-            sources.append(binding.source)
-        number = max(number, self.shelves.clear(exchange.name))
-        command = DeleteExchange(self.name, exchange.name)
-        return max(number, self._change(command, exchange.durable)), sources
-
-    def _without_use(self, sources: Iterable[str]) -> list[Exchange]:
-        """Auto-delete exchanges go when the last binding from them is gone."""
-        found = [self.exchanges[name] for name in dict.fromkeys(sources)]
-        return [one for one in found if one.auto_delete and not one.bindings]
-
-    def _remove_binding(self, binding: Binding) -> int:
+    def _remove_binding(self, binding: Binding) -> Answer[None]:
+        """Remove a binding, and exchanges that only it kept alive: clients can make long chains."""
         exchange = self.exchanges[binding.source]
+        removal = Removal(self)
         durable = self._is_durable(exchange, binding.destination)
-        command = DeleteBinding(
-            self.name,
-            binding.source,
-            binding.destination.name,
-            binding.destination.kind,
-            binding.routing_key,
-            binding.arguments,
-        )
-        return self._change(command, durable)
+        removal.number = self._change(unbinding(self.name, binding), durable)
+        removal.unbound(exchange)
+        return self._answered(None, removal)
+
+    def _answered(self, value: T, removal: Removal) -> Answer[T]:
+        return Answer(value, removal.number) if removal.begin() else Answer(value, 0, removal)
+
+    def check_free(self, kind: DestinationKind, name: str) -> None:
+        """See that nothing of that name is still being cleared away.
+
+        Raises:
+            Leaving: wait for its end.
+        """
+        if self.leaving and (removal := self.leaving.get(Destination(kind, name))) is not None:
+            raise Leaving(removal)
+
+    def bindings(self) -> Iterator[Binding]:
+        """Those between things that are there."""
+        return (one for one in self.incoming if one.source in self.exchanges)
+
+    def bindings_from(self, exchange: Exchange) -> list[Binding]:
+        """Those that lead from an exchange to things that are there."""
+        return [one for one in exchange.bindings if one.destination not in self.leaving]
 
     def _is_durable(self, source: Exchange, target: Destination) -> bool:
         """A binding is durable when both its ends are."""
@@ -361,20 +365,31 @@ class Catalogue:
 
     def unused(self, queue: Queue) -> None:
         """The last consumer of an auto-delete queue is gone."""
-        if not queue.deleted:
+        if queue.deleted:
+            return
+        if self.around.spare > RESERVE:
+            self.around.spare -= THING_COST
             self.remove_queue(queue)
+            return
+        if self._unused is None or self._unused.is_done:
+            self._unused = Removal(self)
+            self._unused.later([queue], unused=True)
+            self.around.work_off(self._unused)
+        else:
+            self._unused.later([queue], unused=True)
 
-    def release(self, owner: object) -> None:
+    def release(self, owner: object) -> Removal:
         """A connection is gone: its exclusive queues go with it."""
-        for name in self._exclusive.pop(owner, {}):
-            queue = self.queues.get(name)
-            if queue is not None:
-                self.remove_queue(queue)
+        names = self._exclusive.pop(owner, {})
+        removal = Removal(self)
+        removal.later([queue for name in names if (queue := self.queues.get(name)) is not None])
+        removal.begin()
+        return removal
 
     def tell_of_exchanges(self) -> None:
         """The vhost is new: those that every vhost has were made."""
         for one in self.exchanges.values():
-            self._tell(
+            self.tell(
                 PutExchange(
                     self.name,
                     one.name,

@@ -248,7 +248,7 @@ def _queues(broker: Broker, vhost: str | None) -> Iterator[Entry]:
 
 def _bindings(broker: Broker, vhost: str | None) -> Iterator[Entry]:
     for one in _vhosts_of(broker, vhost):
-        for binding in list(one.incoming):
+        for binding in list(one.bindings()):
             to = binding.destination
             queue = one.queues.get(to.name) if to.kind == "queue" else None
             if queue is None or queue.owner is None:

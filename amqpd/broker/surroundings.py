@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from amqpd.broker.archive import Archive, NoArchive
 from amqpd.broker.attempts import ReadReturned, none_returned
@@ -39,6 +39,13 @@ def at_leisure() -> None:
     """Where nothing is under way."""
 
 
+class Labour(Protocol):
+    """What is too much for one turn."""
+
+    def run(self) -> bool:
+        """Do what this turn allows (`Surroundings.spare`); True: that was all."""
+
+
 @dataclass(slots=True)
 class Surroundings:
     """What a queue needs of its broker; one for all queues."""
@@ -50,6 +57,8 @@ class Surroundings:
     new_lane_id: Callable[[], int]
     bury: Callable[[Queue, Sequence[tuple[Lane, Stretch]], str], None]
     unused: Callable[[Queue], None]
+    #: Do in the next turns what is too much for this one.
+    work_off: Callable[[Labour], None]
     lane_gone: Callable[[int], None]
     #: Count messages that go without dead lettering, by reason.
     drop: Callable[[Queue, str, int], None]

@@ -100,6 +100,7 @@ class VHost(Catalogue):
             arguments_of.check_equivalent_exchange(existing.definition, command)
             return Answer(None, self._number_of_definitions(durable))
         self._check_reserved("exchange", name)
+        self.check_free("exchange", name)
         self.capacity.check_exchange(self, name)
         create(self.types, command)  # refuses what the type does not know
         alternate = arguments_of.alternate_exchange(self.name, name, arguments)
@@ -122,9 +123,9 @@ class VHost(Catalogue):
         exchange = self.exchanges.get(name)
         if exchange is None:
             return Answer(None)
-        if if_unused and exchange.bindings:
+        if if_unused and (self.bindings_from(exchange) if self.leaving else exchange.bindings):
             raise PreconditionFailed(f"exchange '{name}' in vhost '{self.name}' in use")
-        return Answer(None, self._remove_exchanges([exchange]))
+        return self._remove_exchange(exchange)
 
     # -- bindings ------------------------------------------------------------------------
 
@@ -183,12 +184,11 @@ class VHost(Catalogue):
         )
         exchange = self.exchanges.get(source)
         binding = Binding(source, target, routing_key, dict(arguments))
-        if exchange is None or binding not in exchange.bindings:
+        if exchange is None or binding not in exchange.bindings or target in self.leaving:
             return Answer(None)
         if target.kind == "queue":
             self._queue(target.name, owner)
-        number = self._remove_binding(binding)
-        return Answer(None, max(number, self._remove_exchanges(self._without_use([source]))))
+        return self._remove_binding(binding)
 
     def _check_binding(
         self,
@@ -287,6 +287,7 @@ class VHost(Catalogue):
         arguments: Table,
         owner: object,
     ) -> Answer[QueueInfo]:
+        self.check_free("queue", name)
         self.capacity.check_queue(self, name)
         if not (durable or exclusive or self.limits.transient_nonexclusive):
             raise InternalError(

@@ -82,7 +82,7 @@ def _implicit(vhost: VHost, names: Iterable[str]) -> Iterator[tuple[str, Binding
 
 def _of_vhost(vhost: VHost) -> Iterator[tuple[str, Binding]]:
     yield from _implicit(vhost, list(vhost.queues))
-    for binding in vhost.incoming:
+    for binding in vhost.bindings():
         yield vhost.name, binding
 
 
@@ -113,7 +113,7 @@ async def list_of_source(call: Call) -> Answer:
         return await _listed(call, _implicit(call.vhost, list(call.vhost.queues)))
     exchange = call.vhost.exchanges.get(name)
     # As in RabbitMQ, what does not exist has no bindings, and that is all of the answer.
-    found = exchange.bindings if exchange is not None else ()
+    found = call.vhost.bindings_from(exchange) if exchange is not None else ()
     return await _listed(call, [(call.vhost.name, one) for one in found])
 
 
@@ -200,7 +200,7 @@ async def unbind(call: Call) -> Answer:
         binding.arguments,
         call,
     )
-    await call.safe(answer.number)
+    await call.removed(answer)
     return Answer(204)
 
 

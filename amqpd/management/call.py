@@ -15,6 +15,7 @@ from amqpd.management.rates import Shown
 
 if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
+    from amqpd.broker.catalogue import Answer
     from amqpd.broker.definitions import Command
     from amqpd.broker.permissions import Access
     from amqpd.broker.vhost import VHost
@@ -151,6 +152,18 @@ class Call:
         with self.broker.journal.atomic():
             for command in commands:
                 number = self.broker.change(command)
+        await self.safe(number)
+
+    async def removed(self, answer: Answer[T]) -> None:
+        """Wait until all of a removal is done, and on disk."""
+        number, removal = answer.number, answer.removal
+        if removal is not None:
+            self.broker.events.by = INTERNAL
+            self.host.changed()
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            removal.when_done(lambda: None if done.done() else done.set_result(None))
+            await done
+            number = removal.number
         await self.safe(number)
 
     async def safe(self, number: int) -> None:

@@ -168,7 +168,7 @@ async def delete(call: Call) -> Answer:
     answer = call.vhost.delete_exchange(
         call.access, exchange.name, if_unused=call.flag("if-unused")
     )
-    await call.safe(answer.number)
+    await call.removed(answer)
     return Answer(204)
 
 

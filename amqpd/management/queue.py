@@ -397,7 +397,7 @@ async def delete(call: Call) -> Answer:
         if_empty=call.flag("if-empty"),
         owner=call,
     )
-    await call.safe(answer.number)
+    await call.removed(answer)
     return Answer(204)
 
 

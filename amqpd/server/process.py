@@ -136,7 +136,9 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 1000)
+    # The middle generation is looked at while it is small: 200,000 things, which a document of
+    # definitions makes, took 40 ms and more at once.
+    gc.set_threshold(20_000, 2, 4000)
     gc.enable()
 
 

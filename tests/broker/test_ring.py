@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from amqpd.broker.ring import Ring, Subscription
@@ -177,3 +179,20 @@ def test_the_next_active_one_is_the_oldest_of_the_highest_priority(
     assert turns(ring, 2) == [others[0]] * 2
     others[1].cancel()
     assert turns(ring, 1) == [others[0]]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("single_active", [False, True])
+@pytest.mark.parametrize("step", [0, 1])
+def test_very_many_may_leave_at_once(single_active: bool, backwards: bool, step: int) -> None:
+    count = 20_000
+    ring = Ring(single_active)
+    all_of_them = [a_subscription(ring, priority=step * place) for place in range(count)]
+
+    before_s = time.thread_time()
+    for one in reversed(all_of_them) if backwards else all_of_them:
+        ring.remove(one)
+
+    # It took 5 s where each looked at all others.
+    assert time.thread_time() - before_s < 1
+    assert (len(ring), ring.next()) == (0, None)

@@ -238,11 +238,7 @@ def test_deleting_an_exchange_takes_its_bindings_along(model: Model, client: Cli
     number = client.delete_exchange()
 
     assert number == model.broker.journal.last
-    assert journaled(model) == [
-        DeleteBinding("/", "x", "q", "queue", "key"),
-        DeleteBinding("/", "y", "x", "exchange", "key"),
-        DeleteExchange("/", "x"),
-    ]
+    assert journaled(model) == [DeleteExchange("/", "x")]  # the store's tables cascade, too
     assert not client.vhost.exchanges["y"].bindings
     assert client.delete_exchange() == 0
 
@@ -288,7 +284,7 @@ def test_auto_delete_exchanges_that_feed_each_other_go_together(client: Client) 
     assert list(client.vhost.incoming) == []
 
 
-def test_a_chain_of_auto_delete_exchanges_may_be_long(client: Client) -> None:
+def test_a_chain_of_auto_delete_exchanges_may_be_long(model: Model, client: Client) -> None:
     count = 2000
     for index in range(count):
         client.exchange(f"x{index}", auto_delete=True, durable=False)
@@ -298,6 +294,8 @@ def test_a_chain_of_auto_delete_exchanges_may_be_long(client: Client) -> None:
     client.bind(f"x{count - 1}", "end")
 
     client.delete_queue("end")
+    while model.broker.dispatch():
+        pass
 
     assert not [name for name in client.vhost.exchanges if name.startswith("x")]
 
@@ -531,10 +529,7 @@ def test_deleting_a_queue_takes_its_bindings_and_messages_along(
     assert (answer.value, answer.number) == (2, model.broker.journal.last)
     batch = model.broker.journal.take()
     assert batch is not None
-    assert batch.defines == [
-        DeleteBinding("/", "x", "q", "queue", "key"),
-        DeleteQueue("/", "q"),
-    ]
+    assert batch.defines == [DeleteQueue("/", "q")]
     assert [drop.lanes for drop in batch.drops] == [(lane.id,)]
 
 

@@ -12,6 +12,7 @@ from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp.connection import Connection, Environment
 from amqpd.broker.broker import Alarms
+from amqpd.broker.definitions import PutBinding, PutQueue
 from tests.wire.wire import World, bodies, published
 
 if TYPE_CHECKING:
@@ -207,3 +208,54 @@ def test_where_nobody_else_waits_a_read_is_done_at_once(world: World, client: Cl
 
     assert not alone.session.is_behind
     assert ready(world, "a") == 20
+
+
+def test_a_removal_of_many_turns_is_answered_at_its_end_and_what_follows_waits(
+    world: World, client: Client
+) -> None:
+    client.confirms()
+    vhost = world.broker.vhosts["/"]
+    for number in range(1000):
+        vhost.apply(PutBinding("/", "x", "b", "queue", f"{number}"))
+    other = world.client()
+    world.disk = False
+    octets = frame.marshal(Queue.Delete(queue="b"), 1)
+    octets += published(b"after", "b") + frame.marshal(Queue.Declare(queue="b"), 1)
+
+    client.session.receive_data(octets)
+    other.session.receive_data(frame.marshal(Queue.Declare(queue="b"), 1))
+
+    assert (client.hear(), other.hear()) == ([], [])
+    assert not client.session.wants_reading
+    world.turn()
+    assert client.session.is_behind or not client.session.wants_reading
+    world.disk = True
+    for _ in range(3):
+        world.turn()
+        client.catch_up()
+        other.catch_up()
+    kinds = [type(one) for one in client.hear()]
+    assert kinds[0] is Queue.DeleteOk
+    assert sorted(kind.__name__ for kind in kinds[1:]) == ["Ack", "DeclareOk"]
+    assert [type(one) for one in other.hear()] == [Queue.DeclareOk]
+    assert client.session.wants_reading
+
+
+def test_a_connection_with_very_much_of_its_own_ends_in_turns(world: World, client: Client) -> None:
+    vhost = world.broker.vhosts["/"]
+    for number in range(600):
+        vhost.apply(PutQueue("/", f"own{number}", False, True, False, {}, (0,)), client.session)
+        client.consume("a", tag=f"{number}", no_ack=True)
+    queue = vhost.queues["a"]
+    world.disk = False
+
+    client.session.receive_data(frame.marshal(ConnectionClass.Close(200, "", 0, 0), 0))
+
+    assert client.hear() == []
+    assert len(queue.ring) > 0
+    world.disk = True
+    for _ in range(3):
+        world.turn()
+    assert [type(one) for one in client.hear()] == [ConnectionClass.CloseOk]
+    assert len(queue.ring) == 0
+    assert not [name for name in vhost.queues if name.startswith("own")]

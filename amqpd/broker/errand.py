@@ -1,0 +1,66 @@
+"""Errands: steps that somebody wants to have made, a few at once, many in the next turns.
+
+errand = Errand(steps, around)      `steps`: an iterator that makes a step whenever it is asked
+errand.begin()                      now what can be done now
+errand.when_done(call)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from amqpd.broker.surroundings import Surroundings
+
+#: Steps that are made at once.
+AT_ONCE: Final = 256
+#: What is left to others of a turn, in units of `Surroundings.spare`.
+RESERVE: Final = 2_000
+
+
+class Errand:
+    """One errand; a step costs `cost`, in units of `Surroundings.spare`."""
+
+    def __init__(self, steps: Iterator[object], around: Surroundings, cost: int) -> None:
+        self._steps = steps
+        self._around = around
+        self._cost = cost
+        self._waiting: list[Callable[[], None]] = []
+        self.is_done = False
+
+    def begin(self) -> None:
+        """Make the first steps; the rest are made in the next turns."""
+        for _ in range(AT_ONCE):
+            if next(self._steps, self) is self:
+                self._end()
+                return
+        self._around.work_off(self)
+
+    def run(self) -> bool:
+        """Make the steps that this turn allows; True: that was all."""
+        around = self._around
+        try:
+            while around.spare > RESERVE:
+                if next(self._steps, self) is self:
+                    self._end()
+                    return True
+                around.spare -= self._cost
+        except BaseException:
+            self._end()
+            raise
+        return False
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call back when all steps are made; at once if they are."""
+        if self.is_done:
+            call()
+        else:
+            self._waiting.append(call)
+
+    def _end(self) -> None:
+        self.is_done = True
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
