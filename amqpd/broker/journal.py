@@ -405,7 +405,10 @@ class Journal:
                 batch.drops.append(entry)
             case _:  # a group
                 for part in entry.entries:
-                    self._put(batch, part)
+                    if type(part) is Define:  # of a document there may be very many
+                        batch.defines.append(part.command)
+                    else:
+                        self._put(batch, part)
                 batch.settles.extend(entry.settles)
                 batch.tracks.extend(entry.tracks)
 

@@ -24,7 +24,7 @@ from amqpd.errors import AccessRefused, NotFound
 from amqpd.properties import decode_header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from amqpd.broker.binding import Destination
     from amqpd.broker.exchange import Exchange
@@ -231,9 +231,9 @@ class Publishing:
         if path.persists and not run.persistent:
             return self._publish_transient(path, run, expiration_ms, priority, parts)
         queues: Sequence[Queue] = path.queues
-        refusing: Sequence[Queue] = ()
+        refusing: Collection[Queue] = ()
         if path.refuses:
-            refusing = self.refusing(queues, run)
+            refusing = dict.fromkeys(self.refusing(queues, run))
             queues = [queue for queue in queues if queue not in refusing]
         # Unrouted when all its queues have been deleted since it was routed.
         result = TRANSIENT if refusing else UNROUTED
@@ -334,19 +334,21 @@ class Publishing:
     ) -> Published:
         """What the publisher has to heed, now that the run is in its queues."""
         crowded = None
-        full: tuple[Queue, ...] = ()
+        full: list[Queue] = []
         for queue in queues:
             if queue.length.is_limited:
                 # A dead letter's queue does so in its turn: a chain may be longer than the stack.
                 if not self.burials.depth:
                     queue.act()
                 if queue.length.blocks and queue.length.is_full:
-                    full = (*full, queue)
+                    full.append(queue)
             if queue.pressure.is_crowded:
                 crowded = queue
         if refused or full or crowded is not None:
             tickets = tuple(one for queue in full if (one := queue.pressure.ticket()))
-            return replace(result, refused=refused, crowded=crowded, full=full, tickets=tickets)
+            return replace(
+                result, refused=refused, crowded=crowded, full=tuple(full), tickets=tickets
+            )
         return result
 
     def date(self, path: Path, run: Run, expirations: list[int]) -> bool:

@@ -5,6 +5,7 @@
     restoring.changes                                   what it will do
     restoring.carry_out() -> number                     does it, all of it in one transaction
     for _ in restoring.carrying_out(): …                the same in several turns, one at a time
+    for _ in restoring.forgetting(): …                  lets go of the document and the plan
 
 RabbitMQ's rules: what is in the document is added to what is there. Users, permissions, vhosts'
 metadata, policies and parameters are replaced; queues and exchanges that exist stay as they
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 #: Hashes of users without an algorithm, of a broker before RabbitMQ 3.6.
 OLDEST_ALGORITHM: Final = "rabbit_password_hashing_md5"
 NAME_BYTES: Final = 255
+#: Entries that are let go in one step.
+FORGOTTEN: Final = 64
 
 
 class Action(enum.StrEnum):
@@ -110,6 +113,19 @@ class Restoring:
             found = self._document.get(section, [])
             if not isinstance(found, list):
                 raise PreconditionFailed(f"definitions: '{section}' is not a list")
+
+    def forgetting(self) -> Generator[None, None, None]:
+        """Let go of all that was planned, in steps: of a long document that takes long at once."""
+        sections = [one for one in self._document.values() if isinstance(one, list)]
+        for some in (*sections, self._commands, self.changes):
+            while some:
+                del some[-FORGOTTEN:]
+                yield
+        for queues in self._plan.queues.values():
+            for _ in range(-(-dict.__len__(queues) // FORGOTTEN)):
+                for _ in range(min(FORGOTTEN, dict.__len__(queues))):
+                    queues.popitem()
+                yield
 
     # -- planning ------------------------------------------------------------------------
 

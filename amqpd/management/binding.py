@@ -17,7 +17,7 @@ from amqpd.broker.binding import Binding, Destination, comparable_table
 from amqpd.management import exchange as exchanges
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_found
-from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.listing import BATCH, PARAMETERS, Slices, listing
 from amqpd.management.payload import Arguments, table
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
@@ -82,7 +82,7 @@ def _implicit(vhost: VHost, names: Iterable[str]) -> Iterator[tuple[str, Binding
 
 def _of_vhost(vhost: VHost) -> Iterator[tuple[str, Binding]]:
     yield from _implicit(vhost, list(vhost.queues))
-    for binding in vhost.bindings():
+    for binding in list(vhost.bindings()):
         yield vhost.name, binding
 
 
@@ -103,7 +103,13 @@ async def _listed(call: Call, found: Iterable[tuple[str, Binding]]) -> Answer:
 
 async def list_bindings(call: Call) -> Answer:
     """The bindings in a vhost, or in all."""
-    return await _listed(call, [one for vhost in call.own_vhosts() for one in _of_vhost(vhost)])
+    slices, found = Slices(), list[tuple[str, Binding]]()
+    for vhost in call.own_vhosts():
+        for place, one in enumerate(_of_vhost(vhost)):
+            found.append(one)
+            if place % BATCH == 0:
+                await slices.pause()
+    return await _listed(call, found)
 
 
 async def list_of_source(call: Call) -> Answer:

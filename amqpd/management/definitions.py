@@ -92,10 +92,12 @@ async def restore(call: Call) -> Answer:
     parsed = await _parsed(_octets(call, await call.request.read()))
     async with call.alone:
         restoring = Restoring(call.broker, parsed, vhost)
+        del parsed
         await _in_slices(restoring.steps())
         if call.flag("dry_run"):
             return Answer(body=_report(restoring.changes))
         await _in_slices(restoring.carrying_out(), call)
+    await _in_slices(restoring.forgetting())
     await call.safe(restoring.number)
     return Answer(204)
 

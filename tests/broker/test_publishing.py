@@ -11,6 +11,7 @@ from amqpd.broker.content import body, header_payload
 from amqpd.broker.definitions import DeleteTopicPermission, PutPermission, PutTopicPermission
 from amqpd.broker.names import join
 from amqpd.broker.publishing import Path
+from amqpd.broker.queue import Queue
 from amqpd.broker.run import Run
 from amqpd.errors import AccessRefused, NotFound
 from amqpd.fields import Field, Table, plain_table, wrap
@@ -231,6 +232,28 @@ def test_what_one_queue_refuses_the_others_take(model: Model) -> None:
     assert published.entry is not None
     assert bodies(model, "free") == [b"a"]
     assert model.vhost.publishing.dropped == {"rejected_publish": 1}
+
+
+def test_what_very_many_queues_refuse_costs_no_square_of_their_number(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 200
+    for place in range(count):
+        model.queue(f"q{place}", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+        model.vhost.bind(model.access, "amq.fanout", f"q{place}", "queue", "", {}, model)
+    compared: list[object] = []
+
+    def is_the_same(one: Queue, other: object) -> bool:
+        compared.append(other)
+        return one is other
+
+    monkeypatch.setattr(Queue, "__eq__", is_the_same)
+
+    published = model.publish(b"a", exchange="amq.fanout")
+
+    assert published.refused
+    assert model.vhost.publishing.dropped == {"rejected_publish": count}
+    assert len(compared) < count
 
 
 def test_what_a_queue_refuses_may_be_a_dead_letter(model: Model) -> None:

@@ -7,7 +7,7 @@ import pytest
 from amqpd.broker.binding import Destination
 from amqpd.broker.definitions import DeleteVhost, PutExchange, PutUser
 from amqpd.broker.document import CLUSTER, FORMAT, SINGLE_VHOST, entries, head
-from amqpd.broker.restoring import Action, Restoring
+from amqpd.broker.restoring import FORGOTTEN, Action, Restoring
 from amqpd.errors import PreconditionFailed
 from tests.broker.model import Model
 
@@ -45,6 +45,20 @@ def test_all_of_it_is_one_entry_of_the_journal(model: Model) -> None:
     assert batch is not None
     assert len(batch.defines) >= 3
     assert batch.number == number
+
+
+def test_a_long_document_is_forgotten_in_steps(model: Model) -> None:
+    count = 1000
+    document = {"queues": [{**QUEUE, "name": f"q{place}"} for place in range(count)]}
+    restoring = planned(model, **document)
+    restoring.carry_out()
+
+    steps = sum(1 for _ in restoring.forgetting())
+
+    # The document, the plan, and what there was to do.
+    assert steps >= 4 * count // FORGOTTEN
+    assert (restoring.changes, document["queues"]) == ([], [])
+    assert len(model.vhost.queues) == count
 
 
 def test_what_is_transient_is_made_and_not_written_down(model: Model) -> None:

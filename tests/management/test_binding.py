@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpd.management import binding, listing
 from tests.management.served import name
 
 if TYPE_CHECKING:
@@ -38,6 +39,24 @@ async def test_a_queue_has_its_binding_to_the_default_exchange(ends: Api) -> Non
     assert await ends.get("/queues/%2F/q/bindings") == [implicit]
     assert await ends.get("/exchanges/%2F/amq.default/bindings/source") == [implicit]
     assert await ends.get("/bindings/%2F/e/amq.default/q/q") == [implicit]
+
+
+async def test_very_many_bindings_are_gathered_in_slices(
+    ends: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(3 * listing.BATCH):
+        await ends.put(f"/queues/%2F/q{place}", {"durable": False})
+    pauses: list[binding.Slices] = []
+
+    class Counted(listing.Slices):
+        async def pause(self) -> None:
+            pauses.append(self)
+            await super().pause()
+
+    monkeypatch.setattr(binding, "Slices", Counted)
+
+    assert len(await ends.get("/bindings")) == 3 * listing.BATCH + 1
+    assert len(pauses) >= 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpd.management import listing
 from amqpd.management.listing import asked_columns, only
 
 if TYPE_CHECKING:
@@ -116,3 +117,43 @@ def test_columns_reach_into_what_is_nested(asked: str, expected: Facts) -> None:
     facts: Facts = {"a": {"x": 1, "y": 2}, "b": [{"z": 3, "w": 4}], "c": 5}
 
     assert only(facts, asked_columns({"columns": asked})) == expected
+
+
+#: What Python's own engine would take for ever for.
+DEAR = "(a|a|aa)+(b|a)+$"
+
+
+async def test_a_dear_pattern_is_matched_name_by_name_in_slices(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[listing.Slices] = []
+
+    class Counted(listing.Slices):
+        async def pause(self) -> None:
+            pauses.append(self)
+            await super().pause()
+
+    for place in range(3):
+        await api.put(f"/queues/%2F/{'a' * 200}{place}", {"durable": False})
+    monkeypatch.setattr(listing, "Slices", Counted)
+
+    counts = []
+    for pattern in ("z$", DEAR):
+        pauses.clear()
+        found = await api.get("/queues", page=1, name=pattern, use_regex="true")
+        assert found["filtered_count"] == 0
+        counts.append(len(pauses))
+    assert counts[1] == counts[0] + 2
+
+
+async def test_a_pattern_that_is_too_dear_for_so_many_names_is_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.put(f"/queues/%2F/{'a' * 200}", {"durable": False})
+    await api.put("/queues/%2F/b", {"durable": False})
+    monkeypatch.setattr(listing, "FILTER_STEPS", 500)
+
+    refused = await api.get("/queues", 400, page=1, name=DEAR, use_regex="true")
+
+    assert "this pattern takes too long for 2 names" in refused["reason"]
+    await api.get("/queues", page=1, name="b$", use_regex="true")
