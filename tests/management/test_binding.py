@@ -46,7 +46,7 @@ async def test_very_many_bindings_are_gathered_in_slices(
 ) -> None:
     for place in range(3 * listing.BATCH):
         await ends.put(f"/queues/%2F/q{place}", {"durable": False})
-    pauses: list[binding.Slices] = []
+    pauses: list[listing.Slices] = []
 
     class Counted(listing.Slices):
         async def pause(self) -> None:
