@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from pamqp.commands import Tx as TxClass
 
+from amqpd.broker.errand import Errand
 from amqpd.errors import ChannelStateError, PreconditionFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from amqpd.amqp.channel import Channel
-    from amqpd.amqp.publish import Publication
+    from amqpd.amqp.publish import Publication, Publisher
     from amqpd.amqp.settlement import Settlement
     from amqpd.broker.delivery import Taken
     from amqpd.broker.queue import Queue
@@ -25,12 +28,19 @@ if TYPE_CHECKING:
 #: What a publication and an acknowledged range take in memory beside the messages.
 PUBLICATION_BYTES: Final = 512
 TAKEN_BYTES: Final = 256
+#: Publications and acknowledged ranges up to which a commit is one step, those of one step
+#: otherwise, and what each costs, in units of `Surroundings.spare`.
+AT_ONCE: Final = 1024
+PART: Final = 16
+PUBLICATION_COST: Final = 6
 
 
 class Tx:
     """The transaction a channel is in; a new one begins with each commit or rollback."""
 
-    __slots__ = ("_limit_bytes", "_publications", "_settlements", "_size_bytes", "committing")
+    __slots__ = (
+        "_limit_bytes", "_publications", "_settlements", "_size_bytes", "committing", "number",
+    )  # fmt: skip
 
     def __init__(self, limit_bytes: int = 0) -> None:
         self._publications: list[Publication] = []
@@ -40,6 +50,8 @@ class Tx:
         self._limit_bytes = limit_bytes
         #: The commit is on its way to the disk.
         self.committing = False
+        #: The journal's number of the last commit; -1: it is not through.
+        self.number = 0
 
     def refuse_while_committing(self) -> None:
         """Nothing may come between tx.commit and its answer.
@@ -92,8 +104,10 @@ class Tx:
         if channel.unacked.due_ms:
             channel.connection.look_ms = channel.broker.around.now_ms
 
-    def apply(self, channel: Channel) -> int:
-        """Make everything durable together; the journal's number for it (0: nothing to wait for).
+    def begin(self, channel: Channel) -> Errand:
+        """Make everything durable together: at once, or of very much a part in each turn.
+
+        Whoever waits for its end finds in `number` what must be safe (0: nothing to wait for).
 
         Raises:
             PreconditionFailed: a queue would refuse a message; nothing was done then.
@@ -102,15 +116,64 @@ class Tx:
             self.roll_back(channel)
             raise PreconditionFailed("partial tx completion")
         publications, settlements = self._publications, self._settlements
+        # What queues may refuse is decided for all of it together.
+        at_once = any(one.path.refuses for one in publications) or (
+            len(publications) + sum(len(taken) for _, taken in settlements) <= AT_ONCE
+        )
         self._clear()
+        self.number = -1
+        steps = self._apply if at_once else self._apply_in_turns
+        errand = Errand(
+            steps(channel, channel.publisher, publications, settlements),
+            channel.broker.around,
+            PART * PUBLICATION_COST,
+        )
+        errand.begin(AT_ONCE // PART)
+        return errand
+
+    def _apply(
+        self,
+        channel: Channel,
+        publisher: Publisher,
+        publications: list[Publication],
+        settlements: list[tuple[Settlement, list[Taken]]],
+    ) -> Iterator[None]:
         journal = channel.broker.journal
         before = journal.last
         with journal.atomic():
             for publication in publications:
-                channel.publisher.send(publication)
+                publisher.send(publication)
             for how, taken in settlements:
                 channel.settle(how, taken)
-        return journal.last if journal.last > before else 0
+        self.number = journal.last if journal.last > before else 0
+        yield from ()
+
+    def _apply_in_turns(
+        self,
+        channel: Channel,
+        publisher: Publisher,
+        publications: list[Publication],
+        settlements: list[tuple[Settlement, list[Taken]]],
+    ) -> Iterator[None]:
+        """The same part by part: one entry of the journal, although other work comes between."""
+        journal = channel.broker.journal
+        while journal.open is not None:
+            yield  # there is one of its kind at a time
+        transaction = journal.begin()
+        try:
+            for at in range(0, len(publications), PART):
+                with journal.inside(transaction):
+                    for publication in publications[at : at + PART]:
+                        publisher.send(publication)
+                yield
+            for how, taken in settlements:
+                for at in range(0, len(taken), PART):
+                    with journal.inside(transaction):
+                        channel.settle(how, taken[at : at + PART])
+                    yield
+        finally:
+            number = journal.end()
+        self.number = number
 
     def _is_refused(self) -> bool:
         """Whether some queue has no room for all that it would get."""
@@ -146,14 +209,26 @@ def _current(channel: Channel) -> Tx:
 def commit(channel: Channel, method: TxClass.Commit) -> None:
     """Commit; the answer says that it is on disk."""
     tx = _current(channel)
-    number = tx.apply(channel)
+    errand = tx.begin(channel)
     tx.committing = True
 
     def emit() -> None:
         tx.committing = False
         channel.output.send(TxClass.CommitOk(), channel.number)
 
-    channel.replies.send(emit, number)
+    if errand.is_done:
+        channel.replies.send(emit, tx.number)
+        return
+    place = channel.replies.reserve()
+
+    def done() -> None:
+        if tx.number < 0:
+            channel.connection.fail()  # the log has what went wrong
+        else:
+            channel.replies.fill(place, emit, tx.number)
+
+    errand.when_done(done)
+    channel.connection.wait_for(errand.when_done)
 
 
 def rollback(channel: Channel, method: TxClass.Rollback) -> None:

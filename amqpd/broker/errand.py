@@ -30,9 +30,9 @@ class Errand:
         self._waiting: list[Callable[[], None]] = []
         self.is_done = False
 
-    def begin(self) -> None:
+    def begin(self, at_once: int = AT_ONCE) -> None:
         """Make the first steps; the rest are made in the next turns."""
-        for _ in range(AT_ONCE):
+        for _ in range(at_once):
             if next(self._steps, self) is self:
                 self._end()
                 return

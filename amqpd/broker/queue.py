@@ -18,6 +18,7 @@ from amqpd.broker.arguments import DeadLetterStrategy, Overflow, QueueType
 from amqpd.broker.attempts import show
 from amqpd.broker.deadletter import REJECTED
 from amqpd.broker.definitions import PutQueue
+from amqpd.broker.errand import Errand
 from amqpd.broker.expiry import Expiry
 from amqpd.broker.journal import Purge
 from amqpd.broker.lane import Lane
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 NEVER = 0
 #: How long a message of a quorum queue may be unacked where nobody says.
 QUORUM_TIMEOUT_MS: Final = 1_800_000
+#: What it costs to tell a consumer that its queue is gone, in units of `Surroundings.spare`.
+DISMISS_COST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -604,11 +607,15 @@ class Queue:
         self._getting.clear()
         self.retry.close()
         self.pressure.let_all_go()
-        for subscription in list(self.ring):
+        Errand(map(self._dismiss, list(self.ring)), self.around, DISMISS_COST).begin()
+        return stored
+
+    def _dismiss(self, subscription: Subscription) -> None:
+        """A consumer hears that its queue is gone, unless it has ended meanwhile."""
+        if subscription.active:
             self._leave(subscription)
             self._tell("deleted", subscription)
             subscription.consumer.cancelled()
-        return stored
 
     # -- consumers -----------------------------------------------------------------------
 

@@ -392,6 +392,8 @@ class Restoring:
         off, it does the rest at once.
         """
         journal, commands = self._broker.journal, iter(self._commands)
+        while journal.open is not None:
+            yield  # a large commit of a client is under way
         transaction = journal.begin()
         try:
             for command in commands:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from pamqp import frame
 from pamqp.commands import Basic, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
+from pamqp.commands import Connection as ConnectionClass
 
+from amqpd.amqp.publish import Publisher
 from amqpd.amqp.settings import AmqpSettings
+from amqpd.amqp.tx import AT_ONCE, PUBLICATION_COST
+from amqpd.broker.surroundings import EFFORT
 from tests.wire.wire import Client, Message, World, bodies, published
 
 PERSISTENT = Basic.Properties(delivery_mode=2)
@@ -295,3 +300,118 @@ def test_messages_of_one_read_with_lives_of_their_own_wait_for_the_commit_too(
     client.say(both)
     client.ask(Tx.Commit(), Tx.CommitOk)
     assert count(client, "a") == 2
+
+
+# -- very much at once -------------------------------------------------------------------
+
+MANY = 1500
+
+
+def published_many(client: Client, count: int = MANY) -> None:
+    """Messages that go one by one into two queues by turns: those of one read go together."""
+    for n in range(count):
+        client.session.receive_data(published(b"%d" % n, "ab"[n % 2], properties=PERSISTENT))
+    assert client.hear() == []
+
+
+def test_a_commit_of_very_much_takes_several_turns_and_is_one_entry_of_the_journal(
+    world: World, client: Client
+) -> None:
+    published_many(client)
+    world.commit()
+    world.disk = False
+    queues = [world.broker.vhosts["/"].queues[name] for name in "ab"]
+
+    client.session.receive_data(frame.marshal(Tx.Commit(), 1))
+
+    begun = sum(queue.ready for queue in queues)
+    assert 0 < begun <= AT_ONCE
+    assert not client.session.wants_reading
+    assert world.broker.journal.take() is None
+    steps = []
+    while world.broker.dispatch():
+        steps.append(sum(queue.ready for queue in queues) - begun - sum(steps))
+    assert 0 < max(steps) <= EFFORT // PUBLICATION_COST
+    assert client.hear() == []
+    batch = world.broker.journal.take()
+    assert batch is not None
+    assert batch.messages == MANY
+    world.broker.journal.committed(batch)
+    assert [type(one) for one in client.hear()] == [Tx.CommitOk]
+    client.catch_up()
+    assert client.session.wants_reading
+    assert [queue.ready for queue in queues] == [MANY // 2, MANY // 2]
+
+
+def test_acks_of_very_much_are_settled_in_several_turns(world: World, client: Client) -> None:
+    other = world.client()
+    for n in range(MANY):
+        other.publish(b"x", "ab"[n % 2], properties=PERSISTENT)
+    queues = [world.broker.vhosts["/"].queues[name] for name in "ab"]
+    for _ in range(MANY // 2):
+        for name in "ab":
+            client.session.receive_data(frame.marshal(Basic.Get(queue=name), 1))
+    world.turn()
+    assert len(client.hear()) == MANY
+    client.session.receive_data(frame.marshal(Basic.Ack(0, True), 1))
+    world.disk = False
+
+    client.session.receive_data(frame.marshal(Tx.Commit(), 1))
+
+    assert 0 < sum(queue.unacked for queue in queues) < MANY
+    world.disk = True
+    world.turn()
+    assert [type(one) for one in client.hear()] == [Tx.CommitOk]
+    assert [queue.messages for queue in queues] == [0, 0]
+
+
+def test_one_large_commit_waits_for_the_other(world: World, client: Client) -> None:
+    other = world.client()
+    other.tx()
+    world.disk = False
+    for one in (client, other):
+        published_many(one)
+        one.session.receive_data(frame.marshal(Tx.Commit(), 1))
+    world.disk = True
+
+    world.turn()
+
+    for one in (client, other):
+        assert [type(heard) for heard in one.hear()] == [Tx.CommitOk]
+        one.catch_up()
+    assert count(client, "a") == MANY
+
+
+def test_a_large_commit_of_a_connection_that_is_gone_is_carried_out(
+    world: World, client: Client
+) -> None:
+    published_many(client)
+    world.disk = False
+    client.session.receive_data(frame.marshal(Tx.Commit(), 1))
+
+    client.session.connection_lost("")
+    world.disk = True
+    world.turn()
+
+    assert world.broker.vhosts["/"].queues["a"].ready == MANY // 2
+    assert world.broker.journal.open is None
+
+
+def test_a_commit_that_fails_in_the_middle_ends_the_connection(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published_many(client)
+    world.disk = False
+    client.session.receive_data(frame.marshal(Tx.Commit(), 1))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Publisher, "send", fail)
+    with pytest.raises(ZeroDivisionError):
+        world.broker.dispatch()
+
+    (close,) = client.hear()
+    assert isinstance(close, ConnectionClass.Close)
+    assert close.reply_code == 541
+    assert world.broker.journal.open is None
