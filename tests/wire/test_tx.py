@@ -328,8 +328,9 @@ def test_a_commit_of_very_much_takes_several_turns_and_is_one_entry_of_the_journ
     assert 0 < begun <= AT_ONCE
     assert not client.session.wants_reading
     assert world.broker.journal.take() is None
-    steps = []
-    while world.broker.dispatch():
+    steps, more = list[int](), True
+    while more:
+        more = world.broker.dispatch()
         steps.append(sum(queue.ready for queue in queues) - begun - sum(steps))
     assert 0 < max(steps) <= EFFORT // PUBLICATION_COST
     assert client.hear() == []
