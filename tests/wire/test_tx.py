@@ -326,9 +326,11 @@ def test_a_commit_of_very_much_takes_several_turns_and_is_one_entry_of_the_journ
 
     begun = sum(queue.ready for queue in queues)
     assert 0 < begun <= AT_ONCE
-    assert not client.session.wants_reading
+    was_read = client.session.wants_reading
+    assert not was_read
     assert world.broker.journal.take() is None
-    steps, more = list[int](), True
+    steps: list[int] = []
+    more = True
     while more:
         more = world.broker.dispatch()
         steps.append(sum(queue.ready for queue in queues) - begun - sum(steps))
