@@ -189,7 +189,9 @@ def _users(broker: Broker, vhost: str | None) -> Iterator[Entry]:
 
 def _vhosts(broker: Broker, vhost: str | None) -> Iterator[Entry]:
     for definition in list(broker.definitions.values()):
-        yield vhost_entry(definition)
+        limits = broker.presence.vhost_limits.get(definition.name)
+        # For who reads it; they come back with the parameters.
+        yield vhost_entry(definition) | {"limits": limits.named() if limits is not None else {}}
 
 
 def _permissions(broker: Broker, vhost: str | None) -> Iterator[Entry]:

@@ -39,8 +39,12 @@ CLUSTER_NAME: Final = "cluster_name"
 #: The name of the one parameter that holds the limits of a vhost.
 LIMITS: Final = "limits"
 #: Components of rooms above; their values are dictionaries that only these rooms understand.
+UPSTREAM: Final = "federation-upstream"
 UPSTREAM_SET: Final = "federation-upstream-set"
-OTHERS: Final = frozenset({"shovel", "federation-upstream", UPSTREAM_SET})
+OTHERS: Final = frozenset({"shovel", UPSTREAM, UPSTREAM_SET})
+_SCHEMES: Final = ("amqp:", "amqps:")
+#: Of an upstream; the other keys are texts and flags.
+_NUMBERS: Final = ("prefetch-count", "reconnect-delay", "max-hops", "expires", "message-ttl")
 
 #: Objects and lists within each other in a value: all who read it can.
 MOST_DEPTH: Final = 64
@@ -91,10 +95,23 @@ def check(component: str, name: str, value: object) -> None:
         _parse(component, name, _dictionary(name, value))
     elif component == UPSTREAM_SET and isinstance(value, list):
         pass  # its upstreams, one after the other
+    elif component == UPSTREAM:
+        _check_upstream(_dictionary(name, value))
     elif component in OTHERS:
         _dictionary(name, value)
     elif component != GLOBAL:
         raise invalid(f"component {component} not found")
+
+
+def _check_upstream(value: Mapping[str, object]) -> None:
+    given = value.get("uri")
+    uris = given if isinstance(given, list) else [given]
+    if not uris or not all(isinstance(one, str) and one.startswith(_SCHEMES) for one in uris):
+        raise invalid(f"uri must be an AMQP URI or a list of them, got {given}")
+    for key in _NUMBERS:
+        number = value.get(key, 0)
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            raise invalid(f"{key} must be a number, got {number}")
 
 
 def _is_flat(value: object) -> bool:

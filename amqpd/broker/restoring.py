@@ -65,7 +65,7 @@ class Action(enum.StrEnum):
     SAME = "same"
     #: It is there and stays as it is, although the document has it otherwise.
     KEEP = "keep"
-    #: It is in every broker from the beginning.
+    #: It is in every broker from the beginning, or named by the broker that had it.
     SKIP = "skip"
 
 
@@ -95,6 +95,8 @@ class Restoring:
         self._vhost = vhost
         self._commands: list[Command] = []
         self._plan = _Plan(broker)
+        #: Queues of the document that are left out.
+        self._skipped: set[tuple[str, str]] = set()
         self._check_format()
 
     def _check_format(self) -> None:
@@ -338,6 +340,11 @@ class Restoring:
             after["paused"] = dict(pause)
             commands.append(pausing(vhost, name, Pause.parse(pause)))
         known = self._plan.queues[vhost].get(name)
+        if known is None and name.startswith(PREDECLARED):
+            # As RabbitMQ: the broker named it for somebody who is not here.
+            self._skipped.add((vhost, name))
+            self._add(Action.SKIP, entry, None, after)
+            return
         if known is not None:
             before = known
             self._add(Action.SAME if before == after else Action.KEEP, entry, before, after)
@@ -351,7 +358,7 @@ class Restoring:
         source, name = entry.text("source"), entry.text("destination")
         kind = entry.text("destination_type", "queue")
         key, arguments = entry.text("routing_key", ""), entry.table("arguments")
-        if not source:
+        if not source or (kind == "queue" and (vhost, name) in self._skipped):
             self._add(Action.SKIP, entry, None, {"vhost": vhost, "destination": name})
             return
         exchange = self._plan.exchanges[vhost].get(source)

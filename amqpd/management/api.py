@@ -51,6 +51,8 @@ REFUSED: Final = frozenset({401, 403})
 LOGIN_BYTES: Final = 131_072
 #: What takes everything out, hashes of passwords too, though it changes nothing.
 EXPORTS: Final = "/definitions"
+#: Another name of it.
+ALL: Final = "/all-configuration"
 #: Parts of paths that nobody may write down.
 SECRET: Final = frozenset({"{password}"})
 
@@ -178,7 +180,7 @@ class Api:
         Raises:
             HttpError: nobody, or nobody we know.
         """
-        authorization = request.headers.get("authorization", "")
+        authorization = request.headers.get("authorization", "") or _in_query(request)
         if authorization:
             return await self._log_in(*_credentials(authorization), request)
         if request.local_user:
@@ -267,6 +269,16 @@ async def _found_out(undecided: Undecided) -> None:
 
     undecided.find_out(done)
     await known
+
+
+def _in_query(request: Request) -> str:
+    """The authorization of a link or a form of RabbitMQ's page, which can send no header."""
+    if not request.path.startswith((EXPORTS, ALL)):
+        return ""
+    if basic := request.query.get("auth"):
+        return f"Basic {basic}"
+    token = request.query.get("token")
+    return f"Bearer {token}" if token else ""
 
 
 def _about(route: Route, names: Mapping[str, str]) -> str:

@@ -137,7 +137,7 @@ class Call:
         Raises:
             HttpError: it asks for samples that cannot be.
         """
-        return Shown(self.survey.sampler, self.request.query)
+        return Shown(self.survey.sampler, self.request.query, self.broker.around.now_ms)
 
     def flag(self, name: str) -> bool:
         """Whether the query says `name=true`."""

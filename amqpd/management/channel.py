@@ -8,7 +8,7 @@ from amqpd.management import consumer as consumers
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_authorised, not_found
 from amqpd.management.listing import PARAMETERS, listing, moment, one
-from amqpd.management.rates import PUBLISHING, QUERY, TRAFFIC
+from amqpd.management.rates import MEASURED, PUBLISHING, TRAFFIC
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import channel_values
 
@@ -72,7 +72,7 @@ def facts(call: Call, place: Place, shown: Shown) -> Facts:
     series = call.survey.sampler.get((place.guest, channel.number))
     if series is not None and series.moved_ms < series.now.at_ms:
         found["idle_since"] = moment(series.moved_ms)
-    return found
+    return shown.of(found, _NUMBERS)
 
 
 def _places(guests: Iterable[Guest]) -> list[Place]:
@@ -84,6 +84,14 @@ def _places(guests: Iterable[Guest]) -> list[Place]:
     ]
 
 
+#: Left out with `disable_stats`.
+_NUMBERS: Final = frozenset(
+    {
+        "consumer_count", "messages_unacknowledged", "messages_unconfirmed",
+        "messages_uncommitted", "acks_uncommitted", "prefetch_count", "global_prefetch_count",
+        "oldest_unacked_since", "message_stats", "idle_since", "state", "confirm", "transactional",
+    }
+)  # fmt: skip
 KEYS: Final[dict[str, Callable[[Place], object]]] = {
     "name": lambda place: place.name,
     "also": lambda place: place.connection.given_name,
@@ -169,7 +177,7 @@ async def no_prefetch(call: Call) -> Answer:
 
 
 LOGIN: Final = Needs.LOGIN
-_LIST: Final = (*PARAMETERS, *QUERY)
+_LIST: Final = (*PARAMETERS, *MEASURED)
 ROUTES: Final = (
     Route("/channels", GET=Operation(list_channels, LOGIN, query=_LIST)),
     Route(
@@ -177,7 +185,7 @@ ROUTES: Final = (
     ),
     Route(
         "/channels/{channel}",
-        GET=Operation(show, LOGIN, query=(*QUERY, "columns")),
+        GET=Operation(show, LOGIN, query=(*MEASURED, "columns")),
         PUT=Operation(no_prefetch, Needs.ADMINISTRATOR),
     ),
 )

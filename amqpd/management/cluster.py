@@ -11,7 +11,7 @@ from amqpd.broker.arguments import QueueType
 from amqpd.management import queue as queues
 from amqpd.management.access import Needs
 from amqpd.management.errors import HttpError, bad_request, not_found
-from amqpd.management.request import Answer, json
+from amqpd.management.request import Answer, encode, json
 from amqpd.management.routing import Operation, Route
 
 if TYPE_CHECKING:
@@ -83,16 +83,23 @@ async def reset_attempts(call: Call) -> Answer:
 async def status(call: Call) -> Answer:
     """The members of a quorum queue: this node, the leader."""
     queue = queues.find(call)
-    if queue.own.queue_type is not QueueType.QUORUM:
-        raise bad_request("not_quorum_queue")
+    kind = queue.own.queue_type
+    if kind is not QueueType.QUORUM:
+        body = encode({"status": "failed", "reason": f"{kind}_queue_not_supported"})
+        return Answer(503, body)
+    last = max(lane.next_position for lane in queue.lanes)
+    committed = max(lane.committed_upto for lane in queue.lanes)
     return json(
         [
             {
                 "Node Name": call.host.node,
                 "Raft State": "leader",
                 "Membership": "voter",
-                "Last Log Index": max(lane.next_position for lane in queue.lanes),
-                "Commit Index": max(lane.committed_upto for lane in queue.lanes),
+                "Last Log Index": last,
+                "Last Written": committed,
+                "Last Applied": last,
+                "Commit Index": committed,
+                "Snapshot Index": 0,
                 "Term": 1,
                 "Machine Version": 1,
             }
@@ -153,7 +160,7 @@ ROUTES: Final = (
         GET=Operation(attempts_by_source, MONITOR),
         DELETE=Operation(reset_attempts, ADMIN),
     ),
-    Route(f"{_REPLICAS}/{{vhost}}/{{queue}}/status", GET=Operation(status, MONITOR)),
+    Route(f"{_REPLICAS}/{{vhost}}/{{queue}}/status", GET=Operation(status, Needs.VHOST)),
     Route(f"{_REPLICAS}/{{vhost}}/{{queue}}/replicas/add", POST=Operation(alone, ADMIN)),
     Route(f"{_REPLICAS}/{{vhost}}/{{queue}}/replicas/delete", DELETE=Operation(alone, ADMIN)),
     Route(f"{_REPLICAS}/replicas/on/{{node}}/grow", POST=Operation(grow, ADMIN)),

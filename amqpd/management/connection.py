@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 from amqpd.errors import ConnectionForced
 from amqpd.management import channel as channels
 from amqpd.management.access import Needs
-from amqpd.management.errors import not_authorised, not_found
+from amqpd.management.errors import bad_request, not_authorised, not_found
 from amqpd.management.listing import PARAMETERS, listing, one
-from amqpd.management.rates import DATA, QUERY
+from amqpd.management.queue import COLLECTED
+from amqpd.management.rates import DATA, MEASURED
 from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import connection_values
@@ -32,7 +33,7 @@ def facts(call: Call, guest: Guest, shown: Shown) -> Facts | None:
     told = guest.facts()
     if not told.vhost:
         return None
-    return {
+    found = {
         "name": told.name,
         "user_provided_name": told.given_name,
         "node": call.host.node,
@@ -66,8 +67,11 @@ def facts(call: Call, guest: Guest, shown: Shown) -> Facts | None:
         "send_pend": told.pending_bytes,
         **shown.facts(guest, DATA, connection_values(told), shown.data),
     }
+    return shown.of(found, _NUMBERS)
 
 
+#: Left out with `disable_stats`.
+_NUMBERS: Final = frozenset({"recv_cnt", "send_cnt", "send_pend", *DATA})
 KEYS: Final[dict[str, Callable[[Guest], object]]] = {
     "name": lambda guest: guest.name,
     "also": lambda guest: guest.facts().given_name,
@@ -134,7 +138,8 @@ async def show(call: Call) -> Answer:
     found = facts(call, find(call), call.shown())
     if found is None:
         raise not_found()
-    return one(call, found)
+    rest = {"garbage_collection": COLLECTED, "reductions": 0, "reductions_details": {"rate": 0.0}}
+    return one(call, found | rest)
 
 
 def _close(call: Call, guest: Guest) -> None:
@@ -164,8 +169,14 @@ async def list_channels(call: Call) -> Answer:
     return await channels.listed(call, [find(call)])
 
 
+async def list_sessions(call: Call) -> Answer:
+    """The sessions of a connection, which AMQP 0-9-1 does not have."""
+    find(call)
+    raise bad_request("connection does not use AMQP 1.0")
+
+
 LOGIN: Final = Needs.LOGIN
-_LIST: Final = (*PARAMETERS, *QUERY)
+_LIST: Final = (*PARAMETERS, *MEASURED)
 ROUTES: Final = (
     Route("/connections", GET=Operation(list_connections, LOGIN, query=_LIST)),
     Route(
@@ -174,7 +185,7 @@ ROUTES: Final = (
     ),
     Route(
         "/connections/{connection}",
-        GET=Operation(show, LOGIN, query=(*QUERY, "columns")),
+        GET=Operation(show, LOGIN, query=(*MEASURED, "columns")),
         DELETE=Operation(close, LOGIN),
     ),
     Route(
@@ -183,5 +194,5 @@ ROUTES: Final = (
         DELETE=Operation(close_of_user, LOGIN),
     ),
     Route("/connections/{connection}/channels", GET=Operation(list_channels, LOGIN, query=_LIST)),
-    Route("/connections/{connection}/sessions", GET=Operation(list_channels, LOGIN, query=_LIST)),
+    Route("/connections/{connection}/sessions", GET=Operation(list_sessions, LOGIN)),
 )

@@ -38,6 +38,8 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 #: A form has no more, the file among them.
 MOST_PARTS: Final = 100
 _BOUNDARY: Final = re.compile(r'boundary="?([^";]+)"?')
+#: Where the page of a form may send its reader: to another place of this page, as RabbitMQ's does.
+_OWN_PAGE: Final = re.compile(r"(?:\.\./)*#/[A-Za-z0-9/_-]*")
 #: A byte order mark.
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -89,7 +91,8 @@ async def restore(call: Call) -> Answer:
     vhost = call.names.get("vhost")
     if vhost is not None:
         call.find_vhost(vhost)
-    parsed = await _parsed(_octets(call, await call.request.read()))
+    octets, redirect = _octets(call, await call.request.read())
+    parsed = await _parsed(octets)
     async with call.alone:
         restoring = Restoring(call.broker, parsed, vhost)
         del parsed
@@ -99,6 +102,8 @@ async def restore(call: Call) -> Answer:
         await _in_slices(restoring.carrying_out(), call)
     await _in_slices(restoring.forgetting())
     await call.safe(restoring.number)
+    if redirect:
+        return Answer(303, headers={"Location": redirect})
     return Answer(204)
 
 
@@ -137,19 +142,25 @@ async def _values(raw: msgspec.Raw, slices: Slices) -> object:
     return values
 
 
-def _octets(call: Call, body: bytes) -> bytes:
-    """The document in a body, which may be a form with a file."""
+def _octets(call: Call, body: bytes) -> tuple[bytes, str]:
+    """The document in a body, which may be a form, and where the page of a form goes on."""
     content_type = call.request.headers.get("content-type", "")
     if not content_type.startswith("multipart/form-data"):
-        return body
+        return body, ""
     found = _BOUNDARY.search(content_type)
     if found is None:
         raise bad_request("multipart/form-data: without a boundary")
+    file: bytes | None = None
+    redirect = ""
     for part in body.split(b"--" + found[1].encode(), MOST_PARTS)[:MOST_PARTS]:
         head, _, content = part.partition(b"\r\n\r\n")
-        if b'name="file"' in head:
-            return content.removesuffix(b"\r\n")
-    raise bad_request("multipart/form-data: without a field 'file'")
+        if b'name="file"' in head and file is None:
+            file = content.removesuffix(b"\r\n")
+        elif b'name="redirect"' in head:
+            redirect = content.removesuffix(b"\r\n").decode("ascii", "replace")
+    if file is None:
+        raise bad_request("multipart/form-data: without a field 'file'")
+    return file, redirect if _OWN_PAGE.fullmatch(redirect) else ""
 
 
 async def _report(changes: list[Change]) -> AsyncGenerator[bytes, None]:
@@ -187,8 +198,9 @@ def _without_secrets(entry: object) -> object:
 
 
 ADMIN: Final = Needs.ADMINISTRATOR
-_EXPORT: Final = Operation(export, ADMIN, query=("download",))
-_RESTORE: Final = Operation(restore, ADMIN, dict[str, object], query=("dry_run",))
+_WHO: Final = ("auth", "token")
+_EXPORT: Final = Operation(export, ADMIN, query=("download", *_WHO))
+_RESTORE: Final = Operation(restore, ADMIN, dict[str, object], query=("dry_run", *_WHO))
 ROUTES: Final = (
     Route("/definitions", GET=_EXPORT, POST=_RESTORE),
     Route("/all-configuration", GET=_EXPORT, POST=_RESTORE),

@@ -10,7 +10,7 @@ from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.listing import PARAMETERS, listing, one
 from amqpd.management.payload import Arguments, Truth, table, truth
-from amqpd.management.rates import EXCHANGE, QUERY
+from amqpd.management.rates import EXCHANGE, MEASURED
 from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.table import from_json, to_json
@@ -64,7 +64,7 @@ def facts(call: Call, exchange: Exchange, shown: Shown) -> Facts | None:
         found["operator_policy"] = operator.name
     found["user_who_performed_action"] = ""
     tallies = exchange.tallies
-    if tallies.messages:
+    if tallies.messages and shown.stats:
         values = (tallies.messages, tallies.copies)
         found["message_stats"] = shown.facts(exchange, EXCHANGE, values, shown.rates)
     return found
@@ -174,11 +174,13 @@ async def delete(call: Call) -> Answer:
 
 VHOST: Final = Needs.VHOST
 ROUTES: Final = (
-    Route("/exchanges", GET=Operation(list_exchanges, VHOST, query=(*PARAMETERS, *QUERY))),
-    Route("/exchanges/{vhost}", GET=Operation(list_exchanges, VHOST, query=(*PARAMETERS, *QUERY))),
+    Route("/exchanges", GET=Operation(list_exchanges, VHOST, query=(*PARAMETERS, *MEASURED))),
+    Route(
+        "/exchanges/{vhost}", GET=Operation(list_exchanges, VHOST, query=(*PARAMETERS, *MEASURED))
+    ),
     Route(
         "/exchanges/{vhost}/{exchange}",
-        GET=Operation(show, VHOST, query=(*QUERY, "columns")),
+        GET=Operation(show, VHOST, query=(*MEASURED, "columns")),
         PUT=Operation(put, VHOST, Body),
         DELETE=Operation(delete, VHOST, query=("if-unused",)),
     ),

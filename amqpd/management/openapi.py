@@ -93,6 +93,8 @@ IN_QUERY: Final[Mapping[str, Parameter]] = {
     "count": Parameter(
         "How many lines to show", {"type": "integer", "minimum": 1, "maximum": MOST_LINES}
     ),
+    "auth": Parameter("Who asks: user and password as in basic authentication, for links", TEXT),
+    "token": Parameter("Who asks: a bearer token, for links", TEXT),
     "download": Parameter("A name for the file that a browser makes of the answer", TEXT),
     "dry_run": Parameter("Change nothing, and tell what would be changed", FLAG),
     "event": Parameter("Show only events that begin with this", TEXT),

@@ -21,7 +21,7 @@ from amqpd.management.errors import bad_request, not_found
 from amqpd.management.families import head_timestamp
 from amqpd.management.listing import PARAMETERS, listing, moment, one
 from amqpd.management.payload import Arguments, Truth, natural, table, truth
-from amqpd.management.rates import LENGTHS, QUERY, TRAFFIC, lengths_of
+from amqpd.management.rates import LENGTHS, MEASURED, TRAFFIC, lengths_of
 from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import queue_values
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from amqpd.management.rates import Shown
 
 #: What RabbitMQ puts into a queue's facts that only Erlang has.
-_COLLECTED: Final = dict.fromkeys(
+#: Of Erlang's processes, which clients look for.
+COLLECTED: Final = dict.fromkeys(
     ("fullsweep_after", "max_heap_size", "min_bin_vheap_size", "min_heap_size", "minor_gcs"), 0
 )
 
@@ -205,7 +206,7 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
         ],
         "incoming": _incoming(call, queue),
         "deliveries": _deliveries(call, queue),
-        "garbage_collection": _COLLECTED,
+        "garbage_collection": COLLECTED,
         "backing_queue_status": {"mode": "default", "len": queue.ready},
     }
     held = [one.consumer.facts().oldest_unacked_ms for one in queue.ring]
@@ -490,16 +491,14 @@ async def list_of_user(call: Call) -> Answer:
 
 
 VHOST: Final = Needs.VHOST
-_LIST: Final = (*PARAMETERS, *QUERY, "type", "only", "disable_stats", "enable_queue_totals")
+_LIST: Final = (*PARAMETERS, *MEASURED, "type", "only", "enable_queue_totals")
 ROUTES: Final = (
     Route("/queues", GET=Operation(list_queues, VHOST, query=_LIST)),
-    Route("/queues/detailed", GET=Operation(list_in_full, VHOST, query=(*PARAMETERS, *QUERY))),
+    Route("/queues/detailed", GET=Operation(list_in_full, VHOST, query=(*PARAMETERS, *MEASURED))),
     Route("/queues/{vhost}", GET=Operation(list_queues, VHOST, query=_LIST)),
     Route(
         "/queues/{vhost}/{queue}",
-        GET=Operation(
-            show, VHOST, query=(*QUERY, "disable_stats", "enable_queue_totals", "columns")
-        ),
+        GET=Operation(show, VHOST, query=(*MEASURED, "enable_queue_totals", "columns")),
         PUT=Operation(put, VHOST, Body),
         DELETE=Operation(delete, VHOST, query=("if-unused", "if-empty")),
     ),

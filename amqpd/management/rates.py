@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.broker.sums import sums_of
 from amqpd.management.errors import bad_request
+from amqpd.management.sampling import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from amqpd.broker.sums import Sums
     from amqpd.broker.vhost import VHost
     from amqpd.management.listing import Facts
-    from amqpd.management.sampling import Sample, Sampler, Series
+    from amqpd.management.sampling import Sampler, Series
 
 #: Gauges of queues, and what else has them.
 LENGTHS: Final = ("messages", "messages_ready", "messages_unacknowledged")
@@ -169,12 +170,25 @@ def _averages(samples: Sequence[Sample], place: int) -> Facts:
 class Shown:
     """How one request wants counters to be shown."""
 
-    def __init__(self, sampler: Sampler, query: Mapping[str, str]) -> None:
+    def __init__(self, sampler: Sampler, query: Mapping[str, str], now_ms: int) -> None:
         self._sampler = sampler
+        self._now_ms = now_ms
         self.lengths = asked(query, "lengths")
         self.rates = asked(query, "msg_rates")
         self.data = asked(query, "data_rates")
         self.node = asked(query, "node_stats")
+        #: `disable_stats`: nothing that was measured.
+        self.stats = query.get("disable_stats", "").lower() not in ("true", "1")
+
+    def of(self, found: Facts, measured: frozenset[str]) -> Facts:
+        """The facts of a thing, without those that were measured if they are not wanted."""
+        if self.stats:
+            return found
+        return {
+            key: value
+            for key, value in found.items()
+            if key.removesuffix("_details") not in measured
+        }
 
     def rate(self, place: int, key: object) -> float:
         """How fast a counter of a thing grows; `place` is that in its series."""
@@ -194,12 +208,16 @@ class Shown:
             self._sampler.want(key)
         series = self._sampler.get(key)
         chosen = series.sampled(*samples) if series is not None and samples is not None else None
+        if samples is not None and not chosen:
+            # Too new to have been looked at: clients that ask for samples take one for granted.
+            chosen = [Sample(self._now_ms, (*(0,) * first, *values))]
         return details(columns, values, series, first, chosen)
 
 
-#: For the documentation of the API.
+#: For the documentation of the API: samples, and of lists whether anything measured is shown.
 QUERY: Final = tuple(
     f"{prefix}_{what}"
     for prefix in ("lengths", "msg_rates", "data_rates", "node_stats")
     for what in ("age", "incr")
 )
+MEASURED: Final = (*QUERY, "disable_stats")

@@ -23,6 +23,7 @@ from amqpd.management.routing import Operation, Route
 from amqpd.management.table import from_json
 
 if TYPE_CHECKING:
+    from amqpd.broker.access import Access
     from amqpd.management.call import Call
 
 #: Partitions of a super stream.
@@ -57,6 +58,7 @@ async def put_super_stream(call: Call) -> Answer:
         raise bad_request(f"'{(taken or [name])[0]}' is there already")
     arguments = from_json({**body.arguments, "x-queue-type": "stream"})
     journal, access = call.broker.journal, call.access
+    _permitted(access, name, streams)
     try:
         with journal.atomic():
             vhost.declare_exchange(
@@ -92,6 +94,21 @@ async def put_super_stream(call: Call) -> Answer:
         raise
     await call.safe(journal.last)
     return Answer(204)
+
+
+def _permitted(access: Access, name: str, streams: list[str]) -> None:
+    """See whether all of it may be declared and bound, before any of it is.
+
+    Raises:
+        AccessRefused: it may not.
+        Undecided: somebody has to be asked; nothing is there yet that would be in the way when
+            all this is run again.
+    """
+    access.configure("exchange", name)
+    access.read("exchange", name)
+    for stream in streams:
+        access.configure("queue", stream)
+        access.write("queue", stream)
 
 
 def _partitions(name: str, body: SuperStream) -> tuple[list[str], list[str]]:

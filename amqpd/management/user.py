@@ -16,7 +16,7 @@ from amqpd.broker.permissions import MAX_TAGS
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.listing import PARAMETERS, listing
-from amqpd.management.payload import Tags, tag_list
+from amqpd.management.payload import Tags, Truth, tag_list, truth
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.routing import Operation, Route
 
@@ -46,7 +46,7 @@ class Body(Struct):
     password_hash: str | UnsetType = UNSET
     hashing_algorithm: str | None = None
     tags: Tags | UnsetType = UNSET
-    administrator: bool | UnsetType = UNSET
+    administrator: Truth | UnsetType = UNSET
     permissions: dict[str, Pattern] | UnsetType = UNSET
     limits: dict[str, int] | UnsetType = UNSET
 
@@ -135,9 +135,8 @@ async def _user(call: Call, name: str, body: Body) -> PutUser:
     if body.password is not UNSET and body.password_hash is not UNSET:
         raise bad_request("both_password_and_password_hash_are_provided")
     hashed, algorithm = "", body.hashing_algorithm or SHA256
-    if isinstance(body.password, str):
-        if not body.password:
-            raise bad_request("credential_validation_failed")
+    # As with RabbitMQ a blank password is taken and opens nothing.
+    if isinstance(body.password, str) and body.password:
         algorithm = SHA256
         hashed = await asyncio.to_thread(call.host.hash_password, body.password, algorithm)
     elif isinstance(body.password_hash, str):
@@ -149,7 +148,7 @@ def _tags(body: Body) -> tuple[str, ...]:
     if body.tags is not UNSET:
         tags = tag_list(body.tags)
     elif body.administrator is not UNSET:
-        tags = ("administrator",) if body.administrator else ()
+        tags = ("administrator",) if truth(body.administrator) else ()
     else:
         raise bad_request("tags_not_present")
     if len(tags) > MAX_TAGS:

@@ -17,8 +17,8 @@ from amqpd.management.payload import Tags, Truth, tag_list, truth
 from amqpd.management.rates import (
     DATA,
     LENGTHS,
+    MEASURED,
     PUBLISHING,
-    QUERY,
     TRAFFIC,
     vhost_lengths,
     vhost_traffic,
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 #: A vhost's name travels as a short string.
 NAME_BYTES: Final = 255
 QUEUE_TYPES: Final = frozenset(QueueType)
+
+
+#: Left out with `disable_stats`.
+_NUMBERS: Final = frozenset({"message_stats", *LENGTHS, *DATA})
 
 
 class Body(Struct):
@@ -55,18 +59,19 @@ def facts(call: Call, vhost: VHost, shown: Shown) -> Facts | None:
         return None
     queue_type = definition.default_queue_type or call.broker.limits.default_queue_type
     tags = list(definition.tags)
+    protected = definition.protected_from_deletion
     lengths, moved = vhost_lengths(vhost), vhost_traffic(vhost)
     found = {
         "name": vhost.name,
         "description": definition.description,
         "tags": tags,
         "default_queue_type": queue_type or QueueType.CLASSIC,
-        "protected_from_deletion": definition.protected_from_deletion,
+        "protected_from_deletion": protected,
         "metadata": {
             "description": definition.description,
             "tags": tags,
             "default_queue_type": queue_type or QueueType.CLASSIC,
-            "protected_from_deletion": definition.protected_from_deletion,
+            **({"protected_from_deletion": True} if protected else {}),
         },
         "tracing": definition.tracing,
         "cluster_state": {call.host.node: "running"},
@@ -76,7 +81,7 @@ def facts(call: Call, vhost: VHost, shown: Shown) -> Facts | None:
     if any(moved):
         columns = (*TRAFFIC, *PUBLISHING)
         found["message_stats"] = shown.facts(vhost, columns, moved, shown.rates, len(LENGTHS))
-    return found
+    return shown.of(found, _NUMBERS)
 
 
 async def list_vhosts(call: Call) -> Answer:
@@ -120,7 +125,7 @@ def _changed(known: PutVhost, body: Body) -> PutVhost:
         queue_type = known.default_queue_type
     elif queue_type in (None, "undefined"):
         queue_type = ""
-    if queue_type and queue_type not in QUEUE_TYPES:
+    elif queue_type not in QUEUE_TYPES:
         raise bad_request(f"Unsupported default queue type '{queue_type}'")
     return replace(
         known,
@@ -172,10 +177,10 @@ def limits_of(call: Call, name: str) -> dict[str, int]:
 
 ADMIN: Final = Needs.ADMINISTRATOR
 ROUTES: Final = (
-    Route("/vhosts", GET=Operation(list_vhosts, Needs.LOGIN, query=(*PARAMETERS, *QUERY))),
+    Route("/vhosts", GET=Operation(list_vhosts, Needs.LOGIN, query=(*PARAMETERS, *MEASURED))),
     Route(
         "/vhosts/{vhost}",
-        GET=Operation(show, ADMIN, query=(*QUERY, "columns")),
+        GET=Operation(show, ADMIN, query=(*MEASURED, "columns")),
         PUT=Operation(put, ADMIN, Body),
         DELETE=Operation(delete, ADMIN),
     ),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from amqpd.management import metrics as exposition
+from amqpd.management import signpost
 from amqpd.management.api import Api
 from amqpd.management.errors import HttpError, bad_request
 from amqpd.management.exposition import CONTENT_TYPE
@@ -93,7 +94,13 @@ class HttpServer:
         ]
         answers = web.route("*", f"{API}/{{tail:(?s:.*)}}", self._answer)
         if ports.api or ports.api_tls:
-            pages = [web.get("/", self._page), web.get("/ui/{tail:.*}", self._page)]
+            pages = [
+                web.get("/", self._page),
+                web.get("/ui/{tail:.*}", self._page),
+                web.get(signpost.PATHS, self._paths_page),
+                web.get(signpost.PROGRAMS, self._programs_page),
+                *(web.get(path, self._elsewhere) for path in signpost.ELSEWHERE),
+            ]
             server = await self._serve(ports.api, [*common, *pages, answers])
             self._secure(server, ports.api_tls, tasks, context)
         if ports.metrics or ports.metrics_tls:
@@ -213,6 +220,16 @@ class HttpServer:
         headers = {"Content-Type": answer.content_type, **answer.headers}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
+    async def _elsewhere(self, request: web.Request) -> web.Response:
+        """Where the page is that RabbitMQ has here."""
+        raise web.HTTPMovedPermanently(signpost.ELSEWHERE[request.path])
+
+    async def _paths_page(self, request: web.Request) -> web.Response:
+        return _html(signpost.paths_page(self._api.router.routes))
+
+    async def _programs_page(self, request: web.Request) -> web.Response:
+        return _html(signpost.programs_page())
+
     async def _protect(self, request: web.Request, response: web.StreamResponse) -> None:
         for name, value in PROTECTION.items():
             response.headers.setdefault(name, value)
@@ -232,6 +249,10 @@ class HttpServer:
                 del headers["Content-Type"]
             return web.Response(status=answer.status, body=answer.body, headers=headers)
         return await _stream(request, answer, headers)
+
+
+def _html(text: str) -> web.Response:
+    return web.Response(text=text, content_type="text/html")
 
 
 def _request(request: web.Request) -> Request:

@@ -361,3 +361,12 @@ def test_policies_and_parameters_come_with_their_own_checks(model: Model) -> Non
         planned(model, policies=[{**policy, "definition": {"expires": -1}}])
 
     assert [one.name for one in model.broker.parameters.listing()] == ["g", "p"]
+
+
+def test_queues_that_another_broker_has_named_are_left_out(model: Model) -> None:
+    generated = {**QUEUE, "name": "amq.gen-1", "vhost": "/"}
+    bound = {"source": "amq.topic", "vhost": "/", "destination": "amq.gen-1", "routing_key": "a"}
+
+    restoring = planned(model, queues=[generated], bindings=[bound])
+
+    assert [one.action for one in restoring.changes] == [Action.SKIP, Action.SKIP]

@@ -69,7 +69,11 @@ async def test_a_quorum_queue_has_one_member(api: Api) -> None:
     (member,) = await api.get("/queues/quorum/%2F/q/status")
 
     assert (member["Node Name"], member["Raft State"]) == (node, "leader")
-    await api.get("/queues/quorum/%2F/c/status", 400)
+    assert member.keys() == {
+        "Node Name", "Raft State", "Membership", "Last Log Index", "Last Written", "Last Applied",
+        "Commit Index", "Snapshot Index", "Term", "Machine Version",
+    }  # fmt: skip
+    await api.get("/queues/quorum/%2F/c/status", 503)
     await api.get("/queues/quorum/%2F/nowhere/status", 404)
     await api.post("/queues/quorum/%2F/q/replicas/add", {"node": "b"}, 400)
     await api.delete("/queues/quorum/%2F/q/replicas/delete", 400)
@@ -118,3 +122,23 @@ async def test_what_there_cannot_be_is_404_with_the_reason(api: Api, path: str) 
 )
 async def test_of_what_this_broker_does_not_run_there_are_none(api: Api, path: str) -> None:
     assert await api.get(path) == []
+
+
+async def test_the_status_of_a_queue_is_for_whoever_may_enter_its_vhost(api: Api) -> None:
+    await api.put("/queues/%2F/q", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+    bob = await api.user("bob", "management")
+
+    await bob.get("/queues/quorum/%2F/q/status", 404)
+    await api.put("/permissions/%2F/bob", {"configure": "", "write": "", "read": ""})
+    await bob.get("/queues/quorum/%2F/q/status")
+
+
+async def test_a_queue_without_copies_says_so(api: Api) -> None:
+    await api.put("/queues/%2F/c", {"durable": True})
+    await api.put("/queues/%2F/s", {"durable": True, "arguments": {"x-queue-type": "stream"}})
+
+    for queue, kind in (("c", "classic"), ("s", "stream")):
+        assert await api.get(f"/queues/quorum/%2F/{queue}/status", 503) == {
+            "status": "failed",
+            "reason": f"{kind}_queue_not_supported",
+        }

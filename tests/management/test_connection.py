@@ -171,3 +171,37 @@ async def test_connections_and_channels_are_found_by_what_their_clients_call_the
                 found = await api.get(path, page=1, name=text, use_regex=regex)
                 assert found["filtered_count"] == 1, (path, text)
             assert (await api.get(path, page=1, name="shipping"))["filtered_count"] == 0
+
+
+async def test_without_statistics_nothing_measured_is_shown(api: Api) -> None:
+    await api.put("/queues/%2F/q")
+    with await api.connect() as client:
+        await asyncio.to_thread(client.channel)
+        (shown,) = await api.get("/connections")
+        (channel,) = await api.get("/channels")
+        assert "recv_oct_details" in shown
+        assert "consumer_count" in channel
+
+        (shown,) = await api.get("/connections", disable_stats="true")
+        (channel,) = await api.get("/channels", disable_stats="true")
+
+        assert shown["user"] == channel["user"] == "guest"
+        assert not {"recv_oct", "recv_oct_details", "send_pend"} & shown.keys()
+        assert not {"consumer_count", "messages_unacknowledged"} & channel.keys()
+        one = await api.get(f"/channels/{name(channel['name'])}", disable_stats="true")
+        assert "consumer_count" not in one
+    vhost = await api.get("/vhosts/%2F", disable_stats="true")
+    assert not {"messages", "messages_details", "recv_oct"} & vhost.keys()
+
+
+async def test_a_connection_has_no_sessions_and_keys_of_erlang_that_say_nothing(api: Api) -> None:
+    with await api.connect():
+        (shown,) = await api.get("/connections")
+        path = f"/connections/{name(shown['name'])}"
+
+        refusal = await api.get(f"{path}/sessions", 400)
+        found = await api.get(path)
+
+    assert refusal["reason"] == "connection does not use AMQP 1.0"
+    assert found["reductions"] == found["garbage_collection"]["minor_gcs"] == 0
+    await api.get(f"{path}/sessions", 404)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from typing import TYPE_CHECKING
 
@@ -325,6 +326,38 @@ async def test_an_export_can_be_named_as_a_file(api: Api) -> None:
     await api.call("GET", "/definitions", 400, query={"download": "a\r\nb"})
 
 
+async def test_links_and_forms_say_who_asks_in_their_address(api: Api) -> None:
+    nobody = type(api)(api.broker, api.client, {})
+    token = base64.b64encode(b"guest:guest").decode()
+
+    assert "queues" in await nobody.get("/definitions", auth=token)
+    assert "queues" in await nobody.get("/definitions/%2F", auth=token)
+    await nobody.get("/definitions", 401, auth="eA==")
+    await nobody.get("/definitions", 401, token="x")
+    await nobody.get("/queues", 401, auth=token)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status"),
+    [
+        ("../#/import-succeeded", 303), ("#/", 303), ("http://elsewhere/", 204),
+        ("//elsewhere/#/", 204), ("../#/\r\nx: y", 204),
+    ],
+)  # fmt: skip
+async def test_a_form_goes_on_where_its_page_says(api: Api, wanted: str, status: int) -> None:
+    form = aiohttp.FormData()
+    form.add_field("redirect", wanted)
+    form.add_field("file", json.dumps(RABBITMQ), filename="definitions.json")
+
+    async with api.client.post(
+        f"{api.uri}/api/definitions", data=form(), headers=api.headers, allow_redirects=False
+    ) as answer:
+        assert answer.status == status
+        assert answer.headers.get("Location", wanted) == wanted
+
+    await api.get("/queues/shop/orders")
+
+
 async def test_exclusive_queues_are_left_out(api: Api) -> None:
     async with api.channel() as channel:
         queue = await channel.declare_queue("mine", exclusive=True)
@@ -386,3 +419,11 @@ async def test_two_documents_come_in_one_after_the_other(api: Api) -> None:
 
     assert len(await api.get("/queues", columns="name")) == 600
     assert api.broker.server.broker.journal.open is None
+
+
+async def test_the_limits_of_a_vhost_are_shown_with_it(api: Api) -> None:
+    await api.put("/vhost-limits/%2F/max-queues", {"value": 9}, 204)
+
+    (found,) = (await api.get("/definitions"))["vhosts"]
+
+    assert found["limits"] == {"max-queues": 9}

@@ -84,3 +84,26 @@ def test_nothing_is_written_into_the_page_as_markup() -> None:
             assert dangerous not in text, script.name
     assert "<style" not in (FOLDER / "index.html").read_text()
     assert not re.search(r"<script(?![^>]*src=)", (FOLDER / "index.html").read_text())
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/api", "/api/index.html"), ("/cli", "/cli/index.html"), ("/stats", "/api/index.html"),
+        ("/doc/stats.html", "/api/index.html"), ("/mgmt", "/"),
+    ],
+)  # fmt: skip
+async def test_old_addresses_lead_to_a_page(api: Api, path: str, location: str) -> None:
+    async with api.client.get(api.uri + path, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (301, location)
+
+    async with api.client.get(api.uri + location) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/html")
+
+
+async def test_every_path_of_the_api_is_on_its_page(api: Api) -> None:
+    async with api.client.get(f"{api.uri}/api/index.html") as answer:
+        text = await answer.text()
+
+    assert "<code>/api/queues/{vhost}/{queue}/get</code>" in text
+    assert "<code>/api/login</code>" in text

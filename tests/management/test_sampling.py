@@ -267,3 +267,11 @@ async def test_a_user_sees_the_totals_of_its_own_vhosts(api: Api) -> None:
     assert overview["queue_totals"]["messages"] == 0
     assert overview["object_totals"]["queues"] == 0
     assert "listeners" not in overview
+
+
+async def test_a_queue_that_is_new_has_one_sample(api: Api) -> None:
+    await api.put("/queues/%2F/q")
+
+    queue = await api.get("/queues/%2F/q", lengths_age=60, lengths_incr=5)
+
+    assert [one["sample"] for one in queue["messages_details"]["samples"]] == [0]

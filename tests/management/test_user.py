@@ -61,7 +61,6 @@ async def test_an_update_without_password_removes_it(api: Api) -> None:
     ("body", "reason"),
     [
         ({"password": "x"}, "tags_not_present"),
-        ({"password": "", "tags": ""}, "credential_validation_failed"),
         (
             {"password": "x", "password_hash": "eA==", "tags": ""},
             "both_password_and_password_hash_are_provided",
@@ -142,3 +141,21 @@ async def test_users_are_for_administrators(api: Api) -> None:
     monitor = await api.user("m", "monitoring")
 
     await monitor.get("/users", 401)
+
+
+async def test_a_blank_password_is_taken_and_opens_nothing(api: Api) -> None:
+    await api.put("/users/a", {"password": "", "tags": "management"})
+
+    assert (await api.get("/users/a"))["password_hash"] == ""
+    await api.as_user("a", "").get("/whoami", 401)
+
+
+@pytest.mark.parametrize(
+    ("said", "tags"), [("true", ["administrator"]), ("false", []), (True, ["administrator"])]
+)
+async def test_an_administrator_may_be_said_as_it_was_long_ago(
+    api: Api, said: object, tags: list[str]
+) -> None:
+    await api.put("/users/a", {"password": "x", "administrator": said})
+
+    assert (await api.get("/users/a"))["tags"] == tags

@@ -27,6 +27,27 @@ async def test_a_new_vhost_is_shown_with_its_metadata(api: Api) -> None:
     assert [one["name"] for one in await api.get("/vhosts")] == ["/", "a"]
 
 
+async def test_a_protection_is_in_the_metadata_when_there_is_one(api: Api) -> None:
+    await api.put("/vhosts/a")
+    assert "protected_from_deletion" not in (await api.get("/vhosts/a"))["metadata"]
+
+    await api.post("/vhosts/a/deletion/protection", status=204)
+
+    assert (await api.get("/vhosts/a"))["metadata"]["protected_from_deletion"] is True
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_nothing_is_no_type_of_queue(api: Api, known: bool) -> None:
+    if known:
+        await api.put("/vhosts/a", {"default_queue_type": "quorum"})
+
+    refusal = await api.put("/vhosts/a", {"default_queue_type": ""}, status=400)
+
+    assert "default queue type" in refusal["reason"]
+    found = await api.get("/vhosts/a", 200 if known else 404)
+    assert not known or found["default_queue_type"] == "quorum"
+
+
 async def test_what_is_left_out_of_an_update_stays(api: Api) -> None:
     await api.put("/vhosts/a", {"description": "d", "tags": ["x"]})
 

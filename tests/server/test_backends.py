@@ -251,3 +251,16 @@ async def test_an_http_service_decides_for_the_http_api_too(tmp_path: Path) -> N
         service.answers["vhost"] = "deny"
         bob = api.as_user("bob", "pw")
         assert await bob.get("/queues") == []
+
+
+async def test_an_http_service_is_asked_for_all_of_a_super_stream_first(tmp_path: Path) -> None:
+    async with a_service() as service, served(tmp_path, None, **of(service)) as api:
+        service.answers["user"] = "allow management"
+        service.denied.add("secret-1")
+        alice = api.as_user("alice", "pw")
+
+        await alice.put("/stream/super-streams/%2F/clicks", {"partitions": 2}, 204)
+        await alice.put("/stream/super-streams/%2F/secret", {"partitions": 2}, 401)
+
+        assert [one["name"] for one in await alice.get("/queues")] == ["clicks-0", "clicks-1"]
+        await alice.get("/exchanges/%2F/secret", 404)
