@@ -592,14 +592,17 @@ class Connection:
             carried = Carried(
                 self.received_bytes, self.received_reads, self.output.sent, self.output.writes
             )
-            self.broker.presence.leave(self, carried)
+            self.broker.presence.leave_channels(self)
             self.broker.unwatch_alarms(self.blocking.alarmed)
             self.blocking.release()
             self._is_released = False
-            parting.when_done(lambda: vhost.release(self).when_done(self._released))
+            parting.when_done(
+                lambda: vhost.release(self).when_done(lambda: self._released(carried))
+            )
 
-    def _released(self) -> None:
+    def _released(self, carried: Carried) -> None:
         """Nothing is left of what was this connection's alone."""
+        self.broker.presence.leave(self, carried)
         self._is_released = True
         if self._farewell is not None:
             self._say_farewell_when_free()

@@ -223,11 +223,14 @@ class Broker:
         match command:
             case PutVhost():
                 self.definitions[command.name] = command
-                if command.name not in self.vhosts:
+                is_new = command.name not in self.vhosts
+                if is_new:
                     self.vhosts[command.name] = self._new_vhost(command.name)
-                    if self.events.on:
-                        self.vhosts[command.name].tell_of_exchanges()
                 vhost = self.vhosts[command.name]
+                if self.events.on:
+                    if is_new:
+                        vhost.tell_of_exchanges()
+                    self.events.changed(command, is_new=is_new)
                 vhost.default_queue_type = command.default_queue_type
                 vhost.trace(command.tracing)
             case DeleteVhost():
@@ -245,6 +248,8 @@ class Broker:
                     vhost.revision += 1  # what sessions remember of rights and routes is old
             case PutParameter() | DeleteParameter():
                 self._apply_parameter(command)
+                if self.events.on:
+                    self.events.enforced(command)
             case _:
                 self.vhosts[command.vhost].apply(command)
 
@@ -253,16 +258,15 @@ class Broker:
             case PutUser():
                 known = self.permissions.user(command.name)
                 self.events.changed(command, is_new=known is None)
-            case PutVhost():
-                self.events.changed(command, is_new=command.name not in self.vhosts)
             case (
                 PutExchange() | DeleteExchange() | PutQueue() | DeleteQueue()
-                | PutBinding() | DeleteBinding()
+                | PutBinding() | DeleteBinding() | PutVhost()
             ):  # fmt: skip
-                pass  # the vhost tells of them
+                pass  # told of where they are carried out
+            case PutParameter() | DeleteParameter():
+                self.events.stored(command)
             case DeleteVhost():
-                parameters = self.parameters.listing(vhost=command.name)
-                self.events.vhost_deleted(command.name, self.permissions, parameters)
+                self.events.vhost_going(command.name, self.permissions)
             case _:
                 self.events.changed(command)
 
@@ -351,6 +355,7 @@ class Broker:
     def _delete_vhost(self, name: str) -> None:
         for guest in self.presence.in_vhost(name):
             guest.close(ConnectionForced(f"vhost '{name}' is deleted"))
+        parameters = [*self.parameters.listing(vhost=name)]
         self.parameters.delete_vhost(name)
         self.presence.vhost_limits.pop(name, None)
         vhost = self.vhosts.pop(name, None)
@@ -358,7 +363,7 @@ class Broker:
         self.permissions.delete_vhost(name)
         if vhost is not None:
             self.departed.vhost_gone(vhost)
-            vhost.close()
+            vhost.close(parameters)
 
     def recover(
         self,

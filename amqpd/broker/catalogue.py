@@ -26,6 +26,7 @@ from amqpd.broker.definitions import (
     DeleteQueue,
     PutBinding,
     PutExchange,
+    PutParameter,
     PutQueue,
 )
 from amqpd.broker.enforcement import Enforcement
@@ -39,7 +40,7 @@ from amqpd.broker.stats import VhostStats
 from amqpd.broker.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from amqpd.broker.capacity import Capacity
     from amqpd.broker.definitions import DestinationKind
@@ -401,15 +402,14 @@ class Catalogue:
                 )
             )
 
-    def close(self) -> None:
+    def close(self, parameters: Sequence[PutParameter] = ()) -> None:
         """The vhost is gone: nothing is found here any more, and its queues go in slices.
 
-        Whoever deletes the vhost has written down that all of it is gone, as one command.
+        Whoever deletes the vhost has written down that all of it is gone, as one command. Once
+        the last queue is gone the rest is told of, as RabbitMQ has it: exchanges, the vhost, and
+        what were its parameters.
         """
-        events = self.around.events
-        if events.on:
-            for name in self.exchanges:
-                events.changed(DeleteExchange(self.name, name))
+        events, exchanges = self.around.events, [*self.exchanges]
         going = deque(self.queues.values())
         for queue in going:
             queue.condemn()
@@ -418,9 +418,15 @@ class Catalogue:
         self.publishing.morgues.close()
         self.exchanges.clear()
         self.revision += 1
-        self._dismantle(going, events.by, self.around.now_ms)
+        by = events.by
+        self._dismantle(
+            going, by, lambda: events.vhost_deleted(self.name, by, exchanges, parameters),
+            self.around.now_ms,
+        )  # fmt: skip
 
-    def _dismantle(self, going: deque[Queue], by: str, now_ms: int) -> None:
+    def _dismantle(
+        self, going: deque[Queue], by: str, tell: Callable[[], None], now_ms: int
+    ) -> None:
         """Let the first of these queues go, and in the next millisecond the others."""
         events, lanes = self.around.events, list[int]()
         before, events.by = events.by, by
@@ -433,9 +439,10 @@ class Catalogue:
         if lanes:
             self.around.journal.drop(tuple(lanes))
         if going:
-            self.around.timers.at(now_ms + 1, lambda now_ms: self._dismantle(going, by, now_ms))
+            timers = self.around.timers
+            timers.at(now_ms + 1, lambda now_ms: self._dismantle(going, by, tell, now_ms))
         elif events.on:
-            events.vhost_down(self.name)
+            tell()
 
 
 def binding_of(command: PutBinding | DeleteBinding) -> Binding:

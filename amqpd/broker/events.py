@@ -154,25 +154,40 @@ class Events:
 
     def changed(self, command: Command, queue: Queue | None = None, *, is_new: bool = True) -> None:
         """A command is carried out: about this queue, or one that makes something (`is_new`)."""
-        for key, facts in _of(command, queue, is_new):
+        for key, facts in _of(command, queue, is_new, self._node):
             self.tell(key, facts)
 
-    def vhost_deleted(
-        self, name: str, permissions: Permissions, parameters: Iterable[PutParameter]
-    ) -> None:
-        """A vhost goes with the rights in it and the parameters of it, in RabbitMQ's order."""
+    def stored(self, command: PutParameter | DeleteParameter) -> None:
+        """A parameter is set or cleared, and has not had its effect yet."""
+        component = command.component
+        if component in _PARAMETERS_TOO or component not in _COMPONENTS:
+            self.tell(*_plain_parameter(command))
+
+    def enforced(self, command: PutParameter | DeleteParameter) -> None:
+        """It has: queues were told of before, as with RabbitMQ."""
+        if command.component in _COMPONENTS:
+            self.tell(*_component(command))
+
+    def vhost_going(self, name: str, permissions: Permissions) -> None:
+        """A vhost is about to go, and the rights in it are the first."""
         for user, vhost, _ in permissions.listing():
             if vhost == name:
                 self.changed(DeletePermission(user, vhost))
         for user, vhost, exchange, _ in permissions.topic_listing():
             if vhost == name:
                 self.changed(DeleteTopicPermission(user, vhost, exchange))
+
+    def vhost_deleted(
+        self, name: str, by: str, exchanges: Iterable[str], parameters: Iterable[PutParameter]
+    ) -> None:
+        """Its queues are gone; with it go its exchanges and its parameters, in RabbitMQ's order."""
+        before, self.by = self.by, by
+        for exchange in exchanges:
+            self.changed(DeleteExchange(name, exchange))
         self.changed(DeleteVhost(name))
         for one in parameters:
             self.changed(DeleteParameter(one.component, one.vhost, one.name))
-
-    def vhost_down(self, name: str) -> None:
-        """Nothing of a vhost is left."""
+        self.by = before
         self.tell("vhost.down", {"name": name, "node": self._node, ACTOR: INTERNAL})
 
     def connected(self, facts: ConnectionFacts, user: str, vhost: str) -> None:
@@ -218,7 +233,7 @@ class Events:
 
     def policies(self, queue: Queue, before: Match) -> None:
         """Other policies apply to a queue than did before."""
-        facts: Facts = {"name": queue.name, "vhost": queue.vhost, "type": str(queue.own.queue_type)}
+        facts: Facts = {"name": queue.name, "vhost": queue.vhost, "type": _kind(queue)}
         for was, policy in zip(before, queue.match, strict=True):
             if policy is None and was is not None:
                 self.tell("queue.policy.cleared", dict(facts))
@@ -253,7 +268,9 @@ def _field(value: Wrappable) -> Field:
 # -- commands as events ----------------------------------------------------------------------
 
 
-def _of(command: Command, queue: Queue | None, is_new: bool) -> Iterator[tuple[str, Facts]]:
+def _of(
+    command: Command, queue: Queue | None, is_new: bool, node: str
+) -> Iterator[tuple[str, Facts]]:
     match command:
         case PutExchange() | DeleteExchange():
             yield _exchange(command)
@@ -263,7 +280,7 @@ def _of(command: Command, queue: Queue | None, is_new: bool) -> Iterator[tuple[s
             happened = "created" if isinstance(command, PutBinding) else "deleted"
             yield f"binding.{happened}", _binding(command)
         case PutVhost():
-            yield f"vhost.{'created' if is_new else 'updated'}", _vhost(command)
+            yield f"vhost.{'created' if is_new else 'updated'}", _vhost(command, node)
         case DeleteVhost():
             yield "vhost.deleted", {"name": command.name}
         case PutUser():
@@ -276,13 +293,14 @@ def _of(command: Command, queue: Queue | None, is_new: bool) -> Iterator[tuple[s
             yield _permission(command)
 
 
-def _vhost(command: PutVhost) -> Facts:
+def _vhost(command: PutVhost, node: str) -> Facts:
     return {
         "name": command.name,
         "description": command.description,
         "tags": list(command.tags),
         "default_queue_type": command.default_queue_type or "classic",
         "tracing": command.tracing,
+        "cluster_state": {node: "running"},
     }
 
 
@@ -296,13 +314,13 @@ def _exchange(command: PutExchange | DeleteExchange) -> tuple[str, Facts]:
         "auto_delete": command.auto_delete,
         "internal": command.internal,
         "arguments": command.arguments,
+        "policy": "",
     }
 
 
 def _queue(command: PutQueue | DeleteQueue, queue: Queue | None) -> tuple[str, Facts]:
     assert queue is not None
-    kind = str(queue.own.queue_type)
-    facts: Facts = {"name": command.name, "vhost": command.vhost, "type": kind}
+    facts: Facts = {"name": command.name, "vhost": command.vhost, "type": _kind(queue)}
     if isinstance(command, DeleteQueue):
         return "queue.deleted", facts
     return "queue.created", facts | {
@@ -310,7 +328,13 @@ def _queue(command: PutQueue | DeleteQueue, queue: Queue | None) -> tuple[str, F
         "auto_delete": command.auto_delete,
         "exclusive": command.exclusive,
         "arguments": command.arguments,
+        "owner_pid": str(getattr(queue.owner, "name", "")),
     }
+
+
+def _kind(queue: Queue) -> str:
+    """A type of queue as RabbitMQ's events call it."""
+    return f"rabbit_{queue.own.queue_type}_queue"
 
 
 def _binding(command: PutBinding | DeleteBinding) -> Facts:
@@ -403,6 +427,13 @@ def _component(command: PutParameter | DeleteParameter) -> tuple[str, Facts]:
     return names[0 if is_set else 1], facts
 
 
+#: What RabbitMQ tells of a connection's TLS, and what is not known here.
+_CERTIFICATE: Final = (
+    "peer_cert_subject", "peer_cert_issuer", "peer_cert_validity", "ssl_protocol",
+    "ssl_key_exchange", "ssl_cipher", "ssl_hash",
+)  # fmt: skip
+
+
 def _connection(facts: ConnectionFacts, node: str, user: str, vhost: str) -> Facts:
     return {
         "pid": facts.name,
@@ -414,6 +445,7 @@ def _connection(facts: ConnectionFacts, node: str, user: str, vhost: str) -> Fac
         "peer_host": facts.peer_host,
         "peer_port": facts.peer_port,
         "ssl": facts.tls,
+        **dict.fromkeys(_CERTIFICATE, ""),
         "auth_mechanism": facts.mechanism,
         "protocol": facts.protocol,
         "user": user,

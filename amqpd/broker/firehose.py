@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.message import a_run
 from amqpd.broker.names import join, split
+from amqpd.broker.routing import routing_keys
+from amqpd.errors import PreconditionFailed
 from amqpd.fields import Field, wrap
 from amqpd.properties import Properties, decode_header, named
 
@@ -68,7 +70,15 @@ class Firehose:
         for index in range(piece.lo, piece.hi):
             exchange, key = split(piece.run.names_of(index))
             if exchange != TRACE:
-                self._copy(f"deliver.{queue}", who, piece.run, index, exchange, (key,), extra)
+                self._copy(
+                    f"deliver.{queue}",
+                    who,
+                    piece.run,
+                    index,
+                    exchange,
+                    _keys(piece.run, index, key),
+                    extra,
+                )
 
     def _copy(
         self,
@@ -82,10 +92,13 @@ class Firehose:
     ) -> None:
         content = run.contents[index]
         properties = decode_header(header_payload(content))[2]
+        shown = named(properties)
+        if properties.timestamp is not None:
+            shown["timestamp"] = Field("l", properties.timestamp)  # RabbitMQ: a number
         headers: Table = {
             "exchange_name": wrap(exchange),
             "routing_keys": wrap(list(keys)),
-            "properties": Field("F", named(properties)),
+            "properties": Field("F", shown),
             "node": wrap(self._node),
             "vhost": wrap(self._vhost),
             "connection": wrap(who.connection),
@@ -96,3 +109,12 @@ class Firehose:
         key = trace_key.encode()[:KEY_BYTES].decode(errors="ignore")
         copy = a_run(join(TRACE, key), Properties(headers=headers), body(content))
         self._publishing.announce(TRACE, key, copy)
+
+
+def _keys(run: Run, index: int, key: str) -> list[str]:
+    """The keys that a message was published with, as far as it still says so."""
+    headers = decode_header(header_payload(run.contents[index]))[2].headers
+    try:
+        return routing_keys(key, headers)
+    except PreconditionFailed:
+        return [key]  # it was not published over AMQP: nobody has checked its headers

@@ -144,15 +144,27 @@ class Presence:
             return
         if carried is not None:
             self.carried = Carried(*map(sum, zip(self.carried, carried, strict=True)))
+        self._close_channels(guest, stay)
         if self._events.on:
-            for number in stay.numbers:
-                self._events.channel("closed", guest.name, number, stay.user, stay.vhost)
             self._events.disconnected(guest.facts(), stay.user, stay.vhost)
-        self._count_channels(stay, -len(stay.numbers))
         for guests, name in ((self._in_vhost, stay.vhost), (self._of_user, stay.user)):
             del guests[name][guest]
             if not guests[name]:
                 del guests[name]
+
+    def leave_channels(self, guest: Guest) -> None:
+        """All channels of a connection are closed, and it will be."""
+        stay = self._stays.get(guest)
+        if stay is not None:
+            self._close_channels(guest, stay)
+
+    def _close_channels(self, guest: Guest, stay: _Stay) -> None:
+        numbers = [*stay.numbers]
+        stay.numbers.clear()
+        self._count_channels(stay, -len(numbers))
+        if self._events.on:
+            for number in numbers:
+                self._events.channel("closed", guest.name, number, stay.user, stay.vhost)
 
     def open_channel(self, guest: Guest, number: int) -> None:
         """Count a channel in.

@@ -110,6 +110,8 @@ async def restore(call: Call) -> Answer:
 async def _in_slices(steps: Generator[None, None, None], by: Call | None = None) -> None:
     slices = Slices()
     with contextlib.closing(steps):
+        if by is not None:
+            by.broker.events.by = by.caller.name
         for _ in steps:
             await slices.pause()
             if by is not None:

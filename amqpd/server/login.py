@@ -15,6 +15,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from amqpd.amqp.facts import PROTOCOL
 from amqpd.amqp.sasl import Credentials, Login
 from amqpd.auth.around import Around
 from amqpd.auth.chain import Accepted, Chain, Refused
@@ -125,7 +126,7 @@ class Logins:
                 credentials.user,
                 locked_s,
             )
-            self._tell(credentials.user, peer.host, credentials.mechanism, "throttled")
+            self._tell(credentials.user, peer.host, credentials.mechanism, "throttled", peer)
             self._loop.call_later(locked_s, decided, None)
             return
         if self._waiting >= MOST_WAITING:
@@ -244,12 +245,12 @@ class Logins:
             self._throttle.succeeded(user, peer.host)
             self._attempts.add(AMQP, peer.host, found.name, succeeded=True)
             LOG.info("connection %s: user '%s' authenticated with %s", peer, found.name, mechanism)
-            self._tell(found.name, peer.host, mechanism)
+            self._tell(found.name, peer.host, mechanism, "", peer)
             decided(_login(found))
             return
         LOG.warning("connection %s: %s login refused: %s", peer, mechanism, reason)
         self._attempts.add(AMQP, peer.host, user, succeeded=False)
-        self._tell(user, peer.host, mechanism, reason)
+        self._tell(user, peer.host, mechanism, reason, peer)
         delay_s = self._failed(user, peer.host)
         if delay_s:
             self._loop.call_later(delay_s, decided, None)
@@ -273,13 +274,20 @@ class Logins:
         if self._audit is not None:
             self._audit.login(user, host, mechanism, reason)
 
-    def _tell(self, user: str, host: str, mechanism: str, reason: str = "") -> None:
+    def _tell(
+        self, user: str, host: str, mechanism: str, reason: str = "", peer: Peer | None = None
+    ) -> None:
         self._noted(user, host, mechanism, reason)
         if self._events.on:
             facts: Facts = {
                 "name": user, "connection_type": "network", "peer_host": host,
                 "auth_mechanism": mechanism,
             }  # fmt: skip
+            if peer is not None:
+                facts |= {
+                    "connection_name": str(peer), "host": peer.local_host,
+                    "peer_port": peer.port, "protocol": PROTOCOL, "ssl": peer.tls,
+                }  # fmt: skip
             if reason:
                 facts["error"] = reason
             outcome = "failure" if reason else "success"

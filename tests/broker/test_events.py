@@ -8,6 +8,7 @@ import pytest
 
 from amqpd.broker import definitions as d
 from amqpd.broker.broker import Alarms
+from amqpd.broker.catalogue import QUEUES_A_SLICE
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.events import INTERNAL, LONGEST, MOST_WAITING
 from amqpd.broker.exchange import EVENTS, LOG
@@ -81,7 +82,10 @@ def test_queues_exchanges_and_bindings_come_and_go(model: Watched) -> None:
     assert list(made) == ["exchange.created", "queue.created", "binding.created"]
     assert made["queue.created"]["name"] == "q"
     assert made["queue.created"]["vhost"] == "/"
-    assert made["queue.created"]["type"] == "classic"
+    assert (made["queue.created"]["type"], made["queue.created"]["owner_pid"]) == (
+        "rabbit_classic_queue",
+        "",
+    )
     assert made["exchange.created"]["type"] == "topic"
     assert made["binding.created"]["source_name"] == "x"
     assert made["binding.created"]["routing_key"] == "a.#"
@@ -173,12 +177,12 @@ def test_a_policy_is_told_of_and_each_queue_it_applies_to(model: Watched) -> Non
     change(d.DeleteParameter("operator_policy", "/", "o"))
     cleared = model.seen()
 
-    assert list(told) == ["policy.set", "queue.policy.updated", "parameter.set"]
+    assert list(told) == ["queue.policy.updated", "policy.set", "parameter.set"]
     assert told["policy.set"]["definition"] == {"max-length": 9}
     assert told["queue.policy.updated"]["name"] == "q"
     assert told["queue.policy.updated"]["definition"] == {"max-length": 9}
     assert told["parameter.set"]["component"] == "operator_policy"
-    assert list(cleared) == ["parameter.cleared", "operator.policy.cleared", "queue.policy.cleared"]
+    assert list(cleared) == ["parameter.cleared", "queue.policy.cleared", "operator.policy.cleared"]
     change(d.PutParameter("global", "", "colour", '"red"'))
     assert model.seen()["parameter.set"]["component"] == "global"
 
@@ -201,8 +205,8 @@ def test_a_vhost_takes_its_rights_and_parameters_with_it(model: Watched) -> None
     told = model.seen()
 
     assert list(told) == [
-        "permission.deleted", "topic.permission.deleted", "vhost.deleted", "policy.cleared",
-        "parameter.cleared", "vhost.limits.cleared", "exchange.deleted", "queue.deleted",
+        "permission.deleted", "topic.permission.deleted", "queue.deleted", "exchange.deleted",
+        "vhost.deleted", "policy.cleared", "parameter.cleared", "vhost.limits.cleared",
         "vhost.down",
     ]  # fmt: skip
     for key in ("permission.deleted", "topic.permission.deleted"):
@@ -219,7 +223,7 @@ def test_vhosts_pauses_purges_and_alarms_are_told_of(model: Watched) -> None:
     broker.change(d.DeleteVhost("v"))
     told = model.seen()
     assert list(told) == [
-        "vhost.created", "exchange.created", "vhost.updated", "vhost.deleted", "exchange.deleted",
+        "exchange.created", "vhost.created", "vhost.updated", "exchange.deleted", "vhost.deleted",
         "vhost.down",
     ]  # fmt: skip
     assert told["vhost.updated"]["description"] == "for more tests"
@@ -352,6 +356,22 @@ def test_queues_of_a_vhost_that_is_deleted_are_told_of(model: Watched) -> None:
     assert gone["queue.deleted"]["name"] == "q"
     assert gone["queue.deleted"]["vhost"] == "v"
     assert gone["queue.deleted"]["user_who_performed_action"] == "ann"
+
+
+def test_a_vhost_is_told_of_after_the_last_of_its_many_queues(model: Watched) -> None:
+    model.broker.change(d.PutVhost("v"))
+    for number in range(QUEUES_A_SLICE + 1):
+        put = d.PutQueue("v", f"q{number}", False, False, False, {}, (1000 + number,))
+        model.broker.change(put)
+    model.seen()
+
+    model.broker.change(d.DeleteVhost("v"))
+    at_once = model.seen()
+    model.turn(2)
+    later = model.seen()
+
+    assert list(at_once) == ["queue.deleted"]
+    assert list(later) == ["queue.deleted", "exchange.deleted", "vhost.deleted", "vhost.down"]
 
 
 def test_an_exchange_that_is_not_there_is_deleted_without_harm(model: Watched) -> None:

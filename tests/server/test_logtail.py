@@ -95,6 +95,27 @@ async def test_logins_are_told_of_over_amqp(tmp_path: Path) -> None:
     assert failure.headers["name"] == "guest"
     assert failure.headers["error"]
     assert success.routing_key == "user.authentication.success"
+    for told in (failure.headers, success.headers):
+        assert (told["protocol"], told["ssl"]) == ("AMQP 0-9-1", False)
+        assert str(told["connection_name"]).startswith(f"127.0.0.1:{told['peer_port']!r} -> ")
+
+
+async def test_what_a_connection_takes_with_it_goes_before_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker, await aio_pika.connect(broker.uri) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue("told", exclusive=True)
+        other = await aio_pika.connect(broker.uri)
+        mine = await (await other.channel()).declare_queue("mine", exclusive=True)
+        await mine.consume(asyncio.Queue[object]().put)
+        for key in ("consumer.deleted", "channel.closed", "queue.deleted", "connection.closed"):
+            await queue.bind("amq.rabbitmq.event", key)
+        got: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
+        await queue.consume(got.put, no_ack=True)
+
+        await other.close()
+        told = [(await got.get()).routing_key for _ in range(4)]
+
+    assert told == ["consumer.deleted", "channel.closed", "queue.deleted", "connection.closed"]
 
 
 async def test_there_is_no_exchange_where_nobody_wants_one(tmp_path: Path) -> None:

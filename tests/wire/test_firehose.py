@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pamqp.commands import Basic, Queue, Tx
@@ -65,6 +66,24 @@ def test_what_is_published_and_delivered_is_copied_with_what_is_known_of_it() ->
         "routed_queues": ["q"],
     }
     assert delivered["redelivered"] == 0
+
+
+def test_copies_have_all_keys_and_times_as_numbers() -> None:
+    world = World()
+    watcher = watching(world)
+    client = world.client()
+    client.declare("q")
+    traced(world)
+    properties = Basic.Properties(
+        headers={"CC": ["other"]}, timestamp=datetime.fromtimestamp(5, UTC)
+    )
+
+    client.publish(b"1", "q", properties=properties)
+    client.get("q")
+
+    for _, headers, _ in copies(watcher):
+        assert headers["routing_keys"] == ["q", "other"]
+        assert headers["properties"] == {"headers": {"CC": ["other"]}, "timestamp": 5}
 
 
 def test_a_get_is_a_delivery_and_says_if_it_is_not_the_first() -> None:
