@@ -638,6 +638,7 @@ class Queue:
         subscription = Subscription(consumer, consumer.priority, self._resume, self.detach)
         self.ring.add(subscription)
         self.around.consumers += 1
+        self.around.consuming[self] = None
         if exclusive:
             self.exclusive_consumer = subscription
         self.had_consumers = True
@@ -664,6 +665,8 @@ class Queue:
     def _leave(self, subscription: Subscription) -> None:
         self.ring.remove(subscription)
         self.around.consumers -= 1
+        if not self.ring:
+            del self.around.consuming[self]
 
     def _resume(self, subscription: Subscription) -> None:
         self.ring.resume(subscription)

@@ -104,6 +104,30 @@ def moved(queues: list[list[Lane]]) -> list[int]:
     return found
 
 
+def row_of(lanes: list[Lane]) -> tuple[int, ...]:
+    """All that is shown of what a queue's lanes hold, and how much has passed through them."""
+    sums = Sums()
+    sums.add(lanes)
+    passed: i64 = 0
+    for lane in lanes:
+        passed += passed_through(lane.counts)
+    return (
+        passed,
+        sums.ready,
+        sums.unacked,
+        sums.delayed,
+        sums.kept,
+        sums.loaded,
+        sums.stored,
+        sums.paged_out,
+        sums.ready_bytes,
+        sums.unacked_bytes,
+        sums.loaded_bytes,
+        sums.paged_out_bytes,
+        sums.persistent_bytes,
+    )
+
+
 def traffic_of(lanes: list[Lane]) -> tuple[int, int, int, int, int, int, int, int, int]:
     """What has passed through the lanes of a queue, in the order of `rates.TRAFFIC`."""
     published: i64 = 0

@@ -72,6 +72,8 @@ class Surroundings:
     tired: list[Queue] = field(default_factory=list)
     #: Consumers of all queues.
     consumers: int = 0
+    #: The queues that have any.
+    consuming: dict[Queue, None] = field(default_factory=dict)
     expired: Expired = never
     read_some: ReadSome = nothing
     read_returned: ReadReturned = none_returned

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus, unquote_plus
 
@@ -39,8 +40,11 @@ _SORT: Final = (
     "destination_type",
     "destination",
     "routing_key",
-    "properties_key",
 )
+
+
+#: Keys that need no quotes: nearly all.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]+").fullmatch
 
 
 class Body(Struct):
@@ -52,7 +56,10 @@ class Body(Struct):
 
 def properties_key(routing_key: str, arguments: Table) -> str:
     """What stands for a binding in paths."""
-    key = quote_plus(routing_key, errors="surrogateescape").replace("~", "%7E") or "~"
+    if _PLAIN(routing_key):
+        key = routing_key
+    else:
+        key = quote_plus(routing_key, errors="surrogateescape").replace("~", "%7E") or "~"
     if not arguments:
         return key
     content = repr(comparable_table(arguments)).encode(errors="surrogateescape")
@@ -68,7 +75,7 @@ def facts(vhost: str, binding: Binding) -> Facts:
         "destination": binding.destination.name,
         "destination_type": binding.destination.kind,
         "routing_key": binding.routing_key,
-        "arguments": to_json(binding.arguments),
+        "arguments": to_json(binding.arguments) if binding.arguments else {},
         "properties_key": properties_key(binding.routing_key, binding.arguments),
     }
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+#: Samples of a metric between two looks at the clock.
+BATCH: Final = 256
+
 Kind: TypeAlias = Literal["gauge", "counter"]
 #: Labels as they are written, and a value for each metric; None: it has none.
 Row: TypeAlias = tuple[str, Sequence[int | float | None]]
@@ -51,14 +54,24 @@ def head(prefix: str, metric: Metric) -> str:
 
 
 def write(prefix: str, metrics: Sequence[Metric], rows: Sequence[Row]) -> Iterator[str]:
-    """The samples of some metrics, one piece of text for each sample."""
+    """The samples of some metrics, one piece of text for `BATCH` of them."""
     for place, metric in enumerate(metrics):
         yield head(prefix, metric)
         name = prefix + metric.name
-        for label, values in rows:
-            value = values[place]
-            if value is not None:
-                yield f"{name}{label} {number(value)}\n"
+        for start in range(0, len(rows), BATCH):
+            yield "".join(
+                [
+                    f"{name}{label} {values[place]}\n"
+                    if type(values[place]) is int
+                    else _sample(name, label, values[place])
+                    for label, values in rows[start : start + BATCH]
+                ]
+            )
+
+
+def _sample(name: str, label: str, value: float | None) -> str:
+    """A sample that may have no value: then there is none."""
+    return "" if value is None else f"{name}{label} {number(value)}\n"
 
 
 def summed(rows: Iterable[Row], width: int) -> Row:

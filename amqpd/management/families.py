@@ -15,7 +15,7 @@ from amqpd.broker.arguments import QueueType
 from amqpd.broker.content import header_payload
 from amqpd.broker.stream import Stream
 from amqpd.broker.sums import sums_of, traffic_of
-from amqpd.management.exposition import Metric, labels
+from amqpd.management.exposition import Metric, escape, labels
 from amqpd.management.rates import TRAFFIC, lengths_of, traffic
 from amqpd.properties import decode_header
 
@@ -95,7 +95,7 @@ def queues_of(broker: Broker, wanted: Filter) -> Iterator[Queue]:
 
 
 def _label(queue: Queue) -> str:
-    return labels(vhost=queue.vhost, queue=queue.name)
+    return f'{{vhost="{escape(queue.vhost)}",queue="{escape(queue.name)}"}}'
 
 
 def _coarse(broker: Broker, wanted: Filter) -> Iterator[Row]:
@@ -153,7 +153,7 @@ def queues_together(broker: Broker) -> Mapping[str, Row]:
     morgues = chain.from_iterable(vhost.publishing.morgues for vhost in broker.vhosts.values())
     messages, ready, unacked = lengths_of(sums, morgues)
     consumers = broker.around.consumers
-    taking = sum(map(_taking, queues)) if consumers else 0
+    taking = sum(map(_taking, broker.around.consuming))
     return {
         "queue_coarse_metrics": ("", (ready, unacked, messages)),
         "queue_metrics": ("", _columns_of(sums, consumers, taking)),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from amqpd.management.rates import vhost_sums
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,8 +27,6 @@ class Totals:
     exchanges: int
     queues: int
     consumers: int
-    ready: int
-    unacked: int
     #: Messages that went to a dead letter exchange since the start, and those that went for
     #: good without having been acknowledged: by vhost and reason.
     dead_lettered: Mapping[tuple[str, str], int]
@@ -73,8 +69,6 @@ class Figures:
     exchanges: int
     queues: int
     consumers: int
-    ready: int
-    unacked: int
     dead_lettered: Mapping[tuple[str, str], int]
     dropped: Mapping[tuple[str, str], int]
     queues_faulted: int
@@ -103,8 +97,8 @@ class Figures:
 
 
 def totals(broker: Broker) -> Totals:
-    """Count what is in all vhosts; costs a glance at each queue."""
-    exchanges = queues = ready = unacked = 0
+    """Count what is in all vhosts; costs no look at single queues."""
+    exchanges = queues = 0
     dead_lettered: dict[tuple[str, str], int] = {}
     dropped: dict[tuple[str, str], int] = {}
     for vhost in broker.vhosts.values():
@@ -113,14 +107,9 @@ def totals(broker: Broker) -> Totals:
         dead_lettered |= {(vhost.name, why): count for why, count in publishing.buried.items()}
         dropped |= {(vhost.name, why): count for why, count in publishing.dropped.items()}
         queues += len(vhost.queues)
-        sums = vhost_sums(vhost)
-        ready += sums.ready
-        unacked += sums.unacked
     faulted, quarantined = _damaged(broker)
     consumers = broker.around.consumers
-    return Totals(
-        exchanges, queues, consumers, ready, unacked, dead_lettered, dropped, faulted, quarantined
-    )
+    return Totals(exchanges, queues, consumers, dead_lettered, dropped, faulted, quarantined)
 
 
 def _damaged(broker: Broker) -> tuple[int, dict[tuple[str, str], int]]:

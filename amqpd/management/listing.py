@@ -1,6 +1,7 @@
 """Lists: filtered, sorted, cut to a page and to columns, and written in slices.
 
     await listing(call, things, show, keys)
+    await listing(call, things, show, keys, rows=…)     what is shown again as it was: `kept`
 
 `show` makes what is shown of one thing (None: it is gone meanwhile). `keys` gives, for columns
 that are cheap, the value without the rest, always of one type: a page of ten thousand queues by
@@ -18,6 +19,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
+from msgspec import Raw
+
 from amqpd.broker.pattern import PATTERN_BYTES, compile_pattern
 from amqpd.errors import PreconditionFailed
 from amqpd.management.errors import HttpError, bad_request
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
     from amqpd.management.call import Call
+    from amqpd.management.kept import Rows
 
 T = TypeVar("T")
 Facts: TypeAlias = "dict[str, object]"
@@ -49,6 +53,12 @@ CHUNK: Final = 128
 #: list: 3 s of work, in slices. Few patterns come near it with 10,000 names.
 FEW_STEPS: Final = 1000
 FILTER_STEPS: Final = 10_000_000
+#: So many, sorted in parts, are merged at once: some 10 ms.
+AT_ONCE: Final = 20_000
+#: What is written of a long list at a time, at least.
+PIECE_BYTES: Final = 65_536
+#: Columns in which a thing stays what it is.
+FIXED: Final = frozenset({"name", "vhost", "type", "durable", "auto_delete", "exclusive"})
 
 #: What a list can be told by its query.
 PARAMETERS: Final = (
@@ -142,8 +152,9 @@ async def listing(
     show: Show[T],
     keys: Keys[T],
     default_sort: Sequence[str] = ("vhost", "name"),
+    rows: Rows[T] | None = None,
 ) -> Answer:
-    """Answer a list as the query wants it.
+    """Answer a list as the query wants it; `rows` are those that were shown with its columns.
 
     Raises:
         HttpError: the query is not valid, or the page is beyond the end.
@@ -157,11 +168,13 @@ async def listing(
         found = await _filtered(found, page, keys, show, slices)
     order = [query["sort"]] if query.get("sort") else []
     sorting = _Sorting([*order, *default_sort], show, keys, query.get("sort_reverse") == "true")
+    encoded = _encoding(show, columns, rows)
     if page is None:
-        found = await sorting.first(len(found), found, slices)
+        found = await sorting.first(len(found), found, slices, rows)
         if len(found) <= ONE_PIECE:
-            return json(await _all(found, show, columns, slices))
-        return Answer(body=_pieces(found, show, columns, slices))
+            return json(await _all(found, encoded, slices))
+        few = FEW if rows is None else BATCH
+        return Answer(body=_pieces(found, encoded, slices, few))
     first = (page.number - 1) * page.size
     if first > len(found):
         raise HttpError(
@@ -169,8 +182,9 @@ async def listing(
             "page_out_of_range",
             f"Page out of range, page: {page.number} page size: {page.size}, len: {len(found)}",
         )
-    items = (await sorting.first(first + page.size, found, slices))[first:]
-    shown = await _all(items, show, columns, slices)
+    last = first + page.size
+    items = (await sorting.first(last, found, slices, rows))[first:last]
+    shown = await _all(items, encoded, slices)
     return json(
         {
             "total_count": len(things),
@@ -319,18 +333,31 @@ def _value(column: str, keys: Keys[T], show: Show[T]) -> Callable[[T], object]:
 
 
 class _Sorting(Generic[T]):
-    """An order, worked out in slices: parts are sorted one by one, then merged from the front."""
+    """An order, worked out in slices: parts are sorted one by one, then merged."""
 
     def __init__(self, order: Sequence[str], show: Show[T], keys: Keys[T], reverse: bool) -> None:
+        columns = tuple(dict.fromkeys(order))
         self._values = [
-            keys[column] if column in keys else _ranked(column, keys, show)
-            for column in dict.fromkeys(order)
+            keys[column] if column in keys else _ranked(column, keys, show) for column in columns
         ]
         self._reverse = reverse
+        self._name = (columns, reverse)
+        self._stays = FIXED.issuperset(columns)
 
-    async def first(self, count: int, things: Sequence[T], slices: Slices) -> list[T]:
-        """The first `count` things in this order."""
-        parts = []
+    async def first(
+        self, count: int, things: list[T], slices: Slices, rows: Rows[T] | None = None
+    ) -> list[T]:
+        """The first `count` things in this order, or more of them."""
+        if rows is None or not self._stays:
+            return await self._sorted(count, things, slices)
+        known = rows.ordered(self._name, things)
+        if known is None:
+            known = await self._sorted(len(things), things, slices)
+            rows.remember(self._name, things, known)
+        return known
+
+    async def _sorted(self, count: int, things: Sequence[T], slices: Slices) -> list[T]:
+        parts: list[list[tuple[Any, ...]]] = []
         for start in range(0, len(things), PART):
             part: list[tuple[Any, ...]] = []
             end = min(start + PART, len(things))
@@ -340,6 +367,11 @@ class _Sorting(Generic[T]):
             part.sort(reverse=self._reverse)
             parts.append(part)
             await slices.pause()
+        if len(things) <= AT_ONCE:
+            # Sorting what is sorted in parts is no more than merging them.
+            whole = [row for part in parts for row in part]
+            whole.sort(reverse=self._reverse)
+            return [things[row[-1]] for row in whole[:count]]
         found: list[T] = []
         for row in heapq.merge(*parts, reverse=self._reverse):
             if len(found) == count:
@@ -378,33 +410,45 @@ def _rank(value: object) -> tuple[int, float | str]:
 # -- out ---------------------------------------------------------------------------------
 
 
-def _shown(things: Sequence[T], show: Show[T], columns: Columns) -> list[object]:
-    """What is shown of some things that are still there."""
-    return [only(facts, columns) for one in things if (facts := show(one)) is not None]
+def _encoding(
+    show: Show[T], columns: Columns, rows: Rows[T] | None
+) -> Callable[[Sequence[T]], list[bytes]]:
+    """What gives the JSON of some things that are still there."""
+
+    def cut(thing: T) -> object:
+        facts = show(thing)
+        return facts if facts is None else only(facts, columns)
+
+    if rows is not None:
+        return lambda things: rows.shown(things, cut)
+    return lambda things: [encode(facts) for one in things if (facts := cut(one)) is not None]
 
 
-async def _all(
-    things: Sequence[T], show: Show[T], columns: Columns, slices: Slices
-) -> list[object]:
+Encoded: TypeAlias = "Callable[[Sequence[T]], list[bytes]]"
+
+
+async def _all(things: Sequence[T], encoded: Encoded[T], slices: Slices) -> list[Raw]:
     """What is shown of a page."""
-    found: list[object] = []
+    found: list[Raw] = []
     for start in range(0, len(things), FEW):
-        found += _shown(things[start : start + FEW], show, columns)
+        found += map(Raw, encoded(things[start : start + FEW]))
         await slices.pause()
     return found
 
 
 async def _pieces(
-    things: Sequence[T], show: Show[T], columns: Columns, slices: Slices
+    things: Sequence[T], encoded: Encoded[T], slices: Slices, few: int
 ) -> AsyncGenerator[bytes, None]:
     """The JSON of a long list."""
     batch: list[bytes] = []
-    opened = False
-    for start in range(0, len(things), FEW):
-        batch += map(encode, _shown(things[start : start + FEW], show, columns))
-        if len(batch) >= BATCH:
+    opened, size_bytes = False, 0
+    for start in range(0, len(things), few):
+        rows = encoded(things[start : start + few])
+        batch += rows
+        size_bytes += sum(map(len, rows))
+        if size_bytes >= PIECE_BYTES:
             yield (b"," if opened else b"[") + b",".join(batch)
-            opened, batch = True, []
+            opened, batch, size_bytes = True, [], 0
         await slices.pause()
     rest = b",".join(batch)
     yield (b"" if opened else b"[") + (b"," + rest if opened and rest else rest) + b"]"

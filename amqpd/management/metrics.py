@@ -16,11 +16,12 @@ from amqpd.broker.pattern import compile_pattern
 from amqpd.broker.stats import total
 from amqpd.errors import PreconditionFailed
 from amqpd.management.errors import bad_request
-from amqpd.management.exposition import Metric, head, labels, summed, write
+from amqpd.management.exposition import Metric, labels, summed, write
 from amqpd.management.families import (
     FAMILIES,
     QUEUE_TYPES,
     SIZES_OF_QUEUES,
+    Family,
     Filter,
     queues_of,
     queues_together,
@@ -34,13 +35,12 @@ if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
     from amqpd.broker.pattern import Pattern
     from amqpd.management.exposition import Row
-    from amqpd.management.families import Family
     from amqpd.management.host import Host
 
 DETAILED: Final = "rabbitmq_detailed_"
 CLUSTER: Final = "rabbitmq_cluster_"
-#: Samples between two looks at the clock.
-BATCH: Final = 256
+#: What is written at a time, at least.
+PIECE_BYTES: Final = 65_536
 
 #: Families of which the sums are shown where nobody asks for single objects.
 SUMMED: Final = (
@@ -101,7 +101,8 @@ async def per_object(host: Host) -> AsyncGenerator[bytes, None]:
             rows = await _rows(broker, family, Filter(), slices)
             async for piece in _pieces(write(PREFIX, family.metrics, rows), slices):
                 yield piece
-    async for piece in _pieces(_queue_info(broker, PREFIX, Filter()), slices):
+    rows = await _rows(broker, _INFO, Filter(), slices)
+    async for piece in _pieces(write(PREFIX, _INFO.metrics, rows), slices):
         yield piece
     async for piece in _pieces(_faulted(broker, Filter()), slices):
         yield piece
@@ -126,7 +127,8 @@ async def detailed(
         async for piece in _pieces(write(prefix, family.metrics, rows), slices):
             yield piece
     if any(name.startswith("queue_") for name in families):
-        async for piece in _pieces(_queue_info(broker, DETAILED, wanted), slices):
+        rows = await _rows(broker, _INFO, wanted, slices)
+        async for piece in _pieces(write(DETAILED, _INFO.metrics, rows), slices):
             yield piece
         async for piece in _pieces(_faulted(broker, wanted), slices):
             yield piece
@@ -176,14 +178,16 @@ async def _rows(broker: Broker, family: Family, wanted: Filter, slices: Slices) 
     return rows
 
 
-async def _pieces(lines: Iterator[str], slices: Slices) -> AsyncGenerator[bytes, None]:
+async def _pieces(texts: Iterator[str], slices: Slices) -> AsyncGenerator[bytes, None]:
     batch: list[str] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) >= BATCH:
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= PIECE_BYTES:
             yield _encoded(batch)
-            batch = []
-            await slices.pause()
+            batch, size = [], 0
+        await slices.pause()
     yield _encoded(batch)
 
 
@@ -197,9 +201,7 @@ def _faulted(broker: Broker, wanted: Filter) -> Iterator[str]:
     yield from write("amqpd_", (Metric("queue_faulted", "gauge", "It cannot be read"),), rows)
 
 
-def _queue_info(broker: Broker, prefix: str, wanted: Filter) -> Iterator[str]:
-    name = f"{prefix}queue_info"
-    yield head(prefix, Metric("queue_info", "gauge", "What kind of queue it is"))
+def _queue_info(broker: Broker, wanted: Filter) -> Iterator[Row]:
     for queue in queues_of(broker, wanted):
         label = labels(
             vhost=queue.vhost,
@@ -207,4 +209,8 @@ def _queue_info(broker: Broker, prefix: str, wanted: Filter) -> Iterator[str]:
             queue_type=QUEUE_TYPES[queue.own.queue_type],
             membership="leader",
         )
-        yield f"{name}{label} 1\n"
+        yield label, (1,)
+
+
+#: What is told of queues beside the families.
+_INFO: Final = Family((Metric("queue_info", "gauge", "What kind of queue it is"),), _queue_info)

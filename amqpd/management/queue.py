@@ -13,7 +13,7 @@ from amqpd.broker import advice
 from amqpd.broker.arguments import QueueType
 from amqpd.broker.pause import Pause, pausing, resuming
 from amqpd.broker.policy import effective_definition, effective_queue
-from amqpd.broker.sums import sums_of, traffic_of
+from amqpd.broker.sums import row_of, sums_of, traffic_of
 from amqpd.management import consumer as consumers
 from amqpd.management import diagnosis
 from amqpd.management.access import Needs
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from amqpd.broker.queue import Queue
     from amqpd.broker.sums import Sums
     from amqpd.management.call import Call
+    from amqpd.management.kept import Rows
     from amqpd.management.listing import Facts
     from amqpd.management.rates import Shown
 
@@ -110,6 +111,40 @@ def facts(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     if any(moved):
         found["message_stats"] = shown.facts(queue, TRAFFIC, moved, shown.rates, len(LENGTHS))
     return found
+
+
+def marks(call: Call) -> Callable[[Queue], object]:
+    """What gives all that `facts` of a queue depend on where no samples are asked for.
+
+    None: they change anyway. Marks of the same queue are compared: what stays as it was declared
+    is not in them.
+    """
+    around, is_moving = call.broker.around, call.survey.sampler.is_moving
+    policies = {name: one.enforcement.policies for name, one in call.broker.vhosts.items()}
+
+    def mark(queue: Queue) -> object:
+        if queue.deleted or is_moving(queue):
+            return None
+        revision = queue.policy_revision
+        if revision != policies[queue.vhost].revision:
+            return None
+        found = row_of(queue.lanes), queue.used_ms, revision, queue.paused, queue.morgue
+        if queue.morgue is None and queue not in around.consuming and not around.unreadable:
+            return found if not around.quarantined else (found, quarantined(queue))
+        return found, *_rarer(queue)
+
+    return mark
+
+
+def _rarer(queue: Queue) -> tuple[object, ...]:
+    """What facts depend on where there are consumers, or something is out of order."""
+    morgue = queue.morgue
+    return (
+        state(queue),
+        quarantined(queue),
+        tuple(_consuming(queue).values()) if queue.ring else None,
+        None if morgue is None else (morgue.messages, morgue.size_bytes),
+    )
 
 
 def _numbers(sums: Sums) -> Facts:
@@ -321,7 +356,16 @@ async def list_queues(call: Call) -> Answer:
     if call.flag("disable_stats"):
         totals = call.flag("enable_queue_totals")
         return await listing(call, all_queues(call), lambda one: _bare(call, one, totals), KEYS)
-    return await listing(call, all_queues(call), lambda one: facts(call, one, shown), _keys(shown))
+    rows = None if shown.has_samples else _rows(call)
+    return await listing(
+        call, all_queues(call), lambda one: facts(call, one, shown), _keys(shown), rows=rows
+    )
+
+
+def _rows(call: Call) -> Rows[Queue]:
+    """What was shown of queues before, in the same columns."""
+    columns = call.request.query.get("columns", "")
+    return call.survey.shelf.rows(("queues", columns), marks(call))
 
 
 def _keys(shown: Shown) -> dict[str, Callable[[Queue], object]]:

@@ -190,6 +190,11 @@ class Shown:
             if key.removesuffix("_details") not in measured
         }
 
+    @property
+    def has_samples(self) -> bool:
+        """Whether samples are asked for."""
+        return any((self.lengths, self.rates, self.data, self.node))
+
     def rate(self, place: int, key: object) -> float:
         """How fast a counter of a thing grows; `place` is that in its series."""
         series = self._sampler.get(key)

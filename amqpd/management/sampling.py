@@ -172,6 +172,10 @@ class Sampler:
         """The series of a thing; None until it was looked at."""
         return self._series.get(key)
 
+    def is_moving(self, key: object) -> bool:
+        """Whether its counters were different at the last look: its rate is not 0."""
+        return key in self._moving
+
     def begin(self, at_ms: int) -> None:
         """Begin to look at everything once more."""
         self._sweep += 1

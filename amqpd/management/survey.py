@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from amqpd.broker.queue import Queue
 from amqpd.broker.sums import Sums, moved, traffic_of
+from amqpd.management.kept import Shelf
 from amqpd.management.listing import Slices
 from amqpd.management.rates import DATA, added, lengths_of, traffic, vhost_traffic
 from amqpd.management.sampling import INTERVAL_S, Sampler
@@ -91,6 +93,8 @@ class Survey:
 
     def __init__(self, host: Host) -> None:
         self.sampler = Sampler()
+        #: What lists have shown of queues.
+        self.shelf = Shelf()
         self._host = host
         #: Octets from and to the clients of each vhost, and what each had moved when last seen.
         self._octets: WeakKeyDictionary[VHost, tuple[int, ...]] = WeakKeyDictionary()
@@ -134,6 +138,7 @@ class Survey:
             sampler.look((vhost, DATA), at_ms, self.octets_of(vhost), always=True)
             alive += vhost, (vhost, DATA)
         sampler.end([*alive, BROKER, CHURNING, NODE])
+        self.shelf.tidy(attrgetter("deleted"))
 
     async def _vhost(
         self, vhost: VHost, at_ms: int, slices: Slices, alive: list[object]

@@ -28,6 +28,7 @@ from amqpd.broker.types import all_types
 from amqpd.clock import SteadyClock
 from amqpd.errors import AmqpError
 from amqpd.management.figures import totals
+from amqpd.management.rates import vhost_sums
 from amqpd.server import process, reload, tls
 from amqpd.server.alarming import Alarming
 from amqpd.server.audit import open_audit
@@ -408,7 +409,7 @@ class BrokerServer:
                 is_new=not snapshot.commands,
                 clean=snapshot.clean,
                 queues=counted.queues,
-                messages=counted.ready,
+                messages=sum(vhost_sums(one).ready for one in self.broker.vhosts.values()),
                 listeners=self.ports.amqp,
                 http=self.ports.http,
                 metrics=self.ports.scraped,

@@ -119,8 +119,6 @@ class Hosting:
             exchanges=counted.exchanges,
             queues=counted.queues,
             consumers=counted.consumers,
-            ready=counted.ready,
-            unacked=counted.unacked,
             dead_lettered=counted.dead_lettered,
             dropped=counted.dropped,
             queues_faulted=counted.faulted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from amqpd.broker.definitions import DeleteVhost
-from amqpd.broker.sums import moved, sums_of, traffic_of
+from amqpd.broker.sums import moved, row_of, sums_of, traffic_of
 from tests.broker.model import FakeConsumer, Model
 from tests.broker.test_stream import World, settle
 
@@ -108,3 +108,36 @@ def test_consumers_are_counted_as_they_come_and_go(model: Model) -> None:
     model.broker.change(DeleteVhost("/"))
 
     assert [*counts, model.broker.around.consumers] == [3, 2, 1, 0]
+
+
+def test_what_is_shown_of_a_queue_differs_when_it_does(model: Model) -> None:
+    queue = model.queue("q", arguments={"x-max-priority": 2})
+    rows = [row_of(queue.lanes), row_of(queue.lanes)]
+    model.publish(b"abc", key="q", priority=2)
+    rows.append(row_of(queue.lanes))
+    model.consume(FakeConsumer(1), "q")
+    model.turn()
+    rows.append(row_of(queue.lanes))
+
+    assert rows[0] == rows[1]
+    assert len(set(rows)) == 3
+    # Passed through, ready, unacked, …, octets of those.
+    assert rows[2][:3] == (1, 1, 0)
+    assert (rows[3][2], rows[3][9]) == (1, 3)
+
+
+def test_queues_with_consumers_are_known(model: Model) -> None:
+    around = model.broker.around
+    queues = [model.queue(name) for name in ("a", "b")]
+    consumers = [FakeConsumer(1), FakeConsumer(1)]
+    for consumer in consumers:
+        model.consume(consumer, "a")
+    model.consume(FakeConsumer(1), "b")
+    assert list(around.consuming) == queues
+
+    for left, subscription in zip(([queues[0]], []), list(queues[0].ring), strict=True):
+        queues[0].detach(subscription)
+        assert list(around.consuming) == [*left, queues[1]]
+    queues[1].delete()
+
+    assert list(around.consuming) == []

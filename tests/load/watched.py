@@ -1,12 +1,15 @@
 """`python -m tests.load.watched`: what watching a broker costs its messages.
 
-Durable, persistent messages of 1 KiB with confirms go through one queue, in turns with nobody
-looking and with an open page (the overview and the list of queues, at the page's own rhythm), a
-scrape of Prometheus and a list of all queues, each every five seconds. There are `--queues`
-others. Needs the load generator `amqpload`, named by `--amqpload` or $AMQPLOAD.
+Durable, persistent messages of 1 KiB with confirms go through one queue, in pairs of short turns
+with nobody looking and with an open page (the overview and the list of queues, at the page's own
+rhythm), a scrape of Prometheus and a list of all queues, each every five seconds. There are
+`--queues` others. Needs the load generator `amqpload`, named by `--amqpload` or $AMQPLOAD.
 
-Prints a line for each turn, and the medians with their ratio; exits with 1 if it is below
-`--least`. The rate depends on what else the machine does, CPU per message hardly.
+Prints a line for each pair, and the medians of what they compare; exits with 1 if the rate is
+below `--least`, or the broker's CPU for a message above `--most`, of what it is unwatched. The
+turns of a pair stand side by side, in turns the one or the other first, so that a machine that is
+slower for a minute slows down both. What the watchers take themselves is told: they share the
+machine. With `--rate`, which a busy machine can hold, only CPU is compared: what watching takes.
 """
 
 # ruff: noqa: T201 - what it prints is what it is for
@@ -14,141 +17,130 @@ Prints a line for each turn, and the medians with their ratio; exits with 1 if i
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import NamedTuple
 
-from tests.server.running import Program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from http.client import HTTPResponse
+from tests.load.watchers import EVERY_S
+from tests.server.running import ROOT, Program
 
 LOAD = (
     "--durable", "--persistent", "--confirm", "256", "--prefetch", "256", "--ack-every", "64",
     "--size", "1024", "--json",
 )  # fmt: skip
-#: What a page asks for in one stream, each with its seconds: overview, nodes and queues.
-VIEWS = (
-    ("/alarms", 5), ("/overview?lengths_age=60&lengths_incr=5", 1), ("/nodes", 5),
-    ("/queues?page=1&page_size=100&sort=name", 2), ("/vhosts", 15),
-)  # fmt: skip
-EVERY_S = 5.0
-WHO = "Basic " + base64.b64encode(b"guest:guest").decode()
-TIMEOUT_S = 60
 
 
-class Watchers:
-    """An open page, Prometheus and a lister, each a thread, from one turn's begin to its end."""
+class Turn(NamedTuple):
+    """One load: messages a second that arrived, and what they cost the broker."""
+
+    rate: float
+    cpu_us: float
+
+    @property
+    def busy(self) -> float:
+        """The share of a processor that the broker took."""
+        return self.rate * self.cpu_us / 1e6
+
+
+class Pair(NamedTuple):
+    """Two turns side by side, and what the watchers took of a processor themselves."""
+
+    alone: Turn
+    watched: Turn
+    watchers: float
+
+
+class Watching:
+    """The watchers, from one turn's begin to its end."""
 
     def __init__(self, broker: Program) -> None:
-        self._http, self._metrics = broker.port_of("http"), broker.port_of("http/prometheus")
-        self._ended = threading.Event()
-        self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
-        #: What was read, so that nobody measures watchers who saw nothing.
-        self.octets = 0
+        ports = (broker.port_of("http"), broker.port_of("http/prometheus"))
+        self._begun_s = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.load.watchers", *map(str, ports)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
-    def __enter__(self) -> Watchers:
-        self._start(self._page)
-        self._start(lambda: self._again_and_again(self._metrics, "/metrics"))
-        self._start(lambda: self._again_and_again(self._http, "/api/queues"))
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _start(self, watch: Callable[[], None]) -> None:
-        thread = threading.Thread(target=watch)
-        thread.start()
-        self._threads.append(thread)
-
-    def _page(self) -> None:
-        asked = quote(json.dumps(VIEWS))
-        with _opened(self._http, f"/api/live?paths={asked}") as stream:
-            while not self._ended.is_set():
-                self._saw(stream.readline())
-
-    def _saw(self, octets: bytes) -> None:
-        with self._lock:
-            self.octets += len(octets)
-
-    def _again_and_again(self, port: int, path: str) -> None:
-        while True:
-            with _opened(port, path) as answer:
-                self._saw(answer.read())
-            if self._ended.wait(EVERY_S):
-                return
+    def end(self) -> float:
+        """Their share of a processor; they saw something."""
+        said = json.loads(self._process.communicate("")[0])
+        assert said["octets"] > 0
+        return float(said["cpu_s"]) / (time.monotonic() - self._begun_s)
 
 
-def _opened(port: int, path: str) -> HTTPResponse:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
-    request.add_header("Authorization", WHO)
-    answer: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 - http
-    return answer
-
-
-def turn(options: argparse.Namespace, broker: Program) -> tuple[float, float]:
-    """One load: messages a second that arrived, and the broker's CPU for each in us."""
+def turn(options: argparse.Namespace, broker: Program) -> Turn:
+    """One load."""
     command = [
         options.amqpload, "--port", str(broker.port), "--seconds", str(options.seconds), *LOAD,
-        "--broker-pid", str(broker.process.pid),
+        "--broker-pid", str(broker.process.pid), "--rate", str(options.rate),
     ]  # fmt: skip
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = json.loads(said)
-    return float(found["consume_rate"]), float(found["broker_cpu_us_per_msg"])
+    return Turn(float(found["consume_rate"]), float(found["broker_cpu_us_per_msg"]))
+
+
+def pair(options: argparse.Namespace, broker: Program, *, watched_first: bool) -> Pair:
+    """Two turns, of which one is watched."""
+    alone = None if watched_first else turn(options, broker)
+    watching = Watching(broker)
+    watched = turn(options, broker)
+    took = watching.end()
+    return Pair(alone or turn(options, broker), watched, took)
+
+
+def declare(options: argparse.Namespace, broker: Program) -> None:
+    """The other queues."""
+    port = ("--port", str(broker.port), "--declare-window", "100")
+    queues = ("--declare", str(options.queues), "--prefix", "idle", "--exchange", "idle")
+    command = [options.amqpload, *port, *queues, "--type", "direct", "--durable", "--keep"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def measure(options: argparse.Namespace, broker: Program) -> bool:
-    """All turns; whether watching costs as little as it may."""
-    declare = (
-        "--declare",
-        str(options.queues),
-        "--prefix",
-        "idle",
-        "--exchange",
-        "idle",
-        "--type",
-        "direct",
-        "--durable",
-        "--keep",
-    )
-    port = ("--port", str(broker.port), "--declare-window", "100")
-    subprocess.run([options.amqpload, *port, *declare], check=True, stdout=subprocess.DEVNULL)
-    alone: list[tuple[float, float]] = []
-    watched: list[tuple[float, float]] = []
+    """All pairs; whether watching costs as little as it may."""
+    declare(options, broker)
+    pairs: list[Pair] = []
     for number in range(1, options.turns + 1):
-        alone.append(turn(options, broker))
-        with Watchers(broker) as watchers:
-            watched.append(turn(options, broker))
-        assert watchers.octets, "the watchers saw nothing"
-        print(
-            f"turn {number}: alone {alone[-1][0]:,.0f}/s {alone[-1][1]:.2f} us, watched "
-            f"{watched[-1][0]:,.0f}/s {watched[-1][1]:.2f} us, {watchers.octets >> 10:,} KiB seen",
-            flush=True,
-        )
-    rates, costs = (
-        [statistics.median(one[place] for one in side) for side in (alone, watched)]
-        for place in (0, 1)
+        one = pair(options, broker, watched_first=number % 2 == 0)
+        pairs.append(one)
+        print(f"pair {number}: {_shown(one)}", flush=True)
+    middle = Pair(
+        _middle([one.alone for one in pairs]),
+        _middle([one.watched for one in pairs]),
+        statistics.median(one.watchers for one in pairs),
     )
-    ratio = rates[1] / rates[0]
-    print(
-        f"alone {rates[0]:,.0f}/s {costs[0]:.2f} us, watched {rates[1]:,.0f}/s {costs[1]:.2f} us: "
-        f"{ratio:.3f} x the rate, {costs[1] / costs[0]:.3f} x the CPU; {options.queues:,} queues"
+    rate = statistics.median(one.watched.rate / one.alone.rate for one in pairs)
+    cpu = statistics.median(one.watched.cpu_us / one.alone.cpu_us for one in pairs)
+    took = statistics.median(one.watched.busy - one.alone.busy for one in pairs)
+    print(f"medians: {_shown(middle)}; {options.queues:,} queues")
+    if options.rate:
+        print(f"watching takes {took * 1000:.1f} ms of the broker's CPU in a second")
+        return bool(took <= options.most - 1)
+    print(f"{rate:.3f} x the rate, {cpu:.3f} x the CPU for a message (medians of pairs)")
+    return bool(rate >= options.least and cpu <= options.most)
+
+
+def _middle(turns: list[Turn]) -> Turn:
+    return Turn(
+        statistics.median(one.rate for one in turns), statistics.median(one.cpu_us for one in turns)
     )
-    return bool(ratio >= options.least)
+
+
+def _shown(one: Pair) -> str:
+    return (
+        f"alone {one.alone.rate:,.0f}/s {one.alone.cpu_us:.2f} us, watched "
+        f"{one.watched.rate:,.0f}/s {one.watched.cpu_us:.2f} us; "
+        f"the watchers themselves {one.watchers:.1%} of a processor"
+    )
 
 
 def main() -> int:
@@ -159,9 +151,12 @@ def main() -> int:
     )
     parser.add_argument("--amqpload", default=os.environ.get("AMQPLOAD", "amqpload"))
     parser.add_argument("--queues", type=int, default=5000)
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=15)
+    parser.add_argument("--turns", type=int, default=12, help="pairs of turns")
+    # So that each of the watchers is seen as often in each of them.
+    parser.add_argument("--seconds", type=int, default=round(2 * EVERY_S))
+    parser.add_argument("--rate", type=int, default=0, help="messages a second; 0: all there is")
     parser.add_argument("--least", type=float, default=0.95)
+    parser.add_argument("--most", type=float, default=1.05)
     options = parser.parse_args()
     ports = ("--http-port", "0", "--metrics-port", "0")
     with (
