@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from amqpd.management import consumer as consumers
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_authorised, not_found
-from amqpd.management.listing import PARAMETERS, listing, moment, one
+from amqpd.management.listing import PARAMETERS, Slices, listing, moment, one
 from amqpd.management.rates import MEASURED, PUBLISHING, TRAFFIC
 from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import channel_values
@@ -75,13 +75,14 @@ def facts(call: Call, place: Place, shown: Shown) -> Facts:
     return shown.of(found, _NUMBERS)
 
 
-def _places(guests: Iterable[Guest]) -> list[Place]:
-    return [
-        Place(guest, connection, channel)
-        for guest in guests
-        for connection in (guest.facts(),)
-        for channel in guest.channel_facts()
-    ]
+async def _places(guests: Iterable[Guest]) -> list[Place]:
+    """The channels of some connections, looked at in slices."""
+    found, slices = list[Place](), Slices()
+    for guest in guests:
+        connection = guest.facts()
+        found += [Place(guest, connection, channel) for channel in guest.channel_facts()]
+        await slices.pause()
+    return found
 
 
 #: Left out with `disable_stats`.
@@ -107,7 +108,8 @@ KEYS: Final[dict[str, Callable[[Place], object]]] = {
 async def listed(call: Call, guests: Iterable[Guest]) -> Answer:
     """The channels of some connections."""
     shown = call.shown()
-    return await listing(call, _places(guests), lambda one: facts(call, one, shown), KEYS)
+    places = await _places(guests)
+    return await listing(call, places, lambda one: facts(call, one, shown), KEYS)
 
 
 def _visible(call: Call, guests: list[Guest]) -> list[Guest]:
@@ -135,7 +137,7 @@ async def show(call: Call) -> Answer:
     wanted = call.names["channel"]
     connection_name = wanted.rpartition(" (")[0]
     named = [one for one in call.broker.presence.guests() if one.name == connection_name]
-    for place in _places(named):
+    for place in await _places(named):
         if place.name == wanted:
             if not (call.caller.is_monitor or place.connection.user == call.caller.name):
                 raise not_authorised("User not authorised to access object")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_authorised, not_found
-from amqpd.management.listing import PARAMETERS, listing, moment
+from amqpd.management.listing import PARAMETERS, Slices, listing, moment
 from amqpd.management.request import Answer
 from amqpd.management.routing import Operation, Route
 from amqpd.management.table import to_json
@@ -81,13 +81,16 @@ def _facts(call: Call, place: _Place) -> Facts | None:
 
 async def list_consumers(call: Call) -> Answer:
     """The consumers in a vhost, or in all: monitors see every one, others their own."""
-    found = [
-        _Place(queue, subscription)
-        for vhost in call.own_vhosts()
-        for queue in vhost.queues.values()
-        for subscription in queue.ring
-        if call.caller.is_monitor or subscription.consumer.facts().user == call.caller.name
-    ]
+    found, slices, caller = list[_Place](), Slices(), call.caller
+    vhosts = {vhost.name for vhost in call.own_vhosts()}
+    for queue in list(call.broker.around.consuming):
+        if queue.vhost in vhosts:
+            found += [
+                _Place(queue, one)
+                for one in queue.ring
+                if caller.is_monitor or one.consumer.facts().user == caller.name
+            ]
+        await slices.pause()
     return await listing(
         call,
         found,

@@ -4,17 +4,23 @@ Metric(name, kind, help)
 Rows            what one look at everything of a kind gave: labels and a value per metric
 write(prefix, metrics, rows)        lines, metric by metric, as the format wants them
 labels(**names) -> str              '{vhost="/",queue="q"}'
+open_metrics(pieces)                the same text as OpenMetrics has it
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPEN_METRICS: Final = "application/openmetrics-text"
+OPEN_CONTENT_TYPE: Final = f"{OPEN_METRICS}; version=1.0.0; charset=utf-8"
+#: What a counter is called in what comes before its samples.
+_COUNTER: Final = re.compile(rb"^(# (?:TYPE|HELP) [a-z_0-9]+)_total ", re.MULTILINE)
 
 #: Samples of a metric between two looks at the clock.
 BATCH: Final = 256
@@ -82,3 +88,16 @@ def summed(rows: Iterable[Row], width: int) -> Row:
             if value is not None:
                 totals[place] += value
     return "", totals
+
+
+def wants_open_metrics(accept: str) -> bool:
+    """Whether somebody takes OpenMetrics and nothing that is plain text."""
+    kinds = {one.partition(";")[0].strip().lower() for one in accept.split(",")}
+    return OPEN_METRICS in kinds and not kinds & {"text/plain", "text/*", "*/*"}
+
+
+async def open_metrics(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same in OpenMetrics, where the type of a counter stands without its `_total`."""
+    async for piece in pieces:
+        yield _COUNTER.sub(rb"\1 ", piece)
+    yield b"# EOF\n"

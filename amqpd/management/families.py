@@ -16,7 +16,7 @@ from amqpd.broker.content import header_payload
 from amqpd.broker.stream import Stream
 from amqpd.broker.sums import sums_of, traffic_of
 from amqpd.management.exposition import Metric, escape, labels
-from amqpd.management.rates import TRAFFIC, lengths_of, traffic
+from amqpd.management.rates import TRAFFIC, added, lengths_of, traffic
 from amqpd.properties import decode_header
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from amqpd.broker.broker import Broker
     from amqpd.broker.pattern import Pattern
+    from amqpd.broker.presence import Guest
     from amqpd.broker.queue import Queue
+    from amqpd.broker.session import ChannelFacts, ConnectionFacts
     from amqpd.broker.sums import Sums
     from amqpd.broker.vhost import VHost
     from amqpd.management.exposition import Row
@@ -140,6 +142,8 @@ def _columns_of(sums: Sums, consumers: int, taking: float) -> tuple[int | float,
         sums.ready_bytes + sums.unacked_bytes,
         sums.ready_bytes,
         sums.unacked_bytes,
+        sums.paged_out,
+        sums.paged_out_bytes,
     )
 
 
@@ -243,33 +247,68 @@ def _exchange_names(broker: Broker, wanted: Filter) -> Iterator[Row]:
 def _connections_coarse(broker: Broker, wanted: Filter) -> Iterator[Row]:
     for guest in broker.presence.guests():
         told = guest.facts()
-        yield labels(connection=told.name), (told.received_bytes, told.sent_bytes)
+        yield labels(connection=told.name), _octets(told)
+
+
+def _octets(told: ConnectionFacts) -> tuple[int, ...]:
+    return told.received_bytes, told.sent_bytes
 
 
 def _connections(broker: Broker, wanted: Filter) -> Iterator[Row]:
     for guest in broker.presence.guests():
         told = guest.facts()
-        yield (
-            labels(connection=told.name),
-            (told.received_reads, told.sent_writes, told.pending_bytes, told.channels),
-        )
+        yield labels(connection=told.name), _packets(told)
+
+
+def _packets(told: ConnectionFacts) -> tuple[int, ...]:
+    return told.received_reads, told.sent_writes, told.pending_bytes, told.channels
 
 
 def _channels(broker: Broker, wanted: Filter) -> Iterator[Row]:
     for guest in broker.presence.guests():
         for one in guest.channel_facts():
-            yield (
-                labels(channel=f"{guest.name} ({one.number})"),
-                (
-                    one.consumers,
-                    one.unacked,
-                    one.unconfirmed,
-                    one.uncommitted,
-                    one.uncommitted_acks,
-                    one.prefetch,
-                    one.prefetch_shared,
-                ),
-            )
+            yield labels(channel=f"{guest.name} ({one.number})"), _holding(one)
+
+
+def _holding(one: ChannelFacts) -> tuple[int, ...]:
+    return (
+        one.consumers,
+        one.unacked,
+        one.unconfirmed,
+        one.uncommitted,
+        one.uncommitted_acks,
+        one.prefetch,
+        one.prefetch_shared,
+    )
+
+
+class Together:
+    """The sums over connections and channels, which are added one connection at a time."""
+
+    def __init__(self) -> None:
+        #: Channels that have published.
+        self.publishers = 0
+        self.consumers = 0
+        self._octets: Sequence[int] = (0,) * 2
+        self._packets: Sequence[int] = (0,) * 4
+        self._holding: Sequence[int] = (0,) * 7
+
+    def add(self, guest: Guest) -> None:
+        """A connection with its channels."""
+        told, channels = guest.facts(), guest.channel_facts()
+        self._octets = added([self._octets, _octets(told)], 2)
+        self._packets = added([self._packets, _packets(told)], 4)
+        self._holding = added([self._holding, *map(_holding, channels)], 7)
+        self.publishers += sum(1 for one in channels if one.published)
+        self.consumers += sum(one.consumers for one in channels)
+
+    def rows(self) -> Mapping[str, Row]:
+        """The sums, by family."""
+        return {
+            "connection_coarse_metrics": ("", self._octets),
+            "connection_metrics": ("", self._packets),
+            "channel_metrics": ("", self._holding),
+        }
 
 
 def _channel_publishes(broker: Broker, wanted: Filter) -> Iterator[Row]:
@@ -328,6 +367,8 @@ SIZES_OF_QUEUES: Final = (
     _gauge("queue_messages_bytes", "Bytes of messages"),
     _gauge("queue_messages_ready_bytes", "Bytes of ready messages"),
     _gauge("queue_messages_unacked_bytes", "Bytes of unacknowledged messages"),
+    _gauge("queue_messages_paged_out", "Ready messages that are on disk only"),
+    _gauge("queue_messages_paged_out_bytes", "Bytes of ready messages that are on disk only"),
 )
 FAMILIES: Final[Mapping[str, Family]] = {
     "queue_coarse_metrics": Family(

@@ -23,6 +23,7 @@ from amqpd.management.families import (
     SIZES_OF_QUEUES,
     Family,
     Filter,
+    Together,
     queues_of,
     queues_together,
 )
@@ -55,17 +56,6 @@ SUMMED: Final = (
     "channel_queue_metrics",
     "auth_attempt_metrics",
 )
-#: Those of which the sum is known: those that must never go back are kept for the whole broker.
-COUNTED: Final = frozenset(
-    {
-        "queue_coarse_metrics",
-        "queue_metrics",
-        "queue_delivery_metrics",
-        "exchange_metrics",
-        "channel_exchange_metrics",
-        "channel_queue_metrics",
-    }
-)
 #: Those with a row for each protocol, as in RabbitMQ.
 BY_PROTOCOL: Final = frozenset({"auth_attempt_metrics"})
 
@@ -77,15 +67,17 @@ async def aggregated(host: Host) -> AsyncGenerator[bytes, None]:
     """The text of `/metrics`."""
     slices, broker = Slices(), host.broker
     found = total(broker.departed, broker.vhosts.values())
-    yield _encoded([*exposition(host.figures(), "aggregated"), *counted(broker, found)])
+    together = await _together(broker, slices)
+    yield _encoded([*exposition(host.figures(), "aggregated"), *counted(found, together)])
     known = {**since_start(broker, found), **queues_together(broker)}
+    present = together.rows()
     for name in SUMMED:
         family = FAMILIES[name]
         metrics = SIZES_OF_QUEUES if name == "queue_metrics" else family.metrics
-        rows = [known[name]] if name in known else []
-        if name not in COUNTED:
-            rows += await _rows(broker, family, Filter(), slices)
-        if name not in BY_PROTOCOL:
+        rows = [one[name] for one in (known, present) if name in one]
+        if name in BY_PROTOCOL:
+            rows = await _rows(broker, family, Filter(), slices)
+        else:
             rows = [summed(rows, len(metrics))]
         yield _encoded(write(PREFIX, metrics, rows))
 
@@ -94,7 +86,8 @@ async def per_object(host: Host) -> AsyncGenerator[bytes, None]:
     """The text of `/metrics/per-object`."""
     slices, broker = Slices(), host.broker
     found = total(broker.departed, broker.vhosts.values())
-    yield _encoded([*exposition(host.figures(), "per-object"), *counted(broker, found)])
+    together = await _together(broker, slices)
+    yield _encoded([*exposition(host.figures(), "per-object"), *counted(found, together)])
     for name, family in FAMILIES.items():
         # The smaller family is part of the larger.
         if not family.of_cluster and name != "queue_consumer_count":
@@ -167,6 +160,14 @@ async def memory_breakdown(host: Host) -> AsyncGenerator[bytes, None]:
 
 def _encoded(lines: Iterable[str]) -> bytes:
     return "".join(lines).encode(errors="replace")
+
+
+async def _together(broker: Broker, slices: Slices) -> Together:
+    found = Together()
+    for guest in broker.presence.guests():
+        found.add(guest)
+        await slices.pause()
+    return found
 
 
 async def _rows(broker: Broker, family: Family, wanted: Filter, slices: Slices) -> list[Row]:

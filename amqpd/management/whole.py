@@ -2,7 +2,7 @@
 
     exposition(figures, endpoint)   what the figures say
     identity(figures, endpoint)     who says so
-    counted(broker, stats)          what happened to messages since the start
+    counted(stats, together)        what happened to messages since the start
     since_start(broker, stats)      the same in the columns of `families`, also of what is gone
     section(name, figures, stats)   the same in RabbitMQ's families of the whole node
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.arguments import QueueType
 from amqpd.broker.stats import SIZES, Strategy
-from amqpd.management.exposition import Metric, escape, labels, number, write
+from amqpd.management.exposition import Metric, escape, labels, write
 from amqpd.management.families import QUEUE_TYPES, columns
 from amqpd.management.rates import TRAFFIC, added, traffic
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from amqpd.broker.broker import Broker
     from amqpd.broker.stats import VhostStats
     from amqpd.management.exposition import Kind, Row
+    from amqpd.management.families import Together
     from amqpd.management.figures import Figures
 
 PREFIX: Final = "rabbitmq_"
@@ -98,6 +99,11 @@ SIMPLE: Final[tuple[tuple[str, Kind, str, str], ...]] = (
         "1 while a program that reads the store makes its WAL grow",
         "is_wal_held",
     ),
+)
+#: What dashboards and alerts for RabbitMQ ask for, and is always 0 here: name and help.
+NEVER: Final = (
+    ("alarms_file_descriptor_limit", "1 while files are short"),
+    ("unreachable_cluster_peers_count", "Peers that cannot be reached; there are none"),
 )
 #: Name, help, and the figure that has a number for each vhost and reason.
 BY_REASON: Final = (
@@ -184,8 +190,8 @@ def exposition(figures: Figures, endpoint: str = "aggregated") -> Iterator[str]:
     yield from write(
         PREFIX, (Metric("channels_closed_total", "counter", "Channels closed"),), [("", (closed,))]
     )
-    limit = Metric("alarms_file_descriptor_limit", "gauge", "1 while files are short")
-    yield from write(PREFIX, (limit,), [("", (0,))])
+    for name, text in NEVER:
+        yield from write(PREFIX, (Metric(name, "gauge", text),), [("", (0,))])
     for name, text, attribute in BY_REASON:
         yield f"# TYPE {name} counter\n# HELP {name} {text}\n"
         for (vhost, reason), count in sorted(getattr(figures, attribute).items()):
@@ -195,7 +201,9 @@ def exposition(figures: Figures, endpoint: str = "aggregated") -> Iterator[str]:
         (labels(vhost=vhost, queue=queue), (count,))
         for (vhost, queue), count in sorted(figures.quarantined.items())
     ]
-    aside = Metric("messages_quarantined", "gauge", "Messages set aside because they are damaged")
+    aside = Metric(
+        "queue_messages_quarantined", "gauge", "Messages set aside because they are damaged"
+    )
     yield from write("amqpd_", (aside,), rows)
 
 
@@ -248,18 +256,14 @@ def _of_dead(kind: QueueType, strategy: Strategy, count: int) -> Row:
     return label, (count,)
 
 
-def counted(broker: Broker, found: VhostStats) -> Iterator[str]:
-    """What happened to messages since the start."""
+def counted(found: VhostStats, together: Together) -> Iterator[str]:
+    """What happened to messages since the start, and who sends and takes them."""
     protocol = labels(protocol=PROTOCOL)
     for name, text, attribute in BY_PROTOCOL:
         metric = Metric(f"global_messages_{name}_total", "counter", text)
         yield from write(PREFIX, (metric,), [(protocol, (getattr(found, attribute),))])
-    publishers = consumers = 0
-    for guest in broker.presence.guests():
-        for channel in guest.channel_facts():
-            publishers += bool(channel.published)
-            consumers += channel.consumers
-    for name, count in (("publishers", publishers), ("consumers", consumers)):
+    present = (("publishers", together.publishers), ("consumers", together.consumers))
+    for name, count in present:
         metric = Metric(f"global_{name}", "gauge", f"{name.capitalize()} currently connected")
         yield from write(PREFIX, (metric,), [(protocol, (count,))])
     yield from _by_queue_type(found)
@@ -292,11 +296,17 @@ def _sizes(found: VhostStats) -> Iterator[str]:
     """How large messages are; those that came together count by their average."""
     name = f"{PREFIX}message_size_bytes"
     yield f"# TYPE {name} histogram\n# HELP {name} Size of messages received from publishers\n"
-    bounds = [*map(number, SIZES), "+Inf"]
+    bounds = [*map(_bound, SIZES), "+Inf"]
     for bound, count in zip(bounds, accumulate(found.sizes), strict=True):
         yield f"{name}_bucket{labels(protocol=PROTOCOL, le=bound)} {count}\n"
     yield f"{name}_sum{labels(protocol=PROTOCOL)} {found.size_bytes}\n"
     yield f"{name}_count{labels(protocol=PROTOCOL)} {sum(found.sizes)}\n"
+
+
+def _bound(size: int) -> str:
+    """As Prometheus itself writes it, and queries name it, since its version 3."""
+    text = f"{size:g}"
+    return text if "e" in text else f"{text}.0"
 
 
 def since_start(broker: Broker, found: VhostStats) -> Mapping[str, Row]:

@@ -21,7 +21,12 @@ from amqpd.management import metrics as exposition
 from amqpd.management import signpost
 from amqpd.management.api import Api
 from amqpd.management.errors import HttpError, bad_request
-from amqpd.management.exposition import CONTENT_TYPE
+from amqpd.management.exposition import (
+    CONTENT_TYPE,
+    OPEN_CONTENT_TYPE,
+    open_metrics,
+    wants_open_metrics,
+)
 from amqpd.management.page import Page
 from amqpd.management.request import Answer, Request
 from amqpd.server import terse
@@ -299,8 +304,10 @@ def _local_user(request: web.Request) -> str:
 
 
 async def _text(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> web.StreamResponse:
-    answer = Answer(body=pieces, content_type=CONTENT_TYPE)
-    return await _stream(request, answer, {"Content-Type": CONTENT_TYPE})
+    kind = CONTENT_TYPE
+    if wants_open_metrics(request.headers.get("Accept", "")):
+        kind, pieces = OPEN_CONTENT_TYPE, open_metrics(pieces)
+    return await _stream(request, Answer(body=pieces, content_type=kind), {"Content-Type": kind})
 
 
 async def _stream(
