@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,12 @@ import pytest
 
 from amqpd.management import listing
 from amqpd.management.listing import Slices
+from tests.management.served import ignore
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from tests.management.served import Api
 
 WORKERS = 20
 
@@ -68,3 +72,26 @@ async def test_one_alone_is_not_kept_from_its_next_slice() -> None:
 
     assert sum(counts) == 10
     assert len(counts) <= 40
+
+
+@pytest.mark.parametrize("path", ["/api/channels", "/api/consumers", "/metrics"])
+async def test_every_connection_that_is_looked_at_may_be_the_last_of_a_turn(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    looked: list[str] = []
+
+    async def pause(_: Slices) -> None:
+        looked.append(path)
+
+    await api.get("/overview")
+    async with contextlib.AsyncExitStack() as clients:
+        for number in range(3):
+            channel = await clients.enter_async_context(api.channel())
+            queue = await channel.declare_queue(f"q{number}")
+            await queue.consume(ignore)
+        monkeypatch.setattr(Slices, "pause", pause)
+
+        async with api.client.get(f"{api.uri}{path}", headers=api.headers) as answer:
+            assert answer.status == 200
+
+    assert len(looked) > 3
