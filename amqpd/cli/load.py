@@ -83,7 +83,8 @@ class Latencies:
         for bucket in sorted(self._counts):
             seen += self._counts[bucket]
             if seen >= wanted:
-                return round(math.exp((bucket + 0.5) * RESOLUTION) / 1e6, 3)
+                middle_ns = math.exp((bucket + 0.5) * RESOLUTION)
+                return round(min(middle_ns, self._most_ns) / 1e6, 3)
         return round(self._most_ns / 1e6, 3)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import os
 import platform
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -111,6 +112,8 @@ class StartByDefault(DefaultGroup):
     ) -> Any:
         """Run it; what is wrong with the arguments ends it with 64, and in JSON where wished."""
         words = sys.argv[1:] if args is None else [*args]
+        if os.environ.get("NO_COLOR"):
+            extra.setdefault("color", False)
         run: Callable[[], Any] = functools.partial(
             super().main, words, prog_name, complete_var, False, **extra
         )

@@ -54,6 +54,13 @@ async def test_a_queue_that_is_named_stays_with_what_nobody_took(tmp_path: Path)
     assert "to the confirm" in done.output
 
 
+def test_no_percentile_is_above_the_most() -> None:
+    for nanoseconds in range(1_000_000, 2_000_000, 1_237):
+        one = Latencies()
+        one.add(nanoseconds)
+        assert one.summary()["p99"] <= one.summary()["max"]
+
+
 def test_percentiles_are_right_within_a_hundredth() -> None:
     generator = random.Random(7)  # noqa: S311
     times = [generator.randrange(1_000, 10_000_000) for _ in range(5000)]

@@ -90,3 +90,12 @@ def test_nothing_slow_is_imported_to_tell_the_version() -> None:
 
 def test_a_command_that_is_mistyped_gets_the_nearest() -> None:
     assert "No such command 'quues'. Did you mean 'queues'?" in invoke("quues").output
+
+
+def test_nothing_is_styled_where_no_color_is_wished_for() -> None:
+    runner = CliRunner()
+    styled = runner.invoke(group, ["examples", "publish"], color=True)
+    plain = runner.invoke(group, ["examples", "publish"], color=True, env={"NO_COLOR": "1"})
+
+    assert "\x1b[1m" in styled.output
+    assert "\x1b" not in plain.output
