@@ -42,6 +42,7 @@ Kind = Literal["queue", "exchange"]
 Right = Literal["configure", "write", "read"]
 Asked = Literal["queue", "exchange", "topic", "vhost"]
 
+RIGHTS: Final[tuple[Right, ...]] = ("configure", "write", "read")
 #: How the default exchange is called in permissions.
 DEFAULT_EXCHANGE: Final = "amq.default"
 #: Decisions that an access remembers.
@@ -147,6 +148,13 @@ class Access:
     def read(self, kind: Kind, name: str) -> None:
         """Consume from, get from and purge a queue; bind an exchange, as the source."""
         self._check("read", kind, name)
+
+    def rights(self, kind: Kind, name: str) -> list[Right]:
+        """Which of the three are allowed; nothing is refused by asking."""
+        known = _known_as(kind, name)
+        return [
+            right for right in RIGHTS if self._verdict(Question(right, kind, known)) is Verdict.YES
+        ]
 
     def any_of(self, kind: Kind, name: str) -> None:
         """See whether it is there: passive declares need any right at all."""

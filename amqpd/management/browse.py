@@ -3,6 +3,7 @@
     POST   /api/queues/{vhost}/{queue}/peek                      {"count", "after", "search", …}
     POST   /api/queues/{vhost}/{queue}/messages/{place}/copy     {"destination": queue}
     POST   /api/queues/{vhost}/{queue}/messages/{place}/move     {"destination": queue}
+    GET    /api/queues/{vhost}/{queue}/messages/{place}
     DELETE /api/queues/{vhost}/{queue}/messages/{place}
 
 Peeking leaves order, `redelivered` and delivery counts as they are. A place is what a peek
@@ -96,7 +97,8 @@ async def peek(call: Call) -> Answer:
     count = min(number(wish.count, "count"), MOST)
     truncate = None if wish.truncate is None else number(wish.truncate, "truncate")
     after = None if wish.after is None else _place(wish.after)
-    wanted = wish.search.lower().encode(errors="surrogatepass")
+    # Encoded first: of octets only ASCII has two cases, on both sides.
+    wanted = wish.search.encode(errors="surrogatepass").lower()
     shown: list[Facts] = []
     looked_at = size = 0
     slices = Slices()
@@ -163,6 +165,12 @@ async def _find(call: Call, queue: Queue) -> Found:
     return found
 
 
+async def show(call: Call) -> Answer:
+    """One message with its whole body; it is not touched."""
+    queue = _queue(call)
+    return json(_facts(await _find(call, queue), None, "auto"))
+
+
 async def delete(call: Call) -> Answer:
     """Remove one message; it is not dead-lettered."""
     queue = _queue(call)
@@ -210,7 +218,7 @@ VHOST: Final = Needs.VHOST
 ONE: Final = "/queues/{vhost}/{queue}/messages/{place}"
 ROUTES: Final = (
     Route("/queues/{vhost}/{queue}/peek", POST=Operation(peek, VHOST, Wish)),
-    Route(ONE, DELETE=Operation(delete, VHOST)),
+    Route(ONE, GET=Operation(show, VHOST), DELETE=Operation(delete, VHOST)),
     Route(f"{ONE}/copy", POST=Operation(copy, VHOST, Target)),
     Route(f"{ONE}/move", POST=Operation(move, VHOST, Target)),
 )

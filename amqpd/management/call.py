@@ -9,11 +9,13 @@ import msgspec
 from msgspec import Struct
 
 from amqpd.broker.events import INTERNAL
+from amqpd.errors import NotAllowed
 from amqpd.management.access import may_enter
 from amqpd.management.errors import bad_request, not_found, too_deep
 from amqpd.management.rates import Shown
 
 if TYPE_CHECKING:
+    from amqpd.broker.access import Kind, Right
     from amqpd.broker.broker import Broker
     from amqpd.broker.catalogue import Answer
     from amqpd.broker.definitions import Command
@@ -95,6 +97,13 @@ class Call:
                 self.vhost.name, caller.name, caller.tags, caller.authority
             )
         return self._access
+
+    def rights(self, kind: Kind, name: str) -> list[Right]:
+        """What the caller may do with a queue or an exchange of this vhost: the page asks first."""
+        try:
+            return self.access.rights(kind, name)
+        except NotAllowed:
+            return []  # a monitor who has no permission here
 
     def visible_vhosts(self) -> list[VHost]:
         """The vhosts that the caller may know of."""

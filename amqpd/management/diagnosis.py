@@ -25,8 +25,22 @@ def reason(queue: Queue) -> str:
         return _paused(_words(queue), queue.paused)
     if queue.arguments.queue_type is QueueType.STREAM:
         return ""  # what is in it is there to stay
+    return " ".join(filter(None, (_full(queue), _waiting(queue))))
+
+
+def _full(queue: Queue) -> str:
+    """That nothing more gets in, which publishers notice before anybody else does."""
+    length = queue.length
+    if not length.is_full or not (length.refuses or length.blocks):
+        return ""
+    held = f"{queue.waiting} messages of {queue.waiting_bytes} bytes"
+    end = "what is published is refused" if length.refuses else "publishers wait"
+    return f"Full with {held}: {end} until consumers make room."
+
+
+def _waiting(queue: Queue) -> str:
     if not queue.ready:
-        return _in_hands(queue)
+        return _in_hands(queue) or _in_retry(queue)
     if not queue.ring:
         return f"Nobody consumes: `amqpd consume {_words(queue)}` would."
     taking = [one for one in queue.ring if queue.ring.is_active(one)]
@@ -68,6 +82,13 @@ def _in_hands(queue: Queue) -> str:
     if queue.unacked == 1:
         return "Its only message is with a consumer that has not acknowledged it."
     return f"All {queue.unacked} messages are with consumers that have not acknowledged them."
+
+
+def _in_retry(queue: Queue) -> str:
+    if not queue.delayed:
+        return ""
+    they = "Its only message waits" if queue.delayed == 1 else f"All {queue.delayed} messages wait"
+    return f"{they} for the next attempt: consumers gave back what they could not process."
 
 
 def _at_limit(queue: Queue, full: list[Subscription]) -> str:

@@ -138,7 +138,8 @@ async def show(call: Call) -> Answer:
     found = facts(call, exchange, call.shown())
     assert found is not None
     ends = {"incoming": _incoming(call, exchange), "outgoing": _outgoing(exchange)}
-    return one(call, found | ends)
+    rights = {"rights": call.rights("exchange", exchange.name)}
+    return one(call, found | ends | rights)
 
 
 async def put(call: Call) -> Answer:

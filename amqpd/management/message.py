@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import codecs
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -253,7 +254,7 @@ def message_facts(content: bytes, truncate: int | None, encoding: str) -> Facts:
     properties = decode_header(header_payload(content))[2]
     octets = body_of(content)
     shown = octets if truncate is None else octets[: max(0, truncate)]
-    payload, kind = _readable(shown, encoding)
+    payload, kind = _readable(shown, encoding, whole=len(shown) == len(octets))
     return {
         "payload_bytes": len(octets),
         "properties": _property_facts(properties),
@@ -262,10 +263,11 @@ def message_facts(content: bytes, truncate: int | None, encoding: str) -> Facts:
     }
 
 
-def _readable(octets: bytes, encoding: str) -> tuple[str, str]:
+def _readable(octets: bytes, encoding: str, *, whole: bool) -> tuple[str, str]:
     if encoding == "auto":
         try:
-            return octets.decode(), "string"
+            # A text may have been cut within a character: that one is left out.
+            return codecs.getincrementaldecoder("utf-8")().decode(octets, final=whole), "string"
         except UnicodeDecodeError:
             pass
     return base64.b64encode(octets).decode(), "base64"

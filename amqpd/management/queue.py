@@ -406,7 +406,8 @@ async def show(call: Call) -> Answer:
     queue = find(call)
     if call.flag("disable_stats"):
         return one(call, _bare(call, queue, call.flag("enable_queue_totals")))
-    return one(call, in_full(call, queue, call.shown()))
+    rights = {"rights": call.rights("queue", queue.name)}
+    return one(call, in_full(call, queue, call.shown()) | rights)
 
 
 async def put(call: Call) -> Answer:

@@ -44,6 +44,12 @@ def test_the_default_exchange_has_a_name_for_those_who_decide() -> None:
     assert rights.asked == [Question("write", "exchange", "amq.default")]
 
 
+def test_which_rights_there_are_is_asked_without_a_refusal() -> None:
+    rights = Deciding(configure=Verdict.NO, write=Verdict.YES, read=Verdict.YES)
+
+    assert an_access(rights).rights("exchange", "") == ["write", "read"]
+
+
 def test_answers_are_remembered_until_the_revision_moves() -> None:
     rights = Deciding(read=Verdict.YES)
     access = an_access(rights)

@@ -74,7 +74,7 @@ async def test_what_happens_is_shown_without_a_reload(desk: Desk) -> None:
 
     row = desk.page.get_by_role("row", name="orders")
     await expect(row).to_be_visible()
-    await expect(row.get_by_role("cell").nth(6)).to_have_text("2")
+    await expect(row.get_by_role("cell").nth(7)).to_have_text("2")
 
 
 async def test_messages_are_published_looked_at_and_purged(desk: Desk) -> None:

@@ -53,6 +53,35 @@ async def test_a_peek_shows_messages_and_changes_nothing(api: Api) -> None:
         assert first["properties"]["headers"] == {"tenant": "x"}
 
 
+async def test_one_message_is_shown_whole(api: Api) -> None:
+    await fill(api, b"a", b"b" * 1000)
+    place = (await api.post(f"{ORDERS}/peek", {"truncate": 5}))["messages"][1]["place"]
+
+    shown = await api.get(f"{ORDERS}/messages/{place}")
+
+    assert (shown["place"], shown["payload"]) == (place, "b" * 1000)
+    await api.get(f"{ORDERS}/messages/0.99", 404)
+
+
+async def test_texts_beyond_ascii_are_found_as_they_are_written(api: Api) -> None:
+    await fill(api, "Ölpreis".encode(), "öl".encode())
+
+    found = await api.post(f"{ORDERS}/peek", {"search": "ÖLP"})
+
+    assert [one["payload"] for one in found["messages"]] == ["Ölpreis"]
+
+
+async def test_a_text_that_is_cut_within_a_character_stays_a_text(api: Api) -> None:
+    await fill(api, "aää".encode(), b"\xff\xff")
+
+    cut = (await api.post(f"{ORDERS}/peek", {"truncate": 4}))["messages"]
+
+    assert [(one["payload"], one["payload_encoding"]) for one in cut] == [
+        ("aä", "string"),
+        ("//8=", "base64"),
+    ]
+
+
 async def test_pages_go_on_where_the_last_one_ended(api: Api) -> None:
     await fill(api, *(b"%d" % number for number in range(7)))
     seen, after = [], None

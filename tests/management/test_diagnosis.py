@@ -72,6 +72,41 @@ def test_what_is_with_consumers_is_said_when_nothing_else_waits(model: Model) ->
     assert reason(queue) == "Its only message is with a consumer that has not acknowledged it."
 
 
+def test_what_waits_for_its_next_attempt_is_said_to(model: Model) -> None:
+    retry = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 60_000}
+    queue = model.queue(arguments=retry)
+    consumer = Busy()
+    model.consume(consumer)
+    model.publish(b"a")
+    model.turn()
+    model.vhost.requeue(consumer.take(), failed=True)
+    model.turn()
+
+    assert reason(queue).startswith("Its only message waits for the next attempt")
+
+
+@pytest.mark.parametrize(
+    ("overflow", "end"),
+    [
+        ("reject-publish", "what is published is refused"),
+        ("block", "publishers wait"),
+        ("drop-head", None),
+    ],
+)
+def test_a_full_queue_says_what_publishers_see(
+    model: Model, overflow: str, end: str | None
+) -> None:
+    queue = model.queue(arguments={"x-max-length": 2, "x-overflow": overflow})
+    model.publish(b"a", b"bc")
+    model.turn()
+
+    told = reason(queue)
+
+    assert ("Full with 2 messages of 3 bytes" in told) is (end is not None)
+    assert (end or "Nobody consumes") in told
+    assert "Nobody consumes" in told
+
+
 def test_a_queue_that_moves_has_nothing_to_say(model: Model) -> None:
     queue = model.queue()
     model.publish(b"a")

@@ -152,6 +152,16 @@ async def test_policies_are_shown_merged_and_with_the_origin_of_each_key(api: Ap
     }
 
 
+async def test_what_the_caller_may_do_is_told_with_a_queue_and_an_exchange(api: Api) -> None:
+    await api.put("/queues/%2F/q")
+    mia = await api.user("mia", "management")
+    await api.put("/permissions/%2F/mia", {"configure": "", "write": "^amq", "read": ".*"})
+
+    assert (await mia.get("/queues/%2F/q"))["rights"] == ["read"]
+    assert (await mia.get("/exchanges/%2F/amq.default"))["rights"] == ["write", "read"]
+    assert (await api.get("/queues/%2F/q"))["rights"] == ["configure", "write", "read"]
+
+
 async def test_arguments_that_nobody_knows_are_warned_of(api: Api) -> None:
     await api.put("/queues/%2F/q", {"arguments": {"x-mesage-ttl": 5}})
 

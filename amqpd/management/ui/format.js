@@ -35,13 +35,46 @@ export function value(one) {
   return typeof one === "object" ? JSON.stringify(one) : String(one);
 }
 
-/** A body made readable: JSON indented, anything else as it is. */
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{},:]|[^\s[\]{},:"]+/g;
+
+/** A body made readable: JSON indented, with numbers and keys as they are written; else as it is. */
 export function pretty(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    JSON.parse(text);
   } catch {
     return text;
   }
+  // Not by JSON.stringify: it would round large numbers and lose a key that is there twice.
+  const tokens = text.match(TOKENS);
+  let depth = 0;
+  const line = () => `\n${"  ".repeat(depth)}`;
+  return tokens.map((one, at) => {
+    if (one === "{" || one === "[") {
+      if (/^[}\]]$/.test(tokens[at + 1])) return one;
+      depth += 1;
+      return one + line();
+    }
+    if (one === "}" || one === "]") {
+      if (/^[{[]$/.test(tokens[at - 1])) return one;
+      depth -= 1;
+      return line() + one;
+    }
+    return one === "," ? one + line() : one === ":" ? ": " : one;
+  }).join("");
+}
+
+export const octets = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
+
+/** Octets as people read them: where, in hexadecimal, as ASCII. */
+export function hexdump(all) {
+  const lines = [];
+  for (let at = 0; at < all.length; at += 16) {
+    const row = [...all.subarray(at, at + 16)];
+    const hex = row.map((one) => one.toString(16).padStart(2, "0")).join(" ").padEnd(48);
+    const ascii = row.map((one) => (one > 31 && one < 127 ? String.fromCharCode(one) : ".")).join("");
+    lines.push(`${at.toString(16).padStart(8, "0")}  ${hex} ${ascii}`);
+  }
+  return lines.join("\n");
 }
 
 export const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;

@@ -1,14 +1,18 @@
 // Long lists that the broker cuts: searching, filters, sorting, pages, columns, saved views, CSV.
 import { html, useEffect, useRef, useState } from "./lib.js";
-import { get } from "./api.js";
+import { get, segment, useLive } from "./api.js";
 import { useKept } from "./kept.js";
 import { setQuery, useRoute } from "./route.js";
 import { count } from "./format.js";
 import { Do, Select } from "./widgets.js";
 
 /** Search, pages and sorting of a list that the broker cuts; its state is in the address. */
-export function usePaged(path, { sort = "name", reverse = false, size = 100, extra = "", filters = [] } = {}) {
+export function usePaged(path, {
+  sort = "name", reverse = false, size = 100, extra = "", filters = [], types = [], inVhost,
+} = {}) {
   const { query } = useRoute();
+  const vhost = inVhost ? query.get("vhost") || "" : "";
+  const place = vhost ? inVhost(segment(vhost)) : path;
   const state = {
     page: Number(query.get("page") || 1),
     name: query.get("name") || "",
@@ -17,19 +21,26 @@ export function usePaged(path, { sort = "name", reverse = false, size = 100, ext
     size,
     only: filters.some(([one]) => one === query.get("only")) ? query.get("only") : "",
     filters,
+    types,
+    type: types.includes(query.get("type")) ? query.get("type") : "",
+    regex: query.get("regex") === "true",
+    vhost,
+    vhosts: Boolean(inVhost),
   };
   const asked = new URLSearchParams({
     page: state.page, page_size: size, sort: state.sort, sort_reverse: state.reverse,
   });
   if (state.name) asked.set("name", state.name);
+  if (state.name && state.regex) asked.set("use_regex", true);
+  if (state.type) asked.set("type", state.type);
   if (state.only) asked.set("only", state.only);
   return {
     ...state,
-    path: `${path}?${asked}${extra}`,
+    path: `${place}?${asked}${extra}`,
     /** The same without a page: everything that is found. */
-    all: (page, most) => `${path}?${new URLSearchParams([...asked, ["page", page], ["page_size", most]]
+    all: (page, most) => `${place}?${new URLSearchParams([...asked, ["page", page], ["page_size", most]]
       .filter(([key], at, every) => every.findLastIndex(([other]) => other === key) === at))}${extra}`,
-    narrow: (only) => setQuery({ only, page: "" }),
+    narrow: (by) => setQuery({ ...by, page: "" }),
     search: (name) => setQuery({ name, page: "" }),
     turn: (page) => setQuery({ page: page > 1 ? page : "" }),
     order: (column) => setQuery({
@@ -128,12 +139,26 @@ function Views({ noun }) {
       onClick=${save}>Keep this view</button>`}`;
 }
 
+/** Which vhost, where there are several. */
+function VhostFilter({ paged }) {
+  const [vhosts] = useLive("/vhosts", 15);
+  if (!paged.vhost && !(vhosts?.length > 1)) return null;
+  return html`<${Select} label="Vhost" name="vhost" value=${paged.vhost} inline
+    options=${[["", "all"], ...(vhosts || [{ name: paged.vhost }]).map((one) => one.name)]}
+    onChange=${(event) => paged.narrow({ vhost: event.target.value })} />`;
+}
+
 /** The line above a list: the search field, filters, what was found, the pages, columns and a file. */
 export function Finder({ paged, found, noun, columns, choice }) {
   return html`<div class="finder">
     <${Search} value=${paged.name} noun=${`${noun}s`} onSearch=${paged.search} />
+    <label class="regex" title="The search is a regular expression"><input type="checkbox" checked=${paged.regex}
+      onChange=${(event) => paged.narrow({ regex: event.target.checked || "" })} /> regex</label>
+    ${paged.vhosts && html`<${VhostFilter} paged=${paged} />`}
+    ${paged.types.length > 0 && html`<${Select} label="Type" name="type" value=${paged.type} inline
+      options=${[["", "all"], ...paged.types]} onChange=${(event) => paged.narrow({ type: event.target.value })} />`}
     ${paged.filters.length > 0 && html`<${Select} label="Only" name="only" value=${paged.only} inline
-      options=${[["", `all ${noun}s`], ...paged.filters]} onChange=${(event) => paged.narrow(event.target.value)} />`}
+      options=${[["", `all ${noun}s`], ...paged.filters]} onChange=${(event) => paged.narrow({ only: event.target.value })} />`}
     ${found && html`<span class="found" role="status">${count(found.filtered_count)}${found.filtered_count
       !== found.total_count ? ` of ${count(found.total_count)}` : ""} ${noun}${found.filtered_count
       === 1 ? "" : "s"}</span>`}

@@ -6,7 +6,7 @@ import { Field, Form, Trouble } from "./widgets.js";
 import { plural } from "./format.js";
 import { Overview } from "./pages/overview.js";
 import { Connections, OneConnection } from "./pages/connections.js";
-import { Channels } from "./pages/channels.js";
+import { Channels, OneChannel } from "./pages/channels.js";
 import { Exchanges, OneExchange } from "./pages/exchanges.js";
 import { Queues } from "./pages/queues.js";
 import { OneQueue } from "./pages/queue.js";
@@ -73,7 +73,7 @@ function Page({ words, me }) {
   switch (page) {
     case "connections":
       return rest.length ? html`<${OneConnection} name=${rest[0]} />` : html`<${Connections} />`;
-    case "channels": return html`<${Channels} />`;
+    case "channels": return rest.length ? html`<${OneChannel} name=${rest[0]} />` : html`<${Channels} />`;
     case "exchanges":
       return rest.length > 1
         ? html`<${OneExchange} vhost=${rest[0]} name=${rest[1]} key=${rest.join("/")} />`

@@ -7,6 +7,9 @@ export const Me = createContext(null);
 export const may = (me, tag) => !tag
   || (me?.tags || []).some((one) => one === "administrator" || tag.split(" ").includes(one));
 
+/** Whether a queue or an exchange may be configured, written or read by whoever is logged in. */
+export const can = (row, right) => row?.rights?.includes(right) !== false;
+
 /** `(tag) => may`: buttons that would be refused are not shown. */
 export function useMay() {
   const me = useContext(Me);

@@ -46,6 +46,28 @@ export function Do({ action, confirm, kind = "", title, disabled, children }) {
     <${Trouble} error=${state.error} />`;
 }
 
+/**
+ * What is known for a field of JSON: a press adds the name with a value to be changed.
+ * `known` are [name, value, what it means].
+ */
+export function Hints({ field, known }) {
+  const [error, setError] = useState(null);
+  const add = (name, value) => (event) => {
+    const input = event.target.form.elements[field];
+    try {
+      const now = input.value.trim() ? JSON.parse(input.value) : {};
+      input.value = JSON.stringify({ ...now, [name]: now[name] ?? value });
+      input.focus();
+      setError(null);
+    } catch {
+      setError(new Error("What is there is not JSON: mend or empty it first."));
+    }
+  };
+  return html`<p class="hints"><span class="muted">Add</span> ${known.map(([name, value, means]) => html`
+    <button type="button" class="small" title=${means} onClick=${add(name, value)}>${name.replace(/^x-/, "")}</button> `)}</p>
+    <${Trouble} error=${error} />`;
+}
+
 /** A form; `action(values)` gets what was typed, and may throw. */
 export function Form({ action, label, done, kind = "", children }) {
   const [state, setState] = useState({ busy: false, error: null, said: "" });
@@ -96,12 +118,12 @@ export function Table({ columns, rows, href, sort, reverse, onSort, label }) {
     ? html`<a class="leads" href=${href(row)}>${one.show(row)}</a>` : one.show(row));
   return html`<div class="scroll" role="region" aria-label=${label} tabindex="0"><table role="table" aria-label=${label}>
     <thead role="rowgroup"><tr role="row">
-    ${columns.map((one) => html`<th class=${one.kind} key=${one.title} scope="col" role="columnheader" title=${one.means}
+    ${columns.map((one, at) => html`<th class=${one.kind} key=${one.title || at} scope="col" role="columnheader" title=${one.means}
         aria-sort=${sort && sort === one.sort ? (reverse ? "descending" : "ascending") : undefined}>
       ${one.sort && onSort
         ? html`<button type="button" class="plain" onClick=${() => onSort(one)}>${one.title}
             ${sort === one.sort ? (reverse ? " ↓" : " ↑") : ""}</button>`
-        : one.title || html`<span class="unseen">What can be done</span>`}</th>`)}
+        : one.head || one.title || html`<span class="unseen">What can be done</span>`}</th>`)}
     </tr></thead><tbody role="rowgroup">
     ${rows.map((row, at) => html`<tr key=${row.key ?? at} role="row" class=${href ? "opens" : ""} onClick=${href && open(row)}>
       ${columns.map((one) => html`<td role="cell" class=${one.leads ? "lead" : one.kind}

@@ -2,28 +2,54 @@
 import { html, useState } from "../lib.js";
 import { get, post, put, remove, segment, useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Trouble } from "../widgets.js";
+import { Badge, Do, Empty, Facts, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { may, useMay } from "../me.js";
 import { count, plural, value } from "../format.js";
 import { download } from "../lists.js";
-import { VhostChoice, parsed } from "./shared.js";
+import { POLICY_KEYS, VhostChoice, parsed } from "./shared.js";
 
 /** Parts, their titles, and who may see them. */
 const PARTS = [
   ["users", "Users", "administrator"], ["vhosts", "Virtual hosts"], ["policies", "Policies"],
   ["operator-policies", "Operator policies"], ["limits", "Limits"],
-  ["definitions", "Definitions", "administrator"],
+  ["definitions", "Definitions", "administrator"], ["features", "Features", "monitoring"],
 ];
 /** A column of buttons, for those who may press them. */
 const ifMay = (allowed, column) => (allowed ? [column] : []);
 
+/** Limits on routing keys, beyond permissions: of one user on one exchange. */
+function TopicPermissions({ users }) {
+  const [topics, error, again] = useLive("/topic-permissions", 5);
+  const path = (one) => `/topic-permissions/${segment(one.vhost)}/${segment(one.user)}`;
+  const set = async (form) => {
+    await put(path(form), { exchange: form.exchange, write: form.write, read: form.read });
+    again();
+    return `'${form.user}' is limited on '${form.exchange || "(default)"}' in '${form.vhost}'.`;
+  };
+  return html`<${Section} title="Topic permissions"><${Trouble} error=${error} />
+    ${topics?.length ? html`<${Table} label="Topic permissions" rows=${topics} columns=${[
+    { title: "User", show: (row) => html`<span class="name">${row.user}</span>` },
+    { title: "Vhost", show: (row) => row.vhost }, { title: "Exchange", show: (row) => row.exchange || "(default)" },
+    { title: "Keys to write", show: (row) => html`<code>${row.write}</code>` },
+    { title: "Keys to read", show: (row) => html`<code>${row.read}</code>` },
+    { title: "", show: (row) => html`<${Do} kind="small" confirm=${`Lift the limits of '${row.user}' on '${row.exchange}'?`}
+        action=${async () => { await remove(`${path(row)}/${segment(row.exchange || "amq.default")}`); again(); }}>Lift<//>` },
+  ]} />` : html`<${Empty}>No routing keys are limited.<//>`}
+    <details class="add"><summary>Limit routing keys</summary><${Form} label="Limit routing keys" action=${set}>
+      <div class="row"><${Select} label="User" name="user" options=${users.map((one) => one.name)} />
+      <${VhostChoice} /><${Field} label="Exchange" name="exchange" defaultValue="amq.topic" />
+      <${Field} label="Keys to write" name="write" defaultValue=".*" />
+      <${Field} label="Keys to read" name="read" defaultValue=".*" /></div><//></details><//>`;
+}
+
 function Users({ me }) {
+  const [draft, setDraft] = useState(null);
   const [users, error, again] = useLive("/users", 5);
   const [permissions] = useLive("/permissions", 5);
   const add = async (form) => {
     const known = (users || []).find((one) => one.name === form.name);
-    if (!form.password && !known) throw new Error(`'${form.name}' is new: it needs a password.`);
-    const secret = form.password ? { password: form.password }
+    if (!form.password && !known && form.secret !== "none") throw new Error(`'${form.name}' is new: it needs a password.`);
+    const secret = form.secret === "none" ? { password_hash: "" } : form.password ? { password: form.password }
       : { password_hash: known.password_hash, hashing_algorithm: known.hashing_algorithm };
     await put(`/users/${segment(form.name)}`, { ...secret, tags: form.tags });
     again();
@@ -51,26 +77,36 @@ function Users({ me }) {
     again();
   }} confirm=${`Take the permissions in '${one.vhost}' from '${one.user}'?`}>Revoke<//></div>`)
     : html`<span class="muted">no vhost</span>`) },
-    { title: "", show: (row) => html`<${Do} kind="small danger" disabled=${row.name === me.name}
-        action=${() => remove(`/users/${segment(row.name)}`)}
+    { title: "", show: (row) => html`<button type="button" class="small" onClick=${() => setDraft(row)}>Edit</button>
+        <${Do} kind="small danger" disabled=${row.name === me.name}
+        title=${row.name === me.name ? "That is you" : undefined} action=${() => remove(`/users/${segment(row.name)}`)}
         confirm=${`Delete user '${row.name}'? Its connections are closed.`}>Delete<//>` },
   ]} />
-    <details class="add"><summary>Add or change a user</summary><${Form} label="Save user" action=${add}>
-      <div class="row"><${Field} label="Name" name="name" required />
+    <details class="add" open=${Boolean(draft)} key=${draft?.name}>
+      <summary>Add or change a user</summary><${Form} label="Save user" kind=${draft ? "inline" : ""} action=${add}>
+      <div class="row"><${Field} label="Name" name="name" defaultValue=${draft?.name} required />
       <${Field} label="Password" name="password" type="password" autocomplete="new-password"
         hint="empty: stays as it is" />
-      <${Field} label="Tags" name="tags" placeholder="administrator, monitoring"
+      <${Select} label="Login" name="secret" options=${[["typed", "as typed"], ["none", "only by certificate"]]} />
+      <${Field} label="Tags" name="tags" placeholder="administrator, monitoring" defaultValue=${draft?.tags.join(", ")}
         hint="administrator, monitoring, policymaker, management" /></div><//></details>
     <details class="add"><summary>Give permissions</summary><${Form} label="Give permissions" action=${grant}>
       <div class="row"><${Select} label="User" name="user" options=${(users || []).map((one) => one.name)} />
       <${VhostChoice} /><${Field} label="Configure" name="configure" defaultValue=".*" />
       <${Field} label="Write" name="write" defaultValue=".*" /><${Field} label="Read" name="read" defaultValue=".*" /></div><//>
-    </details><//>`;
+    </details><//>
+    <${TopicPermissions} users=${users || []} />`;
 }
 
 function Vhosts() {
   const admin = useMay()("administrator");
   const [vhosts, error, again] = useLive("/vhosts", 5);
+  const [draft, setDraft] = useState(null);
+  const protect = async (row) => {
+    const path = `/vhosts/${segment(row.name)}/deletion/protection`;
+    await (row.protected_from_deletion ? remove(path) : post(path));
+    again();
+  };
   const add = async (form) => {
     await put(`/vhosts/${segment(form.name)}`, {
       description: form.description, default_queue_type: form.type,
@@ -89,15 +125,18 @@ function Vhosts() {
         ${admin && html`<${Do} kind="small" action=${() => put(`/vhosts/${segment(row.name)}`, { tracing: !row.tracing })}>
         ${row.tracing ? "Stop" : "Start"}<//>`}` },
     { title: "Protected", show: (row) => (row.protected_from_deletion ? "yes" : "") },
-    ...ifMay(admin, { title: "", show: (row) => html`<${Do} kind="small danger" disabled=${row.protected_from_deletion}
+    ...ifMay(admin, { title: "", show: (row) => html`<button type="button" class="small" onClick=${() => setDraft(row)}>Edit</button>
+        <${Do} kind="small" title="Against being deleted" action=${() => protect(row)}>
+        ${row.protected_from_deletion ? "Unprotect" : "Protect"}<//> <${Do} kind="small danger" disabled=${row.protected_from_deletion}
         title=${row.protected_from_deletion ? "Protected from deletion" : undefined}
         action=${() => remove(`/vhosts/${segment(row.name)}`)}
         confirm=${`Delete vhost '${row.name}' with all its queues and ${plural(row.messages || 0, "message")}?`}>Delete<//>` }),
   ]} />
-    ${admin && html`<details class="add"><summary>Add a virtual host</summary><${Form} label="Add vhost" action=${add}>
-      <div class="row"><${Field} label="Name" name="name" required />
-      <${Field} label="Description" name="description" />
-      <${Select} label="Default queue type" name="type" options=${["classic", "quorum", "stream"]} /></div><//>
+    ${admin && html`<details class="add" open=${Boolean(draft)} key=${draft?.name}>
+      <summary>Add or change a virtual host</summary><${Form} label="Save vhost" kind=${draft ? "inline" : ""} action=${add}>
+      <div class="row"><${Field} label="Name" name="name" defaultValue=${draft?.name} required />
+      <${Field} label="Description" name="description" defaultValue=${draft?.description} />
+      <${Select} label="Default queue type" name="type" value=${draft?.default_queue_type} options=${["classic", "quorum", "stream"]} /></div><//>
     </details>`}<//>`;
 }
 
@@ -136,7 +175,8 @@ function Policies({ kind, title }) {
         options=${kind === "policies" ? targets : targets.filter((one) => one !== "exchanges" && one !== "all")} />
       <${Field} label="Priority" name="priority" type="number" defaultValue=${draft?.priority ?? "0"} /></div>
       <${Field} label="Definition (JSON)" name="definition" required defaultValue=${draft && JSON.stringify(draft.definition)}
-        placeholder='{"max-length": 10000, "dead-letter-exchange": "dead"}' /><//></details>`}<//>`;
+        placeholder='{"max-length": 10000, "dead-letter-exchange": "dead"}' />
+      <${Hints} field="definition" known=${POLICY_KEYS} /><//></details>`}<//>`;
 }
 
 /** What can be limited, and what each number means. */
@@ -237,6 +277,34 @@ function Definitions() {
     ${plan && html`<${Plan} plan=${plan} bring=${bring} leave=${() => setPlan(null)} />`}`;
 }
 
+/** What RabbitMQ calls feature flags and deprecated features, and the name of all this. */
+function Features() {
+  const admin = useMay()("administrator");
+  const [flags, error] = useLive("/feature-flags", 15);
+  const [deprecated] = useLive("/deprecated-features", 15);
+  const [used] = useLive("/deprecated-features/used", 15);
+  const [cluster, , again] = useLive("/cluster-name", 15);
+  const name = async (form) => {
+    await put("/cluster-name", { name: form.name });
+    again();
+    return `It is called '${form.name}' from now on.`;
+  };
+  const isUsed = (row) => (used || []).some((one) => one.name === row.name);
+  return html`<${Section} title="Name of the cluster">
+      ${admin ? html`<${Form} label="Rename" kind="inline" action=${name} key=${cluster ? "known" : "asked"}>
+        <${Field} label="Name" name="name" defaultValue=${cluster?.name} required /><//>` : cluster?.name}<//>
+    <${Section} title="Feature flags"><${Trouble} error=${error} />
+      <${Table} label="Feature flags" rows=${flags || []} columns=${[
+    { title: "Name", show: (row) => html`<code>${row.name}</code>` },
+    { title: "State", show: (row) => html`<${Badge} kind=${row.state === "enabled" ? "good" : ""}>${row.state}<//>` },
+    { title: "Stability", show: (row) => row.stability }, { title: "What it is", show: (row) => row.desc }]} /><//>
+    <${Section} title="Deprecated features">
+      <${Table} label="Deprecated features" rows=${deprecated || []} columns=${[
+    { title: "Name", show: (row) => html`<code>${row.name}</code>` },
+    { title: "In use", show: (row) => (isUsed(row) ? html`<${Badge} kind="warn">yes<//>` : "no") },
+    { title: "Phase", show: (row) => row.deprecation_phase.replaceAll("_", " ") }, { title: "What it is", show: (row) => row.desc }]} /><//>`;
+}
+
 export function Admin({ words, me }) {
   const parts = PARTS.filter(([, , tag]) => may(me, tag));
   const chosen = parts.some(([name]) => name === words[0]) ? words[0] : parts[0][0];
@@ -247,6 +315,7 @@ export function Admin({ words, me }) {
     "operator-policies": html`<${Policies} kind="operator-policies" title="Operator policies" key="o" />`,
     limits: html`<${Limits} />`,
     definitions: html`<${Definitions} />`,
+    features: html`<${Features} />`,
   }[chosen];
   return html`<nav class="tabs" aria-label="Administration">${parts.map(([name, title]) => html`
     <a aria-current=${name === chosen ? "page" : undefined} href=${link("admin", name)}>${title}</a>`)}</nav>${part}`;

@@ -10,24 +10,25 @@ const place = (kind, vhost, name) => link(kind === "queue" ? "queues" : "exchang
 const unbind = (row) => remove(`/bindings/${segment(row.vhost)}/e/${segment(row.source)}/`
   + `${row.destination_type[0]}/${segment(row.destination)}/${segment(row.properties_key)}`);
 
-const COLUMNS = [
+const columns = (may) => [
   { title: "From", show: (row) => html`<a href=${place("exchange", row.vhost, row.source)}>${row.source}</a>` },
   { title: "Routing key", show: (row) => html`<code>${row.routing_key}</code>` },
   { title: "Arguments", show: (row) => (Object.keys(row.arguments || {}).length ? value(row.arguments) : "") },
   { title: "To", show: (row) => html`<a href=${place(row.destination_type, row.vhost, row.destination)}>
       ${row.destination}</a> <small>${row.destination_type}</small>` },
-  { title: "", show: (row) => html`<${Do} kind="small" action=${() => unbind(row)}
-      confirm=${`Remove the binding from '${row.source}' to '${row.destination}'?`}>Unbind<//>` },
+  ...(may ? [{ title: "", show: (row) => html`<${Do} kind="small" action=${() => unbind(row)}
+      confirm=${`Remove the binding from '${row.source}' to '${row.destination}'?`}>Unbind<//>` }] : []),
 ];
 
-export function Bindings({ bindings }) {
+/** `may`: whether whoever is logged in may unbind. */
+export function Bindings({ bindings, may = true }) {
   const rows = (bindings || []).filter((row) => row.source);
   if (!bindings) return null;
   if (!rows.length) return html`<${Empty}>Nothing is bound.<//>`;
   const drawn = rows.slice(0, DRAWN);
   return html`<${Drawing} rows=${drawn} />
     ${rows.length > DRAWN && html`<p class="muted">The first ${DRAWN} of ${count(rows.length)} bindings are drawn.</p>`}
-    <${Table} label="Bindings" columns=${COLUMNS} rows=${rows} />`;
+    <${Table} label="Bindings" columns=${columns(may)} rows=${rows} />`;
 }
 
 /** More would be a tangle. */
@@ -45,9 +46,11 @@ function Drawing({ rows }) {
   const drawn = [...lines.values()];
   const sources = [...new Set(drawn.map((one) => one.source))];
   const targets = [...new Set(drawn.map((one) => one.target))];
-  const step = 44;
+  const step = 38;
   const height = Math.max(sources.length, targets.length) * step + 12;
-  const y = (list, one) => (list.indexOf(one) + 0.5) * (height / list.length);
+  // What does not fit on a screen begins at its top, or lines would come from nowhere.
+  const apart = (list) => (height > 400 ? step : height / list.length);
+  const y = (list, one) => (list.indexOf(one) + 0.5) * apart(list);
   const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const box = (x, at, text, kind) => html`<g class=${kind}>
     <rect x=${x} y=${at - 15} width="220" height="30" rx="6" />
@@ -65,9 +68,9 @@ function Drawing({ rows }) {
     ${drawn.map((one) => {
     const from = y(sources, one.source);
     const to = y(targets, one.target);
-    return html`<path d=${`M230 ${from} C 340 ${from} 340 ${to} 530 ${to}`} />
-        ${keyOf(one, from, to)}`;
+    return html`<path d=${`M230 ${from} C 340 ${from} 340 ${to} 530 ${to}`} />`;
   })}
+    ${drawn.map((one) => keyOf(one, y(sources, one.source), y(targets, one.target)))}
     ${sources.map((one) => box(10, y(sources, one), one, "exchange"))}
     ${targets.map((one) => box(530, y(targets, one), one.slice(one.indexOf(" ") + 1),
     one.startsWith("queue") ? "queue" : "exchange"))}

@@ -35,7 +35,8 @@ const COLUMNS = [
 ];
 
 export function Connections() {
-  const paged = usePaged("/connections");
+  const me = useContext(Me);
+  const paged = usePaged("/connections", { inVhost: (vhost) => `/vhosts/${vhost}/connections` });
   const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("connection", COLUMNS);
   return html`<${Section} title="Connections">
@@ -45,7 +46,8 @@ export function Connections() {
       ? html`<${Table} label="Connections" columns=${columns} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order} href=${(row) => link("connections", row.name)} />`
       : html`<${Empty}>${paged.name ? "None of that name."
-        : html`Nobody is connected. Clients connect to the AMQP port on the overview.`}<//>`)}
+        : may(me, "monitoring") ? "Nobody is connected. Clients connect to the AMQP port on the overview."
+          : "None of your own is open. Those of others are seen with the tag monitoring."}<//>`)}
   <//>`;
 }
 
@@ -73,7 +75,8 @@ export function OneConnection({ name }) {
       ]} />
     <//>
     <${Section} title="Channels">${channels?.length
-      ? html`<${Table} label="Channels" columns=${channelColumns()} rows=${channels} />`
+      ? html`<${Table} label="Channels" columns=${channelColumns()} rows=${channels}
+          href=${(one) => link("channels", one.name)} />`
       : html`<${Empty}>No channels are open.<//>`}<//>
     <${Section} title="What the client says of itself">
       <${Facts} rows=${Object.entries(row.client_properties || {})

@@ -2,9 +2,11 @@
 import { html } from "../lib.js";
 import { get, post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
-import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Trouble } from "../widgets.js";
+import { Badge, Do, Empty, Facts, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
-import { rate, value } from "../format.js";
+import { count, rate, value } from "../format.js";
+import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
+import { can } from "../me.js";
 import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
 import { VhostChoice, features, parsed } from "./shared.js";
@@ -41,31 +43,34 @@ function Add() {
       <${Select} label="Auto-delete" name="auto" options=${["no", "yes"]} />
       <${Select} label="Internal" name="internal" options=${["no", "yes"]} /></div>
       <${Field} label="Arguments (JSON)" name="arguments" placeholder='{"alternate-exchange": "other"}' />
+      <${Hints} field="arguments" known=${[["alternate-exchange", "", "where messages go that no binding wants"]]} />
     <//></details>`;
 }
 
 export function Exchanges() {
-  const paged = usePaged("/exchanges");
+  const paged = usePaged("/exchanges", { inVhost: (vhost) => `/exchanges/${vhost}` });
   const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("exchange", COLUMNS);
   return html`<${Section} title="Exchanges">
     <${Finder} paged=${paged} found=${found} noun="exchange" columns=${columns} choice=${choice} />
-    <${Trouble} error=${error} />
+    <${Add} /><${Trouble} error=${error} />
     ${found && (found.items.length
       ? html`<${Table} label="Exchanges" columns=${columns} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order}
           href=${(row) => link("exchanges", row.vhost, row.name || "amq.default")} />`
       : html`<${Empty}>None of that name.<//>`)}
-    <${Add} />
   <//>`;
 }
 
 export function OneExchange({ vhost, name }) {
   const path = `/exchanges/${segment(vhost)}/${segment(name)}`;
-  const [row, error] = useLive(path, 2);
+  const [range, choose] = useRange();
+  const [row, error] = useLive(`${path}?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 2, true);
   const [bindings] = useLive(row ? `${path}/bindings/source` : "", 2);
+  const [inbound] = useLive(row ? `${path}/bindings/destination` : "", 5);
   if (!row) return error ? html`<${Section} title=${name}><${Trouble} error=${error} /><//>` : null;
   const isDefault = row.name === "";
+  const stats = row.message_stats;
   const bind = async (form) => {
     await get(`/${form.kind}s/${segment(vhost)}/${segment(form.destination)}`);
     await post(`/bindings/${segment(vhost)}/e/${segment(name)}/${form.kind[0]}/${segment(form.destination)}`, {
@@ -73,28 +78,34 @@ export function OneExchange({ vhost, name }) {
     });
     return `Bound to ${form.kind} '${form.destination}'.`;
   };
-  return html`<${Section} title=${shownName(row.name)}>
+  return html`<${Section} title=${`Exchange ${shownName(row.name)}`}>
       <${Facts} rows=${[
         ["Vhost", row.vhost], ["Type", row.type],
         ["Features", features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`)],
         ["Arguments", Object.keys(row.arguments || {}).length ? value(row.arguments) : ""],
         ["Policy", row.policy],
-        ["In per second", rate(row.message_stats?.publish_in_details?.rate ?? 0)],
-        ["Out per second", rate(row.message_stats?.publish_out_details?.rate ?? 0)],
+        ["In", `${count(stats?.publish_in ?? 0)}, ${rate(stats?.publish_in_details?.rate ?? 0)}/s`],
+        ["Out", `${count(stats?.publish_out ?? 0)}, ${rate(stats?.publish_out_details?.rate ?? 0)}/s`],
       ]} /><//>
+    ${stats && html`<${Section} title="Messages" aside=${html`<${RangeChoice} range=${range} choose=${choose} />`}>
+      <${Chart} title="Per second" growing key=${range} lines=${[
+    { label: "in", colour: "--in", details: stats.publish_in_details },
+    { label: "out", colour: "--out", details: stats.publish_out_details }]} /><//>`}
+    ${inbound?.length > 0 && html`<${Section} title="Bindings to here">
+      <${Bindings} bindings=${inbound} may=${can(row, "write")} /><//>`}
     <${Section} title="Bindings from here">
       ${isDefault
         ? html`<${Empty}>Every queue is bound to the default exchange by its own name.<//>`
-        : html`<${Bindings} bindings=${bindings} from=${row.name} type=${row.type} />
-          <${Form} label="Bind" action=${bind} kind="inline">
+        : html`<${Bindings} bindings=${bindings} may=${can(row, "read")} />
+          ${can(row, "read") && html`<${Form} label="Bind" action=${bind} kind="inline">
             <div class="row"><${Select} label="To" name="kind" options=${["queue", "exchange"]} />
             <${Field} label="Name" name="destination" required />
             <${Field} label="Routing key" name="key" />
-            <${Field} label="Arguments (JSON)" name="arguments" /></div><//>`}
+            <${Field} label="Arguments (JSON)" name="arguments" /></div><//>`}`}
     <//>
     <${Section} title="Publish a message">
       <${PublishForm} vhost=${vhost} exchange=${name} /><//>
-    ${!isDefault && !name.startsWith("amq.") && html`<${Section} title="Danger zone">
+    ${!isDefault && !name.startsWith("amq.") && can(row, "configure") && html`<${Section} title="Danger zone">
       <${Do} kind="danger" confirm=${`Delete exchange '${name}' and its bindings?`}
         action=${async () => { await remove(path); go("exchanges"); }}>Delete this exchange<//><//>`}`;
 }

@@ -5,20 +5,8 @@ import { link } from "../route.js";
 import { Empty, Facts, Section, Stat, Table, Trouble } from "../widgets.js";
 import { bytes, count, duration, rate } from "../format.js";
 import { Meter } from "../meter.js";
+import { DEPTH, RATES, Totals } from "./totals.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
-
-export const DEPTH = (totals) => [
-  { label: "ready", colour: "--ready", details: totals?.messages_ready_details },
-  { label: "unacked", colour: "--unacked", details: totals?.messages_unacknowledged_details },
-];
-
-export const RATES = (stats) => [
-  { label: "publish", colour: "--in", details: stats?.publish_details },
-  { label: "confirm", colour: "--confirm", details: stats?.confirm_details },
-  { label: "deliver", colour: "--out", details: stats?.deliver_get_details },
-  { label: "ack", colour: "--ack", details: stats?.ack_details },
-  { label: "redeliver", colour: "--bad", details: stats?.redeliver_details },
-];
 
 function Node({ node }) {
   return html`<${Section} title=${node.name}>
@@ -32,9 +20,22 @@ function Node({ node }) {
         text=${`${bytes(node.disk_free)}, alarm below ${bytes(node.disk_free_limit)}`} />
     </div>
     <${Facts} rows=${[["Process", node.os_pid], ["Up", duration(node.uptime)],
-      ["Data", node.db_dir]]} />
+      ["Processors", node.processors], ["Sockets", `${count(node.sockets_used)} of ${count(node.sockets_total)}`],
+      ["Syncs to disk", `${rate(node.io_sync_count_details?.rate ?? 0)}/s`],
+      ["Write-ahead log", bytes(node.store_wal_bytes)],
+      ["Data", node.db_dir], ["Settings", (node.config_files || []).join(", ")], ["Log", (node.log_files || []).join(", ")]]} />
   <//>`;
 }
+
+const CHURN = [
+  ["connection_created", "Connections opened"], ["connection_closed", "Connections closed"],
+  ["channel_created", "Channels opened"], ["channel_closed", "Channels closed"],
+  ["queue_created", "Queues created"], ["queue_declared", "Queues declared"], ["queue_deleted", "Queues deleted"],
+];
+
+/** What comes and goes: clients that connect for each message are seen here. */
+const Churn = ({ churn }) => churn && html`<${Section} title="Coming and going">
+  <${Facts} rows=${CHURN.map(([name, title]) => [title, `${count(churn[name])}, ${rate(churn[`${name}_details`]?.rate ?? 0)}/s`])} /><//>`;
 
 export function Overview() {
   const [range, choose] = useRange();
@@ -61,10 +62,12 @@ export function Overview() {
         <${Chart} title="In queues" lines=${DEPTH(depth)} key=${`d${range}`} />
         <${Chart} title="Per second" lines=${RATES(stats)} growing key=${`r${range}`} />
       </div>
+      <${Totals} stats=${stats} />
       ${!totals.queues && html`<${Empty}>No queues yet. ${" "}
         <code>amqpd publish --queue orders hello</code> makes one.<//>`}
     <//>
     ${(nodes || []).map((node) => html`<${Node} node=${node} key=${node.name} />`)}
+    <${Churn} churn=${now.churn_rates} />
     ${now.listeners && html`<${Section} title="Ports">
       <${Table} label="Ports" rows=${now.listeners} columns=${[
         { title: "Protocol", show: (row) => row.protocol },

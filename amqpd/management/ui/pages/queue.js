@@ -1,15 +1,16 @@
 // One queue: how it is, its messages, consumers, bindings, what is in force, and the danger zone.
-import { html, useEffect, useRef, useState } from "../lib.js";
-import { post, put, remove, segment, useLive } from "../api.js";
+import { createContext, html, useContext, useEffect, useRef, useState } from "../lib.js";
+import { get, post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Tabs, Trouble, Words } from "../widgets.js";
-import { useMay } from "../me.js";
-import { age, bytes, count, duration, plural, pretty, rate, time, value } from "../format.js";
+import { can, useMay } from "../me.js";
+import { age, bytes, count, duration, hexdump, octets, plural, pretty, rate, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
-import { DEPTH, RATES } from "./overview.js";
+import { DEPTH, RATES, Totals } from "./totals.js";
+import { ConsumerTable } from "./consumers.js";
 import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
-import { useColumns } from "../lists.js";
+import { download, useColumns } from "../lists.js";
 import { useKept } from "../kept.js";
 import { features, parsed } from "./shared.js";
 import { State } from "./connections.js";
@@ -29,7 +30,7 @@ function Pause({ path, row }) {
 function Glance({ path, row, range, choose }) {
   const stats = row.message_stats || {};
   return html`${row.why_waiting && html`<div class="why" role="note"><${Words} text=${row.why_waiting} />
-      ${row.paused && html`<div class="row"><${Pause} path=${path} row=${row} /></div>`}</div>`}
+      ${row.paused && can(row, "configure") && html`<div class="row"><${Pause} path=${path} row=${row} /></div>`}</div>`}
     ${(row.warnings || []).map((one) => html`<p class="why" role="note"><${Words} text=${one} /></p>`)}
     <div class="stats">
       <div class="stat"><b>${count(row.messages_ready)}</b><span>ready</span></div>
@@ -40,7 +41,8 @@ function Glance({ path, row, range, choose }) {
       <div class="stat"><b>${bytes(row.message_bytes)}</b><span>bodies</span></div></div>
     <${Section} title="Messages" aside=${html`<${RangeChoice} range=${range} choose=${choose} />`}>
       <div class="charts"><${Chart} title="In the queue" lines=${DEPTH(row)} key=${`d${range}`} />
-      <${Chart} title="Per second" lines=${RATES(stats)} growing key=${`r${range}`} /></div><//>
+      <${Chart} title="Per second" lines=${RATES(stats)} growing key=${`r${range}`} /></div>
+      <${Totals} stats=${row.message_stats} /><//>
     <${Section} title="Details"><${Facts} rows=${[
     ["Vhost", row.vhost], ["Type", row.type], ["State", html`<${State} state=${row.state} />`],
     ["Features", features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`)],
@@ -48,7 +50,28 @@ function Glance({ path, row, range, choose }) {
     ["Single active consumer", row.single_active_consumer_tag],
     ["Idle since", row.idle_since && time(Date.parse(row.idle_since))], ["Oldest message", row.head_message_timestamp && time(row.head_message_timestamp * 1000)],
     ["Oldest unacked", row.oldest_unacked_since && `with a consumer for ${age(row.oldest_unacked_since)}`],
-  ]} /><//>`;
+    ["Wait for a retry", row.messages_delayed ? count(row.messages_delayed) : ""],
+    ["Dead letters kept", row.messages_dlx ? `${count(row.messages_dlx)}, ${bytes(row.message_bytes_dlx)}` : ""],
+    ["Set aside, damaged", row.messages_quarantined ? count(row.messages_quarantined) : ""],
+    ["Bodies, ready", bytes(row.message_bytes_ready)], ["Bodies, unacked", bytes(row.message_bytes_unacknowledged)],
+    ["In memory", `${plural(row.messages_ram, "message")}, ${bytes(row.memory)}`],
+    ["Persistent", plural(row.messages_persistent, "message")],
+    ["Only on disk", row.messages_paged_out ? `${plural(row.messages_paged_out, "message")}, ${bytes(row.message_bytes_paged_out)}` : ""],
+    ["Consumers with room", row.consumers ? `${Math.round(100 * row.consumer_capacity)} %` : ""],
+  ]} /><//>
+  <${Traffic} row=${row} />`;
+}
+
+/** From where messages came, and to whom they went. */
+function Traffic({ row }) {
+  const said = (stats) => Object.entries(stats).map(([name, n]) => `${name.replaceAll("_", " ")} ${count(n)}`).join(", ");
+  const rows = [
+    ...(row.incoming || []).map((one) => [html`from <a href=${link("exchanges", one.exchange.vhost, one.exchange.name || "amq.default")}>
+      ${one.exchange.name || "(default)"}</a>`, said(one.stats)]),
+    ...(row.deliveries || []).map((one) => [html`to <a href=${link("channels", one.channel_details.name)}>
+      ${one.channel_details.user_provided_name || one.channel_details.name}</a>`, said(one.stats)]),
+  ];
+  return rows.length > 0 && html`<${Section} title="From and to"><${Facts} rows=${rows} /><//>`;
 }
 
 /** A message's own timestamp, in words. */
@@ -90,14 +113,44 @@ function MessageTable({ messages, path, act }) {
       act=${(what, gone) => act(what, gone, one.place)} />`}</div>`;
 }
 
+/** So much of a body is shown at first, and so much of what is no text. */
+const FIRST = 50_000;
+const DUMPED = 4096;
+
+/** Octets as they are, or a text: for a file, or to be measured. */
+const bodyOf = (one) => (one.payload_encoding === "base64" ? octets(one.payload) : new TextEncoder().encode(one.payload));
+
+function Body({ one, here }) {
+  const [whole, setWhole] = useState(null);
+  const shown = whole || one;
+  const binary = shown.payload_encoding === "base64";
+  const all = bodyOf(shown);
+  const dumped = binary ? all.subarray(0, whole ? undefined : DUMPED) : all;
+  const text = binary ? hexdump(dumped) : pretty(shown.payload);
+  const save = async () => download(`message-${one.place}.${binary ? "bin" : "txt"}`, "application/octet-stream", bodyOf(await get(here)));
+  return html`${shown.payload_bytes === 0 ? html`<p class="muted">Its body is empty.</p>`
+    : html`<pre class=${binary ? "octets" : ""} tabindex="0" aria-label="Body">${text}</pre>`}
+    ${dumped.length < one.payload_bytes && html`<span class="muted">The first ${bytes(dumped.length)} of ${bytes(one.payload_bytes)}.</span>
+      <${Do} kind="small" action=${async () => setWhole(await get(here))}>Show all<//>${" "}`}
+    ${shown.payload_bytes > 0 && html`<${Do} kind="small" action=${save}>Save to a file<//>`}`;
+}
+
+/** A value of a property or header: what is nested is indented. */
+const nested = (one) => (one !== null && typeof one === "object"
+  ? html`<pre>${JSON.stringify(one, null, 2)}</pre>` : value(one));
+
+const askQueue = (verb, what) => window.prompt(`${verb === "move" ? "Move" : "Copy"} ${what} to the queue:`);
+
+/** Whether messages may be put into other queues of the vhost. */
+const Passing = createContext(false);
+
 function Message({ one, path, act }) {
+  const passing = useContext(Passing);
   const properties = Object.entries(one.properties || {}).filter(([name]) => name !== "headers");
   const headers = Object.entries(one.properties?.headers || {});
-  const text = one.payload_encoding === "base64"
-    ? `${one.payload_bytes} bytes in base64: ${one.payload}` : pretty(one.payload);
   const here = `${path}/messages/${one.place}`;
   const pass = (verb) => async () => {
-    const destination = window.prompt(`${verb === "move" ? "Move" : "Copy"} this message to the queue:`);
+    const destination = askQueue(verb, "this message");
     if (destination) await act(() => post(`${here}/${verb}`, { destination }), verb === "move");
   };
   return html`<article class="message"><header><b>#${one.place.replace(/^0\./, "")}</b>
@@ -108,15 +161,44 @@ function Message({ one, path, act }) {
       <span class="muted">${bytes(one.payload_bytes)}</span>
       <span class="tools">
         <button type="button" class="small" onClick=${() => navigator.clipboard?.writeText(one.payload)}>Copy text</button>
-        <${Do} kind="small" action=${pass("copy")}>Copy to…<//>
-        <${Do} kind="small" action=${pass("move")}>Move to…<//>
+        ${passing && html`<${Do} kind="small" action=${pass("copy")}>Copy to…<//>
+        <${Do} kind="small" action=${pass("move")}>Move to…<//>`}
         <${Do} kind="small danger" confirm="Delete this message for good?"
           action=${() => act(() => remove(here), true)}>Delete<//></span>
     </header>
     ${(properties.length > 0 || headers.length > 0) && html`<${Facts} rows=${[
-    ...properties.map(([name, each]) => [name, value(each)]),
-    ...headers.map(([name, each]) => [html`<i>${name}</i>`, value(each)])]} />`}
-    <pre>${text}</pre></article>`;
+    ...properties.map(([name, each]) => [name, nested(each)]),
+    ...headers.map(([name, each]) => [html`<i title="header">${name}</i>`, nested(each)])]} />`}
+    <${Body} one=${one} here=${here} key=${one.place} /></article>`;
+}
+
+/** What is done with all messages that are shown, one after the other. */
+function AllShown({ messages, path, gone }) {
+  const passing = useContext(Passing);
+  const [said, setSaid] = useState("");
+  const each = async (verb, work) => {
+    let done = 0;
+    try {
+      for (const one of messages) {
+        await work(`${path}/messages/${one.place}`);
+        done += 1;
+        setSaid(`${verb}: ${count(done)} of ${count(messages.length)}`);
+        if (verb !== "Copied") gone(one.place);
+      }
+    } catch (error) {
+      throw new Error(`${verb} ${plural(done, "message")}, then: ${error.message}`);
+    }
+  };
+  const pass = (verb, past) => async () => {
+    const destination = askQueue(verb, `these ${plural(messages.length, "message")}`);
+    if (destination) await each(past, (here) => post(`${here}/${verb}`, { destination }));
+  };
+  return html`<div class="bulk">${messages.length > 1 && html`<span>All ${count(messages.length)} that are shown:</span>
+    ${passing && html`<${Do} kind="small" action=${pass("copy", "Copied")}>Copy all to…<//>
+    <${Do} kind="small" action=${pass("move", "Moved")}>Move all to…<//>`}
+    <${Do} kind="small danger" confirm=${`Delete these ${plural(messages.length, "message")} for good?`}
+      action=${() => each("Deleted", (here) => remove(here))}>Delete all<//>`}
+    ${said && html`<span class="said" role="status">${said}</span>`}</div>`;
 }
 
 function Messages({ path, row }) {
@@ -130,32 +212,36 @@ function Messages({ path, row }) {
 }
 
 /** Messages of one look. */
-const SHOWN = 20;
+const LOOKS = [20, 100, 500];
 
 function Peek({ path, row }) {
+  const [through] = useLive(`/exchanges/${segment(row.vhost)}/amq.default?columns=rights`, 30);
   const [found, setFound] = useState(null);
   const [search, setSearch] = useState("");
   const [end, setEnd] = useState("oldest");
+  const [most, setMost] = useState(LOOKS[0]);
   const [as, setAs] = useKept("messages.as", "whole messages");
   /** Behind which place the newest ones are; places of a queue without priorities are numbers in a row. */
   const nearTheEnd = async () => {
     const [first] = (await post(`${path}/peek`, { count: 1, truncate: 1 })).messages;
     const [level, position] = (first?.place || "").split(".");
-    return level === "0" && row.messages_ready > SHOWN
-      ? `0.${Number(position) + row.messages_ready - SHOWN - 1}` : undefined;
+    return level === "0" && row.messages_ready > most
+      ? `0.${Number(position) + row.messages_ready - most - 1}` : undefined;
   };
   const look = async (next) => {
     const after = next || (end === "newest" && !search ? await nearTheEnd() : undefined);
     const more = await post(`${path}/peek`, {
-      count: SHOWN, truncate: 50000, search, ...(after ? { after } : {}),
+      count: most, truncate: FIRST, search, ...(after ? { after } : {}),
     });
     setFound((now) => (next && now
       ? { ...more, messages: [...now.messages, ...more.messages] } : more));
   };
+  const without = (place) => setFound((now) => ({ ...now, messages: now.messages.filter((one) => one.place !== place) }));
   const act = async (what, gone, place) => {
     await what();
-    if (gone) setFound((now) => ({ ...now, messages: now.messages.filter((one) => one.place !== place) }));
+    if (gone) without(place);
   };
+  if (!can(row, "read")) return html`<${Section} title="Look at messages"><${Empty}>You have no permission to read this queue.<//><//>`;
   const messages = found ? (end === "newest" ? [...found.messages].reverse() : found.messages) : [];
   return html`<${Section} title="Look at messages">
       <${Form} label="Peek" action=${() => look()} kind="inline">
@@ -163,42 +249,28 @@ function Peek({ path, row }) {
           placeholder="in the body, a key or a header" onInput=${(event) => setSearch(event.target.value)} />
         <${Select} label="Begin with the" name="end" value=${end} options=${["oldest", "newest"]}
           onChange=${(event) => setEnd(event.target.value)} />
+        <${Select} label="At most" name="most" value=${most} options=${LOOKS}
+          onChange=${(event) => setMost(Number(event.target.value))} />
         <${Select} label="Show" name="as" value=${as} options=${["whole messages", "a table"]}
           onChange=${(event) => setAs(event.target.value)} /></div>
         <p class="muted">Looking changes nothing: neither the order nor whether a message counts as redelivered.</p>
       <//>
       ${found && !found.messages.length && html`<${Empty}>${search
     ? `None of ${count(found.looked_at)} messages has this text.` : "No message is ready."}<//>`}
+      <${Passing.Provider} value=${can(through, "write")}>${found && html`<${AllShown} messages=${messages} path=${path} gone=${without} />`}
       ${messages.length > 0 && (as === "a table"
     ? html`<${MessageTable} messages=${messages} path=${path} act=${act} />`
     : messages.map((one) => html`<${Message} one=${one} path=${path} key=${one.place}
-        act=${(what, gone) => act(what, gone, one.place)} />`))}
+        act=${(what, gone) => act(what, gone, one.place)} />`))}<//>
       ${found?.next && html`<${Do} action=${() => look(found.next)}>More<//>`}<//>
     <${Section} title="Publish to this queue">
       <${PublishForm} vhost=${row.vhost} exchange="amq.default" routingKey=${row.name} /><//>`;
 }
 
 function Consumers({ row }) {
-  const consumers = row.consumer_details || [];
-  if (!consumers.length) {
-    return html`<${Empty}>No consumers. <code>amqpd consume ${row.name}</code> starts one.<//>`;
-  }
-  return html`<${Table} label="Consumers" rows=${consumers} columns=${[
-    { title: "Consumer", show: (one) => html`<code>${one.consumer_tag}</code>` },
-    { title: "Of", show: (one) => html`<a href=${link("connections", one.channel_details?.connection_name || "")}>
-        ${one.channel_details?.user_provided_name || one.channel_details?.name}</a>
-        ${one.channel_details?.user_provided_name && html`<small>${one.channel_details.name}</small>`}` },
-    { title: "Active", show: (one) => (one.active === false ? "waiting" : "yes") },
-    { title: "Acks", show: (one) => (one.ack_required ? "manual" : "automatic") },
-    { title: "Unacked", kind: "number", show: (one) => html`${count(one.messages_unacknowledged)}
-        ${one.prefetch_count > 0 && one.messages_unacknowledged >= one.prefetch_count
-    && html` <${Badge} kind="warn" title="It gets nothing more before it acknowledges">full<//>`}` },
-    { title: "Oldest unacked", kind: "number", means: "How long the consumer has had the oldest message that it has not acknowledged",
-      show: (one) => age(one.oldest_unacked_since) },
-    { title: "Prefetch", kind: "number", show: (one) => (one.prefetch_count ? count(one.prefetch_count) : "no limit") },
-    { title: "Exclusive", show: (one) => (one.exclusive ? "yes" : "") },
-    { title: "Arguments", show: (one) => (Object.keys(one.arguments || {}).length ? value(one.arguments) : "") },
-  ]} />`;
+  return row.consumer_details?.length
+    ? html`<${ConsumerTable} consumers=${row.consumer_details} vhost=${row.vhost} />`
+    : html`<${Empty}>No consumers. <code>amqpd consume ${row.name}</code> starts one.<//>`;
 }
 
 /** What a number of an argument is, for people. */
@@ -242,6 +314,7 @@ function InForce({ row }) {
   const names = { policy: row.policy, "operator policy": row.operator_policy };
   for (const [name, one] of Object.entries(row.effective_policy_definition || {})) {
     const origin = (row.effective_origins?.[name] || "policy").replace("_", " ");
+    if (origin === "argument") continue; // it is there already: the declaration wins
     rows.push({ name, one, from: names[origin] ? `${origin} '${names[origin]}'` : origin });
   }
   return html`<${Facts} rows=${[["Policy", row.policy], ["Operator policy", row.operator_policy]]} />
@@ -257,17 +330,19 @@ function Danger({ path, row }) {
   const purge = () => remove(`${path}/contents`);
   const drop = async () => { await remove(path); go("queues"); };
   const isStream = row.type === "stream";
+  const [configure, read] = [can(row, "configure"), can(row, "read")];
+  if (!configure && !read) return html`<${Empty}>You have no permission to change this queue.<//>`;
   return html`<dl class="dangers">
-    <dt><${Pause} path=${path} row=${row} /></dt>
-    <dd>${row.paused ? "The consumers go on where they were." : "Consumers stay connected and get nothing; what is published waits. It can be undone."}</dd>
-    ${!isStream && html`<dt><${Do} kind="danger" action=${purge} disabled=${!row.messages_ready}
+    ${configure && html`<dt><${Pause} path=${path} row=${row} /></dt>
+    <dd>${row.paused ? "The consumers go on where they were." : "Consumers stay connected and get nothing; what is published waits. It can be undone."}</dd>`}
+    ${!isStream && read && html`<dt><${Do} kind="danger" action=${purge} disabled=${!row.messages_ready}
       confirm=${`Remove ${plural(row.messages_ready, "ready message")} from '${row.name}' for good?`}>
       Purge ${plural(row.messages_ready, "ready message")}<//></dt>
     <dd>Ready messages go for good, and not to a dead letter exchange. What consumers have is theirs.</dd>`}
-    <dt><${Do} kind="danger" action=${drop}
+    ${configure && html`<dt><${Do} kind="danger" action=${drop}
       confirm=${`Delete ${isStream ? "stream" : "queue"} '${row.name}' with ${plural(row.messages, "message")} for good?`}>
       Delete this ${isStream ? "stream" : "queue"}<//></dt>
-    <dd>It goes with ${plural(row.messages, "message")} and its bindings; ${plural(row.consumers, "consumer")} ${row.consumers === 1 ? "is" : "are"} cancelled.</dd></dl>`;
+    <dd>It goes with ${plural(row.messages, "message")} and its bindings; ${plural(row.consumers, "consumer")} ${row.consumers === 1 ? "is" : "are"} cancelled.</dd>`}</dl>`;
 }
 
 export function OneQueue({ vhost, name, tab }) {
@@ -291,10 +366,10 @@ export function OneQueue({ vhost, name, tab }) {
     <${Trouble} error=${error} />
     ${tab === "messages" ? html`<${Messages} path=${path} row=${row} />`
     : tab === "consumers" ? html`<${Section} title="Consumers"><${Consumers} row=${row} /><//>`
-    : tab === "bindings" ? html`<${Section} title="Bindings to here"><${Bindings} bindings=${bindings} />
-        <${Form} label="Bind" action=${bind} kind="inline"><div class="row">
+    : tab === "bindings" ? html`<${Section} title="Bindings to here"><${Bindings} bindings=${bindings} may=${can(row, "write")} />
+        ${can(row, "write") && html`<${Form} label="Bind" action=${bind} kind="inline"><div class="row">
           <${Field} label="From exchange" name="source" required /><${Field} label="Routing key" name="key" />
-          <${Field} label="Arguments (JSON)" name="arguments" /></div><//><//>`
+          <${Field} label="Arguments (JSON)" name="arguments" /></div><//>`}<//>`
     : tab === "arguments" ? html`<${Section} title="What is in force"><${InForce} row=${row} /><//>`
     : tab === "danger" ? html`<${Section} title="Danger zone"><${Danger} path=${path} row=${row} /><//>`
     : html`<${Glance} path=${path} row=${row} range=${range} choose=${choose} />`}`;

@@ -1,18 +1,19 @@
 // Queues and streams: all of them, a page at a time.
-import { html } from "../lib.js";
-import { put, segment, useLive } from "../api.js";
+import { html, useState } from "../lib.js";
+import { put, remove, segment, useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Empty, Field, Form, Section, Select, Table, Trouble } from "../widgets.js";
+import { Badge, Do, Empty, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
 import { useKept } from "../kept.js";
-import { bytes, count, rate } from "../format.js";
-import { VhostChoice, features, parsed } from "./shared.js";
+import { bytes, count, plural, rate } from "../format.js";
+import { QUEUE_ARGUMENTS, VhostChoice, features, parsed } from "./shared.js";
 import { State } from "./connections.js";
 
 /** What an operator looks for among thousands. */
 const FILTERS = [
   ["messages", "with messages"], ["no-consumers", "without consumers"], ["stuck", "those that do not move"],
 ];
+const TYPES = ["classic", "quorum", "stream"];
 /** More stars than these are not shown: a list of favourites is short. */
 const STARS = 30;
 const nameOf = (row) => JSON.stringify([row.vhost, row.name]);
@@ -49,6 +50,7 @@ const COLUMNS = [
 ];
 
 function Add() {
+  const [type, setType] = useState("classic");
   const add = async (form) => {
     const queue = {
       durable: form.durable === "durable", auto_delete: form.auto === "yes",
@@ -61,11 +63,13 @@ function Add() {
     <${Form} label="Add queue" action=${add}>
       <div class="row"><${VhostChoice} />
       <${Field} label="Name" name="name" required />
-      <${Select} label="Type" name="type" options=${["classic", "quorum", "stream"]} />
+      <${Select} label="Type" name="type" options=${TYPES} value=${type}
+        onChange=${(event) => setType(event.target.value)} />
       <${Select} label="Durability" name="durable" options=${["durable", "transient"]} />
       <${Select} label="Auto-delete" name="auto" options=${["no", "yes"]} /></div>
       <${Field} label="Arguments (JSON)" name="arguments"
         placeholder='{"x-message-ttl": 60000, "x-dead-letter-exchange": "dead"}' />
+      <${Hints} field="arguments" known=${QUEUE_ARGUMENTS.filter((one) => one[3].includes(type))} />
     <//></details>`;
 }
 
@@ -86,21 +90,66 @@ function Starred({ columns }) {
   return html`<${Section} title="Starred"><${Table} label="Starred queues" columns=${columns} rows=${rows} href=${TO} /><//>`;
 }
 
+const place = (row) => `/queues/${segment(row.vhost)}/${segment(row.name)}`;
+const ready = (row) => row.messages_ready || 0;
+const sum = (rows, of) => rows.reduce((all, row) => all + of(row), 0);
+
+/** What is done with several queues, one after the other; what fails does not stop the others. */
+function Bulk({ chosen, choose }) {
+  const [said, setSaid] = useState({ done: "", failed: [] });
+  const each = (past, work) => async () => {
+    const failed = [];
+    for (const row of chosen) {
+      try {
+        await work(row);
+      } catch (error) {
+        failed.push([row, error]);
+      }
+      setSaid({ done: `${past}: ${plural(chosen.indexOf(row) + 1 - failed.length, "queue")}`, failed });
+    }
+    choose(failed.map(([row]) => row));
+  };
+  const n = plural(chosen.length, "queue");
+  return html`<div class="bulk" role="group" aria-label="What to do with the chosen queues">
+    ${chosen.length > 0 && html`<b>${n} chosen</b>
+      <${Do} kind="small" action=${each("Paused", (row) => put(`${place(row)}/pause`))}
+        confirm=${`Pause the consumers of ${n}?`}>Pause<//>
+      <${Do} kind="small" action=${each("Resumed", (row) => put(`${place(row)}/resume`))}>Resume<//>
+      <${Do} kind="small danger" action=${each("Purged", (row) => remove(`${place(row)}/contents`))}
+        confirm=${`Remove ${plural(sum(chosen, ready), "ready message")} from ${n} for good?`}>Purge<//>
+      <${Do} kind="small danger" action=${each("Deleted", (row) => remove(place(row)))}
+        confirm=${`Delete ${n} with ${plural(sum(chosen, (row) => row.messages || 0), "message")} for good?`}>Delete<//>
+      <button type="button" class="small" onClick=${() => choose([])}>Choose none</button>`}
+    ${said.done && html`<span class="said" role="status">${said.done}</span>`}
+    ${said.failed.map(([row, error]) => html`<p class="trouble" role="alert">${row.name}: ${error.message}</p>`)}</div>`;
+}
+
 export function Queues() {
-  const paged = usePaged("/queues", { filters: FILTERS });
+  const paged = usePaged("/queues", { filters: FILTERS, types: TYPES, inVhost: (vhost) => `/queues/${vhost}` });
+  const [chosen, choose] = useState([]);
   const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("queue", EVERY);
   const starred = [{ title: "", show: (row) => html`<${Star} row=${row} />` }, ...columns];
+  const isChosen = (row) => chosen.some((one) => nameOf(one) === nameOf(row));
+  const turn = (row) => choose(isChosen(row) ? chosen.filter((one) => nameOf(one) !== nameOf(row)) : [...chosen, row]);
+  const here = found?.items || [];
+  const choosing = {
+    title: "",
+    head: html`<input type="checkbox" aria-label="Choose all of this page" checked=${here.length > 0 && here.every(isChosen)}
+      onChange=${(event) => choose(event.target.checked ? [...chosen, ...here.filter((row) => !isChosen(row))]
+    : chosen.filter((one) => !here.some((row) => nameOf(row) === nameOf(one))))} />`,
+    show: (row) => html`<input type="checkbox" class="chooses" aria-label=${`Choose ${row.name}`} checked=${isChosen(row)} onChange=${() => turn(row)} />`,
+  };
   return html`<${Starred} columns=${starred} />
   <${Section} title="Queues and streams">
     <${Finder} paged=${paged} found=${found} noun="queue" columns=${columns} choice=${choice} />
-    <${Trouble} error=${error} />
+    <${Add} /><${Trouble} error=${error} />
+    <${Bulk} chosen=${chosen} choose=${choose} />
     ${found && (found.items.length
-      ? html`<${Table} label="Queues" columns=${starred} rows=${found.items} sort=${paged.sort}
+      ? html`<${Table} label="Queues" columns=${[choosing, ...starred]} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order} href=${TO} />`
       : html`<${Empty}>${paged.only === "stuck" ? "Everything moves, or is empty."
       : paged.name || paged.only ? "None is like that."
         : html`No queues yet. <code>amqpd publish --queue orders hello</code> makes one.`}<//>`)}
-    <${Add} />
   <//>`;
 }
