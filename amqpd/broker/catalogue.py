@@ -211,7 +211,7 @@ class Catalogue:
         self.enforcement.enter_queue(queue)
         if queue.owner is not None:
             self._exclusive.setdefault(owner, {})[command.name] = None
-        queue.expire_when_unused(self.remove_queue)
+        queue.expire_when_unused(self.unused)
         self.tell(command, queue)
 
     def take_queue(self, command: DeleteQueue) -> tuple[Queue, int]:
@@ -365,7 +365,7 @@ class Catalogue:
         return source.durable and self.exchanges[target.name].durable
 
     def unused(self, queue: Queue) -> None:
-        """The last consumer of an auto-delete queue is gone."""
+        """The last consumer of an auto-delete queue is gone, or its lease has ended."""
         if queue.deleted:
             return
         if self.around.spare > RESERVE:

@@ -191,7 +191,9 @@ class Removal:
             return THING_COST
         if self._queues:
             queue, unused = self._queues.popleft()
-            if not queue.deleted and not (unused and queue.ring):
+            if unused and queue.ring:
+                queue.expire_when_unused(self._catalogue.unused)  # somebody has come meanwhile
+            elif not queue.deleted:
                 self.queue(queue)
             return THING_COST
         return 0

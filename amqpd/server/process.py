@@ -138,7 +138,7 @@ def settle_memory() -> None:
     gc.freeze()
     # The middle generation is looked at while it is small: 200,000 things, which a document of
     # definitions makes, took 40 ms and more at once.
-    gc.set_threshold(20_000, 2, 4000)
+    gc.set_threshold(10_000, 2, 8000)
     gc.enable()
 
 

@@ -271,6 +271,7 @@ def test_queues_that_nobody_uses_any_more_go_in_turns() -> None:
         model.vhost.cancel(consumer)
 
     assert len(model.vhost.queues) >= 1000 - QUEUES_A_TURN
+    # Somebody comes before its turn.
     kept = FakeConsumer()
     model.vhost.consume(model.access, "q999", kept, exclusive=False, owner=model)
     steps = steps_of_turns(model, lambda: len(model.vhost.queues))

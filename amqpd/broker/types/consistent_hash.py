@@ -13,6 +13,7 @@ exactly where a ring with few points would be off by tens of per cent.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from math import log
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +53,7 @@ class ConsistentHashExchange(Exchange):
         self.uses_headers = self._header is not None or self._property is not None
         #: Seed and weight of each destination, by the first of its bindings that is left.
         self._shares: dict[Destination, tuple[int, int]] = {}
+        self._bound: dict[Destination, OrderedDict[Binding, None]] = {}
 
     def validate(self, binding: Binding, limits: Limits) -> None:
         """Refuses a binding key that is no weight."""
@@ -66,16 +68,20 @@ class ConsistentHashExchange(Exchange):
 
     def added(self, binding: Binding) -> None:
         # One binding per destination counts: the weight of a queue is not changed by the way.
-        if binding.destination not in self._shares:
-            seed = hash_of(*binding.destination)
-            self._shares[binding.destination] = seed, int(binding.routing_key)
+        to = binding.destination
+        if to not in self._bound:
+            self._bound[to] = OrderedDict()
+            self._shares[to] = hash_of(*to), int(binding.routing_key)
+        self._bound[to][binding] = None
 
     def removed(self, binding: Binding) -> None:
-        del self._shares[binding.destination]
-        for other in self.bindings:
-            if other.destination == binding.destination:
-                self.added(other)
-                return
+        to = binding.destination
+        bound = self._bound[to]
+        del bound[binding]
+        if bound:
+            self._shares[to] = self._shares[to][0], int(next(iter(bound)).routing_key)
+        else:
+            del self._bound[to], self._shares[to]
 
     def match(self, keys: Sequence[str], headers: Table | None) -> list[Destination]:
         return self._choose(keys[0])

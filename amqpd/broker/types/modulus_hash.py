@@ -8,6 +8,7 @@ consistent_hash.py does that better.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 from amqpd.broker.exchange import Exchange
@@ -28,16 +29,22 @@ class ModulusHashExchange(Exchange):
 
     def __init__(self, definition: PutExchange) -> None:
         super().__init__(definition)
+        #: Sorted, each once; and how many bindings each has.
         self._destinations: list[Destination] = []
+        self._bound: dict[Destination, int] = {}
 
     def added(self, binding: Binding) -> None:
-        self._sort()
+        to = binding.destination
+        count = self._bound.get(to, 0)
+        if not count:
+            insort(self._destinations, to)
+        self._bound[to] = count + 1
 
     def removed(self, binding: Binding) -> None:
-        self._sort()
-
-    def _sort(self) -> None:
-        self._destinations = sorted({each.destination for each in self.bindings})
+        to = binding.destination
+        self._bound[to] -= 1
+        if not self._bound[to]:
+            del self._bound[to], self._destinations[bisect_left(self._destinations, to)]
 
     def match(self, keys: Sequence[str], headers: Table | None) -> list[Destination]:
         if not self._destinations:

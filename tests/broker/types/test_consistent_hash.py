@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -164,3 +165,17 @@ def test_these_are_weights(key: str) -> None:
     exchange = bind(an_exchange(KIND), to("q", key))
 
     assert exchange.match(["k"], None) == [to("q").destination]
+
+
+def test_very_many_bindings_come_and_go_without_a_look_at_all_others() -> None:
+    many = [to(f"q{n % 5000}", str(1 + n // 5000)) for n in range(10_000)]
+    exchange = an_exchange(KIND)
+
+    before_s = time.thread_time()
+    bind(exchange, *many)
+    for one in many:
+        exchange.unbind(one)
+
+    # It took several seconds where each looked at the others.
+    assert time.thread_time() - before_s < 2
+    assert exchange.match(["k"], None) == []
