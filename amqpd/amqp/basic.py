@@ -200,19 +200,14 @@ def _recover(channel: Channel, requeue: bool) -> None:
     requeue_all(channel, Settlement.REQUEUE)
 
 
-def recheck(channel: Channel) -> None:
-    """Rights have changed: consumers that may not read their queue any more are cancelled."""
-    for consumer in list(channel.consumers.values()):
-        _recheck(channel, consumer)
-
-
-def _recheck(channel: Channel, consumer: Consumer) -> None:
+def recheck(channel: Channel, consumer: Consumer) -> None:
+    """Rights have changed: a consumer that may not read its queue any more is cancelled."""
     if channel.consumers.get(consumer.tag) is not consumer:
         return  # it ended while somebody was asked
     try:
         channel.access.read("queue", consumer.queue_name)
     except Undecided as undecided:
-        undecided.find_out(partial(_recheck, channel, consumer))
+        undecided.find_out(partial(recheck, channel, consumer))
     except AuthorityFailed as error:
         # A backend that is down for a moment must not stop what it has allowed before.
         logger.warning("consumer '%s' goes on: %s", consumer.tag, error.explanation)

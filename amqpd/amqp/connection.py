@@ -27,6 +27,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import starmap
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from pamqp.base import Frame as Command
@@ -81,6 +82,8 @@ Authenticate: TypeAlias = Callable[[Credentials, Peer, Callable[[Login | None], 
 MAX_HELD: Final = 4096
 #: What the end of a channel costs, in units of `Surroundings.spare`, with a few consumers.
 CHANNEL_COST: Final = 20
+#: What a look at the rights of a consumer costs, which may end it.
+RECHECK_COST: Final = 12
 #: The mechanism under which a new secret is checked.
 UPDATE_SECRET: Final = "UPDATE-SECRET"  # noqa: S105 - the name of a mechanism
 
@@ -273,8 +276,12 @@ class Connection:
     def access_changed(self) -> None:
         """Rights have changed: consumers that may not read any more are cancelled."""
         self._incoming.forget()
-        for channel in self.channels.values():
-            basic.recheck(channel)
+        consumers = [
+            (channel, consumer)
+            for channel in self.channels.values()
+            for consumer in channel.consumers.values()
+        ]
+        Errand(starmap(basic.recheck, consumers), self.broker.around, RECHECK_COST).begin()
 
     def close(self, error: AmqpError) -> None:
         """Close the connection from our side, at once."""

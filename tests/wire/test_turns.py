@@ -12,7 +12,7 @@ from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp.connection import Connection, Environment
 from amqpd.broker.broker import Alarms
-from amqpd.broker.definitions import PutBinding, PutQueue
+from amqpd.broker.definitions import PutBinding, PutPermission, PutQueue
 from tests.wire.wire import World, bodies, published
 
 if TYPE_CHECKING:
@@ -259,3 +259,18 @@ def test_a_connection_with_very_much_of_its_own_ends_in_turns(world: World, clie
     assert [type(one) for one in client.hear()] == [ConnectionClass.CloseOk]
     assert len(queue.ring) == 0
     assert not [name for name in vhost.queues if name.startswith("own")]
+
+
+def test_rights_that_are_taken_end_very_many_consumers_in_turns(
+    world: World, client: Client
+) -> None:
+    for number in range(600):
+        client.consume("a", tag=f"{number}", no_ack=True)
+    queue = world.broker.vhosts["/"].queues["a"]
+    world.broker.apply(PutPermission("guest", "/", ".*", ".*", "b"))
+
+    client.session.access_changed()
+
+    assert 0 < len(queue.ring) < 600
+    world.turn()
+    assert len(queue.ring) == 0
