@@ -11,7 +11,7 @@ import json
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from amqpd.broker.access import Access
 from amqpd.broker.capacity import Capacity
@@ -49,7 +49,14 @@ from amqpd.broker.parameters import (
     parsed,
 )
 from amqpd.broker.pause import PAUSED, Pause, resuming
-from amqpd.broker.permissions import Permission, Permissions, TopicPermission, User
+from amqpd.broker.permissions import (
+    ADMINISTRATOR,
+    MONITORING,
+    Permission,
+    Permissions,
+    TopicPermission,
+    User,
+)
 from amqpd.broker.policy import Policy
 from amqpd.broker.presence import Presence
 from amqpd.broker.stats import VhostStats
@@ -141,6 +148,10 @@ class Alarms:
         """What clients are told (RabbitMQ's words); empty if all is well."""
         reasons = ["low on memory"] * self.memory + ["low on disk"] * self.disk
         return " & ".join(reasons)
+
+
+#: Tags of those who may know of every vhost.
+SEE_ALL_VHOSTS: Final = frozenset({ADMINISTRATOR, MONITORING})
 
 
 class Broker:
@@ -433,11 +444,14 @@ class Broker:
             self.presence.check_node()
         vhost = self.vhosts.get(name)
         if vhost is None:
-            raise NotAllowed(f"vhost {name} not found")
-        if guest is not None:
-            self.presence.check(name, user)
+            known = self.permissions.user(user) if authority is None else None
+            # Whoever may not see all vhosts does not learn which there are.
+            if (tags if known is None else known.tags) & SEE_ALL_VHOSTS:
+                raise NotAllowed(f"vhost {name} not found")
+            raise NotAllowed(f"access to vhost '{name}' refused for user '{user}'")
         access = self.access(name, user, tags, authority)
         if guest is not None:
+            self.presence.check(name, user)
             self.presence.enter(guest, name, user)
         return vhost, access
 

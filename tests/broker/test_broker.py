@@ -225,7 +225,11 @@ def test_what_belongs_to_a_vhost_goes_there(model: Model) -> None:
 
 
 def test_a_vhost_opens_for_users_who_are_known(model: Model) -> None:
+    seer = PutUser("seer", "", "", ("monitoring",))
+    model.broker.apply(seer)
     with pytest.raises(NotAllowed, match="vhost nowhere not found"):
+        model.broker.open_vhost("nowhere", "seer")
+    with pytest.raises(NotAllowed, match="access to vhost 'nowhere' refused for user 'u'"):
         model.broker.open_vhost("nowhere", "u")
     with pytest.raises(NotAllowed, match="access to vhost '/' refused for user 'stranger'"):
         model.broker.open_vhost("/", "stranger")

@@ -6,6 +6,7 @@ or HTTP are in other files; the table names the test of each.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import time
 import tracemalloc
@@ -21,6 +22,7 @@ from pamqp.commands import Connection as ConnectionClass
 from amqpd.amqp import frames, methods
 from amqpd.amqp.commands import make
 from amqpd.amqp.gathering import MAX_ROUTES
+from amqpd.amqp.phase import BEFORE_LOGIN, Phase
 from amqpd.broker.definitions import PutPermission, PutVhost
 from tests.wire.malformed import body_frame, declare, header_frame, nested, with_table
 from tests.wire.wire import HEADER, World, bodies, method_frame, published
@@ -226,14 +228,15 @@ def test_06_lengths_that_do_not_add_up_are_the_end_and_never_the_start_of_anothe
 
 @pytest.mark.parametrize("piece", [b"\x01", HEADER, frames.HEARTBEAT_FRAME, bytes(1000)])
 def test_07_there_is_only_so_much_to_say_before_the_login(piece: bytes) -> None:
-    client = World().connect()
+    client = stranger()
 
     for _ in range(200_000 // len(piece)):
         client.session.receive_data(piece)
         if client.session.closing:
             break
 
-    client.wait(11)
+    # Long before the login has taken too long.
+    client.wait(3)
     assert client.session.closing
     assert len(client.session._early) + len(client.session._incoming._early) <= 65_536
 
@@ -270,7 +273,7 @@ def test_09_no_response_breaks_a_mechanism(mechanism: bytes, response: bytes) ->
 
 
 EVERYTHING: tuple[Command, ...] = (
-    ConnectionClass.Open("/"), ConnectionClass.TuneOk(0, 0, 0), ConnectionClass.SecureOk("x"),
+    ConnectionClass.Open("/"), ConnectionClass.TuneOk(9, 4096, 0), ConnectionClass.SecureOk("x"),
     ConnectionClass.Close(200, "", 0, 0), ConnectionClass.CloseOk(),
     ConnectionClass.UpdateSecret("x", ""), ChannelClass.Open(), ChannelClass.Close(200, "", 0, 0),
     Queue.Declare(queue="q"), Queue.Delete(queue="old"), Queue.Purge(queue="old"),
@@ -302,6 +305,23 @@ def test_10_nothing_works_before_the_login(method: Command, channel: int) -> Non
     assert not any(
         "old" in str(vars(type(one))) for one in heard if isinstance(one, Queue.DeclareOk)
     )
+
+
+@pytest.mark.parametrize(
+    "methods", [*itertools.permutations(EVERYTHING[:4], 2)], ids=lambda each: str([*map(str, each)])
+)
+def test_10_nor_does_one_thing_after_the_other(methods: tuple[Command, ...]) -> None:
+    client = World().connect()
+    client.say(HEADER)
+    client.hear()
+
+    for method in methods:
+        client.send(method, 0)
+
+    assert client.hear() == []
+    assert client.session.phase in BEFORE_LOGIN | {Phase.CLOSING}
+    client.wait(3)
+    assert client.session.closing
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.amqp import frames
 from amqpd.amqp.settings import AmqpSettings
+from amqpd.broker.definitions import PutParameter, PutUser, PutVhost
 from tests.wire.malformed import PUBLISH, ROWS, Row, body_frame, header_frame, octets
 from tests.wire.wire import HEADER, World, published
 
@@ -320,19 +321,35 @@ def test_a_client_may_not_ask_for_more_than_was_offered(
     assert (close.class_id, close.method_id) == (10, 30)
 
 
-@pytest.mark.parametrize("user", ["guest", "stranger"])
-def test_a_vhost_that_is_not_there_or_not_for_this_user_is_530(user: str) -> None:
-    world = World()
+def refusal_of(world: World, user: str, vhost: str) -> str:
+    """What a user is told that may not enter a vhost."""
     client = world.connect()
     client.start(response=f"\0{user}\0{user}")
     client.send(ConnectionClass.TuneOk(10, 131_072, 0), 0)
     client.hear()
 
-    client.send(ConnectionClass.Open("/" if user == "stranger" else "nowhere"), 0)
+    client.send(ConnectionClass.Open(vhost), 0)
 
     (close,) = client.hear()
     assert isinstance(close, ConnectionClass.Close)
     assert close.reply_code == 530
+    return close.reply_text.replace(f"'{vhost}'", "'…'")
+
+
+def test_nobody_learns_which_vhosts_there_are() -> None:
+    world = World()
+    world.broker.apply(PutUser("stranger", "", "", ("management",)))
+    world.broker.apply(PutVhost("full"))
+    limits = '{"max-connections": 0}'
+    world.broker.apply(PutParameter("vhost-limits", "full", "limits", limits))
+
+    texts = {refusal_of(world, "stranger", vhost) for vhost in ("nowhere", "full")}
+
+    assert texts == {"NOT_ALLOWED - access to vhost '…' refused for user 'stranger'"}
+
+
+def test_whoever_sees_all_vhosts_is_told_that_there_is_none() -> None:
+    assert refusal_of(World(), "guest", "nowhere") == "NOT_ALLOWED - vhost nowhere not found"
 
 
 def test_the_number_of_channels_is_limited_not_their_numbers() -> None:
