@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -110,3 +111,25 @@ def test_without_the_program_nothing_is_known() -> None:
 
     assert ended.returncode == 2
     assert "no-such-program: No such file or directory" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("ends", "required", "code"), [(0, "", 0), (1, "", 1), (2, "", 0), (2, "required", 2)]
+)
+def test_a_finding_ends_the_checks(tmp_path: Path, ends: int, required: str, code: int) -> None:
+    text = (ROOT / ".ci" / "run").read_text()
+    step = text[text.index("status=0") : text.index('if [ -n "${AMQPD_INTEROP')]
+    (tmp_path / "conf").mkdir()
+    lock = tmp_path / "conf" / "lock"
+    lock.write_text(f'[ "$1" = --check ] || exit 9\nexit {ends}\n')
+    lock.chmod(0o700)
+
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"python=python3\n{step}"],
+        cwd=tmp_path,
+        env={**os.environ, "AMQPD_AUDIT": required},
+        capture_output=True,
+        check=False,
+    )
+
+    assert ended.returncode == code

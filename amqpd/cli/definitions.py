@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +31,17 @@ SIGNS: Final = {"create": "+", "update": "~", "same": "=", "keep": "!", "skip": 
 _only = click.option("-p", "--vhost", metavar="VHOST", help="Only of this one.")
 
 
+def write_privately(path: Path, text: str) -> None:
+    """Write a file that has hashes of passwords in it: a new one is for nobody else.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(opened, "w") as file:
+        file.write(text)
+
+
 @click.command("export")
 @click.argument("file", required=False)
 @_only
@@ -47,7 +59,7 @@ def export(file: str | None, vhost: str | None, no_secrets: bool) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(str(file)).write_text(text)
+        write_privately(Path(str(file)), text)
     except OSError as error:
         step = "is its folder there, and may you write to it?"
         fail(f"file '{file}': {error.strerror}; {step}", EX_CANNOT_CREATE)

@@ -114,6 +114,7 @@ async def test_what_destroys_is_counted_first_and_meant(api: Api) -> None:
 async def test_definitions_go_out_and_come_in_with_a_look_before(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "definitions.json"
     assert "1 queues" in await run(api, "export", str(file))
+    assert file.stat().st_mode & 0o777 == 0o600, "hashes of passwords are in it"
     assert "nothing changes" in await run(api, "import", str(file), "--dry-run")
     await run(api, "queue", "delete", "orders", "--yes")
 

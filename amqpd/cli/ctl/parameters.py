@@ -13,6 +13,7 @@ from amqpd.cli.answer import EX_DATA
 from amqpd.cli.ctl.policies import parse_json
 from amqpd.cli.ctl.refusals import bad, end
 from amqpd.cli.ctl.verb import argument, option, verb
+from amqpd.cli.definitions import write_privately
 from amqpd.cli.remote import segment
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def export_definitions(ctl: Ctl, file: str, format_name: str) -> None:
         return
     ctl.say(f'Exporting definitions in {format_name.upper()} to a file at "{file}" ...')
     try:
-        Path(file).write_text(text)
+        write_privately(Path(file), text)
     except OSError as error:
         end(f"file '{file}': {error.strerror}", EX_DATA)
 
