@@ -291,6 +291,15 @@ def _deliveries(call: Call, queue: Queue) -> list[Facts]:
 
 # -- operations --------------------------------------------------------------------------
 
+
+def _lengths(queue: Queue) -> tuple[int, int, int]:
+    """`LENGTHS` of a queue as `facts` shows them."""
+    found = sums_of([queue.lanes])
+    morgue = queue.morgue
+    kept = 0 if morgue is None else morgue.messages
+    return found.messages + kept, found.ready, found.unacked
+
+
 #: Columns that a page can be sorted by without a look at anything else.
 KEYS: Final[dict[str, Callable[[Queue], object]]] = {
     "name": attrgetter("name"),
@@ -300,9 +309,9 @@ KEYS: Final[dict[str, Callable[[Queue], object]]] = {
     "auto_delete": attrgetter("auto_delete"),
     "exclusive": lambda queue: queue.owner is not None,
     "consumers": lambda queue: len(queue.ring),
-    "messages": attrgetter("messages"),
-    "messages_ready": attrgetter("ready"),
-    "messages_unacknowledged": attrgetter("unacked"),
+    "messages": lambda queue: _lengths(queue)[0],
+    "messages_ready": lambda queue: _lengths(queue)[1],
+    "messages_unacknowledged": lambda queue: _lengths(queue)[2],
     "message_bytes": lambda queue: sum(one.ready_bytes + one.unacked_bytes for one in queue.lanes),
     "policy": lambda queue: queue.match.policy.name if queue.match.policy is not None else "",
     "state": state,
