@@ -85,6 +85,8 @@ def _level(text: str) -> str:
     return _LEVELS[text]
 
 
+#: Where definitions come from.
+_FROM_FILES: Final = ("local_filesystem", "local", "rabbit_definitions_import_local_filesystem")
 #: Keys with one meaning: our setting, and how the value is read.
 KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "heartbeat": ("amqp.heartbeat_s", number),
@@ -212,6 +214,12 @@ def _unused(at: int, key: str) -> str:
     return f"line {at}: {key} is not known and has no effect"
 
 
+def _from_file(backend: str) -> None:
+    if backend not in _FROM_FILES:
+        # A start without its users and queues would not be noticed in time.
+        raise Wrong("definitions are read from files (local_filesystem), not fetched")
+
+
 class _Several:
     """Keys that are given one by one and make one setting together."""
 
@@ -229,7 +237,9 @@ class _Several:
             if key == prefix or key.startswith(f"{prefix}."):
                 self._lists.setdefault(prefix, {})[key[len(prefix) + 1 :]] = value
                 return True
-        if key == "ssl_options.verify":
+        if key == "definitions.import_backend":
+            _from_file(value)
+        elif key == "ssl_options.verify":
             self._verify = value
         elif key == "ssl_options.fail_if_no_peer_cert":
             self._must_show = truth(value)

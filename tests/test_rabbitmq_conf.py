@@ -102,6 +102,7 @@ def test_every_key_means_a_setting_that_there_is() -> None:
         ("ssl_options.verify = verify_peer", {"tls.verify": "optional"}),
         ("ssl_options.versions.1 = tlsv1.3", {"tls.minimum_version": "1.3"}),
         ("auth_backends.1 = http", {"auth.backends": ["http"]}),
+        ("definitions.import_backend = local_filesystem", {}),
     ],
 )
 def test_keys_that_are_more_than_one_value(line: str, found: dict[str, object]) -> None:
@@ -129,6 +130,7 @@ def test_nothing_is_passed_over_in_silence() -> None:
         ("log.level = loud", "line 1: log.level = loud: must be one of debug"),
         ("vm_memory_high_watermark.relative = x", "must be a number like 0.6"),
         ("ssl_options.fail_if_no_peer_cert = maybe", "must be true or false"),
+        ("definitions.import_backend = https", "definitions are read from files"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(text: str, reason: str) -> None:

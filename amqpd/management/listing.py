@@ -227,6 +227,10 @@ def asked_page(query: Mapping[str, str]) -> Page | None:
 Columns: TypeAlias = "Mapping[str, Columns] | None"
 
 
+#: Tables of others, which RabbitMQ shows whole whatever is asked for of them.
+WHOLE: Final = frozenset({"arguments", "client_properties", "object_totals"})
+
+
 def asked_columns(query: Mapping[str, str]) -> Columns:
     """The columns that are asked for, as a tree; None: all."""
     text = query.get("columns", "")
@@ -253,7 +257,9 @@ def only(facts: object, columns: Columns) -> object:
         return facts
     if isinstance(facts, dict):
         return {
-            name: only(value, columns[name]) for name, value in facts.items() if name in columns
+            name: value if name in WHOLE else only(value, columns[name])
+            for name, value in facts.items()
+            if name in columns
         }
     if isinstance(facts, list):
         return [only(one, columns) for one in facts]

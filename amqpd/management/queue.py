@@ -19,7 +19,7 @@ from amqpd.management import diagnosis
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.families import head_timestamp
-from amqpd.management.listing import PARAMETERS, listing, moment, one
+from amqpd.management.listing import PARAMETERS, asked_columns, listing, moment, one
 from amqpd.management.payload import Arguments, Truth, natural, table, truth
 from amqpd.management.rates import LENGTHS, MEASURED, TRAFFIC, lengths_of
 from amqpd.management.request import Answer
@@ -202,8 +202,8 @@ def _consuming(queue: Queue) -> Facts:
 
 _WITHOUT_CONSUMERS: Final[Facts] = {
     "consumers": 0,
-    "consumer_utilisation": 0.0,
-    "consumer_capacity": 0.0,
+    "consumer_utilisation": 0,
+    "consumer_capacity": 0,
     "exclusive_consumer_tag": None,
     "single_active_consumer_tag": None,
 }
@@ -224,11 +224,11 @@ def _replicas(call: Call, queue: Queue) -> Facts:
     }
 
 
-def in_full(call: Call, queue: Queue, shown: Shown) -> Facts:
-    """What the page of one queue shows."""
+def in_full(call: Call, queue: Queue, shown: Shown) -> Facts | None:
+    """What the page of one queue shows; None: it is gone."""
     found = facts(call, queue, shown)
     if found is None:
-        raise not_found()
+        return None
     effective = effective_queue(queue.own, queue.declared, queue.match)
     found |= {
         "effective_origins": {key: str(origin) for key, origin in effective.origins.items()},
@@ -359,12 +359,21 @@ def all_queues(call: Call) -> list[Queue]:
     return list(filter(ONLY[only], found))
 
 
+#: In lists only when they are asked for by name.
+FULL_ONLY: Final = frozenset(
+    {"garbage_collection", "backing_queue_status", "head_message_timestamp", "consumer_details",
+     "incoming", "deliveries", "owner_pid_details"}
+)  # fmt: skip
+
+
 async def list_queues(call: Call) -> Answer:
     """The queues of a vhost, or of all."""
     shown = call.shown()
     if call.flag("disable_stats"):
         totals = call.flag("enable_queue_totals")
         return await listing(call, all_queues(call), lambda one: _bare(call, one, totals), KEYS)
+    if FULL_ONLY & set(asked_columns(call.request.query) or ()):
+        return await listing(call, all_queues(call), lambda one: in_full(call, one, shown), KEYS)
     rows = None if shown.has_samples else _rows(call)
     return await listing(
         call, all_queues(call), lambda one: facts(call, one, shown), _keys(shown), rows=rows
@@ -407,7 +416,15 @@ def _bare(call: Call, queue: Queue, totals: bool) -> Facts | None:
 async def list_in_full(call: Call) -> Answer:
     """The same with everything that is shown of each."""
     shown = call.shown()
-    return await listing(call, all_queues(call), lambda one: in_full(call, one, shown), KEYS)
+
+    def listed(queue: Queue) -> Facts | None:
+        found = in_full(call, queue, shown)
+        if found is not None:
+            # Clients of RabbitMQ 3 look for it in a single queue; no list of RabbitMQ 4 has it.
+            del found["backing_queue_status"]
+        return found
+
+    return await listing(call, all_queues(call), listed, KEYS)
 
 
 async def show(call: Call) -> Answer:
@@ -415,8 +432,10 @@ async def show(call: Call) -> Answer:
     queue = find(call)
     if call.flag("disable_stats"):
         return one(call, _bare(call, queue, call.flag("enable_queue_totals")))
-    rights = {"rights": call.rights("queue", queue.name)}
-    return one(call, in_full(call, queue, call.shown()) | rights)
+    found = in_full(call, queue, call.shown())
+    if found is None:
+        raise not_found()
+    return one(call, found | {"rights": call.rights("queue", queue.name)})
 
 
 async def put(call: Call) -> Answer:

@@ -111,10 +111,12 @@ async def test_a_long_list_comes_whole(api: Api) -> None:
         ("a,a.x", {"a": {"x": 1, "y": 2}}),
         ("b,nothing", {"b": [{"z": 3, "w": 4}]}),
         ("b.z", {"b": [{"z": 3}]}),
+        ("arguments.x", {"arguments": {"x": 1, "y": 2}}),
     ],
 )
 def test_columns_reach_into_what_is_nested(asked: str, expected: Facts) -> None:
     facts: Facts = {"a": {"x": 1, "y": 2}, "b": [{"z": 3, "w": 4}], "c": 5}
+    facts["arguments"] = {"x": 1, "y": 2}
 
     assert only(facts, asked_columns({"columns": asked})) == expected
 

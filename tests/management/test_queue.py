@@ -375,3 +375,17 @@ async def test_no_figure_of_a_queue_is_negative(api: Api) -> None:
 
     assert shown
     assert min(shown) >= 0
+
+
+async def test_what_lists_leave_out_is_there_when_it_is_asked_for(api: Api) -> None:
+    await api.put("/queues/%2F/q", {"arguments": {"x-max-length": 5, "x-expires": 60_000}})
+
+    (plain,) = await api.get("/queues")
+    (asked,) = await api.get("/queues", columns="name,garbage_collection,arguments.x-expires")
+    (full,) = await api.get("/queues/detailed")
+
+    assert "garbage_collection" not in plain
+    assert asked.keys() == {"name", "garbage_collection", "arguments"}
+    assert asked["arguments"]["x-max-length"] == 5
+    assert "garbage_collection" in full
+    assert "backing_queue_status" not in full
