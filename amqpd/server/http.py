@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from aiohttp import web
 
@@ -40,11 +41,16 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator, Callable
 
+    from aiohttp.web_request import BaseRequest
+
     from amqpd.management.host import Host
     from amqpd.server.listener import HttpPorts
     from amqpd.server.local import LocalSocket
 
 LOG = logging.getLogger("amqpd.http")
+
+#: Makes the protocol of a connection.
+_Make: TypeAlias = "Callable[[], asyncio.Protocol]"
 
 #: Largest request head.
 HEADER_BYTES: Final = 16_384
@@ -61,6 +67,7 @@ PROTECTION: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+SERVER: Final = "amqpd"
 API: Final = "/api"
 #: Of one machine's users, at a time.
 LOCAL_CONNECTIONS: Final = 100
@@ -137,7 +144,7 @@ class HttpServer:
         self._runners.clear()
         self._servers.clear()
 
-    async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> web.Server:
+    async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> _Make:
         server, loop = await self._server(routes), asyncio.get_running_loop()
         for one in sockets:
             self._servers.append(
@@ -147,7 +154,8 @@ class HttpServer:
             LOG.info("started HTTP listener on %s:%d", host, port)
         return server
 
-    async def _server(self, routes: list[web.RouteDef], *, is_local: bool = False) -> web.Server:
+    async def _server(self, routes: list[web.RouteDef], *, is_local: bool = False) -> _Make:
+        loop = asyncio.get_running_loop()
         app = web.Application(client_max_size=BODY_BYTES)
         app[IS_LOCAL] = is_local
         app.add_routes(routes)
@@ -169,11 +177,11 @@ class HttpServer:
         await runner.setup()
         self._runners.append(runner)
         assert runner.server is not None
-        return runner.server
+        return partial(_Handler, runner.server, loop=loop, **runner.server._kwargs)
 
     def _secure(
         self,
-        server: web.Server,
+        server: _Make,
         sockets: list[socket.socket],
         tasks: asyncio.TaskGroup,
         context: Callable[[], ssl.SSLContext],
@@ -241,7 +249,7 @@ class HttpServer:
         if self._hsts and request.secure:
             response.headers["Strict-Transport-Security"] = self._hsts
         # What we are is told to those who may know it.
-        response.headers["Server"] = "amqpd"
+        response.headers["Server"] = SERVER
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -258,6 +266,26 @@ class HttpServer:
 
 def _html(text: str) -> web.Response:
     return web.Response(text=text, content_type="text/html")
+
+
+class _Handler(web.RequestHandler):
+    """aiohttp's protocol of a connection; what cannot be read is answered as all else is."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """An answer that has nothing of the request in it, and does not say what we are made of."""
+        told = message if status >= 500 else "the request cannot be read"
+        answer = super().handle_error(request, status, exc, told)
+        answer.headers.update(PROTECTION)
+        answer.headers["Server"] = SERVER
+        return answer
 
 
 def _request(request: web.Request) -> Request:

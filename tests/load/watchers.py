@@ -90,7 +90,7 @@ class Watchers:
 def _asked(port: int, path: str) -> socket.socket:
     """The answer to a request, behind the begin of its first line."""
     connected = socket.create_connection(("127.0.0.1", port))
-    head = f"GET {path} HTTP/1.1\r\nHost: here\r\nAuthorization: Basic {WHO}\r\n"
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic {WHO}\r\n"
     connected.sendall(f"{head}Connection: close\r\n\r\n".encode())
     first = connected.recv(len(OK), socket.MSG_WAITALL)
     if first != OK:

@@ -88,7 +88,8 @@ async def test_a_client_that_goes_before_its_answer_is_nothing_to_tell(
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         login = base64.b64encode(b"guest:guest").decode()
         request = (
-            f"GET /api/live?path=/overview HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {login}"
+            "GET /api/live?path=/overview HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Basic {login}"
         )
         writer.write(f"{request}\r\n\r\n".encode())
         # A reset: nothing more can be written to it.
