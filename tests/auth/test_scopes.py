@@ -112,6 +112,8 @@ def test_these_allow(scope: str, name: str) -> None:
         ("read:v/a*c", "abcd"),
         ("read:v/a*b*c", "acb"),
         ("read:v/ab*ba", "aba"),
+        ("read:v/a*b*b", "ab"),
+        ("read:v/*ab*ba*", "aba"),
         ("read:v", "v"),
         ("read:v/q/k/x", "q"),
         ("tag:v/q", "q"),

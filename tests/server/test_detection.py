@@ -30,6 +30,15 @@ def test_it_is_told_again_after_a_while() -> None:
         assert len(alerts[-1]) == 1
 
 
+def test_what_goes_on_is_told_again_and_again_but_seldom() -> None:
+    watch = Detection()
+
+    alerts = [watch.login_failed("u", "192.0.2.1", n) for n in range(int(3 * SILENCE_S))]
+
+    told = [at for at, one in enumerate(alerts) if one]
+    assert told == [BURST - 1 + int(SILENCE_S) * turn for turn in range(3)]
+
+
 def test_slow_failures_are_none() -> None:
     watch = Detection()
 

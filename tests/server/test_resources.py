@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -156,6 +157,12 @@ def test_the_lowest_limit_counts(groups: Groups) -> None:
     groups.limit("slice", "123\n")
 
     assert resources.memory_available() == 123
+
+
+def test_a_limit_on_the_process_counts_too(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (100 + which, -1))
+
+    assert resources.memory_available() == 100 + resource.RLIMIT_AS
 
 
 def test_no_limit_is_the_machines_memory(groups: Groups) -> None:

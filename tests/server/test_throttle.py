@@ -80,6 +80,16 @@ def test_a_source_that_tries_many_users_is_locked_for_all_it_never_was() -> None
     assert slow.locked_s("other", B, 0.0) == 0.0
 
 
+def test_who_fails_in_its_own_name_locks_the_source_for_others_no_longer_for_it() -> None:
+    slow = Throttle(1)
+    slow.succeeded("home", A)
+
+    for _ in range(3 * FAILURES_PER_MINUTE):
+        slow.failed("home", A, 0.0)
+
+    assert slow.locked_s("other", A, 0.0) == 6.0
+
+
 def test_this_machine_is_never_slowed_down() -> None:
     slow = Throttle(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from contextlib import closing
 from shutil import copytree
@@ -10,26 +11,42 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpd.broker.definitions import PutVhost
+from amqpd.broker.journal import Mark as Handed
+from amqpd.broker.journal import Purge, PurgeDelayed, Track
 from amqpd.store import StoreDamaged
 from amqpd.store.check import check
 from amqpd.store.copy import backup, salvage
-from amqpd.store.deferred import MOST_MESSAGES, PATIENCE, decoded, encoded, is_small
+from amqpd.store.deferred import (
+    FEW_RANGES,
+    MOST_BATCHES,
+    MOST_BYTES,
+    MOST_MESSAGES,
+    PATIENCE,
+    Deferred,
+    decoded,
+    encoded,
+    is_small,
+)
 from amqpd.store.driver import FULL, SqlError
 from amqpd.store.mark import Mark
 from amqpd.store.merging import merged
 from amqpd.store.packing import Packed, pack
 from amqpd.store.settings import StoreSettings
 from amqpd.store.sqlite import SqliteStore
-from tests.store.batches import Driven, Writing, opened, settle
+from amqpd.store.writer import Ask
+from tests.store.batches import Driven, Writing, came_back, opened, settle
 from tests.store.inspection import assert_sound, query
 from tests.store.test_sqlite import a_queue
 from tests.store.workload import Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from array import array
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from amqpd.broker.journal import Batch
+    from amqpd.store import StoreFailed
     from amqpd.store.driver import Numbers, Value
     from amqpd.store.writer import Writer
 
@@ -60,9 +77,17 @@ def quiet(directory: Path, *lanes: int) -> tuple[Driven, Writing]:
     """A store with queues that has nothing to do: nothing is entered but for a reason."""
     store, writing = opened(directory, sync=False), Writing()
     a_queue(store, writing, *lanes)
-    while writer_of(store)._chores:
+    writer, answered = writer_of(store), threading.Event()
+    # Its answer to the batch comes before it has noted what is to be done because of that.
+    writer.put(Ask(answered.set, answered.set, fail=_fail))
+    assert answered.wait(60)
+    while writer._chores:
         time.sleep(0.001)
     return store, writing
+
+
+def _fail(failed: StoreFailed) -> None:
+    raise failed
 
 
 def small_batches(count: int) -> list[Batch]:
@@ -142,6 +167,135 @@ def test_a_row_that_was_changed_is_no_batch(at: int) -> None:
         decoded(bytes(entry))
     with pytest.raises(ValueError, match="damaged"):
         decoded(bytes(entry[:4]))
+
+
+def others(writing: Writing) -> dict[str, Batch]:
+    """A batch for each thing that a small one does not do."""
+    entry = writing.append([b"a"], 1)
+    large = writing.append([bytes(600_000)], 1)
+    dated = writing.append([b"a", b"b"], 1, deadlines=[7, 5])
+    far = writing.append([b"a"], 2)
+    far.targets[0].base = 1 << 40
+    return {
+        "definitions": writing.batch(defines=[PutVhost("/")]),
+        "a large message": writing.batch(large),
+        "times to live that differ": writing.batch(dated),
+        "what is purged of the delayed": writing.batch(PurgeDelayed(1, 9, (0, 0))),
+        "what came back": writing.batch(came_back(entry, 0, 1, 1)),
+        "a purge": writing.batch(Purge(1, 0, 5, 5, 5)),
+        "something for a stream": writing.batch(writing.extend([b"a"], 3)),
+        "how far a consumer is": writing.batch(Track(3, "name", 4)),
+        "a position that cannot be": writing.batch(far),
+        "many that are let go": writing.batch(
+            *(settle(writing.append([b"a"], 1, 2)) for _ in range(FEW_RANGES + 1))
+        ),
+    }
+
+
+@pytest.mark.parametrize("what", others(Writing()))
+def test_what_does_more_than_bring_and_settle_a_few_messages_is_not_small(what: str) -> None:
+    writing = Writing()
+
+    assert is_small(pack(writing.batch(writing.append([b"a"], 1))))
+    assert not is_small(pack(others(writing)[what]))
+
+
+class Rows:
+    """A table of deferred rows (a connection, as far as these tests need one)."""
+
+    in_transaction = False
+
+    def __init__(self) -> None:
+        self.entries: list[Value | Numbers] = []
+
+    def run(self, sql: str, values: Sequence[Value | Numbers] = ()) -> list[tuple[Value, ...]]:
+        """Insert a row, or read them all."""
+        self.entries += values
+        return [(entry,) for entry in self.entries if isinstance(entry, bytes)]
+
+    def each(
+        self, sql: str, values: Sequence[Value | Numbers]
+    ) -> Generator[tuple[Value, ...], None, None]:
+        """The same one by one."""
+        yield from self.run(sql, values)
+
+    def numbers(self, numbers: array[int]) -> Numbers:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def a_packed(writing: Writing, messages: int = 1, size: int = 0) -> Packed:
+    """A small batch that brings messages of a size."""
+    return pack(writing.batch(writing.append([bytes(size)] * messages, 1)))
+
+
+@pytest.mark.parametrize(
+    ("messages", "size", "most"),
+    [(60, 0, MOST_MESSAGES), (1, 12_000, MOST_BYTES), (0, 0, MOST_BATCHES)],
+)
+def test_rows_are_due_when_they_are_many_and_no_more_are_taken_when_very_many(
+    messages: int, size: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.store.deferred.MOST_MESSAGES", 1 << 30)
+    monkeypatch.setattr("amqpd.store.deferred.MOST_BYTES", 1 << 30)
+    monkeypatch.setattr("amqpd.store.deferred.MOST_BATCHES", 1 << 30)
+    for name in ("MOST_MESSAGES", "MOST_BYTES", "MOST_BATCHES"):
+        if {"MOST_MESSAGES": messages > 1, "MOST_BYTES": size, "MOST_BATCHES": not messages}[name]:
+            monkeypatch.setattr(f"amqpd.store.deferred.{name}", most)
+    deferred, writing = Deferred(Rows()), Writing()
+    each = {60: 60, 1: size, 0: 1}[messages]
+    due_after = taken = 0
+    while deferred.takes(packed := a_packed(writing, messages, size)):
+        deferred.add(packed)
+        deferred.know(packed)
+        taken += 1
+        due_after = due_after or (taken if deferred.is_due else 0)
+
+    assert most <= due_after * each < most + each + 60 * due_after
+    assert PATIENCE * most <= taken * each
+    assert taken <= (PATIENCE + 1) * due_after
+
+
+def test_rows_are_due_when_the_oldest_has_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr("amqpd.store.deferred.AGE_S", 1.0)
+    monkeypatch.setattr("amqpd.store.deferred.time.monotonic", lambda: now_s)
+    deferred, writing = Deferred(Rows()), Writing()
+    due = []
+
+    for now_s in (100.0, 100.9, 101.1):
+        deferred.add(a_packed(writing))
+        due.append(deferred.is_due)
+    deferred.entered()
+    due.append(deferred.is_due)
+
+    assert due == [False, False, True, False]
+
+
+def test_a_batch_whose_ids_do_not_grow_is_not_deferred() -> None:
+    deferred, writing = Deferred(Rows()), Writing()
+    first, second = a_packed(writing, 2), a_packed(writing)
+    deferred.know(second)
+
+    assert not deferred.takes(first)
+    assert not deferred.takes(second)
+    assert deferred.takes(a_packed(writing))
+
+
+def test_rows_that_a_killed_broker_has_left_are_entered_in_their_order(tmp_path: Path) -> None:
+    store, writing = quiet(tmp_path / "data", 1)
+    for upto in (5, 3):  # as far as it really was, when it was asked to stop
+        store.write(writing.batch(Handed(1, upto, writing.lane(1))))
+    assert query(beside(tmp_path / "data"), COUNTS) == [(2, 0)]
+
+    again = opened(tmp_path / "data-killed")
+
+    assert again.snapshot.lanes[1].delivered_upto == 3
+    again.close()
+    store.close()
 
 
 def test_batches_together_leave_those_that_were_joined_as_they_were() -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpd.broker.definitions import PutVhost
 from amqpd.store import StoreOlder
+from amqpd.store.settings import StoreSettings
+from amqpd.store.sqlite import SqliteStore
 from amqpd.store.walend import FILE
 from tests.store.batches import Writing
 from tests.store.test_identity import a_store, copied, fill, filled
@@ -45,6 +50,28 @@ def test_one_commit_that_is_cut_off_is_missed(tmp_path: Path) -> None:
     assert store.snapshot.lanes[1].messages == 4
     store.close()
     a_store(left).close()
+
+
+def test_the_end_is_noted_before_anybody_is_told(tmp_path: Path) -> None:
+    noted: list[bytes] = []
+
+    def told(outcome: object) -> None:
+        noted.append((tmp_path / FILE).read_bytes())
+
+    # What is posted is done at once, and the writer goes on only then.
+    store = SqliteStore(tmp_path, lambda work: work(), StoreSettings(wal_limit_bytes=LONG_WAL))
+    store.open()
+    writing, done = Writing(), threading.Event()
+    store.write(writing.batch(defines=[PutVhost("/")]), told)
+    for _ in range(3):
+        store.write(writing.batch(writing.append([bytes(5000)], 1)), told)
+    store.write(writing.batch(writing.append([b"a"], 1)), lambda outcome: done.set())
+    assert done.wait(60)
+
+    frames = [int.from_bytes(one[:4], sys.byteorder) for one in noted]
+    assert len(frames) == 4
+    assert frames == sorted(set(frames)), "each of them was one further than that before"
+    store.close()
 
 
 def test_one_octet_of_the_last_commit_that_is_another_is_missed(tmp_path: Path) -> None:

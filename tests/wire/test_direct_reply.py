@@ -6,6 +6,7 @@ import pytest
 from pamqp.commands import Basic, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
 
+from amqpd.broker.definitions import PutPermission, PutVhost
 from tests.wire.wire import Client, Message, World, bodies
 
 PSEUDO = "amq.rabbitmq.reply-to"
@@ -103,6 +104,20 @@ def test_when_the_asker_is_gone_a_mandatory_reply_comes_back(
     assert isinstance(returned, Message)
     answerer.send(Queue.Declare(queue=name, passive=True))
     assert refusal(answerer) == (404, f"NOT_FOUND - no queue '{name}' in vhost '/'")
+
+
+def test_a_reply_of_another_vhost_finds_nobody(world: World, asker: Client) -> None:
+    name = ask(asker, world.client())
+    world.broker.apply(PutVhost("elsewhere"))
+    world.broker.apply(PutPermission("other", "elsewhere", ".*", ".*", ".*"))
+    stranger = world.connect()
+    stranger.log_in(user="other", vhost="elsewhere")
+    stranger.open(1)
+
+    stranger.publish(b"!", name, mandatory=True)
+
+    assert len(bodies(stranger.hear())) == 1, "it comes back"
+    assert asker.hear() == []
 
 
 def test_declaring_the_name_tells_whether_anyone_waits(world: World, asker: Client) -> None:

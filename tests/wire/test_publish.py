@@ -108,14 +108,15 @@ def test_another_connections_binding_counts_at_once(world: World, client: Client
     assert counts(client)["a"] == 1
 
 
-def test_a_revoked_right_counts_at_once(world: World) -> None:
+@pytest.mark.parametrize("exchange", ["amq.direct", "amq.fanout"])
+def test_a_revoked_right_counts_at_once(world: World, exchange: str) -> None:
     world.user("writer")
     client = world.client(user="writer")
-    client.publish(b"1", "k", "amq.direct")
+    client.publish(b"1", "k", exchange)
     assert client.hear() == []
 
     world.user("writer", write="^$")
-    client.publish(b"2", "k", "amq.direct")
+    client.publish(b"2", "k", exchange)
 
     (close,) = client.hear()
     assert isinstance(close, ChannelClass.Close)

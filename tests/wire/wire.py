@@ -305,11 +305,12 @@ class Client:
         frame_max: int = 131_072,
         heartbeat_s: int = 0,
         channel_max: int = 2047,
+        vhost: str = "/",
     ) -> None:
-        """From the protocol header to open-ok, in vhost /."""
+        """From the protocol header to open-ok."""
         self.start(*capabilities, response=f"\0{user}\0{user}")
         self.send(ConnectionClass.TuneOk(channel_max, frame_max, heartbeat_s), 0)
-        self.send(ConnectionClass.Open("/"), 0)
+        self.send(ConnectionClass.Open(vhost), 0)
         assert isinstance(self.hear()[-1], ConnectionClass.OpenOk)
 
     def start(
