@@ -260,13 +260,12 @@ def test_rows_are_due_when_they_are_many_and_no_more_are_taken_when_very_many(
 
 
 def test_rows_are_due_when_the_oldest_has_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_s = 100.0
     monkeypatch.setattr("amqpd.store.deferred.AGE_S", 1.0)
-    monkeypatch.setattr("amqpd.store.deferred.time.monotonic", lambda: now_s)
     deferred, writing = Deferred(Rows()), Writing()
     due = []
 
     for now_s in (100.0, 100.9, 101.1):
+        monkeypatch.setattr("amqpd.store.deferred.time.monotonic", lambda now_s=now_s: now_s)
         deferred.add(a_packed(writing))
         due.append(deferred.is_due)
     deferred.entered()
