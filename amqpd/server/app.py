@@ -36,7 +36,7 @@ from amqpd.server.boot import exchange_types, first_definitions
 from amqpd.server.commits import Commits
 from amqpd.server.connections import Connections
 from amqpd.server.due import Due
-from amqpd.server.garbage import Garbage
+from amqpd.server.garbage import Calm, Garbage
 from amqpd.server.listener import RESERVED_FILES
 from amqpd.server.login import Logins
 from amqpd.server.logtail import following
@@ -595,10 +595,10 @@ class BrokerServer:
         garbage = Garbage(freezes=not self._embedded)
         while True:
             await asyncio.sleep(COLLECT_S)
-            turns = -1
-            while turns != self.turn.busy_turns:
-                turns = self.turn.busy_turns
+            calm, is_calm = Calm(), False
+            while not is_calm:
                 await asyncio.sleep(TICK_S)
+                is_calm = calm.is_calm(self.turn.busy_turns)
             figures = [one.stats for one in self.broker.vhosts.values()]
             made = sum(one.queues_created for one in figures) + self.connections.opened
             gone = sum(one.queues_deleted for one in figures) + self.connections.closed

@@ -2,6 +2,8 @@
 
     Garbage(freezes)
         .collect(made, gone)    now; what was made and has gone since the start
+    Calm()
+        .is_calm(busy_turns)    whether nothing else is going on
 
 A full collection looks at everything there is: with 10,000 queues that takes 0.2 s, in which the
 event loop stands still. So what survives one is frozen: the next looks only at what came after
@@ -13,13 +15,19 @@ without a look.
 from __future__ import annotations
 
 import gc
-from typing import Final
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Queues and connections that have gone, after which everything is looked at again; about 20 KiB
 #: each if they are in cycles.
 MANY_GONE: Final = 2000
 #: And those that have come since the last look.
 MANY_MADE: Final = 1000
+#: The loop has this much to do between two questions when it has next to nothing to do.
+CALM_S: Final = 0.01
 
 
 class Garbage:
@@ -44,3 +52,19 @@ class Garbage:
             gc.freeze()
         gc.collect()
         gc.freeze()
+
+
+class Calm:
+    """Tells a quiet moment: no answer to a client, and no long work of HTTP either."""
+
+    def __init__(self, cpu_s: Callable[[], float] = time.thread_time) -> None:
+        """`cpu_s`: the processor time that this thread has used."""
+        self._cpu_s = cpu_s
+        self._used_s = 0.0
+        self._turns = -1
+
+    def is_calm(self, busy_turns: int) -> bool:
+        """Whether little was done since the last question; `busy_turns` counts answers."""
+        before_s, self._used_s = self._used_s, self._cpu_s()
+        before, self._turns = self._turns, busy_turns
+        return busy_turns == before and self._used_s - before_s < CALM_S

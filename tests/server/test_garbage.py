@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.server.garbage import MANY_GONE, MANY_MADE, Garbage
+from amqpd.server.garbage import CALM_S, MANY_GONE, MANY_MADE, Calm, Garbage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,3 +78,16 @@ def test_in_somebody_elses_process_nothing_is_frozen() -> None:
 
     assert lost() is None
     assert gc.get_freeze_count() == before
+
+
+def test_a_moment_is_quiet_when_neither_clients_nor_long_work_had_the_loop() -> None:
+    used_s = 1.0
+    calm = Calm(lambda: used_s)
+    assert not calm.is_calm(7)  # nothing is known yet
+
+    assert calm.is_calm(7)
+    assert not calm.is_calm(8)
+    used_s += CALM_S  # a document of definitions is read, and nobody was answered
+    assert not calm.is_calm(8)
+    used_s += CALM_S / 2
+    assert calm.is_calm(8)
