@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pamqp.commands import Basic, Queue, Tx
 from pamqp.commands import Channel as ChannelClass
+from pamqp.commands import Connection as ConnectionClass
 
 from amqpd.broker.definitions import PutPermission, PutVhost
 from tests.wire.wire import Client, Message, World, bodies
@@ -56,6 +57,22 @@ def test_a_reply_finds_its_way_without_a_queue(world: World, asker: Client) -> N
     assert (reply.method.consumer_tag, reply.method.delivery_tag) == ("replies", 1)
     assert (reply.method.exchange, reply.method.routing_key) == ("", name)
     assert (reply.body, reply.properties.correlation_id) == (b"!", "7")
+
+
+def test_no_reply_comes_from_another_vhost(world: World, asker: Client) -> None:
+    name = ask(asker, world.client())
+    world.broker.apply(PutVhost("elsewhere"))
+    world.broker.apply(PutPermission("other", "elsewhere", ".*", ".*", ".*"))
+    elsewhere = world.connect()
+    elsewhere.start(response="\0other\0other")
+    elsewhere.send(ConnectionClass.TuneOk(2047, 131_072, 0), 0)
+    elsewhere.send(ConnectionClass.Open("elsewhere"), 0)
+    elsewhere.hear()
+    elsewhere.open(1)
+
+    elsewhere.publish(b"!", name)
+
+    assert bodies(asker.hear()) == []
 
 
 def test_lavinmqs_name_for_it_is_understood(world: World) -> None:
