@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 from msgspec import Struct
 
+from amqpd.broker.access import RIGHTS
 from amqpd.broker.events import INTERNAL
 from amqpd.errors import NotAllowed
 from amqpd.management.access import may_enter
@@ -104,6 +105,17 @@ class Call:
             return self.access.rights(kind, name)
         except NotAllowed:
             return []  # a monitor who has no permission here
+
+    def rights_within(self, vhost: str) -> list[Right]:
+        """Which rights the caller has on anything in a vhost at all; nobody is asked for it.
+
+        An authority that is no table cannot be asked for that: every right may be there.
+        """
+        if self.caller.authority is not None:
+            return list(RIGHTS)
+        granted = self.broker.permissions.get(self.caller.name, vhost)
+        # An empty pattern is one of no name.
+        return [right for right in RIGHTS if granted is not None and getattr(granted, right)]
 
     def visible_vhosts(self) -> list[VHost]:
         """The vhosts that the caller may know of."""

@@ -74,6 +74,7 @@ def facts(call: Call, vhost: VHost, shown: Shown) -> Facts | None:
             **({"protected_from_deletion": True} if protected else {}),
         },
         "tracing": definition.tracing,
+        "rights": call.rights_within(vhost.name),
         "cluster_state": {call.host.node: "running"},
         **shown.facts(vhost, LENGTHS, lengths, shown.lengths),
         **shown.facts((vhost, DATA), DATA, call.survey.octets_of(vhost), shown.data),

@@ -124,6 +124,25 @@ async def test_a_body_is_shown_as_it_is_whole_or_in_octets(desk: Desk) -> None:
     await expect(page.locator(".message dd pre").first).to_contain_text('"b": 1')
 
 
+async def test_integers_of_64_bits_are_neither_rounded_when_shown_nor_when_sent(
+    desk: Desk,
+) -> None:
+    await fill(desk, "orders")
+    page = desk.page
+    await desk.open("queues/%2F/orders/messages")
+    headers = '{"id": 9007199254740993, "of": [-9223372036854775807]}'
+    await page.get_by_label("Headers (JSON)").fill(headers)
+    await page.get_by_role("button", name="Publish").click()
+    await expect(page.get_by_text("Published.")).to_be_visible()
+    await page.get_by_role("button", name="Peek").click()
+
+    await expect(page.get_by_text("9007199254740993", exact=True)).to_be_visible()
+    await expect(page.locator(".message dd pre")).to_contain_text("-9223372036854775807")
+    found = await desk.api.post("/queues/%2F/orders/peek", {"count": 1})
+    sent = found["messages"][0]["properties"]["headers"]
+    assert sent == {"id": 9007199254740993, "of": [-9223372036854775807]}
+
+
 async def test_all_that_is_shown_is_moved(desk: Desk) -> None:
     await fill(desk, "dead", messages=25)
     await fill(desk, "orders")
@@ -187,6 +206,16 @@ async def test_who_may_only_read_is_shown_no_buttons_that_would_fail(desk: Desk)
     await page.get_by_label("Password").fill("mia")
     await page.get_by_role("button", name="Log in").click()
     await expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+    await desk.open("exchanges")
+    await expect(page.get_by_text("You may not add an exchange")).to_be_visible()
+    await desk.open("queues")
+    await expect(page.get_by_text("You may not add a queue")).to_be_visible()
+    await page.get_by_label("Choose orders", exact=True).check()
+    await expect(page.get_by_role("button", name="Purge")).to_be_enabled()
+    for what in ("Pause", "Resume", "Delete"):
+        await expect(page.get_by_role("button", name=what, exact=True)).to_be_disabled()
+    await expect(page.get_by_text("no permission to configure in vhost '/'")).to_be_visible()
 
     await desk.open("queues/%2F/orders/danger")
     await expect(page.get_by_role("button", name="Purge 1 ready message")).to_be_visible()

@@ -117,3 +117,13 @@ async def test_only_administrators_make_vhosts_and_others_see_their_own(api: Api
     assert [one["name"] for one in await shop.get("/vhosts")] == ["a"]
     refusal = await shop.put("/vhosts/b", status=401)
     assert refusal == {"error": "not_authorised", "reason": "Not administrator user"}
+
+
+async def test_a_vhost_tells_what_whoever_asks_may_do_in_it(api: Api) -> None:
+    mia = await api.user("mia", "monitoring")
+    assert (await mia.get("/vhosts"))[0]["rights"] == []
+
+    await api.put("/permissions/%2F/mia", {"configure": "", "write": "^a", "read": ".*"})
+
+    assert (await mia.get("/vhosts"))[0]["rights"] == ["write", "read"]
+    assert (await api.get("/vhosts/%2F"))["rights"] == ["configure", "write", "read"]

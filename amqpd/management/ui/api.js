@@ -1,5 +1,6 @@
 // The broker's HTTP API: requests, and views that stay up to date by themselves.
 import { useEffect, useState } from "./lib.js";
+import { parse } from "./exact.js";
 
 export class Refused extends Error {
   constructor(status, reason) {
@@ -31,7 +32,7 @@ export async function call(method, path, body, headers = {}) {
   const text = await answer.text();
   let content = null;
   try {
-    content = text ? JSON.parse(text) : null;
+    content = text ? parse(text) : null;
   } catch { /* an answer of somebody in between */ }
   if (!answer.ok) {
     if (answer.status === 401) signedOut();
@@ -104,7 +105,7 @@ function open() {
   source = new EventSource(`/api/live?paths=${encodeURIComponent(paths)}`);
   asked.forEach((view, at) => {
     source.addEventListener(`data-${at}`, (event) => {
-      announce(view, { content: JSON.parse(event.data), error: null });
+      announce(view, { content: parse(event.data), error: null });
     });
     source.addEventListener(`failed-${at}`, (event) => failed(view, event));
   });

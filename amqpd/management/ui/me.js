@@ -10,6 +10,9 @@ export const may = (me, tag) => !tag
 /** Whether a queue or an exchange may be configured, written or read by whoever is logged in. */
 export const can = (row, right) => row?.rights?.includes(right) !== false;
 
+/** Vhosts in which whoever is logged in may configure, write or read something; null: not known yet. */
+export const within = (vhosts, right) => vhosts && vhosts.filter((one) => can(one, right)).map((one) => one.name);
+
 /** `(tag) => may`: buttons that would be refused are not shown. */
 export function useMay() {
   const me = useContext(Me);

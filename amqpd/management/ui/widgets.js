@@ -1,14 +1,19 @@
 // The pieces that pages are made of.
 import { html, useEffect, useRef, useState } from "./lib.js";
 import { go } from "./route.js";
+import { parse } from "./exact.js";
+import { time } from "./format.js";
 
 /** An error in words, or nothing. */
 export const Trouble = ({ error }) => (error
   ? html`<p class="trouble" role="alert">${error.message}</p>` : null);
 
-/** A text of the broker's with commands in it: what stands between backticks is code. */
-export const Words = ({ text }) => String(text).split("`")
-  .map((one, at) => (at % 2 ? html`<code>${one}</code>` : one));
+/** A moment as the broker writes it for everybody. */
+const MOMENT = /\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00/g;
+
+/** A text of the broker's: what stands between backticks is code, moments are told in the reader's zone. */
+export const Words = ({ text }) => String(text).split("`").map((one, at) => (at % 2
+  ? html`<code>${one}</code>` : one.replace(MOMENT, (moment) => time(Date.parse(moment.replace(" ", "T"))))));
 
 export const Empty = ({ children }) => html`<p class="empty">${children}</p>`;
 
@@ -55,7 +60,7 @@ export function Hints({ field, known }) {
   const add = (name, value) => (event) => {
     const input = event.target.form.elements[field];
     try {
-      const now = input.value.trim() ? JSON.parse(input.value) : {};
+      const now = input.value.trim() ? parse(input.value) : {};
       input.value = JSON.stringify({ ...now, [name]: now[name] ?? value });
       input.focus();
       setError(null);

@@ -6,6 +6,7 @@ import { Badge, Do, Empty, Facts, Field, Form, Hints, Section, Select, Table, Tr
 import { may, useMay } from "../me.js";
 import { count, plural, value } from "../format.js";
 import { download } from "../lists.js";
+import { parse } from "../exact.js";
 import { POLICY_KEYS, VhostChoice, parsed } from "./shared.js";
 
 /** Parts, their titles, and who may see them. */
@@ -257,7 +258,7 @@ function Definitions() {
   const compare = async (form) => {
     let found;
     try {
-      found = JSON.parse(await form.file.text());
+      found = parse(await form.file.text());
     } catch (error) {
       throw new Error(`${form.file.name}: not JSON (${error.message})`);
     }

@@ -9,7 +9,7 @@ import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { can } from "../me.js";
 import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
-import { VhostChoice, features, parsed } from "./shared.js";
+import { Adding, VhostChoice, features, parsed } from "./shared.js";
 
 const shownName = (name) => name || "(default)";
 
@@ -35,16 +35,16 @@ function Add() {
     });
     return `Exchange '${form.name}' is there.`;
   };
-  return html`<details class="add"><summary>Add an exchange</summary>
+  return html`<${Adding} what="an exchange">
     <${Form} label="Add exchange" action=${add}>
-      <div class="row"><${VhostChoice} /><${Field} label="Name" name="name" required />
+      <div class="row"><${VhostChoice} right="configure" /><${Field} label="Name" name="name" required />
       <${Select} label="Type" name="type" options=${types} />
       <${Select} label="Durability" name="durable" options=${["durable", "transient"]} />
       <${Select} label="Auto-delete" name="auto" options=${["no", "yes"]} />
       <${Select} label="Internal" name="internal" options=${["no", "yes"]} /></div>
       <${Field} label="Arguments (JSON)" name="arguments" placeholder='{"alternate-exchange": "other"}' />
       <${Hints} field="arguments" known=${[["alternate-exchange", "", "where messages go that no binding wants"]]} />
-    <//></details>`;
+    <//><//>`;
 }
 
 export function Exchanges() {

@@ -4,6 +4,7 @@ import { get, post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Section, Select, Table, Tabs, Trouble, Words } from "../widgets.js";
 import { can, useMay } from "../me.js";
+import { Exact } from "../exact.js";
 import { age, bytes, count, duration, hexdump, octets, plural, pretty, rate, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { DEPTH, RATES, Totals } from "./totals.js";
@@ -136,7 +137,7 @@ function Body({ one, here }) {
 }
 
 /** A value of a property or header: what is nested is indented. */
-const nested = (one) => (one !== null && typeof one === "object"
+const nested = (one) => (one !== null && typeof one === "object" && !(one instanceof Exact)
   ? html`<pre>${JSON.stringify(one, null, 2)}</pre>` : value(one));
 
 const askQueue = (verb, what) => window.prompt(`${verb === "move" ? "Move" : "Copy"} ${what} to the queue:`);

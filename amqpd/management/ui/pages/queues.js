@@ -5,8 +5,9 @@ import { link } from "../route.js";
 import { Badge, Do, Empty, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
 import { useKept } from "../kept.js";
+import { within } from "../me.js";
 import { bytes, count, plural, rate } from "../format.js";
-import { QUEUE_ARGUMENTS, VhostChoice, features, parsed } from "./shared.js";
+import { Adding, QUEUE_ARGUMENTS, VhostChoice, features, parsed } from "./shared.js";
 import { State } from "./connections.js";
 
 /** What an operator looks for among thousands. */
@@ -59,9 +60,9 @@ function Add() {
     await put(`/queues/${segment(form.vhost)}/${segment(form.name)}`, queue);
     return `Queue '${form.name}' is there.`;
   };
-  return html`<details class="add"><summary>Add a queue</summary>
+  return html`<${Adding} what="a queue">
     <${Form} label="Add queue" action=${add}>
-      <div class="row"><${VhostChoice} />
+      <div class="row"><${VhostChoice} right="configure" />
       <${Field} label="Name" name="name" required />
       <${Select} label="Type" name="type" options=${TYPES} value=${type}
         onChange=${(event) => setType(event.target.value)} />
@@ -70,7 +71,7 @@ function Add() {
       <${Field} label="Arguments (JSON)" name="arguments"
         placeholder='{"x-message-ttl": 60000, "x-dead-letter-exchange": "dead"}' />
       <${Hints} field="arguments" known=${QUEUE_ARGUMENTS.filter((one) => one[3].includes(type))} />
-    <//></details>`;
+    <//><//>`;
 }
 
 const BYTES = { title: "Bytes", sort: "message_bytes", kind: "number", raw: (row) => row.message_bytes ?? 0,
@@ -110,16 +111,25 @@ function Bulk({ chosen, choose }) {
     choose(failed.map(([row]) => row));
   };
   const n = plural(chosen.length, "queue");
+  const [vhosts] = useLive(chosen.length ? "/vhosts" : "", 15);
+  /** Why it is not to be done with some of them; patterns of names are looked at by the broker alone. */
+  const refused = (right) => {
+    const where = within(vhosts, right);
+    const row = where && chosen.find((one) => !where.includes(one.vhost));
+    return row && { disabled: true, title: `You have no permission to ${right} in vhost '${row.vhost}'` };
+  };
+  const [configure, read] = [refused("configure"), refused("read")];
   return html`<div class="bulk" role="group" aria-label="What to do with the chosen queues">
     ${chosen.length > 0 && html`<b>${n} chosen</b>
-      <${Do} kind="small" action=${each("Paused", (row) => put(`${place(row)}/pause`))}
+      <${Do} kind="small" action=${each("Paused", (row) => put(`${place(row)}/pause`))} ...${configure}
         confirm=${`Pause the consumers of ${n}?`}>Pause<//>
-      <${Do} kind="small" action=${each("Resumed", (row) => put(`${place(row)}/resume`))}>Resume<//>
-      <${Do} kind="small danger" action=${each("Purged", (row) => remove(`${place(row)}/contents`))}
+      <${Do} kind="small" action=${each("Resumed", (row) => put(`${place(row)}/resume`))} ...${configure}>Resume<//>
+      <${Do} kind="small danger" action=${each("Purged", (row) => remove(`${place(row)}/contents`))} ...${read}
         confirm=${`Remove ${plural(sum(chosen, ready), "ready message")} from ${n} for good?`}>Purge<//>
-      <${Do} kind="small danger" action=${each("Deleted", (row) => remove(place(row)))}
+      <${Do} kind="small danger" action=${each("Deleted", (row) => remove(place(row)))} ...${configure}
         confirm=${`Delete ${n} with ${plural(sum(chosen, (row) => row.messages || 0), "message")} for good?`}>Delete<//>
-      <button type="button" class="small" onClick=${() => choose([])}>Choose none</button>`}
+      <button type="button" class="small" onClick=${() => choose([])}>Choose none</button>
+      ${(configure || read) && html`<small>${(configure || read).title}.</small>`}`}
     ${said.done && html`<span class="said" role="status">${said.done}</span>`}
     ${said.failed.map(([row, error]) => html`<p class="trouble" role="alert">${row.name}: ${error.message}</p>`)}</div>`;
 }
@@ -144,7 +154,7 @@ export function Queues() {
   <${Section} title="Queues and streams">
     <${Finder} paged=${paged} found=${found} noun="queue" columns=${columns} choice=${choice} />
     <${Add} /><${Trouble} error=${error} />
-    <${Bulk} chosen=${chosen} choose=${choose} />
+    <${Bulk} chosen=${chosen.map((row) => here.find((one) => nameOf(one) === nameOf(row)) || row)} choose=${choose} />
     ${found && (found.items.length
       ? html`<${Table} label="Queues" columns=${[choosing, ...starred]} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order} href=${TO} />`

@@ -2,20 +2,34 @@
 import { html } from "../lib.js";
 import { useLive } from "../api.js";
 import { Select } from "../widgets.js";
+import { within } from "../me.js";
+import { parse } from "../exact.js";
 
 /** JSON of a form's field; an empty one is an empty object. */
 export function parsed(text, what) {
   if (!text?.trim()) return {};
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (error) {
     throw new Error(`${what}: not JSON (${error.message})`);
   }
 }
 
-export function VhostChoice({ name = "vhost", chosen }) {
+/** The vhosts there are, or those in which whoever is logged in has a `right` on something. */
+export function VhostChoice({ name = "vhost", chosen, right }) {
   const [vhosts] = useLive("/vhosts", 15);
-  return html`<${Select} label="Vhost" name=${name} value=${chosen} options=${(vhosts || []).map((one) => one.name)} />`;
+  const names = (right ? within(vhosts, right) : vhosts?.map((one) => one.name)) || [];
+  return html`<${Select} label="Vhost" name=${name} value=${chosen} options=${names} />`;
+}
+
+/** What is folded away until somebody adds one; who may configure nothing anywhere is told so instead. */
+export function Adding({ what, children }) {
+  const [vhosts] = useLive("/vhosts", 15);
+  const where = within(vhosts, "configure");
+  if (where && !where.length) {
+    return html`<p class="muted">You may not add ${what}: no vhost gives you the permission to configure.</p>`;
+  }
+  return html`<details class="add"><summary>Add ${what}</summary>${children}</details>`;
 }
 
 const SHORT = {
