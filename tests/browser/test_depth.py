@@ -196,16 +196,34 @@ async def test_features_are_shown_and_the_cluster_gets_a_name(desk: Desk) -> Non
     assert (await desk.api.get("/cluster-name"))["name"] == "shop"
 
 
+async def log_in_as(desk: Desk, user: str) -> None:
+    page = desk.page
+    await page.get_by_role("button", name="Log out").click()
+    await page.get_by_label("User").fill(user)
+    await page.get_by_label("Password").fill(user)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+
+
+async def test_who_has_a_permission_in_no_vhost_is_told_why_nothing_is_shown(desk: Desk) -> None:
+    await fill(desk, "orders")
+    await desk.api.user("mona", "monitoring")
+    await log_in_as(desk, "mona")
+
+    for place in ("queues", "exchanges", "streams"):
+        await desk.open(place)
+        await expect(desk.page.get_by_text("You have a permission in no vhost.")).to_be_visible()
+    await desk.open("queues/%2F/orders")
+    await expect(desk.page.get_by_text("or you have no permission there")).to_be_visible()
+    desk.complaints.clear()
+
+
 async def test_who_may_only_read_is_shown_no_buttons_that_would_fail(desk: Desk) -> None:
     await fill(desk, "orders", messages=1)
     await desk.api.user("mia", "monitoring", vhosts=("/",))
     await desk.api.put("/permissions/%2F/mia", {"configure": "", "write": "", "read": ".*"}, 204)
     page = desk.page
-    await page.get_by_role("button", name="Log out").click()
-    await page.get_by_label("User").fill("mia")
-    await page.get_by_label("Password").fill("mia")
-    await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
+    await log_in_as(desk, "mia")
 
     await desk.open("exchanges")
     await expect(page.get_by_text("You may not add an exchange")).to_be_visible()

@@ -4,11 +4,12 @@ import { get, segment, useLive } from "./api.js";
 import { useKept } from "./kept.js";
 import { setQuery, useRoute } from "./route.js";
 import { count } from "./format.js";
+import { useMay } from "./me.js";
 import { Do, Select } from "./widgets.js";
 
 /** Search, pages and sorting of a list that the broker cuts; its state is in the address. */
 export function usePaged(path, {
-  sort = "name", reverse = false, size = 100, extra = "", filters = [], types = [], inVhost,
+  sort = "name", reverse = false, size = 100, extra = "", filters = [], types = [], inVhost, own = false,
 } = {}) {
   const { query } = useRoute();
   const vhost = inVhost ? query.get("vhost") || "" : "";
@@ -26,6 +27,8 @@ export function usePaged(path, {
     regex: query.get("regex") === "true",
     vhost,
     vhosts: Boolean(inVhost),
+    /** Whether it has only what is in vhosts of one's own. */
+    own,
   };
   const asked = new URLSearchParams({
     page: state.page, page_size: size, sort: state.sort, sort_reverse: state.reverse,
@@ -142,9 +145,11 @@ function Views({ noun }) {
 /** Which vhost, where there are several. */
 function VhostFilter({ paged }) {
   const [vhosts] = useLive("/vhosts", 15);
-  if (!paged.vhost && !(vhosts?.length > 1)) return null;
+  const administrator = useMay()("administrator");
+  const seen = paged.own && !administrator ? vhosts?.filter((one) => one.rights.length) : vhosts;
+  if (!paged.vhost && !(seen?.length > 1)) return null;
   return html`<${Select} label="Vhost" name="vhost" value=${paged.vhost} inline
-    options=${[["", "all"], ...(vhosts || [{ name: paged.vhost }]).map((one) => one.name)]}
+    options=${[["", "all"], ...(seen || [{ name: paged.vhost }]).map((one) => one.name)]}
     onChange=${(event) => paged.narrow({ vhost: event.target.value })} />`;
 }
 

@@ -9,7 +9,7 @@ import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { can } from "../me.js";
 import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
-import { Adding, VhostChoice, features, parsed } from "./shared.js";
+import { Adding, Nothing, VhostChoice, features, parsed } from "./shared.js";
 
 const shownName = (name) => name || "(default)";
 
@@ -48,7 +48,7 @@ function Add() {
 }
 
 export function Exchanges() {
-  const paged = usePaged("/exchanges", { inVhost: (vhost) => `/exchanges/${vhost}` });
+  const paged = usePaged("/exchanges", { own: true, inVhost: (vhost) => `/exchanges/${vhost}` });
   const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("exchange", COLUMNS);
   return html`<${Section} title="Exchanges">
@@ -58,7 +58,7 @@ export function Exchanges() {
       ? html`<${Table} label="Exchanges" columns=${columns} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order}
           href=${(row) => link("exchanges", row.vhost, row.name || "amq.default")} />`
-      : html`<${Empty}>None of that name.<//>`)}
+      : html`<${Nothing}>None of that name.<//>`)}
   <//>`;
 }
 

@@ -353,7 +353,7 @@ export function OneQueue({ vhost, name, tab }) {
   const [bindings] = useLive(tab === "bindings" ? `${path}/bindings` : "", 2);
   if (!row) {
     return error ? html`<h1 class="unseen">${name}</h1><${Section} title=${name}><${Empty}>There is no queue '${name}' in vhost
-      '${vhost}'. <a href=${link("queues")}>All queues</a><//><//>` : null;
+      '${vhost}', or you have no permission there. <a href=${link("queues")}>All queues</a><//><//>` : null;
   }
   const bind = async (form) => {
     await post(`/bindings/${segment(vhost)}/e/${segment(form.source)}/q/${segment(name)}`, {
@@ -361,7 +361,7 @@ export function OneQueue({ vhost, name, tab }) {
     });
     return `Bound to '${form.source}'.`;
   };
-  return html`<h1 class="title">${row.name} <small>${row.vhost === "/" ? "" : row.vhost}</small>
+  return html`<h1 class="title">${row.name} <small>${row.vhost === "/" ? "" : row.vhost}</small>${" "}
       <${State} state=${row.state} /></h1>
     <${Tabs} base=${["queues", vhost, name]} tabs=${TABS} chosen=${tab} />
     <${Trouble} error=${error} />

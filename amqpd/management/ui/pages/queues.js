@@ -2,12 +2,12 @@
 import { html, useState } from "../lib.js";
 import { put, remove, segment, useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Do, Empty, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
+import { Badge, Do, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
 import { useKept } from "../kept.js";
 import { within } from "../me.js";
 import { bytes, count, plural, rate } from "../format.js";
-import { Adding, QUEUE_ARGUMENTS, VhostChoice, features, parsed } from "./shared.js";
+import { Adding, Nothing, QUEUE_ARGUMENTS, VhostChoice, features, parsed } from "./shared.js";
 import { State } from "./connections.js";
 
 /** What an operator looks for among thousands. */
@@ -135,7 +135,7 @@ function Bulk({ chosen, choose }) {
 }
 
 export function Queues() {
-  const paged = usePaged("/queues", { filters: FILTERS, types: TYPES, inVhost: (vhost) => `/queues/${vhost}` });
+  const paged = usePaged("/queues", { filters: FILTERS, types: TYPES, own: true, inVhost: (vhost) => `/queues/${vhost}` });
   const [chosen, choose] = useState([]);
   const [found, error] = useLive(paged.path, 2, true);
   const [columns, choice] = useColumns("queue", EVERY);
@@ -158,7 +158,7 @@ export function Queues() {
     ${found && (found.items.length
       ? html`<${Table} label="Queues" columns=${[choosing, ...starred]} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order} href=${TO} />`
-      : html`<${Empty}>${paged.only === "stuck" ? "Everything moves, or is empty."
+      : html`<${Nothing}>${paged.only === "stuck" ? "Everything moves, or is empty."
       : paged.name || paged.only ? "None is like that."
         : html`No queues yet. <code>amqpd publish --queue orders hello</code> makes one.`}<//>`)}
   <//>`;

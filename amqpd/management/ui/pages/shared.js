@@ -1,8 +1,8 @@
 // Small things that several pages need.
 import { html } from "../lib.js";
 import { useLive } from "../api.js";
-import { Select } from "../widgets.js";
-import { within } from "../me.js";
+import { Empty, Select } from "../widgets.js";
+import { useMay, within } from "../me.js";
 import { parse } from "../exact.js";
 
 /** JSON of a form's field; an empty one is an empty object. */
@@ -20,6 +20,14 @@ export function VhostChoice({ name = "vhost", chosen, right }) {
   const [vhosts] = useLive("/vhosts", 15);
   const names = (right ? within(vhosts, right) : vhosts?.map((one) => one.name)) || [];
   return html`<${Select} label="Vhost" name=${name} value=${chosen} options=${names} />`;
+}
+
+/** Why a list is empty for who has no permission anywhere; else what is said of an empty one. */
+export function Nothing({ children }) {
+  const [vhosts] = useLive("/vhosts", 15);
+  const administrator = useMay()("administrator");
+  return html`<${Empty}>${!administrator && vhosts && !vhosts.some((one) => one.rights.length)
+    ? "You have a permission in no vhost. With one, what is in it is shown here." : children}<//>`;
 }
 
 /** What is folded away until somebody adds one; who may configure nothing anywhere is told so instead. */

@@ -2,9 +2,10 @@
 import { html } from "../lib.js";
 import { useLive } from "../api.js";
 import { link } from "../route.js";
-import { Badge, Empty, Section, Table, Trouble } from "../widgets.js";
+import { Badge, Section, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
 import { bytes, count, rate, value } from "../format.js";
+import { Nothing } from "./shared.js";
 import { State } from "./connections.js";
 
 const kept = (row) => {
@@ -41,7 +42,7 @@ export function Streams() {
     ${found && (found.items.length
       ? html`<${Table} label="Streams" columns=${columns} rows=${found.items} sort=${paged.sort}
           reverse=${paged.reverse} onSort=${paged.order} href=${(row) => link("queues", row.vhost, row.name)} />`
-      : html`<${Empty}>${paged.name ? "None of that name."
+      : html`<${Nothing}>${paged.name ? "None of that name."
         : html`No streams yet. A queue of type <i>stream</i> is one: add it on <a href=${link("queues")}>Queues</a>.`}<//>`)}
   <//>`;
 }
