@@ -108,6 +108,8 @@ def _identity(call: Call, now: Figures) -> Facts:
         "cluster_tags": {},
         "node_tags": {},
         "sync": now.sync,
+        # Of every user: clients that publish are told as much.
+        "alarms": [one for one in ("memory", "disk") if getattr(call.broker.alarms, one)],
         "rates_mode": "basic",
         "disable_stats": False,
         "enable_queue_totals": False,

@@ -60,11 +60,12 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    """A broker and an operator who has logged in."""
+async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """A broker and an operator who has logged in; settings of the broker may be its parameter."""
+    settings = getattr(request, "param", {})
     chromium = shutil.which("chromium")
     assert chromium, "chromium is not installed: apt-get install chromium"
-    async with served(tmp_path) as api, async_playwright() as playwright:
+    async with served(tmp_path, **settings) as api, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=[*FLAGS])
         page = await browser.new_page()
         desk = Desk(api, browser, page)

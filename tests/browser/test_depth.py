@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.test_operations import accept
+from tests.browser.test_operations import accept, log_in_as
 from tests.browser.test_page import fill
 from tests.client import Client
 
@@ -194,15 +194,6 @@ async def test_features_are_shown_and_the_cluster_gets_a_name(desk: Desk) -> Non
 
     await expect(page.get_by_text("It is called 'shop' from now on.")).to_be_visible()
     assert (await desk.api.get("/cluster-name"))["name"] == "shop"
-
-
-async def log_in_as(desk: Desk, user: str) -> None:
-    page = desk.page
-    await page.get_by_role("button", name="Log out").click()
-    await page.get_by_label("User").fill(user)
-    await page.get_by_label("Password").fill(user)
-    await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
 
 
 async def test_who_has_a_permission_in_no_vhost_is_told_why_nothing_is_shown(desk: Desk) -> None:

@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.test_page import fill
+from tests.client import Client
 
 if TYPE_CHECKING:
     from playwright.async_api import Dialog
@@ -24,6 +25,16 @@ LOG = logging.getLogger("amqpd.test")
 def accept(dialog: Dialog) -> None:
     """Say yes to what a page asks."""
     asyncio.ensure_future(dialog.accept())  # noqa: RUF006 - the page waits for it
+
+
+async def log_in_as(desk: Desk, user: str) -> None:
+    """Somebody else, in the same window."""
+    page = desk.page
+    await page.get_by_role("button", name="Log out").click()
+    await page.get_by_label("User").fill(user)
+    await page.get_by_label("Password").fill(user)
+    await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
 
 
 async def test_a_queue_is_paused_and_says_so_until_it_is_resumed(desk: Desk) -> None:
@@ -81,6 +92,29 @@ async def test_alarms_are_shown_with_their_limits(desk: Desk) -> None:
 
     await expect(desk.page.get_by_text("the alarm comes above")).to_be_visible()
     await expect(desk.page.get_by_text("the alarm comes below 50.0 MB")).to_be_visible()
+
+
+@pytest.mark.parametrize("desk", [{"resources__disk_free_bytes": 1 << 60}], indirect=True)
+async def test_whose_messages_are_not_taken_is_told_why(desk: Desk) -> None:
+    await desk.api.put("/queues/%2F/orders", {"durable": True})
+    await desk.api.user("mina", "management", vhosts=("/",))
+    await log_in_as(desk, "mina")
+    page, port = desk.page, desk.api.broker.port
+    await expect(page.get_by_role("alert")).to_contain_text("Low on disk: publishers are blocked")
+    await desk.open("queues/%2F/orders")
+    await expect(page.get_by_role("note").first).to_contain_text("Nothing new comes in.")
+
+    def publishing() -> Client:
+        client = Client(port, user="mina", password="mina", name="shop")
+        client.channel().publish("", "orders", b"x")
+        return client
+
+    with await asyncio.to_thread(publishing):
+        await page.get_by_role("link", name="publishers").click()
+        await expect(page.get_by_role("row", name="shop")).to_contain_text("blocked")
+        await page.get_by_role("link", name="shop").click()
+
+        await expect(page.get_by_role("note")).to_contain_text("What this client publishes waits.")
 
 
 async def test_streams_have_a_page_of_their_own(desk: Desk) -> None:

@@ -36,6 +36,7 @@ async def test_the_overview_says_which_broker_this_is(api: Api) -> None:
     assert overview["product_name"] == "RabbitMQ"
     assert overview["node"].startswith("rabbit@")
     assert overview["sync"] is True
+    assert overview["alarms"] == []
     assert {one["protocol"] for one in overview["listeners"]} == {
         "amqp",
         "http",

@@ -56,9 +56,11 @@ function SignIn({ entered }) {
 function Banners({ overview, me }) {
   const [alarms] = useLive(may(me, "monitoring") ? "/alarms" : "", 5);
   const said = [];
-  const short = (source) => (alarms?.resources || []).some((one) => one.source === source && one.alarm);
-  if (short("memory")) said.push("Low on memory: publishers are blocked until consumers make room.");
-  if (short("disk")) said.push("Low on disk: publishers are blocked until there is space.");
+  const words = { memory: "consumers make room", disk: "there is space" };
+  for (const one of overview?.alarms || []) {
+    said.push(html`Low on ${one}: <a href=${`${link("connections")}?sort=state`}>publishers</a> are blocked until ${words[one]}.
+      ${may(me, "monitoring") && html` <a href=${link("alarms")}>How much is left</a>`}`);
+  }
   const alerts = (alarms?.alerts || []).filter((one) => one.at_ms > Date.now() - RECENT_MS);
   if (alerts.length) {
     said.push(html`<a href=${link("alarms")}>${plural(alerts.length, "alert")} of the audit in the last hour</a>${": "}

@@ -6,6 +6,7 @@ import { Badge, Do, Empty, Facts, Section, Table, Trouble } from "../widgets.js"
 import { Finder, useColumns, usePaged } from "../lists.js";
 import { bytes, count, time, value } from "../format.js";
 import { channelColumns } from "./channels.js";
+import { Blocked } from "./shared.js";
 import { Me, may } from "../me.js";
 
 const STATES = { running: "good", blocked: "bad", blocking: "warn", flow: "warn", paused: "warn" };
@@ -63,7 +64,8 @@ export function OneConnection({ name }) {
     await remove(path, { "X-Reason": "Closed by an operator" });
     go("connections");
   };
-  return html`<${Section} title=${row.user_provided_name || row.name}>
+  return html`${/^block/.test(row.state) && html`<${Blocked}>What this client publishes waits.<//>`}
+    <${Section} title=${row.user_provided_name || row.name}>
       <${Facts} rows=${[
         ["Connection", row.name], ["State", html`<${State} state=${row.state} />`],
         ["Vhost", row.vhost], ["User", row.user], ["Protocol", row.protocol],

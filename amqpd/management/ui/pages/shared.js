@@ -30,6 +30,13 @@ export function Nothing({ children }) {
     ? "You have a permission in no vhost. With one, what is in it is shown here." : children}<//>`;
 }
 
+/** That publishers are blocked, where somebody wonders why nothing comes in. */
+export function Blocked({ children }) {
+  const [overview] = useLive("/overview", 5);
+  return overview?.alarms?.length > 0 && html`<p class="why bad" role="note">${children} The broker is low
+    on ${overview.alarms.join(" and on ")}, and takes no messages from publishers.</p>`;
+}
+
 /** What is folded away until somebody adds one; who may configure nothing anywhere is told so instead. */
 export function Adding({ what, children }) {
   const [vhosts] = useLive("/vhosts", 15);
