@@ -45,8 +45,9 @@ class Tickets:
     def find(self, name: str, password: str) -> Accepted | None:
         """Who comes with this ticket; None: it is none, or not any more."""
         now_s = self._now_s()
+        said = password.encode(errors="replace")
         for good, (owner, until_s) in self._good.items():
-            if until_s > now_s and owner == name and hmac.compare_digest(good, password):
+            if until_s > now_s and owner == name and hmac.compare_digest(good.encode(), said):
                 caller = local(name.removeprefix(local("").name))
                 return Accepted(caller.name, caller.tags, caller.authority)
         return None

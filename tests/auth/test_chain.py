@@ -167,6 +167,20 @@ async def test_after_a_change_everybody_is_asked_again() -> None:
     assert isinstance(await chain.login("a", "1", "", 0.0), Refused)
 
 
+async def test_who_comes_after_a_change_does_not_share_a_check_from_before_it() -> None:
+    backend = Backend("first", a="1")
+    chain = a_chain(backend)
+    before = asyncio.create_task(chain.login("a", "1", "", 0.0))
+    await asyncio.sleep(0)
+    assert backend.asked == 1
+
+    chain.forget()
+    await chain.login("a", "1", "", 0.0)
+
+    assert backend.asked == 2
+    await before
+
+
 async def test_an_answer_from_before_a_change_is_not_remembered() -> None:
     backend = Backend("first", a="1")
     chain = a_chain(backend)

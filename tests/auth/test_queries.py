@@ -96,6 +96,10 @@ def test_these_say_no(query: str) -> None:
     assert not says(query)
 
 
+def test_nobody_is_in_the_group_that_it_is_itself() -> None:
+    assert not says('{in_group_nested, "cn=staff,ou=groups"}', user_dn="cn=staff,ou=groups")
+
+
 def test_groups_in_a_ring_come_to_an_end() -> None:
     assert not says('{in_group_nested, "cn=staff,ou=groups"}', user_dn="cn=ring,ou=groups")
 

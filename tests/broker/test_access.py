@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker.access import Access, AuthorityFailed, Question, Undecided, Verdict
+from amqpd.broker.access import (
+    REMEMBERED,
+    Access,
+    AuthorityFailed,
+    Question,
+    Undecided,
+    Verdict,
+)
 from amqpd.broker.permissions import User
 from amqpd.errors import AccessRefused, NotAllowed
 
@@ -62,6 +69,15 @@ def test_answers_are_remembered_until_the_revision_moves() -> None:
     rights.verdicts["read"] = Verdict.NO
     with pytest.raises(AccessRefused):
         access.read("queue", "q")
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    access = an_access(Deciding(read=Verdict.YES))
+
+    for number in range(3 * REMEMBERED):
+        access.read("queue", f"q{number}")
+
+    assert 0 < len(access._remembered) <= REMEMBERED
 
 
 def test_nothing_is_remembered_of_those_who_could_not_be_asked() -> None:

@@ -171,6 +171,15 @@ async def test_a_cookie_is_worth_nothing_on_another_sites_page(api: Api) -> None
     await api.call("PUT", "/vhosts/a", 201, {}, headers=own)
 
 
+async def test_another_sites_page_cannot_log_a_browser_in(api: Api) -> None:
+    form = {"username": "guest", "password": "guest"}
+    foreign = {"Origin": "https://evil.example"}
+
+    async with api.client.post(f"{api.uri}/api/login", data=form, headers=foreign) as answer:
+        assert answer.status == 403
+        assert "Set-Cookie" not in answer.headers
+
+
 async def test_a_wrong_login_gives_no_cookie(api: Api) -> None:
     form = {"username": "guest", "password": "wrong"}
     async with api.client.post(f"{api.uri}/api/login", data=form) as answer:

@@ -179,6 +179,10 @@ async def test_a_broker_tells_who_did_what_from_where(tmp_path: Path) -> None:
     denied = pick(found, "denied")
     assert denied["user"] == "weak"
     assert "configure access to queue 'secret'" in denied["text"]
+    logins = [one for one in found if (one["event"], one["result"]) == ("login", "ok")]
+    assert {(one["user"], one["mechanism"]) for one in logins} == {
+        ("guest", "PLAIN"), ("weak", "PLAIN"), ("guest", "HTTP"), ("weak", "HTTP"),
+    }  # fmt: skip
     failed = next(one for one in found if one["result"] == "failed")
     assert (failed["event"], failed["user"], failed["mechanism"]) == ("login", "guest", "PLAIN")
     changed = pick(found, "http put")

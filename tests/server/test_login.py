@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.amqp.sasl import Credentials, Login, Peer
+from amqpd.auth.chain import Chain
 from amqpd.broker.broker import Broker
 from amqpd.broker.definitions import DeleteUser, PutUser
 from amqpd.broker.limits import Limits
@@ -215,6 +216,56 @@ async def test_http_is_throttled_likewise() -> None:
         door.logins._throttle.failed("shop", ELSEWHERE.host, asyncio.get_running_loop().time())
         assert await check("shop", b"shop-pw", ELSEWHERE.host) is None
         assert door.logins.throttled == 1
+
+
+async def test_who_gets_in_over_http_is_not_slowed_down_any_more() -> None:
+    async with a_door(Auth(failure_delay_s=0.01)) as door:
+        check = door.logins.check_password
+        assert await check("shop", b"w r o n g", ELSEWHERE.host) is None
+        now_s = asyncio.get_running_loop().time()
+        assert door.logins._throttle.failed("shop", ELSEWHERE.host, now_s) == 0.02
+        assert await check("shop", b"shop-pw", HERE.host) is not None  # remembered from here on
+
+        assert await check("shop", b"shop-pw", ELSEWHERE.host) is not None
+
+        assert door.logins._throttle.failed("shop", ELSEWHERE.host, now_s) == 0.01
+
+
+async def test_what_is_not_looked_at_is_refused_when_the_lock_is_over() -> None:
+    loop = asyncio.get_running_loop()
+    async with a_door(Auth(failure_delay_s=0.2)) as door:
+        began_s = loop.time()
+        door.logins._throttle.failed("shop", ELSEWHERE.host, began_s)
+
+        assert await door.password("shop", "shop-pw", ELSEWHERE) is None
+        assert loop.time() - began_s >= 0.2
+        began_s = loop.time()
+        door.logins._throttle.failed("shop", ELSEWHERE.host, began_s)
+        assert await door.logins.log_in("shop", b"shop-pw", ELSEWHERE.host) is None
+
+        assert loop.time() - began_s >= 0.4
+
+
+async def test_a_new_secret_is_not_taken_from_memory(door: Door) -> None:
+    ending = Login("shop", backend="gone", expires_at_ms=1)
+    assert await door.password("shop", "shop-pw") is not None
+
+    renewed = await door.knock(Credentials("UPDATE-SECRET", "shop", b"shop-pw", ending))
+
+    assert renewed is None, "it is for the backend that let them in"
+
+
+async def test_a_check_that_breaks_down_tells_the_log_no_password(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(self: Chain, name: str, password: str, host: str, now_s: float) -> Login:
+        raise RuntimeError(f"cannot check {password}")
+
+    monkeypatch.setattr(Chain, "login", broken)
+
+    assert await door.password("shop", "opensesame") is None
+    assert "login failed: RuntimeError" in caplog.text
+    assert "opensesame" not in caplog.text
 
 
 @pytest.mark.parametrize(

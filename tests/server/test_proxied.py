@@ -139,6 +139,23 @@ async def test_who_is_not_named_is_not_believed(tmp_path: Path) -> None:
     assert b"\0\x0a\0\x33" in plain
 
 
+async def test_those_that_are_not_announced_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.server.listener.MOST_ANNOUNCING", 1)
+    async with running(tmp_path, amqp__proxies="127.0.0.1") as broker:
+        first, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        listener = broker.server.ports.listeners[0]
+        await until(lambda: len(listener._announcing) == 1)
+
+        second, other = await asyncio.open_connection("127.0.0.1", broker.port)
+
+        assert await second.read() == b""
+        assert not first.at_eof()
+        for one in (writer, other):
+            one.close()
+
+
 async def test_a_proxy_that_announces_nobody_is_cut_off_when_the_broker_stops(
     tmp_path: Path,
 ) -> None:

@@ -80,6 +80,16 @@ def test_a_source_that_tries_many_users_is_locked_for_all_it_never_was() -> None
     assert slow.locked_s("other", B, 0.0) == 0.0
 
 
+def test_a_source_that_was_quiet_for_long_has_no_more_failures_left_than_others() -> None:
+    slow = Throttle(1)
+    slow.failed("first", A, 0.0)
+
+    for number in range(FAILURES_PER_MINUTE):
+        slow.failed(f"u{number}", A, 3600.0)
+
+    assert slow.locked_s("other", A, 3600.0) == 6.0
+
+
 def test_who_fails_in_its_own_name_locks_the_source_for_others_no_longer_for_it() -> None:
     slow = Throttle(1)
     slow.succeeded("home", A)
@@ -115,5 +125,6 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert slow.failed("c" * 100_000, A, 0.0) == 2
     assert slow.failed("a" * 100_000, A, 0.0) == 1
+    assert slow.locked_s("c" * 100_000, A, 0.0) == 2.0
     assert max(len(user) for user, _ in slow._failures) == throttle.NAME_LENGTH
     assert len(slow._at_home) == 2

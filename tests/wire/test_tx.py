@@ -48,6 +48,28 @@ def test_messages_are_in_their_queues_only_after_the_commit(client: Client) -> N
     assert (count(client, "a"), count(client, "b")) == (1, 1)
 
 
+def test_a_commit_is_written_as_a_whole_however_large(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.broker.journal.BATCH_MESSAGES", 1)
+    client.publish(b"0", "a", properties=PERSISTENT)
+    client.ask(Tx.Commit(), Tx.CommitOk)
+    got = client.get("a", no_ack=False)
+    assert got is not None
+    assert isinstance(got.method, Basic.GetOk)
+    for queue in ("a", "b", "a", "b"):
+        client.publish(b"1", queue, properties=PERSISTENT)
+    client.send(Basic.Ack(got.method.delivery_tag or 0))
+    world.disk = False
+    client.send(Tx.Commit())
+
+    batch = world.broker.journal.take()
+
+    assert batch is not None
+    assert (batch.messages, len(batch.settles)) == (4, 1)
+    assert world.broker.journal.is_empty
+
+
 def test_a_mandatory_message_whose_queues_are_gone_by_the_commit_comes_back(
     client: Client,
 ) -> None:
