@@ -117,6 +117,23 @@ async def test_whose_messages_are_not_taken_is_told_why(desk: Desk) -> None:
         await expect(page.get_by_role("note")).to_contain_text("What this client publishes waits.")
 
 
+async def test_a_node_and_its_vhosts_are_drawn_and_counted_over_time(desk: Desk) -> None:
+    page = desk.page
+    await desk.open("overview")
+    for title in ("resident", "free", "connections opened"):
+        await expect(page.locator(".chart", has_text=title)).to_be_visible()
+
+    await desk.open("admin/vhosts")
+    await page.get_by_text("Add or change a virtual host").click()
+    await page.get_by_label("Name", exact=True).fill("shop")
+    await page.get_by_label("Tags").fill("sales, eu")
+    await page.get_by_role("button", name="Save vhost").click()
+
+    row = page.get_by_role("row", name="shop")
+    await expect(row).to_contain_text("eu")
+    await expect(row).to_contain_text("guest")
+
+
 async def test_streams_have_a_page_of_their_own(desk: Desk) -> None:
     await fill(desk, "orders")
     arguments = {"x-queue-type": "stream", "x-max-age": "7D"}

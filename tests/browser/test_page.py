@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.client import Client
+from tests.client import Client, ConnectionClosed
 from tests.management.served import name
 
 if TYPE_CHECKING:
@@ -217,11 +217,15 @@ async def test_connections_are_shown_and_closed(desk: Desk) -> None:
         await desk.open("connections")
         await page.get_by_text("shop").click()
         await expect(page.get_by_text("PLAIN")).to_be_visible()
+        await expect(page.locator(".chart", has_text="from the client")).to_be_visible()
+        await page.get_by_label("Reason").fill("a new one comes at noon")
 
         page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
         await page.get_by_role("button", name="Close this connection").click()
 
         await expect(page.get_by_text("Nobody is connected.")).to_be_visible()
+        with pytest.raises(ConnectionClosed, match="a new one comes at noon"):
+            await asyncio.to_thread(client.channel)
 
 
 async def test_it_fits_a_narrow_screen_and_a_dark_room(desk: Desk) -> None:

@@ -11,7 +11,7 @@ export const RANGES = { minute: [60, 1], hour: [3600, 15], day: [86400, 300] };
 export function sampled(range) {
   const [age, step] = RANGES[range];
   return `&lengths_age=${age}&lengths_incr=${step}&msg_rates_age=${age}&msg_rates_incr=${step}`
-    + `&data_rates_age=${age}&data_rates_incr=${step}`;
+    + `&data_rates_age=${age}&data_rates_incr=${step}&node_stats_age=${age}&node_stats_incr=${step}`;
 }
 
 export function RangeChoice({ range, choose }) {
@@ -62,9 +62,9 @@ function span(plot, from, to) {
 
 /**
  * A chart; `lines` are {label, colour, details} with RabbitMQ's `*_details`, `growing` for
- * counters that are shown as rates.
+ * counters that are shown as rates; `show` is how a value is written.
  */
-export function Chart({ title, lines, growing = false, unit = "" }) {
+export function Chart({ title, lines, growing = false, show = (n) => amount(n, growing) }) {
   const place = useRef(null);
   const plot = useRef(null);
   const shown = lines.filter((one) => one.details?.samples?.length);
@@ -97,7 +97,7 @@ export function Chart({ title, lines, growing = false, unit = "" }) {
           stroke: styleOf(one.colour),
           width: 2,
           // Without a cursor: the newest.
-          value: (plot, n, at) => amount(n ?? plot.data[at]?.at(-1), growing) + unit,
+          value: (plot, n, at) => show(n ?? plot.data[at]?.at(-1)),
         })),
       ],
     }, [[], ...shown.map(() => [])], place.current);

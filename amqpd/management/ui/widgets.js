@@ -73,11 +73,12 @@ export function Hints({ field, known }) {
     <${Trouble} error=${error} />`;
 }
 
-/** A form; `action(values)` gets what was typed, and may throw. */
-export function Form({ action, label, done, kind = "", children }) {
+/** A form; `action(values)` gets what was typed, and may throw; `confirm` is asked first. */
+export function Form({ action, label, done, confirm, danger = false, kind = "", children }) {
   const [state, setState] = useState({ busy: false, error: null, said: "" });
   const submit = async (event) => {
     event.preventDefault();
+    if (confirm && !window.confirm(confirm)) return;
     const form = event.target;
     const values = Object.fromEntries(new FormData(form));
     setState({ busy: true, error: null, said: "" });
@@ -90,7 +91,7 @@ export function Form({ action, label, done, kind = "", children }) {
     }
   };
   return html`<form class=${`form ${kind}`} onSubmit=${submit}>${children}
-    <div class="row"><button class="main" disabled=${state.busy}>${label}</button>
+    <div class="row"><button class=${danger ? "danger" : "main"} disabled=${state.busy}>${label}</button>
       ${state.said && html`<span class="said" role="status">${state.said}</span>`}</div>
     <${Trouble} error=${state.error} /></form>`;
 }

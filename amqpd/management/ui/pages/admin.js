@@ -4,7 +4,7 @@ import { get, post, put, remove, segment, useLive } from "../api.js";
 import { link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { may, useMay } from "../me.js";
-import { count, plural, value } from "../format.js";
+import { bytes, count, plural, rate, value } from "../format.js";
 import { download } from "../lists.js";
 import { parse } from "../exact.js";
 import { POLICY_KEYS, VhostChoice, parsed } from "./shared.js";
@@ -90,7 +90,7 @@ function Users({ me }) {
         hint="empty: stays as it is" />
       <${Select} label="Login" name="secret" options=${[["typed", "as typed"], ["none", "only by certificate"]]} />
       <${Field} label="Tags" name="tags" placeholder="administrator, monitoring" defaultValue=${draft?.tags.join(", ")}
-        hint="administrator, monitoring, policymaker, management" /></div><//></details>
+        hint="administrator, monitoring, policymaker, management, impersonator" /></div><//></details>
     <details class="add"><summary>Give permissions</summary><${Form} label="Give permissions" action=${grant}>
       <div class="row"><${Select} label="User" name="user" options=${(users || []).map((one) => one.name)} />
       <${VhostChoice} /><${Field} label="Configure" name="configure" defaultValue=".*" />
@@ -102,6 +102,7 @@ function Users({ me }) {
 function Vhosts() {
   const admin = useMay()("administrator");
   const [vhosts, error, again] = useLive("/vhosts", 5);
+  const [permissions] = useLive(admin ? "/permissions" : "", 5);
   const [draft, setDraft] = useState(null);
   const protect = async (row) => {
     const path = `/vhosts/${segment(row.name)}/deletion/protection`;
@@ -110,22 +111,28 @@ function Vhosts() {
   };
   const add = async (form) => {
     await put(`/vhosts/${segment(form.name)}`, {
-      description: form.description, default_queue_type: form.type,
+      description: form.description, tags: form.tags, default_queue_type: form.type,
     });
     again();
     return `Vhost '${form.name}' is there.`;
   };
   return html`<${Section} title="Virtual hosts"><${Trouble} error=${error} />
     <${Table} label="Virtual hosts" rows=${vhosts || []} columns=${[
-    { title: "Name", show: (row) => html`<span class="name">${row.name}</span>` },
-    { title: "Description", show: (row) => row.description },
+    { title: "Name", show: (row) => html`<span class="name">${row.name}</span>
+        ${row.protected_from_deletion && html`<small>protected</small>`}` },
+    { title: "Description", show: (row) => html`${row.description} ${(row.tags || []).map((one) => html`<${Badge}>${one}<//>`)}` },
     { title: "Default queue type", show: (row) => row.default_queue_type },
     { title: "Ready", kind: "number", show: (row) => count(row.messages_ready) },
     { title: "Unacked", kind: "number", show: (row) => count(row.messages_unacknowledged) },
+    { title: "In/s", kind: "number", show: (row) => rate(row.message_stats?.publish_details?.rate ?? 0) },
+    { title: "Out/s", kind: "number", show: (row) => rate(row.message_stats?.deliver_get_details?.rate ?? 0) },
+    { title: "From, to clients", kind: "number", show: (row) => html`${bytes(row.recv_oct_details?.rate ?? 0)}/s
+        <br />${bytes(row.send_oct_details?.rate ?? 0)}/s` },
+    ...ifMay(admin, { title: "Users", show: (row) => (permissions || []).filter((one) => one.vhost === row.name)
+      .map((one) => html`<${Badge}>${one.user}<//>`) }),
     { title: "Tracing", show: (row) => html`${row.tracing ? html`<${Badge} kind="warn">on<//>` : "off"}
         ${admin && html`<${Do} kind="small" action=${() => put(`/vhosts/${segment(row.name)}`, { tracing: !row.tracing })}>
         ${row.tracing ? "Stop" : "Start"}<//>`}` },
-    { title: "Protected", show: (row) => (row.protected_from_deletion ? "yes" : "") },
     ...ifMay(admin, { title: "", show: (row) => html`<button type="button" class="small" onClick=${() => setDraft(row)}>Edit</button>
         <${Do} kind="small" title="Against being deleted" action=${() => protect(row)}>
         ${row.protected_from_deletion ? "Unprotect" : "Protect"}<//> <${Do} kind="small danger" disabled=${row.protected_from_deletion}
@@ -137,6 +144,7 @@ function Vhosts() {
       <summary>Add or change a virtual host</summary><${Form} label="Save vhost" kind=${draft ? "inline" : ""} action=${add}>
       <div class="row"><${Field} label="Name" name="name" defaultValue=${draft?.name} required />
       <${Field} label="Description" name="description" defaultValue=${draft?.description} />
+      <${Field} label="Tags" name="tags" defaultValue=${draft?.tags.join(", ")} />
       <${Select} label="Default queue type" name="type" value=${draft?.default_queue_type} options=${["classic", "quorum", "stream"]} /></div><//>
     </details>`}<//>`;
 }

@@ -18,6 +18,8 @@ export const channelColumns = (more = []) => [
   { title: "Channel", sort: "name", leads: true, show: (row) => html`<span class="name">${row.connection_details?.user_provided_name || row.name}</span>
       ${row.connection_details?.user_provided_name && html`<small>${row.name}</small>`}` },
   ...more,
+  { title: "State", show: (row) => html`<${Badge} kind=${row.state === "running" ? "good" : "warn"}
+      title=${row.idle_since && `idle since ${time(Date.parse(row.idle_since))}`}>${row.state}<//>` },
   { title: "Mode", show: mode },
   { title: "Consumers", sort: "consumer_count", kind: "number", show: (row) => count(row.consumer_count) },
   { title: "Prefetch", sort: "prefetch_count", kind: "number",
@@ -80,7 +82,8 @@ export function OneChannel({ name }) {
     ["Uncommitted acks", count(row.acks_uncommitted)],
     ["Idle since", row.idle_since && time(Date.parse(row.idle_since))]]} /><//>
     <${Section} title="Messages" aside=${html`<${RangeChoice} range=${range} choose=${choose} />`}>
-      <${Chart} title="Per second" lines=${RATES(row.message_stats)} growing key=${range} />
+      ${row.message_stats ? html`<${Chart} title="Per second" lines=${RATES(row.message_stats)} growing key=${range} />`
+    : html`<${Empty}>No message went through it yet.<//>`}
       <${Totals} stats=${row.message_stats} /><//>
     <${Section} title="Consumers">${row.consumer_details?.length
     ? html`<${ConsumerTable} consumers=${row.consumer_details} vhost=${row.vhost} queues />`

@@ -2,9 +2,10 @@
 import { html, useContext } from "../lib.js";
 import { remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
-import { Badge, Do, Empty, Facts, Section, Table, Trouble } from "../widgets.js";
+import { Badge, Empty, Facts, Field, Form, Section, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
 import { bytes, count, time, value } from "../format.js";
+import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { channelColumns } from "./channels.js";
 import { Blocked } from "./shared.js";
 import { Me, may } from "../me.js";
@@ -26,6 +27,7 @@ const COLUMNS = [
   { title: "Vhost", sort: "vhost", show: (row) => row.vhost },
   { title: "User", sort: "user", show: (row) => row.user },
   { title: "State", sort: "state", show: (row) => html`<${State} state=${row.state} />` },
+  { title: "Protocol", show: (row) => html`<span class="moment">${row.protocol}</span>` },
   { title: "TLS", show: (row) => (row.ssl ? "yes" : "no") },
   { title: "Client", show: clientOf },
   { title: "Channels", sort: "channels", kind: "number", show: (row) => count(row.channels) },
@@ -54,14 +56,16 @@ export function Connections() {
 
 export function OneConnection({ name }) {
   const path = `/connections/${segment(name)}`;
-  const [row, error] = useLive(path, 1);
+  const [range, choose] = useRange();
+  const [row, error] = useLive(`${path}?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 1, true);
   const me = useContext(Me);
   const [channels] = useLive(row ? `${path}/channels` : "", 2);
   if (!row) {
     return error ? html`<${Section} title=${name}><${Empty}>This connection is gone.<//><//>` : null;
   }
-  const close = async () => {
-    await remove(path, { "X-Reason": "Closed by an operator" });
+  const close = async (form) => {
+    // A header has no characters beyond Latin-1.
+    await remove(path, { "X-Reason": form.reason.replace(/[^\x20-\xff]/g, "?") || "Closed by an operator" });
     go("connections");
   };
   return html`${/^block/.test(row.state) && html`<${Blocked}>What this client publishes waits.<//>`}
@@ -70,12 +74,17 @@ export function OneConnection({ name }) {
         ["Connection", row.name], ["State", html`<${State} state=${row.state} />`],
         ["Vhost", row.vhost], ["User", row.user], ["Protocol", row.protocol],
         ["Logged in with", row.auth_mechanism], ["Since", time(row.connected_at)],
-        ["TLS", row.ssl ? row.ssl_protocol || "yes" : "no"], ["Heartbeat", `${row.timeout} s`],
+        ["TLS", row.ssl ? [row.ssl_protocol, row.ssl_cipher].filter(Boolean).join(", ") || "yes" : "no"],
+        ["Certificate of", row.peer_cert_subject], ["Certificate by", row.peer_cert_issuer], ["Certificate valid", row.peer_cert_validity], ["Heartbeat", `${row.timeout} s`],
         ["Largest frame", bytes(row.frame_max)], ["Channels", `${count(row.channels)} of ${count(row.channel_max)}`],
         ["From the client", `${bytes(row.recv_oct)}, ${bytes(row.recv_oct_details?.rate ?? 0)}/s`],
         ["To the client", `${bytes(row.send_oct)}, ${bytes(row.send_oct_details?.rate ?? 0)}/s`],
       ]} />
     <//>
+    <${Section} title="Octets" aside=${html`<${RangeChoice} range=${range} choose=${choose} />`}>
+      <${Chart} title="Per second" growing key=${range} show=${(n) => `${bytes(n)}/s`} lines=${[
+    { label: "from the client", colour: "--in", details: row.recv_oct_details },
+    { label: "to the client", colour: "--out", details: row.send_oct_details }]} /><//>
     <${Section} title="Channels">${channels?.length
       ? html`<${Table} label="Channels" columns=${channelColumns()} rows=${channels}
           href=${(one) => link("channels", one.name)} />`
@@ -85,8 +94,8 @@ export function OneConnection({ name }) {
         .filter(([key]) => key !== "capabilities").map(([key, one]) => [key, value(one)])} />
     <//>
     ${(may(me, "administrator") || row.user === me?.name) && html`<${Section} title="Danger zone">
-      <${Do} kind="danger" action=${close}
+      <${Form} label="Close this connection" danger action=${close}
         confirm=${`Close the connection ${row.name}? The client may connect again at once.`}>
-        Close this connection<//><//>`}`;
+        <${Field} label="Reason, which the client is told" name="reason" placeholder="Closed by an operator" /><//><//>`}`;
 }
 

@@ -8,7 +8,7 @@ import { Meter } from "../meter.js";
 import { DEPTH, RATES, Totals } from "./totals.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 
-function Node({ node }) {
+function Node({ node, range }) {
   return html`<${Section} title=${node.name}>
     <div class="gauges">
       <${Meter} label="Memory" part=${node.mem_used / node.mem_limit} bad=${node.mem_alarm}
@@ -18,6 +18,10 @@ function Node({ node }) {
       <${Meter} label="Disk free" part=${node.disk_free_limit / node.disk_free}
         bad=${node.disk_free_alarm}
         text=${`${bytes(node.disk_free)}, alarm below ${bytes(node.disk_free_limit)}`} />
+    </div>
+    <div class="charts">
+      <${Chart} title="Memory" show=${bytes} key=${`m${range}`} lines=${[{ label: "resident", colour: "--in", details: node.mem_used_details }]} />
+      <${Chart} title="Disk" show=${bytes} key=${`f${range}`} lines=${[{ label: "free", colour: "--out", details: node.disk_free_details }]} />
     </div>
     <${Facts} rows=${[["Process", node.os_pid], ["Up", duration(node.uptime)],
       ["Processors", node.processors], ["Sockets", `${count(node.sockets_used)} of ${count(node.sockets_total)}`],
@@ -34,13 +38,17 @@ const CHURN = [
 ];
 
 /** What comes and goes: clients that connect for each message are seen here. */
-const Churn = ({ churn }) => churn && html`<${Section} title="Coming and going">
+const Churn = ({ churn, range }) => churn && html`<${Section} title="Coming and going">
+  <${Chart} title="Per second" growing key=${range} lines=${[
+    { label: "connections opened", colour: "--in", details: churn.connection_created_details },
+    { label: "channels opened", colour: "--confirm", details: churn.channel_created_details },
+    { label: "queues declared", colour: "--out", details: churn.queue_declared_details }]} />
   <${Facts} rows=${CHURN.map(([name, title]) => [title, `${count(churn[name])}, ${rate(churn[`${name}_details`]?.rate ?? 0)}/s`])} /><//>`;
 
 export function Overview() {
   const [range, choose] = useRange();
   const [now, error] = useLive(`/overview?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 1);
-  const [nodes] = useLive("/nodes", 5);
+  const [nodes] = useLive(`/nodes?x=1${sampled(range)}`, 5, true);
   if (!now) return html`<${Trouble} error=${error} />`;
   const { object_totals: totals, queue_totals: depth, message_stats: stats } = now;
   return html`
@@ -66,8 +74,8 @@ export function Overview() {
       ${!totals.queues && html`<${Empty}>No queues yet. ${" "}
         <code>amqpd publish --queue orders hello</code> makes one.<//>`}
     <//>
-    ${(nodes || []).map((node) => html`<${Node} node=${node} key=${node.name} />`)}
-    <${Churn} churn=${now.churn_rates} />
+    ${(nodes || []).map((node) => html`<${Node} node=${node} range=${range} key=${node.name} />`)}
+    <${Churn} churn=${now.churn_rates} range=${range} />
     ${now.listeners && html`<${Section} title="Ports">
       <${Table} label="Ports" rows=${now.listeners} columns=${[
         { title: "Protocol", show: (row) => row.protocol },
