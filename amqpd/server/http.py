@@ -28,6 +28,7 @@ from amqpd.management.exposition import (
     open_metrics,
     wants_open_metrics,
 )
+from amqpd.management.live import STREAM as LIVE
 from amqpd.management.page import Page
 from amqpd.management.request import Answer, Request
 from amqpd.server import terse
@@ -39,7 +40,7 @@ from amqpd.server.room import Room
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from aiohttp.web_request import BaseRequest
 
@@ -59,6 +60,8 @@ BODY_BYTES: Final = 10_000_000
 BODY_S: Final = 30.0
 #: How long a connection may be silent, or take for the head of a request.
 SILENCE_S: Final = 30.0
+#: What is being answered when the ports close may take so long.
+FINISH_S: Final = 1.0
 #: What every answer says: nothing here may be framed, guessed at, or run as a script.
 PROTECTION: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -90,6 +93,8 @@ class HttpServer:
         self._pages = Page()
         self._runners: list[web.AppRunner] = []
         self._servers: list[asyncio.Server] = []
+        #: Those that send a live view.
+        self._viewing: set[asyncio.Task[object]] = set()
 
     async def start(
         self,
@@ -139,10 +144,23 @@ class HttpServer:
             server.close()
         for listener in self.listeners:
             listener.close()
+        await self._end_views()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
         self._servers.clear()
+
+    async def _end_views(self) -> None:
+        """End what has no end of its own, for which a stop would wait in vain.
+
+        A view whose client leaves in the turn in which that wait is over failed in aiohttp 3.14
+        (`InvalidStateError` from `web_protocol`).
+        """
+        viewing = set(self._viewing)
+        for one in viewing:
+            one.cancel()
+        if viewing:
+            await asyncio.wait(viewing)
 
     async def _serve(self, sockets: list[socket.socket], routes: list[web.RouteDef]) -> _Make:
         server, loop = await self._server(routes), asyncio.get_running_loop()
@@ -172,7 +190,7 @@ class HttpServer:
             lingering_time=1.0,
             # A few octets can stand for gigabytes.
             auto_decompress=False,
-            shutdown_timeout=1.0,
+            shutdown_timeout=FINISH_S,
         )
         await runner.setup()
         self._runners.append(runner)
@@ -261,7 +279,21 @@ class HttpServer:
             if not answer.body:
                 del headers["Content-Type"]
             return web.Response(status=answer.status, body=answer.body, headers=headers)
-        return await _stream(request, answer, headers)
+        if answer.content_type != LIVE:
+            return await _stream(request, answer, headers)
+        with self._view():
+            return await _stream(request, answer, headers)
+
+    @contextlib.contextmanager
+    def _view(self) -> Iterator[None]:
+        """For as long as this task sends a live view."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._viewing.add(task)
+        try:
+            yield
+        finally:
+            self._viewing.discard(task)
 
 
 def _html(text: str) -> web.Response:

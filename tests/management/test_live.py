@@ -6,16 +6,18 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from amqpd.management import live
 from amqpd.management.errors import HttpError
 from amqpd.management.request import Answer
+from amqpd.server import http
+from tests.management.served import served
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-    import aiohttp
+    from pathlib import Path
 
     from tests.management.served import Api
 
@@ -108,3 +110,17 @@ def test_a_stream_that_is_over_makes_room(monkeypatch: pytest.MonkeyPatch) -> No
     streams.enter("other", open_ones[2])
     del open_ones[0]
     streams.enter("one", Answer(body=pieces()))
+
+
+async def test_a_broker_that_stops_does_not_wait_for_views(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FINISH_S", 600.0)
+    async with aiohttp.ClientSession() as client:
+        async with asyncio.timeout(60), served(tmp_path) as api:
+            query = {"path": "/whoami"}
+            answer = await client.get(f"{api.uri}/api/live", params=query, headers=api.headers)
+            assert (await event(answer))[0] == "data"
+
+        with pytest.raises(aiohttp.ClientError):
+            await answer.read()
