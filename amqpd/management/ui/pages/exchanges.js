@@ -4,7 +4,7 @@ import { get, post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
-import { count, rate, value } from "../format.js";
+import { count, plural, rate, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { can } from "../me.js";
 import { Bindings } from "./bindings.js";
@@ -106,6 +106,6 @@ export function OneExchange({ vhost, name }) {
     <${Section} title="Publish a message">
       <${PublishForm} vhost=${vhost} exchange=${name} /><//>
     ${!isDefault && !name.startsWith("amq.") && can(row, "configure") && html`<${Section} title="Danger zone">
-      <${Do} kind="danger" confirm=${`Delete exchange '${name}' and its bindings?`}
+      <${Do} kind="danger" confirm=${`Delete exchange '${name}' with ${plural((bindings?.length || 0) + (inbound?.length || 0), "binding")}?`}
         action=${async () => { await remove(path); go("exchanges"); }}>Delete this exchange<//><//>`}`;
 }

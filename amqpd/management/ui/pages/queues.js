@@ -92,7 +92,8 @@ function Starred({ columns }) {
 }
 
 const place = (row) => `/queues/${segment(row.vhost)}/${segment(row.name)}`;
-const ready = (row) => row.messages_ready || 0;
+/** What a purge would take; of a stream it is refused. */
+const ready = (row) => (row.type === "stream" ? 0 : row.messages_ready || 0);
 const sum = (rows, of) => rows.reduce((all, row) => all + of(row), 0);
 
 /** What is done with several queues, one after the other; what fails does not stop the others. */
