@@ -188,11 +188,22 @@ class Sampler:
         keys = {**self._moving, **self._histories}
         return [key for key in keys if known[key].seen != sweep]
 
-    def look(self, key: object, at_ms: int, values: Sequence[int], *, always: bool = False) -> None:
-        """One thing; `always`: it has a history, whatever happens."""
+    def look(
+        self,
+        key: object,
+        at_ms: int,
+        values: Sequence[int],
+        *,
+        always: bool = False,
+        is_new: bool = True,
+    ) -> None:
+        """One thing; `always`: it has a history, whatever happens.
+
+        `is_new`: if it was not seen before, it has grown from nothing since the last sweep.
+        """
         series = self._series.get(key)
         if series is None:
-            series = self._series[key] = self._born(at_ms, values)
+            series = self._series[key] = self._born(at_ms, values, is_new)
         elif series.seen == self._sweep:
             return
         differs = series.look(at_ms, values, self._sweep, self._before_ms)
@@ -205,10 +216,10 @@ class Sampler:
         if always or len(self._histories) < MOST:
             self._remember(key, series)
 
-    def _born(self, at_ms: int, values: Sequence[int]) -> Series:
+    def _born(self, at_ms: int, values: Sequence[int], is_new: bool) -> Series:
         series = Series(at_ms - INTERVAL_S * 1000, len(values))
         series.seen = self._sweep - 1
-        if self._begins_anew:
+        if self._begins_anew or not is_new:
             series.now = Sample(series.now.at_ms, values)
         return series
 

@@ -132,7 +132,7 @@ class Survey:
             sampler.look(BROKER, at_ms, added(totals, 0), always=True)
         vhosts = list(self._host.broker.vhosts.values())
         sampler.look(CHURNING, at_ms, churn_values(figures, vhosts), always=True)
-        sampler.look(NODE, at_ms, node_values(figures), always=True)
+        sampler.look(NODE, at_ms, node_values(figures), always=True, is_new=False)
         await self._connections(at_ms, slices, alive)
         for vhost in vhosts:
             sampler.look((vhost, DATA), at_ms, self.octets_of(vhost), always=True)

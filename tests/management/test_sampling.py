@@ -35,6 +35,18 @@ def test_a_rate_is_what_came_since_the_last_look_per_second() -> None:
     assert series.rate(0) == 100 / INTERVAL_S
 
 
+def test_what_was_there_before_the_first_look_has_not_grown_since_nothing() -> None:
+    sampler = Sampler()
+    sampler.begin(STEP_MS)
+
+    sampler.look("node", STEP_MS, (70_000_000, 3), always=True, is_new=False)
+
+    series = sampler.get("node")
+    assert series is not None
+    assert series.rate(0) == 0
+    assert [one.values for one in (series._before, series.now)] == [(70_000_000, 3)] * 2
+
+
 def test_what_is_new_is_counted_from_nothing() -> None:
     series = looked(50).get("q")
 

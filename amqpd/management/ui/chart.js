@@ -62,9 +62,11 @@ function span(plot, from, to) {
 
 /**
  * A chart; `lines` are {label, colour, details} with RabbitMQ's `*_details`, `growing` for
- * counters that are shown as rates; `show` is how a value is written.
+ * counters that are shown as rates; `show` is how a value is written, `tick` one on the axis.
  */
-export function Chart({ title, lines, growing = false, show = (n) => amount(n, growing) }) {
+export function Chart({
+  title, lines, growing = false, show = (n) => amount(n, growing), tick = (n) => short.format(n),
+}) {
   const place = useRef(null);
   const plot = useRef(null);
   const shown = lines.filter((one) => one.details?.samples?.length);
@@ -88,7 +90,7 @@ export function Chart({ title, lines, growing = false, show = (n) => amount(n, g
       },
       axes: [
         { ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((at) => clock(at, step)) },
-        { ...axis, size: 60, values: (_, ticks) => ticks.map((n) => short.format(n)) },
+        { ...axis, size: 60, values: (_, ticks) => ticks.map((n) => tick(n)) },
       ],
       series: [
         { value: (plot, n) => (n === null ? "now" : clock(n, 1)) },

@@ -82,7 +82,7 @@ export function OneConnection({ name }) {
       ]} />
     <//>
     <${Section} title="Octets" aside=${html`<${RangeChoice} range=${range} choose=${choose} />`}>
-      <${Chart} title="Per second" growing key=${range} show=${(n) => `${bytes(n)}/s`} lines=${[
+      <${Chart} title="Per second" growing key=${range} show=${(n) => `${bytes(n)}/s`} tick=${bytes} lines=${[
     { label: "from the client", colour: "--in", details: row.recv_oct_details },
     { label: "to the client", colour: "--out", details: row.send_oct_details }]} /><//>
     <${Section} title="Channels">${channels?.length

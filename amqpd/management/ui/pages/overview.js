@@ -20,8 +20,8 @@ function Node({ node, range }) {
         text=${`${bytes(node.disk_free)}, alarm below ${bytes(node.disk_free_limit)}`} />
     </div>
     <div class="charts">
-      <${Chart} title="Memory" show=${bytes} key=${`m${range}`} lines=${[{ label: "resident", colour: "--in", details: node.mem_used_details }]} />
-      <${Chart} title="Disk" show=${bytes} key=${`f${range}`} lines=${[{ label: "free", colour: "--out", details: node.disk_free_details }]} />
+      <${Chart} title="Memory" show=${bytes} tick=${bytes} key=${`m${range}`} lines=${[{ label: "resident", colour: "--in", details: node.mem_used_details }]} />
+      <${Chart} title="Disk" show=${bytes} tick=${bytes} key=${`f${range}`} lines=${[{ label: "free", colour: "--out", details: node.disk_free_details }]} />
     </div>
     <${Facts} rows=${[["Process", node.os_pid], ["Up", duration(node.uptime)],
       ["Processors", node.processors], ["Sockets", `${count(node.sockets_used)} of ${count(node.sockets_total)}`],
