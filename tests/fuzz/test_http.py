@@ -28,7 +28,7 @@ SLOW: Final = 50_000
 AT_ONCE: Final = 6
 #: All that a request may be answered with, however wrong it is.
 STATUSES: Final = frozenset(
-    (100, 200, 201, 204, 304, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 414, 415, 417,
+    (100, 200, 201, 204, 301, 304, 400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 414, 415, 417,
      426, 429, 431, 501, 503, 505)
 )  # fmt: skip
 WAIT_S: Final = 10.0
