@@ -20,7 +20,15 @@ from amqpd.cli.answer import EX_DATA, EX_NO_PERMISSION, EX_SOFTWARE, EX_UNAVAILA
 from amqpd.cli.contexts import Context, ContextError, in_use
 from amqpd.cli.reach import CA, CONTEXT, context_options, kept
 from amqpd.cli.remote import URI_VARIABLE as API_VARIABLE
-from amqpd.cli.remote import Place, Remote, RemoteError, local_socket, run_file, socket_in
+from amqpd.cli.remote import (
+    Place,
+    Remote,
+    RemoteError,
+    local_socket,
+    run_file,
+    socket_in,
+    whereabouts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +37,10 @@ AMQP_PORT: Final = 5672
 AMQPS_PORT: Final = 5671
 #: How long the local socket may take.
 SOCKET_S: Final = 10.0
+#: How long a broker may take to say on which ports it listens.
+API_S: Final = 5.0
+#: What listeners are called, and how an address of theirs begins; what is preferred comes first.
+SCHEMES: Final = {"amqp": "amqp", "amqp/ssl": "amqps"}
 URI_VARIABLE: Final = "AMQPD_AMQP_URL"
 #: Reply codes that say: you may not.
 REFUSED: Final = frozenset({403, 530})
@@ -70,13 +82,14 @@ def address(
 ) -> Address:
     """The broker that is meant: an option, the environment, a context, the one that runs here.
 
-    The variable for the API counts as well: its broker is the one whose messages are meant.
+    The variable for the API counts as well: its broker is the one whose messages are meant, and
+    that one says on which port it takes them.
     """
     name = kept(CONTEXT)
     chosen = uri or (None if name else environment.get(URI_VARIABLE))
     known = None if chosen else _named(name, environment) or _context(name, environment)
     if known is not None:
-        chosen = known.amqp or _beside(known.url)
+        chosen = known.amqp or _beside(known, kept(CA) or known.ca)
         if not known.username and "://" not in known.url:
             known = _ticket(socket_in(Path(known.url))) or known
     if chosen is None:
@@ -120,8 +133,12 @@ def _ticket(path: Path | None) -> Context | None:
 def _named(context: str, environment: Mapping[str, str]) -> Context | None:
     """What the variables for the API name, unless a context is asked for."""
     url = "" if context else environment.get(API_VARIABLE, "")
-    user, password = environment.get("AMQPD_USERNAME", ""), environment.get("AMQPD_PASSWORD", "")
-    return Context(url, user, password) if url else None
+    if not url:
+        return None
+    parts = urlsplit(url if "://" in url else "")
+    user = environment.get("AMQPD_USERNAME") or unquote(parts.username or "")
+    password = environment.get("AMQPD_PASSWORD") or unquote(parts.password or "")
+    return Context(url, user, password)
 
 
 def _context(name: str, environment: Mapping[str, str]) -> Context | None:
@@ -131,15 +148,33 @@ def _context(name: str, environment: Mapping[str, str]) -> Context | None:
         fail(str(error), error.code)
 
 
-def _beside(url: str) -> str:
+def _beside(known: Context, ca: str) -> str:
     """Where messages go on the host of an API, or in the broker of a data directory."""
-    parts = urlsplit(url)
+    parts = urlsplit(known.url)
     if parts.scheme not in ("http", "https"):
-        place = Path(url)
+        place = Path(known.url)
         return _running_here({}, place.parent if place.is_socket() else place)
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
+    # Whoever asks over TLS does not send a password without it.
+    schemes = {"amqp/ssl": "amqps"} if parts.scheme == "https" else SCHEMES
+    listening = _listening(known, ca)
+    for protocol, scheme in schemes.items():
+        if protocol in listening:
+            return f"{scheme}://{shown}:{listening[protocol]}"
     return f"{'amqps' if parts.scheme == 'https' else 'amqp'}://{shown}"
+
+
+def _listening(known: Context, ca: str) -> dict[str, int]:
+    """The ports that a broker says it listens on, by protocol; empty if it does not tell us."""
+    remote = Remote(whereabouts(known.url, known.username, known.password, timeout_s=API_S, ca=ca))
+    try:
+        found = remote.get("/overview").get("listeners", ())
+    except RemoteError:
+        return {}  # not to this user, or HTTP is not reached: the default ports, then
+    finally:
+        remote.close()
+    return {str(one["protocol"]): int(one["port"]) for one in reversed(found)}
 
 
 def _running_here(environment: Mapping[str, str], directory: Path) -> str:

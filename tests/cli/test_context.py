@@ -128,7 +128,8 @@ def test_messages_go_to_the_broker_that_the_variable_for_the_api_names(
         place = address(None, None, environment=environment, directory=tmp_path)
         return str(place), place.user
 
-    assert found("https://b", AMQPD_USERNAME="ops") == ("b:5671", "ops")
+    assert found("https://b.invalid", AMQPD_USERNAME="ops") == ("b.invalid:5671", "ops")
+    assert found("http://me:pw@b.invalid") == ("b.invalid:5672", "me")
     assert found(str(folder)) == ("127.0.0.1:77", "guest")
     assert found("http://b", AMQPD_AMQP_URL="amqp://me@c:7") == ("c:7", "me")
     assert found("http://b", AMQPD_CONTEXT="a")[0] == "b:5672"

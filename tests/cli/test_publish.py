@@ -7,10 +7,14 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from amqpd.cli.contexts import Context, Contexts, write
 from amqpd.cli.dial import Address, address
+from amqpd.cli.main import group
 from tests.cli.messages import run
 from tests.client import Client
+from tests.management.served import served
 from tests.server.running import running
 
 if TYPE_CHECKING:
@@ -132,6 +136,28 @@ async def test_who_may_not_is_told_with_77(tmp_path: Path) -> None:
         result = await run(broker, "publish", "--uri", uri, "-q", "q", "hi", code=77)
 
     assert "403 ACCESS_REFUSED" in result.output
+
+
+@pytest.mark.parametrize("by_context", [False, True])
+async def test_messages_go_to_the_port_that_the_named_broker_listens_on(
+    tmp_path: Path, by_context: bool
+) -> None:
+    contexts = tmp_path / "contexts.json"
+    async with served(tmp_path / "data") as api:
+        if by_context:
+            write(contexts, Contexts({"here": Context(api.uri)}, "here"))
+        environment = {
+            "AMQPD_CONTEXTS": str(contexts),
+            "AMQPD_URL": None if by_context else api.uri,
+            "AMQPD_AMQP_URL": None,
+        }
+        runner = CliRunner(env=environment)
+        words = ["publish", "-q", "orders", "hi"]
+        result = await asyncio.to_thread(runner.invoke, group, words, prog_name="amqpd")
+        messages = await stored(api.broker, "orders")
+
+    assert result.exit_code == 0, result.output
+    assert [one.body for one in messages] == [b"hi"]
 
 
 def test_an_address_has_everything_or_the_defaults(tmp_path: Path) -> None:
