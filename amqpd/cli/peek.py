@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_DATA, answer, answers, fail, wants_json
+from amqpd.cli.answer import EX_DATA, EX_USAGE, answer, answers, fail, wants_json
 from amqpd.cli.complete import names_of
 from amqpd.cli.reach import a_name, broker_options, find_queue, reached, vhost_name, vhost_option
 from amqpd.cli.remote import segment
@@ -25,7 +26,7 @@ MOST: Final = 1000
 @click.argument("name", callback=a_name, metavar="QUEUE", shell_complete=names_of("queues"))
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, help="So many.  [10]")
 @click.option("--last", type=click.IntRange(1, 1000), metavar="N", help="The last so many.")
-@click.option("--after", metavar="PLACE", help="Only behind this place.")
+@click.option("--after", metavar="PLACE", help="Only behind this place, as the line 'more' has it.")
 @click.option("--search", default="", metavar="TEXT", help="Only with this text in it.")
 @vhost_option
 @broker_options
@@ -38,16 +39,14 @@ def peek(
     search: str,
 ) -> None:
     """Look at the messages of a queue without touching them."""
-    wish: dict[str, Any] = {"count": count, "search": search}
-    if after is not None:
-        wish["after"] = after
+    place, before = _behind(after)
     with reached() as remote:
         found = find_queue(remote, name)
         if found.get("type") == "stream":
             fail(f"'{name}' is a stream: `amqpd consume` reads it, and it stays", EX_DATA)
         path = f"/queues/{segment(vhost_name())}/{segment(name)}/peek"
         if last is None:
-            seen = remote.post(path, wish)
+            seen = _next(remote, path, place, before, {"count": count, "search": search})
         else:
             seen = _end(remote, path, found["messages_ready"], last, search)
     if wants_json():
@@ -55,11 +54,47 @@ def peek(
         return
     for one in seen["messages"]:
         _print(one)
-    what = "they are" if len(seen["messages"]) != 1 else "it is"
-    shown = len(seen["messages"])
-    click.echo(f"{shown} shown: {what} still in the queue, not marked as redelivered")
+    click.echo(printable(_summary(name, search, seen)))
     if seen["next"]:
-        click.echo(f"more: amqpd peek {printable(name)} --after {seen['next']}")
+        counted = f":{before + seen['looked_at']}" if before is not None else ""
+        words = ["amqpd", "peek", name, "--after", f"{seen['next']}{counted}"]
+        words += ["--vhost", vhost_name()] if vhost_name() != "/" else []
+        words += ["--search", search] if search else []
+        click.echo(f"more: {printable(shlex.join(words))}")
+
+
+def _behind(after: str | None) -> tuple[str | None, int | None]:
+    """The place to begin behind, and how many messages are before that, if it is known."""
+    if after is None:
+        return None, 0
+    place, colon, before = after.partition(":")
+    if not colon:
+        return place, None
+    if not (before.isascii() and before.isdecimal() and len(before) < 20):
+        fail(f"--after {after}: must be as `amqpd peek` prints it", EX_USAGE)
+    return place, int(before)
+
+
+def _next(
+    remote: Remote, path: str, place: str | None, before: int | None, wish: dict[str, Any]
+) -> dict[str, Any]:
+    """The first messages behind a place; their numbers count from the head of the queue."""
+    seen: dict[str, Any] = remote.post(path, wish | ({"after": place} if place else {}))
+    for one in seen["messages"]:
+        number = one.pop("number")
+        if before is not None:
+            one["number"] = before + number
+    return seen
+
+
+def _summary(name: str, search: str, seen: dict[str, Any]) -> str:
+    shown = len(seen["messages"])
+    if shown:
+        what = "the message is" if shown == 1 else f"{shown} messages,"
+        return f"peeked: {what} still in the queue, not marked as redelivered"
+    if search and seen["looked_at"]:
+        return f"none of {seen['looked_at']} messages of queue '{name}' has '{search}' in it"
+    return f"queue '{name}' has no ready messages"
 
 
 def _end(remote: Remote, path: str, ready: int, last: int, search: str) -> dict[str, Any]:
@@ -70,21 +105,28 @@ def _end(remote: Remote, path: str, ready: int, last: int, search: str) -> dict[
         level, _, position = first[0]["place"].partition(".") if first else ("", "", "")
         if level == "0":  # places grow by one or more from message to message
             wish["after"] = f"0.{int(position) + ready - last - 1}"
+    skipped = "after" in wish
     kept: deque[Any] = deque(maxlen=last)
     looked_at = 0
     while True:
         seen = remote.post(path, wish)
-        kept += seen["messages"]
+        for one in seen["messages"]:
+            one["number"] += looked_at
+            kept.append(one)
         looked_at += seen["looked_at"]
         if not seen["next"]:
-            return {"messages": list(kept), "next": None, "looked_at": looked_at}
+            break
         wish["after"] = seen["next"]
+    if skipped:
+        for number, one in enumerate(kept, ready - len(kept) + 1):
+            one["number"] = number
+    return {"messages": list(kept), "next": None, "looked_at": looked_at}
 
 
 def _print(one: dict[str, Any]) -> None:
     properties = one["properties"]
     facts = [
-        f"#{one['place'].removeprefix('0.')}",
+        f"#{one['number']}" if "number" in one else "",
         f"exchange {one['exchange'] or '(default)'}",
         f"key {one['routing_key']}",
         "persistent" if properties.get("delivery_mode") == 2 else "transient",

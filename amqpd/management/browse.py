@@ -7,7 +7,8 @@
     DELETE /api/queues/{vhost}/{queue}/messages/{place}
 
 Peeking leaves order, `redelivered` and delivery counts as they are. A place is what a peek
-names it; it is good as long as the message is in the queue. A move is one transaction.
+names it; it is good as long as the message is in the queue. A message's number counts from where
+the look began. A move is one transaction.
 RabbitMQ has none of these.
 """
 
@@ -109,7 +110,7 @@ async def peek(call: Call) -> Answer:
             looked_at += 1
             after = one.place
             if not wanted or wanted in (one.names + one.content).lower():
-                shown.append(_facts(one, truncate, wish.encoding))
+                shown.append(_facts(one, truncate, wish.encoding) | {"number": looked_at})
                 size += len(one.content)
             if len(shown) >= count or size >= ANSWER_BYTES:
                 last = one.place

@@ -38,6 +38,16 @@ def _fill(port: int) -> None:
         channel.wait_confirms()
 
 
+def _fill_twice(port: int, queue: str) -> None:
+    with Client(port) as client:
+        channel = client.channel()
+        channel.declare_queue(queue)
+        channel.select_confirms()
+        channel.publish("", queue, b"a b")
+        channel.publish("", queue, b"a b")
+        channel.wait_confirms()
+
+
 async def run(api: Api, *arguments: str, code: int = 0) -> str:
     """What a command prints; it ends with that code."""
     runner = CliRunner(env={"AMQPD_URL": api.uri})
@@ -89,14 +99,40 @@ async def test_a_name_that_is_nearly_right_is_corrected(api: Api) -> None:
 async def test_messages_are_peeked_at_and_stay(api: Api) -> None:
     said = await run(api, "peek", "orders", "-n", "2")
 
-    assert "#0  exchange (default)  key orders  persistent  8 B" in said
-    assert '{\n  "id": 0\n}' in said
-    assert "2 shown: they are still in the queue, not marked as redelivered" in said
-    assert "more: amqpd peek orders --after 0.1" in said
+    assert said.startswith("#1  ")
+    assert "exchange (default)  key orders  persistent  8 B" in said
+    assert '{\n  "id": 0\n}\n#2  ' in said
+    assert "peeked: 2 messages, still in the queue, not marked as redelivered" in said
+    assert "more: amqpd peek orders --after 0.1:2" in said
+    assert (await run(api, "peek", "orders", "--after", "0.1:2")).startswith("#3  ")
     rest = json.loads(await run(api, "peek", "orders", "--after", "0.1", "--json"))
     assert [one["payload"] for one in rest["messages"]] == ['{"id":2}']
     found = await run(api, "peek", "orders", "--search", '"ID":1')
-    assert "1 shown: it is still in the queue" in found
+    assert found.startswith("#2  ")
+    assert "peeked: the message is still in the queue, not marked as redelivered" in found
+
+
+async def test_where_there_is_nothing_to_peek_at_that_is_said(api: Api) -> None:
+    nothing = await run(api, "peek", "orders", "--search", "no such text")
+    await run(api, "queue", "purge", "orders", "--yes")
+    empty = await run(api, "peek", "orders")
+
+    assert nothing == "none of 3 messages of queue 'orders' has 'no such text' in it\n"
+    assert empty == "queue 'orders' has no ready messages\n"
+
+
+async def test_what_shows_more_can_be_pasted_into_a_shell(api: Api) -> None:
+    await asyncio.to_thread(_fill_twice, api.broker.port, "it's mine")
+
+    said = await run(api, "peek", "it's mine", "-n", "1", "--search", "a b")
+
+    assert said.endswith("""more: amqpd peek 'it'"'"'s mine' --after 0.0:1 --search 'a b'\n""")
+
+
+async def test_a_place_that_is_none_is_told(api: Api) -> None:
+    said = await run(api, "peek", "orders", "--after", "0.1:x", code=64)
+
+    assert "--after 0.1:x: must be as `amqpd peek` prints it" in said
 
 
 async def test_what_destroys_is_counted_first_and_meant(api: Api) -> None:
@@ -146,12 +182,14 @@ async def test_a_queue_is_paused_and_resumed(api: Api) -> None:
 
 async def test_the_last_messages_are_peeked_at(api: Api) -> None:
     last = await run(api, "peek", "orders", "--last", "1")
+    assert last.startswith("#3  ")
     assert '"id": 2' in last
     assert '"id": 1' not in last
     seen = json.loads(await run(api, "peek", "orders", "--last", "2", "--json"))
     assert [one["payload"] for one in seen["messages"]] == ['{"id":1}', '{"id":2}']
     found = json.loads(await run(api, "peek", "orders", "--last", "5", "--search", "0", "--json"))
-    assert [one["payload"] for one in found["messages"]] == ['{"id":0}']
+    assert [(one["number"], one["payload"]) for one in found["messages"]] == [(1, '{"id":0}')]
+    assert [one["number"] for one in seen["messages"]] == [2, 3]
 
 
 async def test_a_policy_that_does_nothing_here_is_said_to(api: Api, tmp_path: Path) -> None:

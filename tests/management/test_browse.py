@@ -53,6 +53,18 @@ async def test_a_peek_shows_messages_and_changes_nothing(api: Api) -> None:
         assert first["properties"]["headers"] == {"tenant": "x"}
 
 
+async def test_messages_are_numbered_from_where_a_look_began(api: Api) -> None:
+    await fill(api, b"a", b"b", b"ab")
+
+    whole = await api.post(f"{ORDERS}/peek", {"count": 2})
+    rest = await api.post(f"{ORDERS}/peek", {"after": whole["next"]})
+    found = await api.post(f"{ORDERS}/peek", {"search": "b"})
+
+    assert [one["number"] for one in whole["messages"]] == [1, 2]
+    assert [one["number"] for one in rest["messages"]] == [1]
+    assert [(one["payload"], one["number"]) for one in found["messages"]] == [("b", 2), ("ab", 3)]
+
+
 async def test_one_message_is_shown_whole(api: Api) -> None:
     await fill(api, b"a", b"b" * 1000)
     place = (await api.post(f"{ORDERS}/peek", {"truncate": 5}))["messages"][1]["place"]
