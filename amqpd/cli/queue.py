@@ -74,10 +74,10 @@ def show(name: str) -> None:
     for one in found.get("consumer_details") or []:
         where = one.get("channel_details", {}).get("name", "")
         click.echo(printable(f"  consumer            {one['consumer_tag']}  {where}"))
-    if not found.get("consumers"):
-        click.echo(printable(f"no consumers; `amqpd consume {name}` starts one"))
-    elif found.get("why_waiting"):
+    if found.get("why_waiting"):
         click.echo(printable(found["why_waiting"]))
+    elif not found.get("consumers"):
+        click.echo(printable(f"no consumers; `amqpd consume {name}` starts one"))
 
 
 @queue.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker.arguments import QueueType
 
 if TYPE_CHECKING:
+    from amqpd.broker.broker import Alarms
     from amqpd.broker.pause import Pause
     from amqpd.broker.queue import Queue
     from amqpd.broker.ring import Subscription
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 
 #: Clients that are named; the list of consumers has all of them.
 NAMED: Final = 3
+
+
+def why(queue: Queue, alarms: Alarms) -> str:
+    """All that a page or a person is told: why nothing comes in, then why what is there waits."""
+    return " ".join(filter(None, (_blocked(alarms), reason(queue))))
+
+
+def _blocked(alarms: Alarms) -> str:
+    short = [one for one in ("memory", "disk") if getattr(alarms, one)]
+    if not short:
+        return ""
+    return (
+        f"Nothing new comes in: the broker is low {' and '.join(f'on {one}' for one in short)}, "
+        "and takes no messages from publishers."
+    )
 
 
 def reason(queue: Queue) -> str:

@@ -86,7 +86,10 @@ async def test_one_queue_is_shown_with_what_leads_to_it(api: Api) -> None:
     said = await run(api, "queue", "show", "orders")
 
     assert "bound to            amq.topic  key a.#" in said
-    assert "no consumers; `amqpd consume orders` starts one" in said
+    assert "Nobody consumes: `amqpd consume orders` would." in said
+    await api.put("/queues/%2F/empty")
+    said = await run(api, "queue", "show", "empty")
+    assert "no consumers; `amqpd consume empty` starts one" in said
     assert json.loads(await run(api, "queue", "show", "orders", "--json"))["messages"] == 3
 
 

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.management.diagnosis import reason
+from amqpd.broker.broker import Alarms
+from amqpd.management.diagnosis import reason, why
 from tests.broker.model import FakeConsumer, Model
+from tests.management.served import short_of_disk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from amqpd.broker.session import ConsumerFacts
 
 
@@ -120,3 +124,29 @@ def test_a_command_that_is_named_can_be_copied_as_it_is(model: Model) -> None:
     model.publish(b"a", key="it's; rm -rf *")
 
     assert shlex.split(reason(queue).split("`")[1]) == ["amqpd", "consume", "it's; rm -rf *"]
+
+
+def test_an_alarm_is_a_reason_why_nothing_comes_in_and_none_why_what_is_there_waits(
+    model: Model,
+) -> None:
+    queue = model.queue()
+    model.publish(b"a")
+
+    assert why(queue, Alarms()) == reason(queue)
+    told = why(queue, Alarms(memory=True, disk=True))
+    assert told.startswith("Nothing new comes in: the broker is low on memory and on disk, and")
+    assert told.endswith(reason(queue))
+
+
+async def test_a_queue_tells_of_the_alarm_over_http_and_counts_as_stuck_for_it_no_more(
+    tmp_path: Path,
+) -> None:
+    async with short_of_disk(tmp_path) as api:
+        await api.put("/queues/%2F/q")
+        stream = {"arguments": {"x-queue-type": "stream"}, "durable": True}
+        await api.put("/queues/%2F/s", stream)
+
+        for name in ("q", "s"):
+            said = (await api.get(f"/queues/%2F/{name}"))["why_waiting"]
+            assert said.startswith("Nothing new comes in: the broker is low on disk, and takes no")
+        assert await api.get("/queues", only="stuck") == []

@@ -13,7 +13,7 @@ import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
 import { download, useColumns } from "../lists.js";
 import { useKept } from "../kept.js";
-import { Blocked, features, parsed } from "./shared.js";
+import { features, parsed } from "./shared.js";
 import { State } from "./connections.js";
 
 const TABS = [
@@ -30,7 +30,7 @@ function Pause({ path, row }) {
 
 function Glance({ path, row, range, choose }) {
   const stats = row.message_stats || {};
-  return html`<${Blocked}>Nothing new comes in.<//>${row.why_waiting && html`<div class="why" role="note"><${Words} text=${row.why_waiting} />
+  return html`${row.why_waiting && html`<div class="why" role="note"><${Words} text=${row.why_waiting} />
       ${row.paused && can(row, "configure") && html`<div class="row"><${Pause} path=${path} row=${row} /></div>`}</div>`}
     ${(row.warnings || []).map((one) => html`<p class="why" role="note"><${Words} text=${one} /></p>`)}
     <div class="stats">
