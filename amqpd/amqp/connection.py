@@ -311,6 +311,8 @@ class Connection:
             )
         self._release()
         self._end()
+        if self._access is None and self.broker.events.on:
+            self.broker.events.disconnected(self.facts(), "", "")
         for replies in self._replies.values():
             replies.drop()
 

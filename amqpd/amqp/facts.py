@@ -43,6 +43,7 @@ def of_connection(connection: Connection) -> ConnectionFacts:
         sent_bytes=output.sent,
         sent_writes=output.writes,
         pending_bytes=len(output.outbox),
+        secured=peer.secured,
     )
 
 

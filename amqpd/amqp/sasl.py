@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from amqpd import fields
+from amqpd.broker.session import PLAIN, Secured
 from amqpd.errors import CommandInvalid, SyntaxError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Peer:
     certificate_user: str | None = None
     local_host: str = ""
     local_port: int = 0
+    secured: Secured = PLAIN
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port} -> {self.local_host}:{self.local_port}"

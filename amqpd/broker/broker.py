@@ -258,28 +258,31 @@ class Broker:
                 for vhost in self.vhosts.values():
                     vhost.revision += 1  # what sessions remember of rights and routes is old
             case PutParameter() | DeleteParameter():
+                is_new = isinstance(command, DeleteParameter) or self._known(command) is None
                 self._apply_parameter(command)
                 if self.events.on:
-                    self.events.enforced(command)
+                    self.events.enforced(command, is_new=is_new)
             case _:
                 self.vhosts[command.vhost].apply(command)
 
     def _tell(self, command: Command) -> None:
         match command:
             case PutUser():
-                known = self.permissions.user(command.name)
-                self.events.changed(command, is_new=known is None)
+                self.events.user_put(command, self.permissions.user(command.name))
             case (
                 PutExchange() | DeleteExchange() | PutQueue() | DeleteQueue()
                 | PutBinding() | DeleteBinding() | PutVhost()
             ):  # fmt: skip
                 pass  # told of where they are carried out
             case PutParameter() | DeleteParameter():
-                self.events.stored(command)
+                self.events.stored(command, self._known(command))
             case DeleteVhost():
                 self.events.vhost_going(command.name, self.permissions)
             case _:
                 self.events.changed(command)
+
+    def _known(self, command: PutParameter | DeleteParameter) -> PutParameter | None:
+        return self.parameters.get(command.component, command.vhost, command.name)
 
     def _apply_to_users(self, command: UserCommand) -> None:
         permissions = self.permissions

@@ -30,6 +30,7 @@ from amqpd.broker.definitions import (
     PutQueue,
 )
 from amqpd.broker.enforcement import Enforcement
+from amqpd.broker.events import INTERNAL
 from amqpd.broker.exchange import ANNOUNCING, create, predeclared
 from amqpd.broker.firehose import Firehose
 from amqpd.broker.publishing import Publishing
@@ -317,9 +318,9 @@ class Catalogue:
 
     # -- what goes, and what goes with it ----------------------------------------------------
 
-    def remove_queue(self, queue: Queue) -> Answer[int]:
+    def remove_queue(self, queue: Queue, by: str = "") -> Answer[int]:
         """Remove a queue, its bindings and the exchanges that only they kept alive."""
-        removal = Removal(self)
+        removal = Removal(self, by)
         count = removal.queue(queue)
         return self._answered(count, removal)
 
@@ -370,10 +371,10 @@ class Catalogue:
             return
         if self.around.spare > RESERVE:
             self.around.spare -= THING_COST
-            self.remove_queue(queue)
+            self.remove_queue(queue, INTERNAL)
             return
         if self._unused is None or self._unused.is_done:
-            self._unused = Removal(self)
+            self._unused = Removal(self, INTERNAL)
             self._unused.later([queue], unused=True)
             self.around.work_off(self._unused)
         else:
@@ -382,7 +383,7 @@ class Catalogue:
     def release(self, owner: object) -> Removal:
         """A connection is gone: its exclusive queues go with it."""
         names = self._exclusive.pop(owner, {})
-        removal = Removal(self)
+        removal = Removal(self, INTERNAL)
         removal.later([queue for name in names if (queue := self.queues.get(name)) is not None])
         removal.begin()
         return removal

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Final
 
 from amqpd.broker.definitions import (
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from amqpd.broker.definitions import Command
-    from amqpd.broker.permissions import Permissions
+    from amqpd.broker.permissions import Permissions, User
     from amqpd.broker.policy import Match, Policy
     from amqpd.broker.queue import Queue
     from amqpd.broker.ring import Subscription
@@ -111,10 +112,11 @@ class Events:
 
     # -- telling -----------------------------------------------------------------------------
 
-    def tell(self, key: str, facts: Facts) -> None:
-        """One event; the caller has seen that somebody listens."""
+    def tell(self, key: str, facts: Facts, *, is_done: bool = True) -> None:
+        """One event, `is_done` by somebody; the caller has seen that somebody listens."""
         headers = {name: _field(value) for name, value in facts.items()}
-        headers.setdefault(ACTOR, wrap(self.by))
+        if is_done:
+            headers.setdefault(ACTOR, wrap(self.by))
         headers["timestamp_in_ms"] = Field("l", self.now_ms)
         properties = Properties(headers=headers, delivery_mode=2, timestamp=self.now_ms // 1000)
         self._wait(EVENTS, key, properties, b"")
@@ -157,15 +159,24 @@ class Events:
         for key, facts in _of(command, queue, is_new, self._node):
             self.tell(key, facts)
 
-    def stored(self, command: PutParameter | DeleteParameter) -> None:
+    def user_put(self, command: PutUser, known: User | None) -> None:
+        """A user is made or changed: what was `known` of it is told of only where it differs."""
+        for key, facts in _user(command, known):
+            self.tell(key, facts)
+
+    def stored(
+        self, command: PutParameter | DeleteParameter, known: PutParameter | None = None
+    ) -> None:
         """A parameter is set or cleared, and has not had its effect yet."""
         component = command.component
-        if component in _PARAMETERS_TOO or component not in _COMPONENTS:
+        if component == USER_LIMITS and isinstance(command, PutParameter) and known is not None:
+            self.tell(*_other_limits(command, known))
+        elif component in _PARAMETERS_TOO or component not in _COMPONENTS:
             self.tell(*_plain_parameter(command))
 
-    def enforced(self, command: PutParameter | DeleteParameter) -> None:
+    def enforced(self, command: PutParameter | DeleteParameter, *, is_new: bool = True) -> None:
         """It has: queues were told of before, as with RabbitMQ."""
-        if command.component in _COMPONENTS:
+        if command.component in _COMPONENTS and (command.component != USER_LIMITS or is_new):
             self.tell(*_component(command))
 
     def vhost_going(self, name: str, permissions: Permissions) -> None:
@@ -195,12 +206,15 @@ class Events:
         self.tell("connection.created", _connection(facts, self._node, user, vhost))
 
     def disconnected(self, facts: ConnectionFacts, user: str, vhost: str) -> None:
-        """It is gone."""
+        """It is gone; one without a user never got in."""
         found = _connection(facts, self._node, user, vhost)
-        kept = (
+        kept: tuple[str, ...] = (
             "name", "user_provided_name", "pid", "node", "client_properties", "user", "vhost", ACTOR
         )  # fmt: skip
-        self.tell("connection.closed", {name: found[name] for name in kept})
+        if not user:
+            kept = tuple(name for name in kept if found[name])
+        told = {name: found[name] for name in kept}
+        self.tell("connection.closed", told, is_done=bool(user))
 
     def channel(self, happened: str, connection: str, number: int, user: str, vhost: str) -> None:
         """A channel is `created` or `closed`."""
@@ -242,7 +256,7 @@ class Events:
 
     def alarm(self, happened: str, source: str) -> None:
         """A resource alarm is `set` or `cleared`."""
-        self.tell(f"alarm.{happened}", {"source": source, "node": self._node})
+        self.tell(f"alarm.{happened}", {"source": source, "node": self._node}, is_done=False)
 
 
 def _policy(policy: Policy) -> Facts:
@@ -284,7 +298,7 @@ def _of(
         case DeleteVhost():
             yield "vhost.deleted", {"name": command.name}
         case PutUser():
-            yield from _user(command, is_new)
+            yield from _user(command, None)
         case DeleteUser():
             yield "user.deleted", {"name": command.name}
         case PutParameter() | DeleteParameter():
@@ -349,15 +363,26 @@ def _binding(command: PutBinding | DeleteBinding) -> Facts:
     }
 
 
-def _user(command: PutUser, is_new: bool) -> Iterator[tuple[str, Facts]]:
+def _user(command: PutUser, known: User | None) -> Iterator[tuple[str, Facts]]:
     name: Facts = {"name": command.name}
-    if is_new:
+    new_password = known is not None and known.password_hash != command.password_hash
+    if known is None:
         yield "user.created", dict(name)
-    elif not command.password_hash:
-        yield "user.password.cleared", dict(name)
-    else:
-        yield "user.password.changed", dict(name)
-    yield "user.tags.set", name | {"tags": list(command.tags)}
+    elif new_password:
+        happened = "changed" if command.password_hash else "cleared"
+        yield f"user.password.{happened}", dict(name)
+    before = () if known is None else known.listed
+    if before != command.tags or not (known is None or new_password):
+        yield "user.tags.set", name | {"tags": list(command.tags)}
+
+
+def _other_limits(command: PutParameter, known: PutParameter) -> tuple[str, Facts]:
+    """Those of a user that has some: what is new of them, or that one is gone."""
+    was, now = json.loads(known.value), json.loads(command.value)
+    if was.keys() - now.keys():
+        return _component(DeleteParameter(command.component, command.vhost, command.name))
+    changed = {name: limit for name, limit in now.items() if was.get(name) != limit} or now
+    return _component(replace(command, value=json.dumps(changed)))
 
 
 def _permission(
@@ -427,13 +452,6 @@ def _component(command: PutParameter | DeleteParameter) -> tuple[str, Facts]:
     return names[0 if is_set else 1], facts
 
 
-#: What RabbitMQ tells of a connection's TLS, and what is not known here.
-_CERTIFICATE: Final = (
-    "peer_cert_subject", "peer_cert_issuer", "peer_cert_validity", "ssl_protocol",
-    "ssl_key_exchange", "ssl_cipher", "ssl_hash",
-)  # fmt: skip
-
-
 def _connection(facts: ConnectionFacts, node: str, user: str, vhost: str) -> Facts:
     return {
         "pid": facts.name,
@@ -445,7 +463,7 @@ def _connection(facts: ConnectionFacts, node: str, user: str, vhost: str) -> Fac
         "peer_host": facts.peer_host,
         "peer_port": facts.peer_port,
         "ssl": facts.tls,
-        **dict.fromkeys(_CERTIFICATE, ""),
+        **asdict(facts.secured),
         "auth_mechanism": facts.mechanism,
         "protocol": facts.protocol,
         "user": user,

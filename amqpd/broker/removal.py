@@ -49,7 +49,7 @@ class Leaving(Undecided):
 
 
 class _Clearing(NamedTuple):
-    """What is gone, the bindings that are left of it, and what is told at its end."""
+    """What is gone, the bindings that are left of it, and what is told at a queue's end."""
 
     what: Destination
     bindings: Iterator[Binding]
@@ -60,7 +60,8 @@ class _Clearing(NamedTuple):
 class Removal:
     """One removal; see the module."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, by: str = "") -> None:
+        """`by` whom; empty: whoever is acting now."""
         self._catalogue = catalogue
         #: The journal's number that must be safe before the removal is confirmed.
         self.number = 0
@@ -69,6 +70,7 @@ class Removal:
         self._queues: deque[tuple[Queue, bool]] = deque()
         self._exchanges: list[Exchange] = []
         self._waiting: list[Callable[[], None]] = []
+        self._by = by or catalogue.around.events.by
 
     # -- what goes -----------------------------------------------------------------------
 
@@ -128,11 +130,19 @@ class Removal:
         command: DeleteQueue | DeleteExchange,
         queue: Queue | None,
     ) -> None:
+        if not bindings or isinstance(command, DeleteExchange):
+            self._tell(command, queue)  # RabbitMQ's order: an exchange, then its bindings
         if bindings:
             self._catalogue.leaving[what] = self
             self._clearing.append(_Clearing(what, iter(bindings), command, queue))
-        else:
-            self._catalogue.tell(command, queue)
+
+    def _tell(
+        self, command: DeleteQueue | DeleteExchange | DeleteBinding, queue: Queue | None = None
+    ) -> None:
+        events = self._catalogue.around.events
+        before, events.by = events.by, self._by
+        self._catalogue.tell(command, queue)
+        events.by = before
 
     def unbound(self, exchange: Exchange) -> None:
         """A binding from it has gone: an auto-delete exchange goes with its last one."""
@@ -205,10 +215,11 @@ class Removal:
         if binding is None:
             self._clearing.remove(clearing)
             del catalogue.leaving[clearing.what]
-            catalogue.tell(clearing.command, clearing.queue)
+            if isinstance(clearing.command, DeleteQueue):
+                self._tell(clearing.command, clearing.queue)
             return BINDING_COST
         if catalogue.around.events.on:
-            catalogue.tell(unbinding(catalogue.name, binding))
+            self._tell(unbinding(catalogue.name, binding))
         if binding.destination != clearing.what:
             catalogue.incoming.remove(binding)  # it led from there
         else:

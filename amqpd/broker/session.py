@@ -9,13 +9,30 @@ Facts are of one moment and are made when somebody asks; nobody keeps them up to
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from amqpd.broker.counts import Counts
     from amqpd.fields import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """What is known of a connection's TLS, in RabbitMQ's names; empty where there is none."""
+
+    ssl_protocol: str = ""
+    ssl_key_exchange: str = ""
+    ssl_cipher: str = ""
+    ssl_hash: str = ""
+    peer_cert_subject: str = ""
+    peer_cert_issuer: str = ""
+    peer_cert_validity: str = ""
+
+
+#: A connection without TLS.
+PLAIN: Final = Secured()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +62,7 @@ class ConnectionFacts:
     sent_bytes: int
     sent_writes: int
     pending_bytes: int
+    secured: Secured = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

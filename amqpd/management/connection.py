@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from amqpd.errors import ConnectionForced
@@ -48,13 +49,7 @@ def facts(call: Call, guest: Guest, shown: Shown) -> Facts | None:
         "peer_host": told.peer_host,
         "peer_port": told.peer_port,
         "ssl": told.tls,
-        "ssl_protocol": None,
-        "ssl_key_exchange": None,
-        "ssl_cipher": None,
-        "ssl_hash": None,
-        "peer_cert_subject": None,
-        "peer_cert_issuer": None,
-        "peer_cert_validity": None,
+        **{name: value or None for name, value in asdict(told.secured).items()},
         "auth_mechanism": told.mechanism,
         "channels": told.channels,
         "channel_max": told.channel_max,

@@ -13,6 +13,7 @@ import logging
 import secrets
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from amqpd.amqp.facts import PROTOCOL
@@ -42,6 +43,10 @@ LOG = logging.getLogger("amqpd.connection")
 
 #: Logins that may wait for the thread; more are refused, or guessing would fill the memory.
 MOST_WAITING: Final = 1000
+#: What events of logins say of TLS.
+TOLD_OF_TLS: Final = (
+    "ssl_protocol", "ssl_cipher", "peer_cert_subject", "peer_cert_issuer", "peer_cert_validity",
+)  # fmt: skip
 #: How attempts over AMQP are counted.
 AMQP: Final = "amqp091"
 
@@ -288,10 +293,12 @@ class Logins:
                     "connection_name": str(peer), "host": peer.local_host,
                     "peer_port": peer.port, "protocol": PROTOCOL, "ssl": peer.tls,
                 }  # fmt: skip
+                secured = asdict(peer.secured)
+                facts |= {name: secured[name] for name in TOLD_OF_TLS if secured[name]}
             if reason:
                 facts["error"] = reason
             outcome = "failure" if reason else "success"
-            self._events.tell(f"user.authentication.{outcome}", facts)
+            self._events.tell(f"user.authentication.{outcome}", facts, is_done=False)
 
     def _kept_out(self, user: str, host: str, named: str = "") -> str:
         if user not in self._loopback_users:

@@ -15,6 +15,7 @@ from amqpd.auth.certificate import LoginFrom, user_name
 from amqpd.broker.interceptors import Interceptors, Stamp
 from amqpd.broker.limits import Limits
 from amqpd.config import node_name
+from amqpd.server.secured import secured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +75,11 @@ class Sessions:
         # A peer that is gone already has no address any more.
         host, port = transport.place.client or (ask("peername") or ("?", 0))[:2]
         local_host, local_port = (ask("sockname") or ("?", 0))[:2]
-        tls = ask("ssl_object") is not None
-        user = user_name(ask("peercert") or {}, self._login_from) if tls else None
-        return Peer(host, port, tls, user, local_host, local_port)
+        tls, certificate = ask("ssl_object"), ask("peercert") or {}
+        if tls is None:
+            return Peer(host, port, local_host=local_host, local_port=local_port)
+        user = user_name(certificate, self._login_from)
+        return Peer(host, port, True, user, local_host, local_port, secured(tls, certificate))
 
 
 def limits(settings: Settings) -> Limits:

@@ -200,6 +200,7 @@ class Model:
         name: str = "q",
         *,
         durable: bool = True,
+        auto_delete: bool = False,
         arguments: Mapping[str, object] | None = None,
     ) -> Queue:
         self.vhost.declare_queue(
@@ -208,7 +209,7 @@ class Model:
             passive=False,
             durable=durable,
             exclusive=False,
-            auto_delete=False,
+            auto_delete=auto_delete,
             arguments=a_table(arguments or {}),
             owner=self,
         )

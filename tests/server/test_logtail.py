@@ -98,6 +98,31 @@ async def test_logins_are_told_of_over_amqp(tmp_path: Path) -> None:
     for told in (failure.headers, success.headers):
         assert (told["protocol"], told["ssl"]) == ("AMQP 0-9-1", False)
         assert str(told["connection_name"]).startswith(f"127.0.0.1:{told['peer_port']!r} -> ")
+        assert "user_who_performed_action" not in told  # nobody has done it yet
+
+
+async def test_a_connection_that_never_got_in_is_told_of_when_it_is_gone(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, auth__failure_delay_s=0) as broker,
+        await aio_pika.connect(broker.uri) as connection,
+    ):
+        channel = await connection.channel()
+        queue = await channel.declare_queue("told", exclusive=True)
+        await queue.bind("amq.rabbitmq.event", "connection.*")
+        got: asyncio.Queue[aio_pika.abc.AbstractIncomingMessage] = asyncio.Queue()
+        await queue.consume(got.put, no_ack=True)
+
+        with pytest.raises(aio_pika.exceptions.AMQPConnectionError):
+            await aio_pika.connect(broker.uri.replace("guest:guest", "guest:wrong"), name="x")
+        closed = await got.get()
+        _, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        stranger = await got.get()
+        writer.close()
+
+    assert (closed.routing_key, stranger.routing_key) == ("connection.closed", "connection.closed")
+    assert closed.headers["user_provided_name"] == "x"
+    assert sorted(stranger.headers) == ["name", "node", "pid", "timestamp_in_ms"]
 
 
 async def test_what_a_connection_takes_with_it_goes_before_it(tmp_path: Path) -> None:
