@@ -141,6 +141,8 @@ class Connection:
         self.login = Login("")
         self.logged_in = False
         self.vhost: VHost | None = None
+        #: The name of that vhost, even when it was left.
+        self.entered = ""
         self.channels: dict[int, Channel] = {}
         self.channel_max = self.settings.channel_max
         self._access: Access | None = None
@@ -302,11 +304,11 @@ class Connection:
     def connection_lost(self, reason: str) -> None:
         """The socket is gone."""
         if self.phase in ENDING:
-            logger.info("closing AMQP connection (%s, user: '%s')", self.peer, self.login.user)
+            logger.info("closing AMQP connection (%s)", facts.of_log(self))
         elif self.phase is not Phase.HEADER:  # somebody who only looks whether the port is open
             logger.warning(
                 "closing AMQP connection (%s): client unexpectedly closed TCP connection%s",
-                self.peer,
+                facts.of_log(self),
                 reason and f" ({reason})",
             )
         self._release()
@@ -369,6 +371,7 @@ class Connection:
         self.vhost, self._access = self.broker.open_vhost(
             vhost, login.user, self, tags=login.tags, authority=login.authority
         )
+        self.entered = vhost
         self._close_at_ms = 0
         self.broker.watch_alarms(self.blocking.alarmed)
         self.blocking.alarm = self.broker.alarms.reason

@@ -189,11 +189,12 @@ def test_rabbitmqs_log_lines_can_be_searched_for(tmp_path: Path) -> None:
         r"connection .*: user 'guest' authenticated and granted access to vhost '/'",
         r"Channel error on connection .*, channel 1: operation queue\.declare caused a channel "
         r"exception not_found: no queue 'q' in vhost '/'",
-        r"closing AMQP connection \(.*\): client unexpectedly closed TCP connection",
+        r"closing AMQP connection \(.*, vhost: '/', user: 'guest', duration: '\d+m?s'\): "
+        r"client unexpectedly closed TCP connection",
         r"PLAIN login refused: user 'guest'",
-        r"closing AMQP connection \(.*, user: 'guest'\)",
+        r"closing AMQP connection \(.*, vhost: '/', user: 'guest', duration: '\d+m?s'\)$",
     ):
-        assert re.search(line, log), (line, log)
+        assert re.search(line, log, re.MULTILINE), (line, log)
 
 
 # -- in this process ------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 from pamqp.commands import Basic
 from pamqp.commands import Connection as ConnectionClass
 
+from amqpd.amqp.facts import duration, of_log
 from amqpd.broker.broker import Alarms
 from tests.wire.wire import Client, World
 
@@ -126,3 +127,37 @@ def test_a_consumer_tells_what_it_has_and_had(world: World, client: Client) -> N
     assert (told.prefetch, told.unacked, told.delivered, told.redelivered) == (3, 3, 4, 1)
     assert (channel.consumers, channel.unacked, channel.prefetch) == (1, 3, 3)
     assert list(channel.delivered) == [("q", 4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("lasted_ms", "shown"),
+    [
+        (0, "0ms"),
+        (999, "999ms"),
+        (1000, "1s"),
+        (61_500, "1M, 1s"),
+        (3_600_000, "1H, 0M, 0s"),
+        (90_061_000, "1D, 1H, 1M, 1s"),
+    ],
+)
+def test_how_long_a_connection_lasted_is_said_as_by_rabbitmq(lasted_ms: int, shown: str) -> None:
+    assert duration(lasted_ms) == shown
+
+
+def test_a_connection_that_entered_no_vhost_is_its_ends_in_the_log(world: World) -> None:
+    session = world.connect().session
+
+    assert of_log(session) == str(session.peer)
+
+
+def test_a_connection_is_told_in_the_log_by_where_it_was_and_how_long(
+    world: World, client: Client
+) -> None:
+    world.now_ms += 3000
+    world.broker.time_is(world.now_ms)
+
+    told = of_log(client.session)
+    client.session.connection_lost("")
+
+    assert told == f"{client.peer}, vhost: '/', user: 'guest', duration: '3s'"
+    assert of_log(client.session) == told
