@@ -88,7 +88,7 @@ def throughput(
     with dialled(place, "amqpd bench") as steering:
         channel = steering.channel()
         channel.declare_queue(name, durable=True)
-        about |= _server(steering, place)
+        about |= _server(steering, place, is_named=uri is not None)
         if not wants_json():
             for line in _heading(about):
                 click.echo(line)
@@ -115,6 +115,7 @@ def throughput(
             run.close()
             if queue is None:
                 channel.delete_queue(name)
+        steering.close()
     if wants_json():
         click.echo(json.dumps(result))
     else:
@@ -126,19 +127,27 @@ bench.add_command(churn)
 bench.add_command(many)
 
 
-def _server(client: Client, place: Address) -> dict[str, Any]:
-    """What is measured: the broker, and what a confirm of it means."""
+def _server(client: Client, place: Address, *, is_named: bool) -> dict[str, Any]:
+    """What is measured: the broker, and what a confirm of it means.
+
+    Of a broker that is named by its AMQP address nobody knows where its API is.
+    """
     told = client.server_properties
-    about: dict[str, Any] = {"server": f"{told.get('platform') or told.get('product')}"}
+    about: dict[str, Any] = {
+        "server": f"{told.get('platform') or told.get('product')}",
+        "sync": None,
+        "address": str(place),
+    }
+    if is_named:
+        return about
     remote = Remote(whereabouts(None, None, None, context=kept(CONTEXT), ca=kept(CA)))
     try:
         about["sync"] = remote.get("/overview")["sync"]
     except (RemoteError, KeyError):
-        # Messages go without the API, and so does this.
-        about["sync"] = None
+        pass  # messages go without the API, and so does this
     finally:
         remote.close()
-    return about | {"address": str(place)}
+    return about
 
 
 class _Run:

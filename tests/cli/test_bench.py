@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import random
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 from amqpd.cli.load import Latencies
+from amqpd.cli.main import group
 from tests.cli.messages import run
 from tests.management.served import served
 from tests.server.running import running
@@ -52,6 +56,25 @@ async def test_a_queue_that_is_named_stays_with_what_nobody_took(tmp_path: Path)
         assert (await api.get("/queues/%2F/kept"))["messages"] == 10
     assert "published            10" in done.output
     assert "to the confirm" in done.output
+
+
+async def test_it_leaves_as_a_client_does_that_is_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as broker:
+        with caplog.at_level(logging.INFO):
+            await run(broker, "bench", "-C", "5", "-z", "60")
+
+    assert "unexpectedly" not in caplog.text
+
+
+async def test_the_disk_of_another_broker_is_none_of_its_business(tmp_path: Path) -> None:
+    async with served(tmp_path / "here") as here, running(tmp_path / "there") as there:
+        words = ["bench", "-C", "5", "-z", "60", "--uri", f"amqp://127.0.0.1:{there.port}"]
+        runner = CliRunner(env={"AMQPD_URL": here.uri})
+        done = await asyncio.to_thread(runner.invoke, group, words, prog_name="amqpd")
+
+    assert "disk not known" in done.output
 
 
 def test_no_percentile_is_above_the_most() -> None:
