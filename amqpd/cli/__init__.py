@@ -6,6 +6,7 @@ a broker are measured in milliseconds.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,14 +14,15 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-#: As shells have it for Ctrl-C.
-_INTERRUPTED = 130
+#: As shells have it for Ctrl-C; and an error of ours (sysexits.h).
+_INTERRUPTED, _SOFTWARE = 130, 70
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with its exit code.
 
     Ctrl-C while modules are still read is the same as a moment later: an end without a traceback.
+    What nobody has thought of is shown with one, for whoever reports it.
     """
     try:
         from amqpd.cli.main import main as run
@@ -28,3 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run(arguments)
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.write("amqpd: this is an error of amqpd itself\n")
+        raise SystemExit(_SOFTWARE) from None

@@ -10,7 +10,7 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -199,11 +199,20 @@ def connect(place: Address, name: str) -> Client:
 
 @contextlib.contextmanager
 def dialled(place: Address, name: str) -> Iterator[Client]:
-    """An open connection; whatever goes wrong ends the process with one line."""
+    """An open connection; whatever goes wrong with it ends the process with one line."""
     try:
-        with connect(place, name) as client:
+        client = connect(place, name)
+    except (Closed, OSError, Gone) as error:
+        _end(place, error)
+    with client:
+        try:
             yield client
-    except Closed as error:
+        except (Closed, TimeoutError, Gone) as error:  # other errors of the system are not its
+            _end(place, error)
+
+
+def _end(place: Address, error: Exception) -> NoReturn:
+    if isinstance(error, Closed):
         code = EX_NO_PERMISSION if error.code in REFUSED else EX_DATA
         if isinstance(error, ConnectionClosed) and code == EX_DATA:
             code = EX_SOFTWARE
@@ -211,10 +220,14 @@ def dialled(place: Address, name: str) -> Iterator[Client]:
         if isinstance(error, ConnectionClosed) and error.code in REFUSED:
             hint = f"; you came as '{place.user}': --uri or --context say who you are"
         fail(f"{place}: {error.code} {error.text}{hint}", code)
-    except (OSError, Gone) as error:
-        reason = "timed out" if isinstance(error, TimeoutError) else str(error)
-        fail(
-            f"{place}: not reached ({reason}); is the broker running there? "
-            f"--uri, --context or {URI_VARIABLE} name another",
-            EX_UNAVAILABLE,
-        )
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"its certificate is not trusted ({error.verify_message})"
+        fail(f"{place}: {why}; --ca says by whom it is signed", EX_UNAVAILABLE)
+    if isinstance(error, ssl.SSLError):
+        fail(f"{place}: does not speak TLS ({error.reason}); is it amqp:// there?", EX_UNAVAILABLE)
+    reason = "timed out" if isinstance(error, TimeoutError) else str(error)
+    fail(
+        f"{place}: not reached ({reason}); is the broker running there? "
+        f"--uri, --context or {URI_VARIABLE} name another",
+        EX_UNAVAILABLE,
+    )

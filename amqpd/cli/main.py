@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import importlib
 import os
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from amqpd import __version__, plugins
-from amqpd.cli.answer import EX_INTERRUPTED, EX_USAGE, tell
+from amqpd.cli.answer import EX_INTERRUPTED, EX_IO, EX_USAGE, tell
 from amqpd.cli.groups import DefaultGroup
 from amqpd.cli.start import start
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+#: What a disk that takes no answer says.
+UNWRITTEN: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 #: Our own commands; what is not asked for is not imported, so that a broker starts quickly.
 COMMANDS: Final = {
     "audit": "amqpd.cli.audit:audit",
@@ -131,6 +134,11 @@ class StartByDefault(DefaultGroup):
             else:
                 error.show()
             raise SystemExit(code) from None
+        except OSError as error:
+            if error.errno not in UNWRITTEN or error.filename is not None:
+                raise
+            tell(f"the answer cannot be written: {error.strerror}", EX_IO, as_json=False)
+            raise SystemExit(EX_IO) from None
         raise SystemExit(code if isinstance(code, int) else 0)
 
 

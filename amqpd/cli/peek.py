@@ -81,8 +81,8 @@ def _next(
     """The first messages behind a place; their numbers count from the head of the queue."""
     seen: dict[str, Any] = remote.post(path, wish | ({"after": place} if place else {}))
     for one in seen["messages"]:
-        number = one.pop("number")
-        if before is not None:
+        number = one.pop("number", 0)  # an older broker tells none
+        if number and before is not None:
             one["number"] = before + number
     return seen
 
@@ -111,7 +111,7 @@ def _end(remote: Remote, path: str, ready: int, last: int, search: str) -> dict[
     while True:
         seen = remote.post(path, wish)
         for one in seen["messages"]:
-            one["number"] += looked_at
+            one["number"] = one.get("number", 0) + looked_at
             kept.append(one)
         looked_at += seen["looked_at"]
         if not seen["next"]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from tests.cli.messages import run
@@ -108,3 +112,20 @@ async def test_a_line_that_is_no_message_is_named(tmp_path: Path) -> None:
             file.write_text(f"{line}\n")
             said = await run(broker, "publish", "-q", "q", "--jsonl", str(file), code=65)
             assert f"{file}, line 1: not a message" in said.output
+
+
+async def test_a_reader_that_has_seen_enough_ends_it_without_a_word(tmp_path: Path) -> None:
+    async with running(tmp_path) as broker:
+        await run(broker, "publish", "-q", "q", "hi", "-n", "5")
+        words = [sys.executable, "-m", "amqpd", "consume", "q", "--ack"]
+        environment = {**os.environ, "AMQPD_AMQP_URL": f"amqp://127.0.0.1:{broker.port}"}
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = await asyncio.to_thread(
+            subprocess.run, words, stdout=writing, stderr=subprocess.PIPE, env=environment
+        )
+        os.close(writing)
+        left = await run(broker, "consume", "q", "--wait", "0.01")
+
+    assert done.stderr == b""
+    assert left.output.endswith("5 shown, back in the queue, marked as redelivered\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -73,6 +74,35 @@ def test_python_m_amqpd_is_the_same() -> None:
     )
 
     assert done.stdout == invoke("--version").output
+
+
+def test_an_answer_that_cannot_be_written_is_said_to_be() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "amqpd", "examples"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 74
+    assert done.stderr == "amqpd: the answer cannot be written: No space left on device\n"
+
+
+def test_an_error_of_ours_ends_with_70() -> None:
+    code = (
+        "from amqpd.cli import main as run\n"
+        "from amqpd.cli.main import COMMANDS\n"
+        "COMMANDS['examples'] = 'amqpd.cli.no_such_module:x'\n"
+        "run(['examples'])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 70
+    assert "ModuleNotFoundError" in done.stderr
+    assert done.stderr.endswith("amqpd: this is an error of amqpd itself\n")
 
 
 def test_nothing_slow_is_imported_to_tell_the_version() -> None:
