@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 import click
 
-from amqpd.cli.answer import EX_USAGE, answer, answers, fail, wants_json
+from amqpd.cli.answer import EX_DATA, EX_USAGE, answer, answers, fail, wants_json
 from amqpd.cli.complete import contexts as names
-from amqpd.cli.contexts import Context, ContextError, Contexts, place, read, write
+from amqpd.cli.contexts import NAME_VARIABLE, Context, ContextError, Contexts, place, read, write
 from amqpd.cli.reach import columns
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ def add(
     """Remember a broker under a name; one of that name is replaced."""
     if urlsplit(url).scheme not in ("http", "https") and not url.startswith(("/", ".")):
         fail(f"{url}: must be like http://host:15672, or a data directory", EX_USAGE)
+
+    if "://" not in url:
+        url = os.path.abspath(url)  # noqa: PTH100 - a link stays what it is
+    ca = ca and os.path.abspath(ca)  # noqa: PTH100
 
     def change(contexts: Contexts) -> None:
         contexts.known[name] = Context(url, username, password, amqp, vhost, ca)
@@ -110,11 +115,14 @@ def list_() -> None:
 
 
 @context.command()
-@click.argument("name", shell_complete=names)
+@click.argument("name", required=False, shell_complete=names)
 @answers("name", "url", "username", "password", "amqp", "vhost", "ca", "in_use")
-def show(name: str) -> None:
-    """Show one context, without its password."""
+def show(name: str | None) -> None:
+    """Show one context, or the one in use, without its password."""
     found = _read()
+    name = name or os.environ.get(NAME_VARIABLE) or found.used
+    if not name:
+        fail("the broker here is in use, and no context; 'amqpd context use NAME'", EX_DATA)
     try:
         found.find(name)
     except ContextError as error:

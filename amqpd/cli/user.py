@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +13,13 @@ from amqpd.cli.answer import EX_DATA, EX_NO_USER, EX_USAGE, answer, answers, fai
 from amqpd.cli.complete import names_of
 from amqpd.cli.nouns import listing
 from amqpd.cli.reach import (
+    PASSWORD,
+    USERNAME,
     a_name,
     broker_options,
     gone_already,
     idempotently_option,
+    kept,
     near,
     reached,
     sure,
@@ -62,6 +66,7 @@ def add(
     permissions: str | None,
 ) -> None:
     """Make a user; its password is the first line of standard input, or generated."""
+    _look_at_who_asks()
     with reached() as remote:
         if _known(remote, name) is not None:
             fail(
@@ -90,6 +95,7 @@ def password_(
     new_password: str | None,
 ) -> None:
     """Give a user another password: the first line of standard input, or a generated one."""
+    _look_at_who_asks()
     with reached() as remote:
         known = _find(remote, name)
         made, told = _password(generate_password, new_password)
@@ -219,6 +225,16 @@ def _permit(
     }
     remote.put(f"/permissions/{segment(vhost)}/{segment(name)}", body)
     return body
+
+
+def _look_at_who_asks() -> None:
+    """A password without a user is meant for the new one, as it would not be used."""
+    if kept(PASSWORD) and not kept(USERNAME) and not os.environ.get("AMQPD_USERNAME"):
+        fail(
+            "--password goes with --username and says who asks; the new one is the first line of "
+            "standard input, or --new-password",
+            EX_USAGE,
+        )
 
 
 def _password(generate: bool, given: str | None) -> tuple[str, str]:

@@ -55,6 +55,26 @@ def test_contexts_are_added_used_listed_and_removed(run: Run, file: Path) -> Non
     assert read(file) == Contexts({"trial": Context("http://127.0.0.1:1")}, "")
 
 
+def test_the_one_in_use_is_shown_without_its_name(run: Run) -> None:
+    assert "the broker here is in use" in run("context", "show", code=65)
+    run("context", "add", "live", "http://a", "--use")
+
+    assert run("context", "show").startswith("name      live\n")
+
+
+def test_files_are_the_same_from_wherever_they_are_used(
+    run: Run, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    run("context", "add", "live", "https://a", "--ca", "ca.pem")
+    run("context", "add", "here", "./data")
+
+    known = read(file).known
+    assert known["live"].ca == str(tmp_path / "ca.pem")
+    assert known["here"].url == str(tmp_path / "data")
+
+
 def test_the_context_before_is_one_word_away(run: Run) -> None:
     run("context", "add", "live", "http://a", "--use")
     run("context", "add", "trial", "http://b", "--use")

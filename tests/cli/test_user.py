@@ -65,6 +65,15 @@ async def test_a_password_comes_on_standard_input(api: Api, run: Run) -> None:
     assert "on standard input" in await run("user", "password", "shop", code=64)
 
 
+@pytest.mark.parametrize("command", ["add", "password"])
+async def test_the_password_of_who_asks_is_not_taken_for_the_new_one(
+    run: Run, command: str
+) -> None:
+    said = await run("user", command, "guest", "--password", "x", stdin="y\n", code=64)
+
+    assert "--new-password" in said
+
+
 async def test_a_hash_is_what_definitions_want(api: Api, run: Run) -> None:
     made = (await run("hash-password", stdin="secret\n")).strip()
 
