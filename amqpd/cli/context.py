@@ -47,8 +47,8 @@ def add(
         fail(f"{url}: must be like http://host:15672, or a data directory", EX_USAGE)
 
     if "://" not in url:
-        url = os.path.abspath(url)  # noqa: PTH100 - a link stays what it is
-    ca = ca and os.path.abspath(ca)  # noqa: PTH100
+        url = os.path.abspath(url)
+    ca = ca and os.path.abspath(ca)
 
     def change(contexts: Contexts) -> None:
         contexts.known[name] = Context(url, username, password, amqp, vhost, ca)
