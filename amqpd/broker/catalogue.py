@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from amqpd.broker.limits import Limits
     from amqpd.broker.pause import Pause
     from amqpd.broker.surroundings import Surroundings
+    from amqpd.fields import Table
 
 T = TypeVar("T")
 
@@ -114,6 +115,7 @@ class Catalogue:
             interceptors=limits.interceptors,
         )
         self.firehose = Firehose(self.publishing, name, capacity.presence.node)
+        self._is_traced = False
         self.shelves = Shelves(name, self.exchanges, self.publishing, around)
         self._exclusive: dict[object, dict[str, None]] = {}
         #: Queues that are paused, by name, and those that will be once they are there.
@@ -292,9 +294,19 @@ class Catalogue:
 
     def trace(self, on: bool) -> None:
         """Copy all messages to the firehose from now on, or none any more."""
+        self._is_traced = on
+        on = on or bool(self.firehose.taps)
         if on != self.firehose.on:
             self.firehose.on = self.publishing.traced = on
             self.routes_changed()
+
+    def tap(self, who: object, tap: Callable[[str, Table, bytes], None] | None) -> None:
+        """Give somebody a copy of each message, too, or nothing any more (None)."""
+        if tap is None:
+            self.firehose.taps.pop(who, None)
+        else:
+            self.firehose.taps[who] = tap
+        self.trace(self._is_traced)
 
     def pause(self, name: str, pause: Pause | None) -> None:
         """Hold the consumers of a queue back from now on, or not any more (None)."""

@@ -4,6 +4,7 @@
         .on                                             set with the vhost (`tracing`)
         .published(who, run, exchange, keys, queues)    to publish.<exchange>
         .delivered(who, queue, piece)                   to deliver.<queue>
+        .taps                                           others that get each copy
 
 While it is on, each message that a client publishes or gets is published once more to the
 exchange `amq.rabbitmq.trace`, with what is known of it in the headers and the same body
@@ -24,7 +25,7 @@ from amqpd.fields import Field, wrap
 from amqpd.properties import Properties, decode_header, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from amqpd.broker.publishing import Publishing
     from amqpd.broker.queue import Queue
@@ -51,6 +52,8 @@ class Firehose:
 
     def __init__(self, publishing: Publishing, vhost: str, node: str) -> None:
         self.on = False
+        #: By whoever wants them: called with key, headers and body of each copy.
+        self.taps: dict[object, Callable[[str, Table, bytes], None]] = {}
         self._publishing = publishing
         self._vhost = vhost
         self._node = node
@@ -107,8 +110,12 @@ class Firehose:
             **extra,
         }
         key = trace_key.encode()[:KEY_BYTES].decode(errors="ignore")
-        copy = a_run(join(TRACE, key), Properties(headers=headers), body(content))
-        self._publishing.announce(TRACE, key, copy)
+        octets = body(content)
+        for tap in self.taps.values():
+            tap(key, headers, octets)
+        self._publishing.announce(
+            TRACE, key, a_run(join(TRACE, key), Properties(headers=headers), octets)
+        )
 
 
 def _keys(run: Run, index: int, key: str) -> list[str]:

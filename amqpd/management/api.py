@@ -51,6 +51,8 @@ REFUSED: Final = frozenset({401, 403})
 LOGIN_BYTES: Final = 131_072
 #: What takes everything out, hashes of passwords too, though it changes nothing.
 EXPORTS: Final = "/definitions"
+#: What is written down although it only reads: hashes of passwords, bodies of messages.
+REVEALING: Final = (EXPORTS, "/trace-files/")
 #: Another name of it.
 ALL: Final = "/all-configuration"
 #: Parts of paths that nobody may write down.
@@ -116,7 +118,7 @@ class Api:
             if operation.audited and refusal.status in REFUSED:
                 self._witnessed(call, about, refusal.status)
             raise
-        changes = request.method not in SAFE_METHODS or route.path.startswith(EXPORTS)
+        changes = request.method not in SAFE_METHODS or route.path.startswith(REVEALING)
         if operation.audited and changes:
             self._witnessed(call, about, answer.status)
         answer.headers.setdefault("Cache-Control", "no-cache")

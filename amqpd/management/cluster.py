@@ -136,13 +136,6 @@ async def no_shovel(call: Call) -> Answer:
     raise HttpError(404, "not_found", "shovels and federation links do not run in this broker")
 
 
-async def no_trace_files(call: Call) -> Answer:
-    """Traces in files: see the firehose, amq.rabbitmq.trace."""
-    raise HttpError(
-        404, "not_found", "no traces in files here; bind to amq.rabbitmq.trace for the firehose"
-    )
-
-
 ADMIN: Final = Needs.ADMINISTRATOR
 MONITOR: Final = Needs.MONITOR
 _REPLICAS: Final = "/queues/quorum"
@@ -183,28 +176,6 @@ ROUTES: Final = (
     ),
     Route("/federation-links", GET=Operation(none_of_these, MONITOR)),
     Route("/federation-links/{vhost}", GET=Operation(none_of_these, Needs.VHOST_VISIBLE)),
-    Route("/traces", GET=Operation(no_trace_files, ADMIN)),
-    Route("/traces/{vhost}", GET=Operation(no_trace_files, ADMIN)),
-    Route(
-        "/traces/{vhost}/{name}",
-        GET=Operation(no_trace_files, ADMIN),
-        PUT=Operation(no_trace_files, ADMIN),
-        DELETE=Operation(no_trace_files, ADMIN),
-    ),
-    Route("/traces/node/{node}", GET=Operation(no_trace_files, ADMIN)),
-    Route("/traces/node/{node}/{vhost}", GET=Operation(no_trace_files, ADMIN)),
-    Route(
-        "/traces/node/{node}/{vhost}/{name}",
-        GET=Operation(no_trace_files, ADMIN),
-        PUT=Operation(no_trace_files, ADMIN),
-        DELETE=Operation(no_trace_files, ADMIN),
-    ),
-    Route("/trace-files", GET=Operation(no_trace_files, ADMIN)),
-    Route(
-        "/trace-files/{name}",
-        GET=Operation(no_trace_files, ADMIN),
-        DELETE=Operation(no_trace_files, ADMIN),
-    ),
     Route("/top/{node}", GET=Operation(no_erlang, ADMIN)),
     Route("/top/ets/{node}", GET=Operation(no_erlang, ADMIN)),
     Route("/process/{pid}", GET=Operation(no_erlang, ADMIN)),

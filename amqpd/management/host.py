@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from amqpd.management.access import Caller
     from amqpd.management.figures import Figures
     from amqpd.management.records import Records
+    from amqpd.management.trace import Traces
 
 
 class Controls(Protocol):
@@ -44,6 +45,8 @@ class Host(Protocol):
     node: str
     #: What happened.
     records: Records
+    #: Copies of messages in files.
+    traces: Traces
 
     @property
     def broker(self) -> Broker:

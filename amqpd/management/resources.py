@@ -26,6 +26,7 @@ from amqpd.management import (
     queue,
     records,
     stream,
+    trace,
     user,
     vhost,
 )
@@ -56,5 +57,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     *cluster.ROUTES,
     *records.ROUTES,
     *stream.ROUTES,
+    *trace.ROUTES,
     *control.ROUTES,
 )

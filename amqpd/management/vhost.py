@@ -73,7 +73,7 @@ def facts(call: Call, vhost: VHost, shown: Shown) -> Facts | None:
             "default_queue_type": queue_type or QueueType.CLASSIC,
             **({"protected_from_deletion": True} if protected else {}),
         },
-        "tracing": definition.tracing,
+        "tracing": vhost.firehose.on,
         "rights": call.rights_within(vhost.name),
         "cluster_state": {call.host.node: "running"},
         **shown.facts(vhost, LENGTHS, lengths, shown.lengths),

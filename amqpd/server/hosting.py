@@ -18,6 +18,7 @@ from amqpd.server import tls
 from amqpd.server.controls import Controls
 from amqpd.server.records import Remembered
 from amqpd.server.resources import open_files
+from amqpd.server.tracing import Traces
 from amqpd.text import masked
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.broker import Broker
     from amqpd.management.records import Records
+    from amqpd.management.trace import Traces as TracesOfHost
     from amqpd.server.app import BrokerServer
 
 
@@ -35,6 +37,12 @@ class Hosting:
         self.node = config.node_name(server.settings)
         self.records: Records = Remembered(server)
         self.controls = Controls(server)
+        self.traces: TracesOfHost = Traces(
+            lambda: server.broker.vhosts,
+            lambda: server.broker.alarms.disk,
+            lambda: server.broker.around.now_ms,
+            server.directory,
+        )
         self._server = server
 
     @property

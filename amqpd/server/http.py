@@ -149,6 +149,7 @@ class HttpServer:
             await runner.cleanup()
         self._runners.clear()
         self._servers.clear()
+        self._host.traces.close()
 
     async def _end_views(self) -> None:
         """End what has no end of its own, for which a stop would wait in vain.

@@ -160,6 +160,23 @@ def test_a_transaction_is_copied_once_it_is_committed() -> None:
     assert [body for _, _, body in copies(watcher)] == [b"1"]
 
 
+def test_whoever_taps_a_vhost_gets_copies_also_of_one_that_is_not_traced() -> None:
+    world = World()
+    client = world.client()
+    client.declare("q")
+    vhost, got = world.broker.vhosts["/"], list[tuple[str, bytes]]()
+    vhost.tap("somebody", lambda key, headers, body: got.append((key, body)))
+
+    client.publish(b"while", "q")
+    traced(world)
+    traced(world, on=False)  # that is somebody else's
+    client.get("q")
+    vhost.tap("somebody", None)
+    client.publish(b"after", "q")
+
+    assert got == [("publish.", b"while"), ("deliver.q", b"while")]
+
+
 def test_tracing_survives_a_restart_with_the_vhost() -> None:
     world = World()
     traced(world)
