@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_arg
 import msgspec
 
 from amqpd import rabbitmq_conf
+from amqpd.config_lines import line_of
 from amqpd.settings import (
     Amqp,
     Audit,
@@ -265,19 +266,27 @@ def _from_file(path: Path, warnings: list[str]) -> Iterator[_Found]:
     except tomllib.TOMLDecodeError as error:
         yield f"configuration file '{path}': {error}"
     else:
-        found = _from_conf(text, path, warnings) if tree is None else _from_tree(tree, str(path))
-        yield from found
+        if tree is None:
+            yield from _from_conf(text, path, warnings)
+        else:
+            yield from _from_tree(tree, partial(_where, path, text))
 
 
-def _from_tree(tree: Mapping[str, object], source: str) -> Iterator[_Found]:
+def _where(path: Path, text: str, section: str, key: str = "") -> str:
+    """A file, and the line if it is known."""
+    line = line_of(text, section, key)
+    return f"{path}, line {line}" if line else str(path)
+
+
+def _from_tree(tree: Mapping[str, object], where: Callable[..., str]) -> Iterator[_Found]:
     for section, content in tree.items():
         if section not in SECTIONS:
-            yield _unknown("section", section, list(SECTIONS), source)
+            yield _unknown("section", section, list(SECTIONS), where(section))
         elif not isinstance(content, dict):
-            yield f"'{section}' in {source}: must be a section, written [{section}]"
+            yield f"'{section}' in {where(section)}: must be a section, written [{section}]"
         else:
             for key, value in content.items():
-                yield _entry(section, key, value, source)
+                yield _entry(section, key, value, where(section, key))
 
 
 def _from_conf(text: str, path: Path, warnings: list[str]) -> Iterator[_Found]:

@@ -82,7 +82,7 @@ def test_every_value_remembers_its_source(tmp_path: Path) -> None:
     found = load(main, {"AMQPD_LOG_LEVEL": "debug"}, {"amqp.port": "0"})
 
     assert {key: origin.source for key, origin in found.origins.items()} == {
-        "amqp.backlog": str(main),
+        "amqp.backlog": f"{main}, line 2",
         "log.level": "AMQPD_LOG_LEVEL",
         "amqp.port": "command line",
     }
@@ -174,6 +174,19 @@ def test_a_wrong_value_is_named_with_its_source(environment: dict[str, str], tex
     assert text in str(caught.value)
     assert f"(from {variable})" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path: Path) -> None:
+    main = file(tmp_path, "[amqp]\nport = 1\n\n[http]\nport = -1\nprot = 3\n\n[htpt]\nx = 1\n")
+
+    with pytest.raises(ConfigError) as caught:
+        load(main, {}, {})
+
+    assert [one.partition(")")[0] for one in caught.value.problems] == [
+        f"setting 'http.prot' (from {main}, line 6",
+        f"section 'htpt' (from {main}, line 8",
+        f"setting 'http.port' (from {main}, line 5",
+    ]
 
 
 def test_a_file_has_types_of_its_own(tmp_path: Path) -> None:
