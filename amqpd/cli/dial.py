@@ -207,8 +207,20 @@ def dialled(place: Address, name: str) -> Iterator[Client]:
     with client:
         try:
             yield client
-        except (Closed, TimeoutError, Gone) as error:  # other errors of the system are not its
+        except (TimeoutError, Gone, ConnectionClosed) as error:
+            _end(place, error)  # other errors of the system are not the connection's
+        except Closed as error:
+            _leave(client)
             _end(place, error)
+        except SystemExit:
+            _leave(client)
+            raise
+
+
+def _leave(client: Client) -> None:
+    """Leave a broker that is well, so that its log does not wonder."""
+    with contextlib.suppress(OSError, Gone, Closed):
+        client.close()
 
 
 def _end(place: Address, error: Exception) -> NoReturn:

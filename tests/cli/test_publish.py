@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,6 +95,17 @@ async def test_what_leads_nowhere_is_said(tmp_path: Path) -> None:
 
     assert "1 went nowhere: exchange 'amq.direct' with key 'a' leads to no queue" in result.output
     assert "404 NOT_FOUND - no exchange 'nope' in vhost '/'" in missing.output
+
+
+async def test_whoever_failed_leaves_in_an_orderly_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path) as broker:
+        with caplog.at_level(logging.INFO):
+            await run(broker, "publish", "-x", "amq.direct", "-k", "a", "hi", code=65)
+            await run(broker, "publish", "-x", "nope", "-k", "a", "hi", code=65)
+
+    assert "unexpectedly" not in caplog.text
 
 
 async def test_a_full_queue_that_refuses_is_said(tmp_path: Path) -> None:
