@@ -30,13 +30,19 @@ _LEVELS: Final = {
 }  # fmt: skip
 #: What is right as it is here, or has no meaning outside Erlang: told in other words.
 _NEEDLESS: Final = (
-    "num_acceptors", "tcp_listen_options", "collect_statistics", "mirroring", "cluster_formation",
+    "num_acceptors", "tcp_listen_options.", "collect_statistics", "mirroring", "cluster_formation",
     "cluster_partition_handling", "cluster_keepalive_interval", "queue_index", "background_gc",
     "msg_store", "raft", "classic_queue", "distribution", "net_ticktime", "credentials_obfuscation",
     "vm_memory_calculation_strategy", "vm_memory_high_watermark_paging_ratio", "memory_monitor",
     "max_number_of_connections", "reverse_dns_lookups",
 )  # fmt: skip
-
+#: What is not done as there, by how keys begin: what is done here.
+_OTHERWISE: Final[Mapping[str, str]] = {
+    "log.": "the log goes to standard error, from log.level on",
+    "default_users.": "definitions make users, policies and limits (load_definitions)",
+    "default_policies.": "definitions make users, policies and limits (load_definitions)",
+    "default_limits.": "definitions make users, policies and limits (load_definitions)",
+}
 
 _QUOTES: Final = "'''"
 
@@ -73,6 +79,10 @@ def truth(text: str) -> bool:
     if text not in ("true", "false", "on", "off", "yes", "no"):
         raise Wrong("must be true or false")
     return text in ("true", "on", "yes")
+
+
+def _from_ms(text: str) -> float:
+    return number(text) / 1000
 
 
 def _stamp(text: str) -> str:
@@ -120,6 +130,12 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "default_user": ("auth.default_user", str),
     "default_pass": ("auth.default_password", str),
     "default_vhost": ("auth.default_vhost", str),
+    "default_permissions.configure": ("auth.default_configure", str),
+    "default_permissions.write": ("auth.default_write", str),
+    "default_permissions.read": ("auth.default_read", str),
+    "handshake_timeout": ("amqp.handshake_timeout_s", _from_ms),
+    "ssl_handshake_timeout": ("tls.handshake_timeout_s", _from_ms),
+    "tcp_listen_options.backlog": ("amqp.backlog", number),
     "ssl_options.cacertfile": ("tls.ca", str),
     "ssl_options.certfile": ("tls.certificate", str),
     "ssl_options.keyfile": ("tls.key", str),
@@ -141,6 +157,7 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "management.listener.ip": ("http.host", str),
     "prometheus.tcp.port": ("metrics.port", number),
     "prometheus.tcp.ip": ("metrics.host", str),
+    "prometheus.return_per_object_metrics": ("metrics.per_object", truth),
     **auth.KEYS,
 }
 
@@ -163,8 +180,12 @@ def entries(text: str) -> tuple[dict[str, Value], list[str]]:
             elif key in KEYS:
                 setting, read = KEYS[key]
                 found[setting] = read(value)
+            elif key == "proxy_protocol":
+                if truth(value):
+                    found["amqp.proxies"] = ["0.0.0.0/0", "::/0"]
+                    warnings += _unused(at, key, value)
             elif not (several.take(key, value) or backends.take(key, value)):
-                warnings.append(_unused(at, key))
+                warnings += _unused(at, key, value)
         except ValueError as error:
             problems.append(f"line {at}: {key} = {value}: {error}")
     try:
@@ -208,10 +229,22 @@ def _unquoted(value: str) -> str:
     return value.partition(" #")[0].rstrip()
 
 
-def _unused(at: int, key: str) -> str:
-    if key.startswith(_NEEDLESS):
-        return f"line {at}: {key} has no effect: there is nothing of that kind to set here"
-    return f"line {at}: {key} is not known and has no effect"
+def _unused(at: int, key: str, value: str) -> Iterator[str]:
+    """What is worth a warning; what is meant is so already where a log is as it is here."""
+    if (key, value) in (("log.console", "true"), ("log.file", "false")):
+        return
+    other = next((told for begin, told in _OTHERWISE.items() if key.startswith(begin)), "")
+    if other:
+        yield f"line {at}: {key} has no effect: {other}"
+    elif key.startswith(_NEEDLESS):
+        yield f"line {at}: {key} has no effect: there is nothing of that kind to set here"
+    elif key == "proxy_protocol":
+        yield (
+            f"line {at}: {key}: every address is taken for a load balancer, as by RabbitMQ; "
+            "amqp.proxies names those that are"
+        )
+    else:
+        yield f"line {at}: {key} is not known and has no effect"
 
 
 def _from_file(backend: str) -> None:
@@ -232,7 +265,7 @@ class _Several:
         """Whether the key is one of these."""
         for prefix in (
             "listeners.tcp", "listeners.ssl", "loopback_users", "auth_mechanisms",
-            "ssl_options.versions",
+            "ssl_options.versions", "default_user_tags",
         ):  # fmt: skip
             if key == prefix or key.startswith(f"{prefix}."):
                 self._lists.setdefault(prefix, {})[key[len(prefix) + 1 :]] = value
@@ -255,6 +288,9 @@ class _Several:
         if "loopback_users" in lists:
             users = lists["loopback_users"]
             yield "auth.loopback_users", [name for name, on in users.items() if name and truth(on)]
+        if "default_user_tags" in lists:
+            tags = lists["default_user_tags"]
+            yield "auth.default_tags", [name for name, on in tags.items() if name and truth(on)]
         if "auth_mechanisms" in lists:
             yield "amqp.mechanisms", list(lists["auth_mechanisms"].values())
         if "ssl_options.versions" in lists:

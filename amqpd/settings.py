@@ -149,6 +149,13 @@ class Metrics(Struct, frozen=True):
     tls_port: Annotated[
         PortOrOff, Meta(description="TLS port, usually 15691; the certificate is that of [tls]")
     ] = "off"
+    per_object: Annotated[
+        bool,
+        Meta(
+            description="/metrics has a sample for each queue and connection, as "
+            "/metrics/per-object has (RabbitMQ: prometheus.return_per_object_metrics)"
+        ),
+    ] = False
 
 
 class Store(Struct, frozen=True):
@@ -200,9 +207,13 @@ class Log(Struct, frozen=True):
 class Auth(Struct, frozen=True):
     """Users and logins. The default_ settings apply only to an empty data directory."""
 
-    default_user: Annotated[str, Meta(description="made administrator")] = "guest"
+    default_user: Annotated[str, Meta(description="the first user")] = "guest"
     default_password: Annotated[str, Meta(description="its password")] = "guest"  # noqa: S105
-    default_vhost: Annotated[str, Meta(description="made with full permissions for it")] = "/"
+    default_tags: Annotated[tuple[str, ...], Meta(description="its tags")] = ("administrator",)
+    default_vhost: Annotated[str, Meta(description="the first vhost, where it has rights")] = "/"
+    default_configure: Annotated[str, Meta(description="what it may configure there")] = ".*"
+    default_write: Annotated[str, Meta(description="what it may write to")] = ".*"
+    default_read: Annotated[str, Meta(description="what it may read from")] = ".*"
     loopback_users: Annotated[
         tuple[str, ...], Meta(description="may log in from this machine only")
     ] = ("guest",)

@@ -103,6 +103,17 @@ def test_every_key_means_a_setting_that_there_is() -> None:
         ("ssl_options.versions.1 = tlsv1.3", {"tls.minimum_version": "1.3"}),
         ("auth_backends.1 = http", {"auth.backends": ["http"]}),
         ("definitions.import_backend = local_filesystem", {}),
+        ("default_permissions.write = ^a", {"auth.default_write": "^a"}),
+        (
+            "default_user_tags.monitoring = true\ndefault_user_tags.administrator = false",
+            {"auth.default_tags": ["monitoring"]},
+        ),
+        ("handshake_timeout = 2500", {"amqp.handshake_timeout_s": 2.5}),
+        ("ssl_handshake_timeout = 5000", {"tls.handshake_timeout_s": 5.0}),
+        ("tcp_listen_options.backlog = 64", {"amqp.backlog": 64}),
+        ("prometheus.return_per_object_metrics = true", {"metrics.per_object": True}),
+        ("proxy_protocol = false", {}),
+        ("log.console = true\nlog.file = false", {}),
     ],
 )
 def test_keys_that_are_more_than_one_value(line: str, found: dict[str, object]) -> None:
@@ -122,9 +133,36 @@ def test_nothing_is_passed_over_in_silence() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "found", "warning"),
+    [
+        (
+            "proxy_protocol = true",
+            {"amqp.proxies": ["0.0.0.0/0", "::/0"]},
+            "every address is taken for a load balancer, as by RabbitMQ; amqp.proxies names those",
+        ),
+        ("log.file = rabbit.log", {}, "has no effect: the log goes to standard error"),
+        ("log.console = false", {}, "has no effect: the log goes to standard error"),
+        ("log.file.level = debug", {}, "has no effect: the log goes to standard error"),
+        ("default_users.a.tags = x", {}, "has no effect: definitions make users, policies and"),
+        ("default_limits.vhosts.1.max_queues = 3", {}, "has no effect: definitions make users"),
+        ("default_policies.operator.p.ha_mode = x", {}, "has no effect: definitions make users"),
+    ],
+)
+def test_what_is_not_quite_the_same_here_is_told(
+    line: str, found: dict[str, object], warning: str
+) -> None:
+    settings, (told,) = entries(line)
+
+    assert settings == found
+    assert told.startswith(f"line 1: {line.partition(' ')[0]}")
+    assert warning in told
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("nonsense", "line 1: must be key = value: nonsense"),
+        ("proxy_protocol = 1", "line 1: proxy_protocol = 1: must be true or false"),
         ("\nheartbeat = soon", "line 2: heartbeat = soon: must be a number"),
         ("max_message_size = 1XB", "line 1: max_message_size = 1XB: a size is a number"),
         ("log.level = loud", "line 1: log.level = loud: must be one of debug"),

@@ -622,4 +622,9 @@ def _import_http() -> Callable[[BrokerServer], HttpServer]:
     from amqpd.server.hosting import Hosting
     from amqpd.server.http import HttpServer as Server
 
-    return lambda server: Server(Hosting(server), server.http_room, server.settings.http.hsts_s)
+    def make(server: BrokerServer) -> HttpServer:
+        http, metrics = server.settings.http, server.settings.metrics
+        per_object = metrics.per_object
+        return Server(Hosting(server), server.http_room, http.hsts_s, per_object=per_object)
+
+    return make

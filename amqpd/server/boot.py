@@ -106,9 +106,11 @@ def _default_user(broker: Broker, auth: Auth, loaded: bool) -> None:
         LOG.info("users: those of the definitions; no user '%s' is made", auth.default_user)
         return
     hashed, algorithm = new_password_hash(auth.default_password)
-    broker.change(PutUser(auth.default_user, hashed, algorithm, ("administrator",)))
-    if auth.default_vhost in broker.vhosts:
-        broker.change(PutPermission(auth.default_user, auth.default_vhost, ".*", ".*", ".*"))
+    user, vhost = auth.default_user, auth.default_vhost
+    broker.change(PutUser(user, hashed, algorithm, auth.default_tags))
+    if vhost in broker.vhosts:
+        rights = auth.default_configure, auth.default_write, auth.default_read
+        broker.change(PutPermission(user, vhost, *rights))
     if loaded:
         LOG.info("users: the definitions have none; user '%s' is made", auth.default_user)
 

@@ -84,10 +84,13 @@ class HttpServer:
     `listeners` are those with TLS; their contexts are replaced when certificates are.
     """
 
-    def __init__(self, host: Host, room: Room, hsts_s: int = 0) -> None:
+    def __init__(
+        self, host: Host, room: Room, hsts_s: int = 0, *, per_object: bool = False
+    ) -> None:
         self.listeners: list[Listener] = []
         self._hsts = f"max-age={hsts_s}" if hsts_s else ""
         self._room = room
+        self._per_object = per_object
         self._host = host
         self._api = Api(host)
         self._pages = Page()
@@ -224,6 +227,8 @@ class HttpServer:
         return web.json_response({"status": "failed", "reason": "not serving"}, status=503)
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        if self._per_object:
+            return await self._metrics_per_object(request)
         return await _text(request, exposition.aggregated(self._host))
 
     async def _metrics_per_object(self, request: web.Request) -> web.StreamResponse:

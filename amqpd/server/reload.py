@@ -53,7 +53,8 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
     "resources": frozenset("*"),
 }
 #: Settings that only an empty data directory asks for.
-FIRST_START: Final = frozenset({"auth.default_user", "auth.default_password", "auth.default_vhost"})
+_FIRST: Final = "user password tags vhost configure write read"
+FIRST_START: Final = frozenset(f"auth.default_{one}" for one in _FIRST.split())
 
 
 class Plan(NamedTuple):

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import amqpd
 from amqpd.management.exposition import CONTENT_TYPE
 from amqpd.management.families import FAMILIES
-from tests.management.served import ignore, name, publish
+from tests.management.served import ignore, name, publish, served
 from tests.server.waiting import until
 
 if TYPE_CHECKING:
@@ -252,6 +252,17 @@ async def test_each_object_has_its_own_samples(api: Api) -> None:
         )
         # The whole broker's are there, too.
         assert found.one("rabbitmq_queues") == 3
+
+
+async def test_a_sample_for_each_object_is_at_the_usual_path_where_that_is_set(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path, metrics__per_object=True) as api:
+        await api.put("/queues/%2F/q1")
+
+        found = await scrape(api, "")
+
+    assert found.one("rabbitmq_queue_messages_ready", vhost="/", queue="q1") == 0
 
 
 async def test_of_a_stream_the_last_consumer_shows_how_far_it_is_behind(api: Api) -> None:

@@ -45,6 +45,23 @@ async def test_definitions_are_there_when_clients_come_in(tmp_path: Path) -> Non
         assert journal.safe == journal.last
 
 
+async def test_the_default_user_has_the_tags_and_rights_that_are_set(tmp_path: Path) -> None:
+    async with running(
+        tmp_path,
+        auth__default_tags=["monitoring", "policymaker"],
+        auth__default_configure="^a",
+        auth__default_write="^b",
+        auth__default_read="",
+    ) as broker:
+        permissions = broker.server.broker.permissions
+        (user,) = permissions.users()
+        ((name, vhost, rights),) = permissions.listing()
+
+    assert user.tags == {"monitoring", "policymaker"}
+    assert (name, vhost) == ("guest", "/")
+    assert (rights.configure, rights.write, rights.read) == ("^a", "^b", "")
+
+
 async def test_definitions_with_users_and_vhosts_leave_the_default_ones_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
