@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias, get_arg
 import msgspec
 
 from amqpd import rabbitmq_conf
+from amqpd.broker.pattern import compile_pattern
 from amqpd.config_lines import line_of
+from amqpd.errors import PreconditionFailed
+from amqpd.management.settings import Http, Metrics, Port, PortOrOff
 from amqpd.settings import (
     Amqp,
     Audit,
@@ -30,12 +33,8 @@ from amqpd.settings import (
     DeadLetter,
     Definitions,
     Events,
-    Http,
     Log,
-    Metrics,
     Node,
-    Port,
-    PortOrOff,
     Queues,
     Resources,
     Seconds,
@@ -436,6 +435,10 @@ def _wanted(info: object, key: str) -> str:
 
 def _conflicts(settings: Settings) -> Iterator[tuple[set[str], str]]:
     """What one key alone cannot tell, with the keys that it is about."""
+    try:
+        compile_pattern(settings.auth.password_pattern)
+    except PreconditionFailed as error:
+        yield {"auth.password_pattern"}, f"setting 'auth.password_pattern': {error.explanation}"
     for one in settings.amqp.proxies:
         try:
             ipaddress.ip_network(one, strict=False)

@@ -85,6 +85,20 @@ def _from_ms(text: str) -> float:
     return number(text) / 1000
 
 
+def _not(text: str) -> bool:
+    """The same for a key that says what is not to be."""
+    return not truth(text)
+
+
+def _minutes(text: str) -> int:
+    return 60 * number(text)
+
+
+def _prefix(text: str) -> str:
+    path = text.strip("/")
+    return f"/{path}" if path else ""
+
+
 def _stamp(text: str) -> str:
     return "overwrite" if truth(text) else "keep"
 
@@ -148,6 +162,22 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
     "log.console.level": ("log.level", _level),
     "log.level": ("log.level", _level),
     "log.console.formatter": ("log.format", str),
+    "management.path_prefix": ("http.path_prefix", _prefix),
+    "management.login_session_timeout": ("http.login_session_s", _minutes),
+    "management.http.max_body_size": ("http.max_body_bytes", number),
+    "management.http.hide_allow_header": ("http.allow_header", _not),
+    "management.disable_basic_auth": ("http.basic_auth", _not),
+    "management.cors.max_age": ("http.cors_max_age_s", number),
+    "management.definitions.require_json_extension": ("http.definitions_json_only", truth),
+    "management.require_auth_for_api_reference": ("http.reference_needs_login", truth),
+    "management.restrictions.operator_policy_changes.disabled": (
+        "http.operator_policy_changes",
+        _not,
+    ),
+    "management.restrictions.quorum_queue_replica_operations.disabled": (
+        "http.quorum_replica_changes",
+        _not,
+    ),
     "management.tcp.port": ("http.port", number),
     "management.ssl.port": ("http.tls_port", number),
     "prometheus.ssl.port": ("metrics.tls_port", number),
@@ -265,7 +295,9 @@ class _Several:
         """Whether the key is one of these."""
         for prefix in (
             "listeners.tcp", "listeners.ssl", "loopback_users", "auth_mechanisms",
-            "ssl_options.versions", "default_user_tags",
+            "ssl_options.versions", "default_user_tags", "management.cors.allow_origins",
+            "management.headers", "management.csp", "management.hsts", "node_tags", "cluster_tags",
+            "credential_validator",
         ):  # fmt: skip
             if key == prefix or key.startswith(f"{prefix}."):
                 self._lists.setdefault(prefix, {})[key[len(prefix) + 1 :]] = value
@@ -293,6 +325,11 @@ class _Several:
             yield "auth.default_tags", [name for name, on in tags.items() if name and truth(on)]
         if "auth_mechanisms" in lists:
             yield "amqp.mechanisms", list(lists["auth_mechanisms"].values())
+        yield from _of_pages(lists)
+        for key, setting in (("node_tags", "node.tags"), ("cluster_tags", "node.cluster_tags")):
+            if key in lists:
+                yield setting, {**lists[key]}
+        yield from _validator(lists.get("credential_validator"))
         if "ssl_options.versions" in lists:
             versions = lists["ssl_options.versions"].values()
             oldest = min((one.removeprefix("tlsv") for one in versions), default="1.2")
@@ -301,6 +338,58 @@ class _Several:
             yield "tls.verify", "none"
         elif self._verify or self._must_show:
             yield "tls.verify", "required" if self._must_show else "optional"
+
+
+#: Response headers that have a key each.
+_HEADERS: Final = {
+    "management.headers": {
+        "content_type_options": "X-Content-Type-Options",
+        "xss_protection": "X-XSS-Protection",
+        "frame_options": "X-Frame-Options",
+        "referrer_policy": "Referrer-Policy",
+    },
+    "management.csp": {"policy": "Content-Security-Policy"},
+    "management.hsts": {"policy": "Strict-Transport-Security"},
+}
+#: What `credential_validator.validation_backend` names, and what it asks of a password.
+_VALIDATORS: Final = {
+    "rabbit_credential_validator_accept_everything": (),
+    "rabbit_credential_validator_min_password_length": ("min_length",),
+    "rabbit_credential_validator_password_regexp": ("regexp",),
+}
+#: RabbitMQ's, where only the backend is named.
+_LEAST_BYTES: Final = "5"
+
+
+def _of_pages(lists: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, Value]]:
+    """Who may use the API from a browser, and what browsers are told."""
+    if "management.cors.allow_origins" in lists:
+        origins = lists["management.cors.allow_origins"]
+        yield "http.cors_origins", [one for name, one in origins.items() if name]
+    headers: dict[str, str | list[str]] = {}
+    for prefix, names in _HEADERS.items():
+        for key, value in lists.get(prefix, {}).items():
+            if key not in names:
+                raise Wrong(f"{prefix}.{key}: is not one of {', '.join(names)}")
+            headers[names[key]] = value
+    if headers:
+        yield "http.headers", headers
+
+
+def _validator(given: Mapping[str, str] | None) -> Iterator[tuple[str, Value]]:
+    """What new passwords must be like."""
+    if given is None:
+        return
+    backend = given.get("validation_backend", "rabbit_credential_validator_accept_everything")
+    if backend not in _VALIDATORS:
+        known = ", ".join(_VALIDATORS)
+        raise Wrong(f"credential_validator.validation_backend: {backend} is not one of {known}")
+    if "min_length" in _VALIDATORS[backend]:
+        yield "auth.password_min_bytes", number(given.get("min_length", _LEAST_BYTES))
+    if "regexp" in _VALIDATORS[backend]:
+        if not given.get("regexp"):
+            raise Wrong("credential_validator.regexp: must say what passwords have to match")
+        yield "auth.password_pattern", given["regexp"]
 
 
 def _listener(

@@ -6,15 +6,13 @@ sample file, the documentation and `amqpd config show --comments` print.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from amqpd.auth.settings import HttpAuth, Ldap, OAuth2
+from amqpd.management.settings import Http, Metrics, PortOrOff
 
-Port = Annotated[int, Meta(ge=0, le=65_535)]
-# Union[...] and not `|`: Annotated aliases and Literal are evaluated when settings are read.
-PortOrOff = Union[Port, Literal["off"]]  # noqa: UP007
 Seconds = Annotated[float, Meta(gt=0)]
 
 
@@ -23,6 +21,12 @@ class Node(Struct, frozen=True):
 
     name: Annotated[str, Meta(description="node name; empty: rabbit@ and the host's name")] = ""
     cluster_name: Annotated[str, Meta(description="told to clients; empty: the node name")] = ""
+    tags: Annotated[
+        dict[str, str], Meta(description="what operators call it: region, rack (node_tags.*)")
+    ] = {}
+    cluster_tags: Annotated[
+        dict[str, str], Meta(description="the same of the cluster (cluster_tags.*)")
+    ] = {}
     uvloop: Annotated[
         Literal["auto", "on", "off"],
         Meta(description="event loop of the extra 'speed'; auto: if it is installed"),
@@ -116,48 +120,6 @@ class Tls(Struct, frozen=True):
     ] = 200
 
 
-class Http(Struct, frozen=True):
-    """The HTTP API."""
-
-    host: Annotated[str, Meta(description="address; empty: the one of [amqp]")] = ""
-    port: Annotated[PortOrOff, Meta(description="TCP port; 0: any free one; or 'off'")] = 15672
-    tls_port: Annotated[
-        PortOrOff, Meta(description="TLS port, usually 15671; the certificate is that of [tls]")
-    ] = "off"
-    hsts_s: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="how long browsers are to use TLS only (Strict-Transport-Security), "
-            "on the TLS port; 0: they are not told",
-        ),
-    ] = 31_536_000
-    local_socket: Annotated[
-        bool,
-        Meta(
-            description="amqpd.sock in the data directory: the command line of this user and of "
-            "root needs no password and no port"
-        ),
-    ] = True
-
-
-class Metrics(Struct, frozen=True):
-    """Metrics for Prometheus."""
-
-    host: Annotated[str, Meta(description="address; empty: the one of [amqp]")] = ""
-    port: Annotated[PortOrOff, Meta(description="TCP port; 0: any free one; or 'off'")] = 15692
-    tls_port: Annotated[
-        PortOrOff, Meta(description="TLS port, usually 15691; the certificate is that of [tls]")
-    ] = "off"
-    per_object: Annotated[
-        bool,
-        Meta(
-            description="/metrics has a sample for each queue and connection, as "
-            "/metrics/per-object has (RabbitMQ: prometheus.return_per_object_metrics)"
-        ),
-    ] = False
-
-
 class Store(Struct, frozen=True):
     """Where messages and definitions are kept."""
 
@@ -230,6 +192,21 @@ class Auth(Struct, frozen=True):
     failure_delay_s: Annotated[
         float, Meta(ge=0, description="first answer to a wrong password; doubles up to 30 s")
     ] = 1
+    password_min_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="shorter new passwords are refused; 0: any "
+            "(credential_validator.min_length)",
+        ),
+    ] = 0
+    password_pattern: Annotated[
+        str,
+        Meta(
+            description="a regular expression that new passwords must match; empty: any "
+            "(credential_validator.regexp)"
+        ),
+    ] = ""
 
 
 class Queues(Struct, frozen=True):

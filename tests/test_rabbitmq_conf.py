@@ -301,3 +301,91 @@ def test_authentication_backends_are_set(tmp_path: Path) -> None:
 def test_wrong_values_of_backends_are_told(line: str) -> None:
     with pytest.raises(ValueError, match="line 1"):
         entries(line)
+
+
+def test_what_is_set_of_the_management_api_is_set() -> None:
+    found, warnings = entries(
+        """
+        management.path_prefix = ops/broker/
+        management.cors.allow_origins.1 = https://a.example
+        management.cors.allow_origins.2 = https://b.example
+        management.cors.max_age = 60
+        management.login_session_timeout = 30
+        management.disable_basic_auth = true
+        management.http.max_body_size = 2000000
+        management.http.hide_allow_header = true
+        management.restrictions.operator_policy_changes.disabled = true
+        management.restrictions.quorum_queue_replica_operations.disabled = false
+        management.definitions.require_json_extension = true
+        management.require_auth_for_api_reference = true
+        management.headers.frame_options = SAMEORIGIN
+        management.csp.policy = default-src 'self'
+        management.hsts.policy = max-age=31536000; includeSubDomains
+        node_tags.rack = 7
+        cluster_tags.region = north
+        credential_validator.validation_backend = rabbit_credential_validator_password_regexp
+        credential_validator.regexp = ^[a-z]{8}
+        """
+    )
+
+    assert warnings == []
+    assert found == {
+        "http.path_prefix": "/ops/broker",
+        "http.cors_origins": ["https://a.example", "https://b.example"],
+        "http.cors_max_age_s": 60,
+        "http.login_session_s": 1800,
+        "http.basic_auth": False,
+        "http.max_body_bytes": 2_000_000,
+        "http.allow_header": False,
+        "http.operator_policy_changes": False,
+        "http.quorum_replica_changes": True,
+        "http.definitions_json_only": True,
+        "http.reference_needs_login": True,
+        "http.headers": {
+            "X-Frame-Options": "SAMEORIGIN",
+            "Content-Security-Policy": "default-src 'self'",
+            "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+        },
+        "node.tags": {"rack": "7"},
+        "node.cluster_tags": {"region": "north"},
+        "auth.password_pattern": "^[a-z]{8}",
+    }
+
+
+def test_nobody_is_let_in_by_an_empty_list_of_origins() -> None:
+    assert entries("management.cors.allow_origins = none") == ({"http.cors_origins": []}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("validation_backend = rabbit_credential_validator_min_password_length", 5),
+        (
+            "min_length = 9\ncredential_validator.validation_backend = "
+            "rabbit_credential_validator_min_password_length",
+            9,
+        ),
+        ("validation_backend = rabbit_credential_validator_accept_everything", None),
+        ("min_length = 9", None),
+    ],
+)
+def test_passwords_are_as_long_as_the_validator_that_was_chosen_asks(
+    text: str, found: int | None
+) -> None:
+    settings, _ = entries(f"credential_validator.{text}")
+
+    assert settings.get("auth.password_min_bytes") == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "credential_validator.validation_backend = mine",
+        "credential_validator.validation_backend = rabbit_credential_validator_password_regexp",
+        "management.headers.server = x",
+        "management.login_session_timeout = soon",
+    ],
+)
+def test_what_cannot_be_kept_of_the_management_api_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"management|credential_validator"):
+        entries(text)

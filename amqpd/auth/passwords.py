@@ -2,6 +2,7 @@
 
     hash_password(password, salt, algorithm) -> str       base64 of salt and digest
     verify(password, password_hash, algorithm) -> bool    constant time; never raises
+    refusal_of(password, least_bytes, pattern) -> str     why it may not be a new one
     new_salt() -> bytes
     ALGORITHMS   DEFAULT_ALGORITHM   UNUSABLE
 
@@ -17,6 +18,8 @@ import hashlib
 import hmac
 import os
 from typing import TYPE_CHECKING, Final
+
+from amqpd.broker.pattern import compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,3 +79,12 @@ def _digest(name: str, salt: bytes, password: str) -> bytes:
     octets = salt + password.encode(errors="surrogateescape")
     # MD5 is there for hashes made before RabbitMQ 3.6; nothing here makes a new one by default.
     return hashlib.new(name, octets, usedforsecurity=name != "md5").digest()
+
+
+def refusal_of(password: str, least_bytes: int, pattern: str) -> str:
+    """Why a new password is not one to have, in RabbitMQ's words; empty: it is fine."""
+    if len(password.encode(errors="surrogateescape")) < least_bytes:
+        return f"minimum required password length is {least_bytes}"
+    if pattern and not compile_pattern(pattern).matches(password):
+        return "provided password does not match the validator regular expression"
+    return ""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from amqpd.broker.access import Undecided
 from amqpd.broker.events import INTERNAL
 from amqpd.errors import AmqpError
-from amqpd.management import access, logins
+from amqpd.management import access, cors, logins
 from amqpd.management.access import Caller, Needs, local
 from amqpd.management.call import Call
 from amqpd.management.errors import (
@@ -83,6 +83,14 @@ class Api:
 
     async def answer(self, request: Request) -> Answer:
         """Answer a request, whatever it is; `path` begins behind `/api`."""
+        answer = await self._answer_or_refusal(request)
+        settings = self._host.http
+        cors.mark(answer, request, settings)
+        if not settings.allow_header and answer.status != 405:
+            answer.headers.pop("Allow", None)
+        return answer
+
+    async def _answer_or_refusal(self, request: Request) -> Answer:
         try:
             return await self._answer(request)
         except HttpError as error:
@@ -108,7 +116,7 @@ class Api:
             raise not_running()
         names = self._once_more(names)
         nobody = operation.needs is Needs.NOTHING
-        caller = NOBODY if nobody else await self._caller(request)
+        caller = NOBODY if nobody else await self.caller(request)
         call = Call(self._host, self.survey, request, names, caller, self._alone)
         about = _about(route, names)
         try:
@@ -135,7 +143,7 @@ class Api:
         async with contextlib.aclosing(body) as pieces:
             async for piece in pieces:
                 try:
-                    caller = await self._caller(call.request)
+                    caller = await self.caller(call.request)
                     access.check(operation.needs, caller, call.vhost_name, self._host.broker)
                 except HttpError:
                     return
@@ -176,7 +184,7 @@ class Api:
 
     # -- who asks --------------------------------------------------------------------------
 
-    async def _caller(self, request: Request) -> Caller:
+    async def caller(self, request: Request) -> Caller:
         """Who asks, by password or by cookie.
 
         Raises:
@@ -184,16 +192,39 @@ class Api:
         """
         authorization = request.headers.get("authorization", "") or _in_query(request)
         if authorization:
-            return await self._log_in(*_credentials(authorization), request)
+            return await self._shown(authorization, request)
         if request.local_user:
             return local(request.local_user)
         now_ms = self._host.broker.around.now_ms
         caller = self._sessions.caller(logins.token_of(request.headers), now_ms)
         if caller is None:
-            raise not_authenticated()
-        if request.method not in SAFE_METHODS and not logins.is_from_own_page(request.headers):
-            raise HttpError(403, "forbidden", "a request of another site's page")
+            raise not_authenticated(asked=self._host.http.basic_auth)
+        if request.method not in SAFE_METHODS:
+            self._check_page(request)
         return caller
+
+    async def _shown(self, authorization: str, request: Request) -> Caller:
+        """Whom the header Authorization, or what stands for it, shows."""
+        user, password = _credentials(authorization)
+        if user or not password:
+            self._check_passwords_count()
+        else:
+            now_ms = self._host.broker.around.now_ms
+            caller = self._sessions.caller(password.decode(errors="replace"), now_ms)
+            if caller is not None:
+                return caller
+        return await self._log_in(user, password, request)
+
+    def _check_passwords_count(self) -> None:
+        if not self._host.http.basic_auth:
+            raise not_authorised("HTTP access denied: basic auth disabled")
+
+    def _check_page(self, request: Request) -> None:
+        """See that a browser's login is used by a page of ours, or of one we were told to trust."""
+        if not (
+            logins.is_from_own_page(request.headers) or cors.is_trusted(request, self._host.http)
+        ):
+            raise HttpError(403, "forbidden", "a request of another site's page")
 
     async def _log_in(self, user: str, password: bytes, request: Request) -> Caller:
         named = request.headers.get("host", "")
@@ -229,36 +260,52 @@ class Api:
 
     async def _login(self, call: Call) -> Answer:
         """Log in with a form; the answer sets a cookie."""
-        request = call.request
-        if not logins.is_from_own_page(request.headers):
-            raise HttpError(403, "forbidden", "a request of another site's page")
+        request, settings = call.request, self._host.http
+        self._check_page(request)
         form = _form(await request.read(LOGIN_BYTES))
+        user = form.get("username", "")
+        if user:
+            self._check_passwords_count()
         password = form.get("password", "").encode(errors="surrogateescape")
-        caller = await self._log_in(form.get("username", ""), password, request)
+        caller = await self._log_in(user, password, request)
         access.check(Needs.LOGIN, caller, None, self._host.broker)
-        token = self._sessions.open(caller, self._host.broker.around.now_ms)
-        answer = json({"name": caller.name, "tags": sorted(caller.tags)})
-        answer.headers["Set-Cookie"] = logins.cookie(token, secure=request.secure)
+        life_s = settings.login_session_s
+        token = self._sessions.open(caller, self._host.broker.around.now_ms, life_s)
+        known = {"name": caller.name, "tags": sorted(caller.tags)}
+        answer = json(
+            {
+                **known,
+                "token": {"type": "bearer", "value": token},
+                "user": known | {"login_session_timeout": settings.login_session_minutes},
+            }
+        )
+        answer.headers["Set-Cookie"] = self._cookie(token, request, life_s)
         return answer
+
+    def _cookie(self, token: str, request: Request, life_s: int) -> str:
+        path = "" if request.local_user else self._host.http.path_prefix
+        return logins.cookie(token, secure=request.secure, life_s=life_s, path=path)
 
     async def _logout(self, call: Call) -> Answer:
         """Forget the cookie."""
         self._sessions.close(logins.token_of(call.request.headers))
-        gone = logins.cookie("", secure=call.request.secure, life_s=0)
-        return Answer(204, headers={"Set-Cookie": gone})
+        return Answer(204, headers={"Set-Cookie": self._cookie("", call.request, 0)})
 
     async def _live(self, call: Call) -> Answer:
         """What a path answers, again whenever it changes, as server-sent events."""
-        caller = await self._caller(call.request)
+        caller = await self.caller(call.request)
         answer = live(call.request, self.answer)
         self._streams.enter(caller.name, answer)
         return answer
 
     async def _describe(self, call: Call) -> Answer:
         """This description of the API, in OpenAPI 3.1."""
+        if self._host.http.reference_needs_login:
+            await self.caller(call.request)
         if not self._description:
             version = self._host.figures().version
-            self._description = encode(describe(self.router.routes, version))
+            prefix = self._host.http.path_prefix
+            self._description = encode(describe(self.router.routes, version, prefix))
         return Answer(body=self._description)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from amqpd.broker.arguments import QueueType
 from amqpd.management import queue as queues
 from amqpd.management.access import Needs
-from amqpd.management.errors import HttpError, bad_request, not_found
+from amqpd.management.errors import HttpError, bad_request, disallowed, not_found
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.routing import Operation, Route
 
@@ -107,13 +107,20 @@ async def status(call: Call) -> Answer:
     )
 
 
+def _check_replicas(call: Call) -> None:
+    if not call.host.http.quorum_replica_changes:
+        raise disallowed("Broker settings disallow quorum queue replica operations.")
+
+
 async def alone(call: Call) -> Answer:
     """Add or remove copies of queues on other nodes."""
+    _check_replicas(call)
     raise bad_request(ALONE)
 
 
 async def grow(call: Call) -> Answer:
     """Give a node copies of all queues; this one has them."""
+    _check_replicas(call)
     _check_node(call)
     return Answer(204)
 

@@ -38,6 +38,7 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 #: A form has no more, the file among them.
 MOST_PARTS: Final = 100
 _BOUNDARY: Final = re.compile(r'boundary="?([^";]+)"?')
+_FILE_NAME: Final = re.compile(rb'filename="([^"]*)"')
 #: Where the page of a form may send its reader: to another place of this page, as RabbitMQ's does.
 _OWN_PAGE: Final = re.compile(r"(?:\.\./)*#/[A-Za-z0-9/_-]*")
 #: A byte order mark.
@@ -157,12 +158,22 @@ def _octets(call: Call, body: bytes) -> tuple[bytes, str]:
     for part in body.split(b"--" + found[1].encode(), MOST_PARTS)[:MOST_PARTS]:
         head, _, content = part.partition(b"\r\n\r\n")
         if b'name="file"' in head and file is None:
+            _check_name(call, head)
             file = content.removesuffix(b"\r\n")
         elif b'name="redirect"' in head:
             redirect = content.removesuffix(b"\r\n").decode("ascii", "replace")
     if file is None:
         raise bad_request("multipart/form-data: without a field 'file'")
     return file, redirect if _OWN_PAGE.fullmatch(redirect) else ""
+
+
+def _check_name(call: Call, head: bytes) -> None:
+    """See that the file of a form has the name of a JSON file, where that is asked for."""
+    if not call.host.http.definitions_json_only:
+        return
+    found = _FILE_NAME.search(head)
+    if found is None or not found[1].lower().endswith(b".json"):
+        raise bad_request("definition file must have a .json extension")
 
 
 async def _report(changes: list[Change]) -> AsyncGenerator[bytes, None]:

@@ -31,9 +31,12 @@ def bad_request(reason: str) -> HttpError:
     return HttpError(400, "bad_request", reason)
 
 
-def not_authenticated() -> HttpError:
-    """Nobody, or nobody we know; never says which part was wrong."""
-    return HttpError(401, "not_authorized", "Not_Authorized", CHALLENGE)
+def not_authenticated(*, asked: bool = True) -> HttpError:
+    """Nobody, or nobody we know; never says which part was wrong.
+
+    Browsers are `asked` for a password where one would help.
+    """
+    return HttpError(401, "not_authorized", "Not_Authorized", CHALLENGE if asked else None)
 
 
 def not_authorised(reason: str) -> HttpError:
@@ -55,6 +58,11 @@ def not_running() -> HttpError:
     """The broker's application was stopped by an operator."""
     reason = "the broker was stopped by stop_app; 'amqpd ctl start_app' lets it go on"
     return HttpError(503, "not_running", reason)
+
+
+def disallowed(reason: str) -> HttpError:
+    """The settings do not let anybody do this here."""
+    return HttpError(405, "method_not_allowed", reason, {"Allow": "OPTIONS"})
 
 
 def precondition_failed(reason: str) -> HttpError:

@@ -18,6 +18,8 @@ class Port:
     protocol: str
     host: str
     port: int
+    #: What its paths begin with.
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Figures:
     version: str
     node: str
     cluster_name: str
+    node_tags: Mapping[str, str]
+    cluster_tags: Mapping[str, str]
     sync: bool
     listeners: tuple[Port, ...]
     uptime_s: float

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from amqpd.management.access import Caller
     from amqpd.management.figures import Figures
     from amqpd.management.records import Records
+    from amqpd.management.settings import Http
     from amqpd.management.trace import Traces
 
 
@@ -56,6 +57,10 @@ class Host(Protocol):
     def controls(self) -> Controls:
         """What operators may do."""
 
+    @property
+    def http(self) -> Http:
+        """What is set about this API at the moment."""
+
     async def log_in(self, user: str, password: bytes, host: str, named: str) -> Caller | None:
         """Who this is; None for whoever does not get in.
 
@@ -64,6 +69,9 @@ class Host(Protocol):
 
     def hash_password(self, password: str, algorithm: str) -> str:
         """The hash to keep of a password, which is not blank."""
+
+    def refusal_of(self, password: str) -> str:
+        """Why nobody may have this password from now on; empty: it is fine."""
 
     def changed(self) -> None:
         """Something was decided that has to reach the disk, or a consumer."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from amqpd.management.access import Caller
 
 COOKIE: Final = "amqpd"
-#: As long as RabbitMQ's `login_session_timeout`.
-LIFE_S: Final = 8 * 3600
 #: Sessions that are remembered, in all and of one user; beyond it the oldest end.
 MOST: Final = 10_000
 MOST_OF_USER: Final = 100
@@ -43,11 +41,11 @@ class WebSessions:
         self._new_token = new_token
         self._sessions: dict[str, _Session] = {}
 
-    def open(self, caller: Caller, now_ms: int) -> str:
-        """A token that stands for the caller from now on, no longer than its credentials."""
+    def open(self, caller: Caller, now_ms: int, life_s: int) -> str:
+        """A token that stands for the caller so long, and no longer than its credentials."""
         token = self._new_token()
         user = self._find_user(caller.name)
-        until_ms = now_ms + LIFE_S * 1000
+        until_ms = now_ms + life_s * 1000
         if caller.expires_at_ms is not None:
             until_ms = min(until_ms, caller.expires_at_ms)
         own = [key for key, one in self._sessions.items() if one.caller.name == caller.name]
@@ -92,7 +90,9 @@ def is_from_own_page(headers: Mapping[str, str]) -> bool:
     return origin is None or urlsplit(origin).netloc == headers.get("host")
 
 
-def cookie(token: str, *, secure: bool, life_s: int = LIFE_S) -> str:
-    """The header that sets the cookie; a life of 0 removes it."""
+def cookie(token: str, *, secure: bool, life_s: int, path: str = "") -> str:
+    """The header that sets the cookie below a path; a life of 0 removes it."""
     rest = "; Secure" if secure else ""
-    return f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={life_s}{rest}"
+    return (
+        f"{COOKIE}={token}; Path={path or '/'}; HttpOnly; SameSite=Strict; Max-Age={life_s}{rest}"
+    )

@@ -158,8 +158,8 @@ ERROR: Final = {
 }
 
 
-def describe(routes: Sequence[Route], version: str) -> Facts:
-    """The document."""
+def describe(routes: Sequence[Route], version: str, prefix: str = "") -> Facts:
+    """The document; `prefix` is what all paths begin with."""
     taken, schemas = _bodies(routes)
     return {
         "openapi": "3.1.0",
@@ -169,7 +169,7 @@ def describe(routes: Sequence[Route], version: str) -> Facts:
             "description": "The HTTP API of the broker; RabbitMQ's paths, keys and rights.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/api"}],
+        "servers": [{"url": f"{prefix}/api"}],
         "security": [{"basic": []}, {"bearer": []}, {"cookie": []}],
         "tags": [{"name": name} for name in dict.fromkeys(map(_tag, routes))],
         "paths": {route.path: _path(route, taken) for route in routes},

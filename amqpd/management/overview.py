@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from amqpd.broker.parameters import GLOBAL
 from amqpd.management.access import Needs
 from amqpd.management.listing import one
+from amqpd.management.parameter import value_of
 from amqpd.management.rates import (
     CHURN,
     LENGTHS,
@@ -51,7 +53,7 @@ def context_facts(figures: Figures) -> list[Facts]:
         {
             "node": figures.node,
             "description": names[one.protocol],
-            "path": "/",
+            "path": one.path or "/",
             "ip": one.host,
             "port": str(one.port),
             "protocol": one.protocol,
@@ -93,6 +95,7 @@ async def show(call: Call) -> Answer:
 
 def _identity(call: Call, now: Figures) -> Facts:
     """Which broker this is."""
+    settings = call.host.http
     return {
         "product_name": now.product,
         "product_version": now.product_version,
@@ -105,16 +108,16 @@ def _identity(call: Call, now: Figures) -> Facts:
         "release_series_support_status": "supported",
         "node": now.node,
         "cluster_name": now.cluster_name,
-        "cluster_tags": {},
-        "node_tags": {},
+        "cluster_tags": _cluster_tags(call, now),
+        "node_tags": now.node_tags,
         "sync": now.sync,
         # Of every user: clients that publish are told as much.
         "alarms": [one for one in ("memory", "disk") if getattr(call.broker.alarms, one)],
         "rates_mode": "basic",
         "disable_stats": False,
         "enable_queue_totals": False,
-        "is_op_policy_updating_enabled": True,
-        "require_definition_json_extension": False,
+        "is_op_policy_updating_enabled": settings.operator_policy_changes,
+        "require_definition_json_extension": settings.definitions_json_only,
         "default_queue_type": call.broker.limits.default_queue_type or "classic",
         "sample_retention_policies": {
             "global": RETAINED_S,
@@ -123,6 +126,12 @@ def _identity(call: Call, now: Figures) -> Facts:
         },
         "exchange_types": exchange_type_facts(call),
     }
+
+
+def _cluster_tags(call: Call, now: Figures) -> object:
+    """The global parameter of that name, as operators set it while the broker runs; or as set."""
+    found = call.broker.parameters.get(GLOBAL, "", "cluster_tags")
+    return now.cluster_tags if found is None else value_of(found)
 
 
 def _object_totals(call: Call, now: Figures) -> Facts:
@@ -167,6 +176,7 @@ async def whoami(call: Call) -> Answer:
             "name": call.caller.name,
             "tags": sorted(call.caller.tags),
             "is_internal_user": call.caller.authority is None,
+            "login_session_timeout": call.host.http.login_session_minutes,
         }
     )
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from amqpd.broker.parameters import OPERATOR_POLICY, POLICY
 from amqpd.management.access import Needs
-from amqpd.management.errors import not_found
+from amqpd.management.errors import disallowed, not_found
 from amqpd.management.listing import PARAMETERS, listing
 from amqpd.management.parameter import delete_parameter, put_parameter, value_of
 from amqpd.management.request import Answer, json
@@ -55,6 +55,18 @@ def _component(call: Call) -> str:
     return OPERATOR_POLICY if call.request.path.startswith("/operator-policies") else POLICY
 
 
+def _one(call: Call) -> str:
+    """The component, where one policy is meant.
+
+    Raises:
+        HttpError: it is an operator's, and those are closed here.
+    """
+    component = _component(call)
+    if component == OPERATOR_POLICY and not call.host.http.operator_policy_changes:
+        raise disallowed("Broker settings disallow editing of operator policies.")
+    return component
+
+
 async def list_policies(call: Call) -> Answer:
     """The policies of a vhost, or of all."""
     vhosts = {one.name for one in call.own_vhosts()}
@@ -64,7 +76,7 @@ async def list_policies(call: Call) -> Answer:
 
 async def show(call: Call) -> Answer:
     """One policy."""
-    found = call.broker.parameters.get(_component(call), call.vhost.name, call.names["name"])
+    found = call.broker.parameters.get(_one(call), call.vhost.name, call.names["name"])
     if found is None:
         raise not_found()
     return json(facts(found))
@@ -72,6 +84,7 @@ async def show(call: Call) -> Answer:
 
 async def put(call: Call) -> Answer:
     """Set a policy; it is in force when this is answered."""
+    component = _one(call)
     vhost = call.vhost.name
     body = await call.body(Body)
     _check_targets(call, body.definition)
@@ -81,7 +94,7 @@ async def put(call: Call) -> Answer:
         "priority": 0 if body.priority is UNSET or body.priority is None else body.priority,
         "apply-to": "all" if body.apply_to is UNSET or body.apply_to is None else body.apply_to,
     }
-    is_new = await put_parameter(call, _component(call), vhost, call.names["name"], value)
+    is_new = await put_parameter(call, component, vhost, call.names["name"], value)
     return Answer(201 if is_new else 204)
 
 
@@ -103,7 +116,7 @@ def _check_targets(call: Call, definition: object) -> None:
 
 async def delete(call: Call) -> Answer:
     """Remove a policy."""
-    await delete_parameter(call, _component(call), call.vhost.name, call.names["name"])
+    await delete_parameter(call, _one(call), call.vhost.name, call.names["name"])
     return Answer(204)
 
 

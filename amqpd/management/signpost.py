@@ -34,7 +34,7 @@ def paths_page(routes: Iterable[Route]) -> str:
     """Every path with its methods, what they do and who may."""
     rows = "".join(_rows(routes))
     head = "<tr><th>path<th>method<th>what it does<th>needs"
-    more = 'In OpenAPI: <a href="/api/openapi.json">openapi.json</a>.'
+    more = 'In OpenAPI: <a href="openapi.json">openapi.json</a>.'
     return _page("HTTP API", f"<p>{more}<table>{head}{rows}</table>")
 
 

@@ -135,6 +135,10 @@ async def _user(call: Call, name: str, body: Body) -> PutUser:
     if body.password is not UNSET and body.password_hash is not UNSET:
         raise bad_request("both_password_and_password_hash_are_provided")
     hashed, algorithm = "", body.hashing_algorithm or SHA256
+    if isinstance(body.password, str):
+        refusal = await asyncio.to_thread(call.host.refusal_of, body.password)
+        if refusal:
+            raise bad_request(refusal)
     # As with RabbitMQ a blank password is taken and opens nothing.
     if isinstance(body.password, str) and body.password:
         algorithm = SHA256

@@ -623,8 +623,7 @@ def _import_http() -> Callable[[BrokerServer], HttpServer]:
     from amqpd.server.http import HttpServer as Server
 
     def make(server: BrokerServer) -> HttpServer:
-        http, metrics = server.settings.http, server.settings.metrics
-        per_object = metrics.per_object
-        return Server(Hosting(server), server.http_room, http.hsts_s, per_object=per_object)
+        per_object = server.settings.metrics.per_object
+        return Server(Hosting(server), server.http_room, per_object=per_object)
 
     return make

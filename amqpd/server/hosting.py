@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from amqpd import __version__, config
-from amqpd.auth.passwords import hash_password
+from amqpd.auth.passwords import hash_password, refusal_of
 from amqpd.config import SECRETS
 from amqpd.management.access import Caller
 from amqpd.management.figures import Figures, Port, totals
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from amqpd.broker.broker import Broker
     from amqpd.management.records import Records
+    from amqpd.management.settings import Http
     from amqpd.management.trace import Traces as TracesOfHost
     from amqpd.server.app import BrokerServer
 
@@ -50,6 +51,11 @@ class Hosting:
         """The model; another one after `start_app`."""
         return self._server.broker
 
+    @property
+    def http(self) -> Http:
+        """What is set about the API at the moment."""
+        return self._server.settings.http
+
     async def log_in(self, user: str, password: bytes, host: str, named: str) -> Caller | None:
         """Who this is; None for whoever does not get in."""
         login = await self._server.logins.log_in(user, password, host, named)
@@ -62,6 +68,11 @@ class Hosting:
     def hash_password(self, password: str, algorithm: str) -> str:
         """The hash to keep of a password."""
         return hash_password(password, algorithm=algorithm)
+
+    def refusal_of(self, password: str) -> str:
+        """Why nobody may have this password from now on, in RabbitMQ's words."""
+        auth = self._server.settings.auth
+        return refusal_of(password, auth.password_min_bytes, auth.password_pattern)
 
     def changed(self) -> None:
         """Let the next turn of the loop see to what was decided."""
@@ -105,6 +116,8 @@ class Hosting:
             version=__version__,
             node=self.node,
             cluster_name=server.broker.cluster_name,
+            node_tags=settings.node.tags,
+            cluster_tags=settings.node.cluster_tags,
             sync=settings.store.sync,
             listeners=tuple(Port(*one) for one in (*server.ports.amqp, *server.ports.all_http)),
             uptime_s=time.monotonic() - server.started_s,

@@ -55,8 +55,7 @@ _Make: TypeAlias = "Callable[[], asyncio.Protocol]"
 
 #: Largest request head.
 HEADER_BYTES: Final = 16_384
-#: Largest body (RabbitMQ's limit), and how long it may take to come.
-BODY_BYTES: Final = 10_000_000
+#: How long a body may take to come.
 BODY_S: Final = 30.0
 #: How long a connection may be silent, or take for the head of a request.
 SILENCE_S: Final = 30.0
@@ -71,6 +70,7 @@ PROTECTION: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 SERVER: Final = "amqpd"
+HSTS: Final = "Strict-Transport-Security"
 API: Final = "/api"
 #: Of one machine's users, at a time.
 LOCAL_CONNECTIONS: Final = 100
@@ -81,14 +81,13 @@ IS_LOCAL: Final = web.AppKey("IS_LOCAL", bool)
 class HttpServer:
     """Serves the API on some sockets and the metrics on others, until `close`.
 
-    `listeners` are those with TLS; their contexts are replaced when certificates are.
+    `listeners` are those with TLS; their contexts are replaced when certificates are. What was
+    set (`management.settings.Http`) is looked up with each request, but for the prefix.
     """
 
-    def __init__(
-        self, host: Host, room: Room, hsts_s: int = 0, *, per_object: bool = False
-    ) -> None:
+    def __init__(self, host: Host, room: Room, *, per_object: bool = False) -> None:
         self.listeners: list[Listener] = []
-        self._hsts = f"max-age={hsts_s}" if hsts_s else ""
+        self._prefix = host.http.path_prefix
         self._room = room
         self._per_object = per_object
         self._host = host
@@ -114,14 +113,7 @@ class HttpServer:
         ]
         answers = web.route("*", f"{API}/{{tail:(?s:.*)}}", self._answer)
         if ports.api or ports.api_tls:
-            pages = [
-                web.get("/", self._page),
-                web.get("/ui/{tail:.*}", self._page),
-                web.get(signpost.PATHS, self._paths_page),
-                web.get(signpost.PROGRAMS, self._programs_page),
-                *(web.get(path, self._elsewhere) for path in signpost.ELSEWHERE),
-            ]
-            server = await self._serve(ports.api, [*common, *pages, answers])
+            server = await self._serve(ports.api, [*common, *self._pages_and_api()])
             self._secure(server, ports.api_tls, tasks, context)
         if ports.metrics or ports.metrics_tls:
             more = [
@@ -136,6 +128,26 @@ class HttpServer:
             make = Guarded.around(server, Room(LOCAL_CONNECTIONS))
             loop = asyncio.get_running_loop()
             self._servers.append(await loop.create_unix_server(make, sock=local.socket))
+
+    def _pages_and_api(self) -> Iterator[web.RouteDef]:
+        """What is below the prefix; probes know no prefix, but are there, too."""
+        prefix = self._prefix
+        if prefix:
+            yield web.get("/", self._home)
+            yield web.get(prefix, self._home)
+            yield web.get(f"{prefix}/healthz", self._healthz)
+            yield web.get(f"{prefix}/readyz", self._readyz)
+            yield web.get(f"{prefix}/metrics", self._metrics)
+        yield web.get(f"{prefix}/", self._page)
+        # Its files are named relative to the page.
+        yield web.get(f"{prefix}/ui/", self._home)
+        yield web.get(f"{prefix}/ui/index.html", self._home)
+        yield web.get(f"{prefix}/ui/{{tail:.+}}", self._page)
+        yield web.get(f"{prefix}{signpost.PATHS}", self._paths_page)
+        yield web.get(f"{prefix}{signpost.PROGRAMS}", self._programs_page)
+        for path in signpost.ELSEWHERE:
+            yield web.get(f"{prefix}{path}", self._elsewhere)
+        yield web.route("*", f"{prefix}{API}/{{tail:(?s:.*)}}", self._answer)
 
     async def sample(self) -> None:
         """Count what happens, for rates and charts, until cancelled."""
@@ -178,7 +190,7 @@ class HttpServer:
 
     async def _server(self, routes: list[web.RouteDef], *, is_local: bool = False) -> _Make:
         loop = asyncio.get_running_loop()
-        app = web.Application(client_max_size=BODY_BYTES)
+        app = web.Application()
         app[IS_LOCAL] = is_local
         app.add_routes(routes)
         app.on_response_prepare.append(self._protect)
@@ -259,26 +271,41 @@ class HttpServer:
 
     async def _elsewhere(self, request: web.Request) -> web.Response:
         """Where the page is that RabbitMQ has here."""
-        raise web.HTTPMovedPermanently(signpost.ELSEWHERE[request.path])
+        path = signpost.ELSEWHERE[request.path.removeprefix(self._prefix)]
+        raise web.HTTPMovedPermanently(f"{self._prefix}{path}")
+
+    async def _home(self, request: web.Request) -> web.Response:
+        """Where the web page is."""
+        raise web.HTTPMovedPermanently(f"{self._prefix}/")
 
     async def _paths_page(self, request: web.Request) -> web.Response:
+        if self._host.http.reference_needs_login:
+            try:
+                await self._api.caller(self._request(request))
+            except HttpError as error:
+                raise web.HTTPUnauthorized(text=error.reason, headers=error.headers) from error
         return _html(signpost.paths_page(self._api.router.routes))
 
     async def _programs_page(self, request: web.Request) -> web.Response:
         return _html(signpost.programs_page())
 
     async def _protect(self, request: web.Request, response: web.StreamResponse) -> None:
+        settings, headers = self._host.http, response.headers
         for name, value in PROTECTION.items():
-            response.headers.setdefault(name, value)
-        if self._hsts and request.secure:
-            response.headers["Strict-Transport-Security"] = self._hsts
+            headers.setdefault(name, value)
+        if settings.hsts_s and request.secure:
+            headers[HSTS] = f"max-age={settings.hsts_s}"
         # What we are is told to those who may know it.
-        response.headers["Server"] = SERVER
+        headers["Server"] = SERVER
+        for name, value in settings.headers.items():
+            headers.pop(name, None)
+            if value and (request.secure or name.lower() != HSTS.lower()):
+                headers[name] = value
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise web.HTTPUnsupportedMediaType(text="compressed requests are not taken")
-        asked = _request(request)
+        asked = self._request(request)
         answer = await self._api.answer(asked)
         headers = {"Content-Type": answer.content_type, **answer.headers}
         if isinstance(answer.body, bytes):
@@ -289,6 +316,22 @@ class HttpServer:
             return await _stream(request, answer, headers)
         with self._view():
             return await _stream(request, answer, headers)
+
+    def _request(self, request: web.Request) -> Request:
+        """What the API is asked; the path is what comes after its own."""
+        is_local = request.app[IS_LOCAL]
+        root = API if is_local else f"{self._prefix}{API}"
+        path = request.raw_path.partition("?")[0].partition(root)[2]
+        return Request(
+            method=request.method,
+            path=path,
+            query=request.query,
+            headers={name.lower(): value for name, value in request.headers.items()},
+            peer=request.remote or "",
+            secure=request.secure,
+            read=partial(_read, request, self._host.http.max_body_bytes),
+            local_user=_local_user(request),
+        )
 
     @contextlib.contextmanager
     def _view(self) -> Iterator[None]:
@@ -326,32 +369,19 @@ class _Handler(web.RequestHandler):
         return answer
 
 
-def _request(request: web.Request) -> Request:
-    path = request.raw_path.partition("?")[0]
-
-    async def read(most_bytes: int | None = None) -> bytes:
-        limited = request if most_bytes is None else request.clone(client_max_size=most_bytes)
-        try:
-            async with asyncio.timeout(BODY_S):
-                return await limited.read()
-        except web.HTTPRequestEntityTooLarge as error:
-            raise bad_request("Exceeded HTTP request body size limit") from error
-        except ConnectionError as error:
-            # Nobody hears the answer.
-            raise HttpError(400, "bad_request", "the body ended too early") from error
-        except TimeoutError as error:
-            raise HttpError(408, "request_timeout", "the body did not come in time") from error
-
-    return Request(
-        method=request.method,
-        path=path.partition(API)[2],
-        query=request.query,
-        headers={name.lower(): value for name, value in request.headers.items()},
-        peer=request.remote or "",
-        secure=request.secure,
-        read=read,
-        local_user=_local_user(request),
-    )
+async def _read(request: web.Request, limit_bytes: int, most_bytes: int | None = None) -> bytes:
+    """A body, which must not be longer than any may be, nor than this one."""
+    most = limit_bytes if most_bytes is None else min(limit_bytes, most_bytes)
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await request.clone(client_max_size=most).read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise bad_request("Exceeded HTTP request body size limit") from error
+    except ConnectionError as error:
+        # Nobody hears the answer.
+        raise HttpError(400, "bad_request", "the body ended too early") from error
+    except TimeoutError as error:
+        raise HttpError(408, "request_timeout", "the body did not come in time") from error
 
 
 def _local_user(request: web.Request) -> str:

@@ -81,7 +81,8 @@ class Ports:
         ):
             found += self._bind(address, port, amqp.backlog, option)
         web = self.web
-        self.http = [*_at("http", web.api), *_at("https", web.api_tls)]
+        prefix = http.path_prefix
+        self.http = [*_at("http", web.api, prefix), *_at("https", web.api_tls, prefix)]
         self.scraped = [*_at("http", web.metrics), *_at("https", web.metrics_tls)]
         if web.api_tls or web.metrics_tls:
             tls.for_browsers(settings.tls)  # a wrong file is told before anybody is let in
@@ -171,5 +172,6 @@ class Ports:
         return sockets
 
 
-def _at(scheme: str, sockets: list[socket.socket]) -> list[Listening]:
-    return [Listening(scheme, *one.getsockname()[:2]) for one in sockets]
+def _at(scheme: str, sockets: list[socket.socket], path: str = "") -> list[Listening]:
+    found = [one.getsockname()[:2] for one in sockets]
+    return [Listening(scheme, host, port, path) for host, port in found]

@@ -50,6 +50,8 @@ class Listening(NamedTuple):
     protocol: str
     host: str
     port: int
+    #: What its paths begin with.
+    path: str = ""
 
     @property
     def uri(self) -> str:
@@ -58,7 +60,7 @@ class Listening(NamedTuple):
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         scheme = self.protocol.partition("/")[0]  # RabbitMQ says http/prometheus
-        return f"{scheme}://{host}:{self.port}"
+        return f"{scheme}://{host}:{self.port}{self.path}"
 
 
 class RunFile:

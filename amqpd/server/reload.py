@@ -46,9 +46,28 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
             "version",
         }
     ),
+    "node": frozenset({"tags", "cluster_tags"}),
+    "http": frozenset(
+        {
+            "allow_header",
+            "basic_auth",
+            "cors_max_age_s",
+            "cors_origins",
+            "definitions_json_only",
+            "headers",
+            "hsts_s",
+            "login_session_s",
+            "max_body_bytes",
+            "operator_policy_changes",
+            "quorum_replica_changes",
+            "reference_needs_login",
+        }
+    ),
     "tls": frozenset("*"),
     "log": frozenset({"level"}),
-    "auth": frozenset({"failure_delay_s", "loopback_users"}),
+    "auth": frozenset(
+        {"failure_delay_s", "loopback_users", "password_min_bytes", "password_pattern"}
+    ),
     "queues": frozenset({"consumer_timeout_ms"}),
     "resources": frozenset("*"),
 }

@@ -59,6 +59,7 @@ async def test_whoami_tells_user_and_tags(api: Api) -> None:
         "name": "guest",
         "tags": ["administrator"],
         "is_internal_user": True,
+        "login_session_timeout": 480,
     }
 
 

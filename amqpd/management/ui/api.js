@@ -9,6 +9,9 @@ export class Refused extends Error {
   }
 }
 
+/** What all paths begin with: the broker may be below a path, its own or a proxy's. */
+export const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
 /** A name as one segment of a path. */
 export const segment = (name) => encodeURIComponent(name);
 
@@ -25,7 +28,7 @@ export async function call(method, path, body, headers = {}) {
   }
   let answer;
   try {
-    answer = await fetch(`/api${path}`, options);
+    answer = await fetch(`${ROOT}/api${path}`, options);
   } catch {
     throw new Refused(0, "The broker does not answer.");
   }
@@ -49,7 +52,7 @@ export const remove = (path, headers) => call("DELETE", path, undefined, headers
 export async function signIn(username, password) {
   let answer;
   try {
-    answer = await fetch("/api/login", {
+    answer = await fetch(`${ROOT}/api/login`, {
       method: "POST",
       body: new URLSearchParams({ username, password }),
     });
@@ -58,7 +61,7 @@ export async function signIn(username, password) {
   }
   const content = await answer.json().catch(() => null);
   if (!answer.ok) {
-    const wrong = answer.status === 401 && content?.reason !== "Not management user";
+    const wrong = answer.status === 401 && content?.reason === "Not_Authorized";
     throw new Refused(answer.status, wrong
       ? "User or password is wrong, or this user may not log in from here."
       : content?.reason || `Status ${answer.status}`);
@@ -66,7 +69,7 @@ export async function signIn(username, password) {
   return content;
 }
 
-export const signOut = () => fetch("/api/login", { method: "DELETE" });
+export const signOut = () => fetch(`${ROOT}/api/login`, { method: "DELETE" });
 
 /**
  * All views of the page share one stream: browsers open six connections to a host and no more.
@@ -102,7 +105,7 @@ function open() {
   if (document.hidden || !views.size) return;
   const asked = [...views.values()];
   const paths = JSON.stringify(asked.map((view) => [view.path, view.seconds]));
-  source = new EventSource(`/api/live?paths=${encodeURIComponent(paths)}`);
+  source = new EventSource(`${ROOT}/api/live?paths=${encodeURIComponent(paths)}`);
   asked.forEach((view, at) => {
     source.addEventListener(`data-${at}`, (event) => {
       announce(view, { content: parse(event.data), error: null });

@@ -1,6 +1,6 @@
 // The page as a whole: who is logged in, where one is, what is shown.
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./lib.js";
-import { get, onSignedOut, signIn, signOut, useLive } from "./api.js";
+import { ROOT, get, onSignedOut, signIn, signOut, useLive } from "./api.js";
 import { link, useRoute } from "./route.js";
 import { Field, Form, Trouble } from "./widgets.js";
 import { plural } from "./format.js";
@@ -40,7 +40,7 @@ function SignIn({ entered }) {
   const enter = async () => {
     entered(await signIn(user, password));
   };
-  return html`<main class="sign-in"><img src="/ui/icon.svg" alt="" width="48" height="48" />
+  return html`<main class="sign-in"><img src="ui/icon.svg" alt="" width="48" height="48" />
     <h1>amqpd</h1>
     <${Form} label="Log in" action=${enter}>
       <${Field} label="User" name="username" value=${user} autocomplete="username" required
@@ -118,7 +118,7 @@ function Shell({ me, leave }) {
   const titled = chosen === "alarms" || (chosen === "queues" && words.length > 2);
   return html`
     <header class="top">
-      <a class="brand" href=${link("overview")}><img src="/ui/icon.svg" alt="" width="24" height="24" />
+      <a class="brand" href=${link("overview")}><img src="ui/icon.svg" alt="" width="24" height="24" />
         <b>amqpd</b> <span>${overview?.cluster_name}</span></a>
       <nav aria-label="Pages" ref=${pages}>${PAGES.filter(([, , tag]) => may(me, tag)).map(([name, title]) => html`
         <a href=${link(name)} aria-current=${name === chosen ? "page" : undefined}>${title}</a>`)}</nav>
@@ -130,7 +130,7 @@ function Shell({ me, leave }) {
     ${trouble?.status === 0 && html`<p class="alarm" role="alert">The broker does not answer. Trying again…</p>`}
     <main class=${trouble?.status === 0 ? "stale" : ""}>${!titled && html`<h1 class="unseen">${PAGES.find(([name]) => name === chosen)?.[1] || "Overview"}</h1>`}
       <${Guarded} words=${words} me=${me} key=${chosen} /></main>
-    <footer>amqpd ${overview?.amqpd_version} · <a href="/metrics">metrics</a></footer>`;
+    <footer>amqpd ${overview?.amqpd_version} · <a href=${`${ROOT}/metrics`}>metrics</a></footer>`;
 }
 
 function App() {
