@@ -399,10 +399,19 @@ def create(types: Mapping[str, type[Exchange]], definition: PutExchange) -> Exch
     Raises:
         PreconditionFailed: no such type, or the type does not accept the arguments.
     """
-    exchange_type = types.get(definition.kind)
-    if exchange_type is None:
-        raise PreconditionFailed(f"unknown exchange type '{definition.kind}'")
-    return exchange_type.made(definition, types)
+    return type_of(types, definition.kind).made(definition, types)
+
+
+def type_of(types: Mapping[str, type[Exchange]], kind: str) -> type[Exchange]:
+    """The type of that name.
+
+    Raises:
+        PreconditionFailed: there is none.
+    """
+    found = types.get(kind)
+    if found is None:
+        raise PreconditionFailed(f"unknown exchange type '{kind}'")
+    return found
 
 
 #: What RabbitMQ's vhosts begin with: name, type, internal.

@@ -22,7 +22,7 @@ from amqpd.broker.definitions import (
     PutQueue,
 )
 from amqpd.broker.delivery import acked, requeued
-from amqpd.broker.exchange import create
+from amqpd.broker.exchange import create, type_of
 from amqpd.broker.publishing import PURGED
 from amqpd.broker.queue import Queue
 from amqpd.errors import (
@@ -91,6 +91,7 @@ class VHost(Catalogue):
             access.any_of("exchange", name)
             self._exchange(name)
             return Answer(None)
+        type_of(self.types, kind)  # as RabbitMQ: before anybody looks what is there
         access.configure("exchange", name)
         command = PutExchange(
             self.name, name, kind, durable, auto_delete, internal, dict(arguments)

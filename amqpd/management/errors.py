@@ -54,6 +54,16 @@ def not_found(reason: str = "Not Found", error: str = "Object Not Found") -> Htt
     return HttpError(404, error, reason)
 
 
+def exchange_not_found() -> HttpError:
+    """Where messages are published, in RabbitMQ's words."""
+    return not_found("exchange_not_found", "not_found")
+
+
+def queue_not_found() -> HttpError:
+    """Where messages are got, likewise."""
+    return not_found("queue_not_found", "not_found")
+
+
 def not_running() -> HttpError:
     """The broker's application was stopped by an operator."""
     reason = "the broker was stopped by stop_app; 'amqpd ctl start_app' lets it go on"

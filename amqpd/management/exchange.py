@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from amqpd.management.access import Needs
-from amqpd.management.errors import bad_request, not_found
+from amqpd.management.errors import HttpError, bad_request, not_found
 from amqpd.management.listing import PARAMETERS, listing, one
 from amqpd.management.payload import Arguments, Truth, table, truth
 from amqpd.management.rates import EXCHANGE, MEASURED
@@ -113,15 +113,15 @@ def name_in(call: Call) -> str:
     return "" if name == DEFAULT else name
 
 
-def find(call: Call) -> Exchange:
+def find(call: Call, otherwise: HttpError | None = None) -> Exchange:
     """The exchange of the path.
 
     Raises:
-        HttpError: there is none.
+        HttpError: there is none; `otherwise`, if the vhost is there.
     """
     exchange = call.vhost.exchanges.get(name_in(call))
     if exchange is None:
-        raise not_found()
+        raise otherwise or not_found()
     return exchange
 
 

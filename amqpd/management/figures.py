@@ -86,6 +86,12 @@ class Figures:
     #: Messages that were set aside because they are damaged: by vhost and queue.
     quarantined: Mapping[tuple[str, str], int]
     open_files: int
+    #: Of garbage; what the process has done since it began.
+    collections: int
+    context_switches: int
+    #: Over the disk.
+    read_bytes: int
+    written_bytes: int
     open_files_limit: int
     resident_bytes: int
     resident_limit_bytes: int

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from amqpd.broker.definitions import DeleteParameter, PutParameter
-from amqpd.broker.limits import UserLimits, VhostLimits
 from amqpd.broker.parameters import LIMITS, USER_LIMITS, VHOST_LIMITS, check
 from amqpd.management import user as users
 from amqpd.management.access import Needs
 from amqpd.management.errors import not_authorised
 from amqpd.management.listing import listing
+from amqpd.management.parameter import as_set
 from amqpd.management.request import Answer, encode
 from amqpd.management.routing import Operation, Route
 
@@ -32,28 +32,27 @@ class Body(Struct):
 async def list_of_vhosts(call: Call) -> Answer:
     """The limits of vhosts that have some."""
     vhosts = [call.vhost] if "vhost" in call.names else call.visible_vhosts()
-    limits = call.broker.presence.vhost_limits
-    found: list[Facts] = [
-        {"vhost": one.name, "value": limits[one.name].named()}
-        for one in vhosts
-        if one.name in limits and limits[one.name].named()
-    ]
+    limits = ((one.name, as_set(call, VHOST_LIMITS, one.name, LIMITS)) for one in vhosts)
+    found: list[Facts] = [{"vhost": name, "value": value} for name, value in limits if value]
     return await _listed(call, found, "vhost")
 
 
 async def list_of_users(call: Call) -> Answer:
     """The limits of users that have some."""
-    wanted = call.names.get("user")
-    everybody = call.caller.is_monitor
-    if wanted is not None:
-        if not (everybody or wanted == call.caller.name):
-            raise not_authorised("User not authorised to access object")
-        users.find(call, wanted)
-    found: list[Facts] = [
-        {"user": name, "value": limits.named()}
-        for name, limits in call.broker.presence.user_limits.items()
-        if limits.named() and wanted in (None, name) and (everybody or name == call.caller.name)
-    ]
+    return await _of_users(call, [one.name for one in call.broker.permissions.users()])
+
+
+async def list_of_user(call: Call) -> Answer:
+    """The limits of one user."""
+    name = call.names["user"]
+    if not (call.caller.is_monitor or name == call.caller.name):
+        raise not_authorised("User not authorised to access object")
+    return await _of_users(call, [users.find(call, name).name])
+
+
+async def _of_users(call: Call, names: list[str]) -> Answer:
+    limits = ((name, users.limits(call, name)) for name in names)
+    found: list[Facts] = [{"user": name, "value": value} for name, value in limits if value]
     return await _listed(call, found, "user")
 
 
@@ -65,15 +64,13 @@ async def _listed(call: Call, found: list[Facts], column: str) -> Answer:
     return await listing(call, found, lambda one: one, keys, default_sort=(column,))
 
 
-def _parameter(call: Call) -> tuple[str, str, str, dict[str, int]]:
+def _parameter(call: Call) -> tuple[str, str, str, Facts]:
     """Component, vhost and name of the parameter that holds the limits, and those it holds."""
-    presence = call.broker.presence
     if "user" in call.names:
         name = users.find(call, call.names["user"]).name
-        return USER_LIMITS, "", name, presence.user_limits.get(name, UserLimits()).named()
+        return USER_LIMITS, "", name, users.limits(call, name)
     vhost = call.vhost.name
-    limits = presence.vhost_limits.get(vhost, VhostLimits()).named()
-    return VHOST_LIMITS, vhost, LIMITS, limits
+    return VHOST_LIMITS, vhost, LIMITS, as_set(call, VHOST_LIMITS, vhost, LIMITS)
 
 
 async def put(call: Call) -> Answer:
@@ -106,8 +103,8 @@ ROUTES: Final = (
         PUT=Operation(put, ADMIN, Body),
         DELETE=Operation(delete, ADMIN),
     ),
-    Route("/user-limits", GET=Operation(list_of_users, Needs.LOGIN)),
-    Route("/user-limits/{user}", GET=Operation(list_of_users, Needs.LOGIN)),
+    Route("/user-limits", GET=Operation(list_of_users, ADMIN)),
+    Route("/user-limits/{user}", GET=Operation(list_of_user, Needs.LOGIN)),
     Route(
         "/user-limits/{user}/{name}",
         PUT=Operation(put, ADMIN, Body),

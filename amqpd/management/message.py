@@ -22,7 +22,12 @@ from amqpd.fields import plain_table
 from amqpd.management import exchange as exchanges
 from amqpd.management import queue as queues
 from amqpd.management.access import Needs
-from amqpd.management.errors import HttpError, bad_request
+from amqpd.management.errors import (
+    HttpError,
+    bad_request,
+    exchange_not_found,
+    queue_not_found,
+)
 from amqpd.management.payload import Number, number
 from amqpd.management.request import Answer, json
 from amqpd.management.routing import Operation, Route
@@ -72,7 +77,7 @@ class Wish(Struct):
 
 async def publish(call: Call) -> Answer:
     """Publish a message; whether it went into a queue."""
-    exchange = exchanges.find(call)
+    exchange = exchanges.find(call, exchange_not_found())
     message = await call.body(Publication)
     properties = _properties(message.properties)
     payload = _payload(message)
@@ -174,7 +179,7 @@ def _properties(values: dict[str, object]) -> Properties:
 
 async def get(call: Call) -> Answer:
     """Get messages; what becomes of them says `ackmode`."""
-    queue = queues.find(call)
+    queue = queues.find(call, queue_not_found())
     wish = await call.body(Wish)
     count = number(wish.count, "count")
     truncate = None if wish.truncate is None else number(wish.truncate, "truncate")

@@ -20,6 +20,8 @@ from amqpd.management.survey import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from amqpd.management.call import Call
     from amqpd.management.figures import Figures
     from amqpd.management.listing import Facts
@@ -42,6 +44,23 @@ MEMORY_KINDS: Final = (
     "metadata_store_ets", "other_ets", "binary", "msg_index", "code", "atom", "other_system",
     "allocated_unused", "reserved_unallocated",
 )  # fmt: skip
+
+
+#: What RabbitMQ counted of files before version 4, which says 0 of all of them.
+_NOTHING: Final = {
+    **dict.fromkeys(
+        ("io_read_count", "io_write_count", "io_seek_count", "io_reopen_count",
+         "mnesia_ram_tx_count", "mnesia_disk_tx_count", "msg_store_read_count",
+         "msg_store_write_count", "queue_index_read_count"), 0,
+    ),
+    **dict.fromkeys(
+        ("io_read_avg_time", "io_write_avg_time", "io_sync_avg_time", "io_seek_avg_time"), 0.0
+    ),
+}  # fmt: skip
+NOTHING: Final[Mapping[str, object]] = {
+    **_NOTHING,
+    **{f"{key}_details": {"rate": 0.0} for key in _NOTHING},
+}
 
 
 def facts(call: Call, now: Figures, shown: Shown) -> Facts:
@@ -76,6 +95,7 @@ def facts(call: Call, now: Figures, shown: Shown) -> Facts:
         "exchange_types": exchange_type_facts(call),
         "contexts": context_facts(now),
         **shown.facts(NODE, NODE_COLUMNS, node_values(now), shown.node),
+        **NOTHING,
         **shown.facts(CHURNING, CHURN, churn_values(now, vhosts), shown.node),
         "cluster_links": [],
         "store_wal_bytes": now.store_wal_bytes,

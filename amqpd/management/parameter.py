@@ -58,6 +58,13 @@ def facts(parameter: PutParameter) -> Facts:
     }
 
 
+def as_set(call: Call, component: str, vhost: str, name: str) -> Facts:
+    """What is in a parameter; nothing, if there is none."""
+    found = call.broker.parameters.get(component, vhost, name)
+    value = None if found is None else value_of(found)
+    return dict(value) if isinstance(value, dict) else {}
+
+
 def value_of(parameter: PutParameter) -> object:
     """What it is set to."""
     return msgspec.json.decode(parameter.value)

@@ -17,7 +17,7 @@ from amqpd.broker.sums import row_of, sums_of, traffic_of
 from amqpd.management import consumer as consumers
 from amqpd.management import diagnosis
 from amqpd.management.access import Needs
-from amqpd.management.errors import bad_request, not_found
+from amqpd.management.errors import HttpError, bad_request, not_found, queue_not_found
 from amqpd.management.families import head_timestamp
 from amqpd.management.listing import PARAMETERS, asked_columns, listing, moment, one
 from amqpd.management.payload import Arguments, Truth, natural, table, truth
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 COLLECTED: Final = dict.fromkeys(
     ("fullsweep_after", "max_heap_size", "min_bin_vheap_size", "min_heap_size", "minor_gcs"), 0
 )
+
+
+#: Of classic queues: as RabbitMQ 4 has them, with few messages in memory.
+STORAGE_VERSION: Final = 2
 
 
 class Body(Struct):
@@ -213,7 +217,7 @@ def _replicas(call: Call, queue: Queue) -> Facts:
     """Where a replicated queue is: here, and only here."""
     node, kind = call.host.node, queue.own.queue_type
     if kind is QueueType.CLASSIC:
-        return {}
+        return {"storage_version": STORAGE_VERSION}
     found: Facts = {"leader": node, "members": [node], "online": [node]}
     if kind is QueueType.STREAM:
         return found | {"readers": {node: len(queue.ring)}}
@@ -242,7 +246,11 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts | None:
         "incoming": _incoming(call, queue),
         "deliveries": _deliveries(call, queue),
         "garbage_collection": COLLECTED,
-        "backing_queue_status": {"mode": "default", "len": queue.ready},
+        "backing_queue_status": {
+            "mode": "default",
+            "version": STORAGE_VERSION,
+            "len": queue.ready,
+        },
     }
     held = [one.consumer.facts().oldest_unacked_ms for one in queue.ring]
     if any(held):
@@ -318,15 +326,15 @@ KEYS: Final[dict[str, Callable[[Queue], object]]] = {
 }
 
 
-def find(call: Call) -> Queue:
+def find(call: Call, otherwise: HttpError | None = None) -> Queue:
     """The queue of the path.
 
     Raises:
-        HttpError: there is none.
+        HttpError: there is none; `otherwise`, if the vhost is there.
     """
     queue = call.vhost.queues.get(call.names["queue"])
     if queue is None:
-        raise not_found()
+        raise otherwise or not_found()
     return queue
 
 
@@ -485,7 +493,7 @@ async def purge(call: Call) -> Answer:
 
 async def act(call: Call) -> Answer:
     """`sync` and `cancel_sync`: there are no mirrors."""
-    find(call)
+    find(call, queue_not_found())
     body = await call.body(Action)
     if body.action not in ("sync", "cancel_sync"):
         raise bad_request(f"unknown_action: {body.action}")

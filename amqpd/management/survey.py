@@ -74,6 +74,10 @@ def node_values(figures: Figures) -> tuple[int, ...]:
         figures.connections,
         figures.store_batches,
         figures.store_messages,
+        figures.collections,
+        figures.context_switches,
+        figures.read_bytes,
+        figures.written_bytes,
     )
 
 
@@ -85,6 +89,10 @@ NODE_COLUMNS: Final = (
     "sockets_used",
     "io_sync_count",
     "queue_index_write_count",
+    "gc_num",
+    "context_switches",
+    "io_read_bytes",
+    "io_write_bytes",
 )
 
 

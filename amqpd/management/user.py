@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 from msgspec import UNSET, Struct, UnsetType
 
 from amqpd.broker.definitions import Command, DeleteUser, PutParameter, PutPermission, PutUser
-from amqpd.broker.limits import UserLimits
 from amqpd.broker.parameters import USER_LIMITS, check
 from amqpd.broker.permissions import MAX_TAGS
 from amqpd.management.access import Needs
 from amqpd.management.errors import bad_request, not_found
 from amqpd.management.listing import PARAMETERS, listing
+from amqpd.management.parameter import as_set
 from amqpd.management.payload import Tags, Truth, tag_list, truth
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.routing import Operation, Route
@@ -65,14 +65,18 @@ class BulkDelete(Struct):
 
 def facts(call: Call, user: User) -> Facts:
     """What is shown of a user."""
-    limits = call.broker.presence.user_limits.get(user.name, UserLimits())
     return {
         "name": user.name,
         "password_hash": user.password_hash,
         "hashing_algorithm": user.hashing_algorithm or SHA256,
         "tags": list(user.listed),
-        "limits": limits.named(),
+        "limits": limits(call, user.name),
     }
+
+
+def limits(call: Call, name: str) -> Facts:
+    """What a user's connections may have, as it was set: below 0 there is no limit."""
+    return as_set(call, USER_LIMITS, "", name)
 
 
 def find(call: Call, name: str) -> User:

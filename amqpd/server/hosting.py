@@ -17,7 +17,7 @@ from amqpd.management.figures import Figures, Port, totals
 from amqpd.server import tls
 from amqpd.server.controls import Controls
 from amqpd.server.records import Remembered
-from amqpd.server.resources import open_files
+from amqpd.server.resources import open_files, own_work
 from amqpd.server.tracing import Traces
 from amqpd.text import masked
 
@@ -109,7 +109,7 @@ class Hosting:
         counted = totals(server.broker)
         settings, look = server.settings, server.alarming.look
         ends_s = server.ports.certificate_ends_s
-        wal = server.wal
+        wal, work = server.wal, own_work()
         return Figures(
             product=settings.amqp.product,
             product_version=settings.amqp.version,
@@ -151,6 +151,10 @@ class Hosting:
             store_held_by=wal.held_by,
             quarantined=counted.quarantined,
             open_files=open_files(),
+            collections=work.collections,
+            context_switches=work.context_switches,
+            read_bytes=work.read_bytes,
+            written_bytes=work.written_bytes,
             open_files_limit=server.file_limit,
             resident_bytes=look.memory_bytes if look else 0,
             resident_limit_bytes=server.watch.memory_limit_bytes,

@@ -50,6 +50,14 @@ async def test_every_vhost_begins_with_rabbitmqs_exchanges(api: Api) -> None:
     assert (await api.get("/exchanges/%2F/amq.default"))["name"] == ""
 
 
+async def test_a_type_that_nobody_knows_is_refused_before_what_there_is(api: Api) -> None:
+    await api.put("/exchanges/%2F/x", {"type": "direct"})
+
+    refusal = await api.put("/exchanges/%2F/x", {"type": "nonsense"}, 400)
+
+    assert refusal["reason"] == "unknown exchange type 'nonsense'"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [

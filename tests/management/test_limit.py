@@ -53,6 +53,19 @@ async def test_a_limit_is_a_number(api: Api, body: object) -> None:
     await api.put("/vhost-limits/%2F/max-queues", body, status=400)
 
 
+async def test_a_limit_that_lets_everything_through_is_shown_as_it_was_set(api: Api) -> None:
+    await api.put("/vhost-limits/%2F/max-queues", {"value": -1}, status=204)
+    await api.put("/vhost-limits/%2F/max-connections", {"value": 5}, status=204)
+    await api.put("/user-limits/guest/max-channels", {"value": -1}, status=204)
+
+    of_vhost = {"max-queues": -1, "max-connections": 5}
+    assert await api.get("/vhost-limits") == [{"vhost": "/", "value": of_vhost}]
+    assert await api.get("/user-limits/guest") == [{"user": "guest", "value": {"max-channels": -1}}]
+    await api.put("/queues/%2F/q")
+    await api.delete("/vhost-limits/%2F/max-connections")
+    assert await api.get("/vhost-limits/%2F") == [{"vhost": "/", "value": {"max-queues": -1}}]
+
+
 async def test_a_user_sees_its_own_limits(api: Api) -> None:
     shop = await api.user("shop", "management")
     await api.put("/user-limits/shop/max-channels", {"value": 3}, status=204)
@@ -60,7 +73,11 @@ async def test_a_user_sees_its_own_limits(api: Api) -> None:
 
     assert len(await shop.get("/user-limits/shop")) == 1
     await shop.get("/user-limits/guest", 401)
-    assert await shop.get("/user-limits") == [{"user": "shop", "value": {"max-channels": 3}}]
+    # As with RabbitMQ since 4.2: a list of users is not for everybody.
+    await shop.get("/user-limits", 401)
+    monitor = await api.user("monitor", "monitoring")
+    await monitor.get("/user-limits", 401)
+    assert len(await monitor.get("/user-limits/guest")) == 1
 
 
 async def test_a_limit_keeps_connections_out(api: Api) -> None:

@@ -189,6 +189,14 @@ async def test_rejected_messages_are_dead_letters(api: Api) -> None:
     assert (await api.get("/queues/%2F/dead"))["messages"] == 1
 
 
+async def test_what_is_not_there_is_named(api: Api) -> None:
+    refusal = await api.post("/exchanges/%2F/nowhere/publish", message(), 404)
+    assert refusal == {"error": "not_found", "reason": "exchange_not_found"}
+    for path in ("get", "actions"):
+        refusal = await api.post(f"/queues/%2F/nowhere/{path}", {}, 404)
+        assert refusal == {"error": "not_found", "reason": "queue_not_found"}
+
+
 async def test_an_empty_queue_gives_nothing(queue: Api) -> None:
     assert await queue.post("/queues/%2F/q/get", wish(count=5)) == []
     await queue.post("/queues/%2F/nowhere/get", wish(), 404)

@@ -20,6 +20,23 @@ async def test_there_is_one_node_with_its_resources(api: Api) -> None:
     await api.get("/nodes/elsewhere", 404)
 
 
+async def test_what_a_node_has_done_is_counted_under_rabbitmqs_names(api: Api) -> None:
+    (node,) = await api.get("/nodes")
+
+    counted = ("gc_num", "context_switches", "io_read_bytes", "io_write_bytes", "io_sync_count")
+    nothing = ("io_seek_count", "io_reopen_count", "mnesia_disk_tx_count", "msg_store_read_count")
+    for key in (*counted, *nothing, "io_sync_avg_time"):
+        assert node[key] >= 0, key
+        assert node[f"{key}_details"]["rate"] >= 0, key
+    assert node["context_switches"] > 0
+    assert node["gc_num"] > 0
+    assert {node[key] for key in nothing} == {0}
+    # Python tells how many objects it has found, and not their size.
+    assert "gc_bytes_reclaimed" not in node
+    shown = await api.get(f"/nodes/{node['name']}", node_stats_age=60, node_stats_incr=5)
+    assert shown["context_switches_details"]["samples"]
+
+
 async def test_memory_is_told_in_bytes_and_in_percent(api: Api) -> None:
     node = (await api.get("/overview"))["node"]
 

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 DURABLE = {"durable": True}
 
 
+async def test_a_classic_queue_is_one_of_rabbitmqs_second_kind(api: Api) -> None:
+    await api.put("/queues/%2F/q")
+    await api.put("/queues/%2F/s", {"durable": True, "arguments": {"x-queue-type": "stream"}})
+
+    q, s = await api.get("/queues?sort=name")
+
+    assert q["storage_version"] == 2
+    assert "storage_version" not in s
+    assert (await api.get("/queues/%2F/q"))["storage_version"] == 2
+
+
 async def test_a_queue_is_declared_shown_and_deleted(api: Api) -> None:
     await api.put("/queues/%2F/q", {"durable": True, "arguments": {"x-max-length": 10}})
     await api.put(

@@ -20,6 +20,7 @@ async def test_a_new_user_can_log_in(api: Api) -> None:
         "name": "shop",
         "tags": ["management", "monitoring"],
         "is_internal_user": True,
+        "login_session_timeout": 480,
     }
 
 
