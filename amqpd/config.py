@@ -109,13 +109,14 @@ _Found: TypeAlias = "tuple[str, Origin] | str"
 class Config(NamedTuple):
     """The settings in force; `origins` has those that are not defaults, by dotted key.
 
-    `again` reads them anew from the same sources.
+    `again` reads them anew from the same sources; `files` are those that were read.
     """
 
     settings: Settings
     origins: Mapping[str, Origin]
     warnings: tuple[str, ...] = ()
     again: Callable[[], Config] | None = None
+    files: tuple[Path, ...] = ()
 
 
 SECTIONS: Final[Mapping[str, type[Struct]]] = {
@@ -159,13 +160,14 @@ def load(
     if state:
         reading.entries["store.path"] = Origin(state, "STATE_DIRECTORY")
     reading.take(_from_rabbitmq(environment))
-    for path in _files(file, environment):
+    files = _files(file, environment)
+    for path in files:
         reading.take(_from_file(path, reading.warnings))
     reading.take(_from_environment(environment, reading.warnings))
     reading.take(_from_flags(flags))
     settings = reading.settings()
     again = partial(load, file, environment, flags)
-    return Config(settings, reading.entries, tuple(reading.warnings), again)
+    return Config(settings, reading.entries, tuple(reading.warnings), again, tuple(files))
 
 
 class _Reading:

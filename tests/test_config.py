@@ -40,6 +40,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
 
     amqp = found.settings.amqp
     assert (amqp.channel_max, amqp.heartbeat_s, amqp.backlog, amqp.port) == (1, 2, 3, 4)
+    assert [one.name for one in found.files] == [main.name, "10.toml", "20.toml"]
     assert load(main, {"AMQPD_AMQP_PORT": "4"}, {"amqp.port": "5"}).settings.amqp.port == 5
 
 

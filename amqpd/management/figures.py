@@ -50,6 +50,8 @@ class Figures:
     cluster_name: str
     node_tags: Mapping[str, str]
     cluster_tags: Mapping[str, str]
+    #: Those that settings were read from.
+    config_files: tuple[str, ...]
     sync: bool
     listeners: tuple[Port, ...]
     uptime_s: float

@@ -132,7 +132,7 @@ async def certificates(call: Call) -> Answer:
         expired = [
             {"node": call.host.node, "certfile_expires_on": [at], "protocol": one.protocol}
             for one in call.host.figures().listeners
-            if one.protocol.endswith("/ssl")
+            if one.protocol.endswith("/ssl") or one.protocol.startswith("https")
         ]
         return _failed("Certificates expiring", expired=expired)
     return _ok()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from amqpd.management.rates import Shown
 
 
+#: Where the log goes, as RabbitMQ names it: whoever starts the broker keeps what it writes there.
+LOG: Final = "<stderr>"
 #: What the mechanisms of SASL are, for people.
 MECHANISMS: Final = {
     "PLAIN": "user and password (RFC 4616)",
@@ -101,8 +103,8 @@ def facts(call: Call, now: Figures, shown: Shown) -> Facts:
         "store_wal_bytes": now.store_wal_bytes,
         "store_held_by": list(now.store_held_by),
         "messages_quarantined": sum(now.quarantined.values()),
-        "log_files": [],
-        "config_files": [],
+        "log_files": [LOG],
+        "config_files": list(now.config_files),
         "db_dir": str(call.host.settings().get("store.path", "")),
         "net_ticktime": 60,
     }

@@ -117,6 +117,7 @@ class BrokerServer:
     ) -> None:
         self.settings = loaded.settings
         self.read_again = loaded.again
+        self.config_files = loaded.files
         self.directory = Path(self.settings.store.path)
         self._make_store = make_store
         self._announce = announce

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from amqpd.management.settings import Http
     from amqpd.management.trace import Traces as TracesOfHost
     from amqpd.server.app import BrokerServer
+    from amqpd.server.process import Listening
+
+
+#: What RabbitMQ calls the protocols of ports, where a URI has another word.
+PROTOCOLS: Final = {"amqps": "amqp/ssl"}
+
+
+def _port(one: Listening) -> Port:
+    return Port(PROTOCOLS.get(one.protocol, one.protocol), one.host, one.port)
 
 
 class Hosting:
@@ -118,8 +127,9 @@ class Hosting:
             cluster_name=server.broker.cluster_name,
             node_tags=settings.node.tags,
             cluster_tags=settings.node.cluster_tags,
+            config_files=tuple(str(one) for one in server.config_files),
             sync=settings.store.sync,
-            listeners=tuple(Port(*one) for one in (*server.ports.amqp, *server.ports.all_http)),
+            listeners=tuple(_port(one) for one in (*server.ports.amqp, *server.ports.all_http)),
             uptime_s=time.monotonic() - server.started_s,
             started_s=server.started_at_s,
             process_id=os.getpid(),

@@ -93,8 +93,10 @@ def reload(server: BrokerServer) -> None:
         ConfigError: a setting is wrong; nothing has changed.
         StartError: a certificate is; likewise.
     """
-    again = server.read_again
-    found = apply(server, again().settings if again else server.settings)
+    read = server.read_again() if server.read_again else None
+    found = apply(server, read.settings if read else server.settings)
+    if read:
+        server.config_files = read.files
     for key in found.later:
         LOG.warning("reload: setting '%s' changes with the next start", key)
     LOG.info("reloaded: %s", ", ".join(found.now) or "no setting has changed")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.management.served import short_of_disk
+from tests.certificates import Authority
+from tests.management.served import served, short_of_disk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from amqpd.config import Value
     from tests.management.served import Api
 
 CHECKS = "/health/checks"
@@ -115,3 +117,15 @@ async def test_the_aliveness_test_needs_rights_in_the_vhost(api: Api) -> None:
     await shop.get("/aliveness-test/%2F", 401)
     await api.get("/aliveness-test/nowhere", 404)
     await api.get("/healthchecks/node/elsewhere", 404)
+
+
+async def test_a_port_for_amqp_over_tls_is_known_by_rabbitmqs_name(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.sign("server")
+    files: dict[str, Value] = {"tls__certificate": str(certificate), "tls__key": str(key)}
+    async with served(tmp_path, None, **files, amqp__port="off", amqp__tls_port=0) as api:
+        assert "amqp/ssl" in {one["protocol"] for one in (await api.get("/overview"))["listeners"]}
+        await api.get(f"{CHECKS}/protocol-listener/amqps")
+        await api.get(f"{CHECKS}/ready-to-serve-clients")
+        failed = await api.get(f"{CHECKS}/certificate-expiration/5000/years", 503)
+        assert [one["protocol"] for one in failed["expired"]] == ["amqp/ssl"]

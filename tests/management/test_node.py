@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ async def test_what_a_node_has_done_is_counted_under_rabbitmqs_names(api: Api) -
     assert "gc_bytes_reclaimed" not in node
     shown = await api.get(f"/nodes/{node['name']}", node_stats_age=60, node_stats_incr=5)
     assert shown["context_switches_details"]["samples"]
+
+
+async def test_it_says_which_files_settings_came_from_and_where_the_log_goes(api: Api) -> None:
+    api.broker.server.config_files = (Path("/etc/amqpd/amqpd.toml"),)
+
+    (node,) = await api.get("/nodes")
+
+    assert node["config_files"] == ["/etc/amqpd/amqpd.toml"]
+    assert node["log_files"] == ["<stderr>"]
 
 
 async def test_memory_is_told_in_bytes_and_in_percent(api: Api) -> None:

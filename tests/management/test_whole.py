@@ -19,6 +19,7 @@ FIGURES = Figures(
     node_tags={},
     cluster_tags={},
     cluster_name="line\nbreak",
+    config_files=(),
     sync=True,
     listeners=(),
     uptime_s=1.5,

@@ -74,6 +74,7 @@ async def test_new_limits_are_for_new_connections(tmp_path: Path) -> None:
         assert agreed == [5, 7]
         assert broker.server.room.most == 2
         assert broker.server.settings.amqp.channel_max == 7
+        assert broker.server.config_files == (file,)
         await old.close()
         await new.close()
 
