@@ -47,6 +47,14 @@ class Desk:
         await self.page.get_by_role("button", name="Log in").click()
         await expect(self.page.get_by_role("navigation", name="Pages")).to_be_visible()
 
+    async def agree(self, typed: str = "") -> None:
+        """Say yes to the question that is asked; `typed` is what has to be typed before."""
+        question = self.page.locator("dialog[open]")
+        if typed:
+            await question.get_by_role("textbox").or_(question.get_by_role("combobox")).fill(typed)
+        await question.locator("button").last.click()
+        await expect(question).to_have_count(0)
+
     async def another(
         self, *, width: int = 1280, scheme: Literal["dark", "light"] = "light"
     ) -> Desk:

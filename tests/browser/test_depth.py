@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.test_operations import accept, log_in_as
+from tests.browser.test_operations import log_in_as
 from tests.browser.test_page import fill
 from tests.client import Client
 
@@ -29,14 +29,18 @@ async def test_several_queues_are_purged_and_deleted_at_once(desk: Desk) -> None
     await page.get_by_label("Choose a", exact=True).check()
     await page.get_by_label("Choose b", exact=True).check()
     await expect(page.get_by_text("2 queues chosen")).to_be_visible()
-    page.once("dialog", accept)
     await page.get_by_role("button", name="Purge").click()
+    await desk.agree("purge 2 queues")
     await expect(page.get_by_text("Purged: 2 queues")).to_be_visible()
+    for queue in ("a", "b"):
+        await expect(page.get_by_role("row", name=queue).get_by_role("cell").nth(7)).to_have_text(
+            "0"
+        )
 
     await page.get_by_label("Choose all of this page").check()
     await page.get_by_label("Choose c", exact=True).uncheck()
-    page.once("dialog", accept)
     await page.get_by_role("button", name="Delete").click()
+    await desk.agree()
 
     await expect(page.get_by_text("Deleted: 2 queues")).to_be_visible()
     await expect(page.get_by_role("link", name="a", exact=True)).to_have_count(0)
@@ -89,8 +93,8 @@ async def test_a_channel_has_a_page_from_which_a_consumer_is_cancelled(desk: Des
         await expect(page.get_by_role("heading", name="Channel 1 of worker")).to_be_visible()
         await expect(page.get_by_role("row", name="me orders")).to_contain_text("full")
 
-        page.once("dialog", accept)
         await page.get_by_role("button", name="Cancel").click()
+        await desk.agree()
 
         await expect(page.get_by_text("It consumes from no queue.")).to_be_visible()
 
@@ -150,8 +154,8 @@ async def test_all_that_is_shown_is_moved(desk: Desk) -> None:
     await desk.open("queues/%2F/dead/messages")
     await page.get_by_label("At most").select_option("100")
     await page.get_by_role("button", name="Peek").click()
-    page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept("orders")))
     await page.get_by_role("button", name="Move all to…").click()
+    await desk.agree("orders")
 
     await expect(page.get_by_text("Moved: 25 of 25")).to_be_visible()
     assert (await desk.api.get("/queues/%2F/orders"))["messages"] == 25
@@ -168,8 +172,8 @@ async def test_routing_keys_of_a_user_are_limited(desk: Desk) -> None:
     await form.get_by_role("button", name="Limit routing keys").click()
 
     await expect(page.get_by_role("table", name="Topic permissions")).to_contain_text("^a")
-    page.once("dialog", accept)
     await page.get_by_role("button", name="Lift").click()
+    await desk.agree()
     await expect(page.get_by_text("No routing keys are limited.")).to_be_visible()
 
 

@@ -15,20 +15,9 @@ from tests.management.served import name
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.async_api import Dialog, Page
-
     from tests.browser.conftest import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
-
-def _answer(page: Page, text: str = "") -> None:
-    """Answer the next question of the page."""
-
-    def answer(dialog: Dialog) -> None:
-        asyncio.ensure_future(dialog.accept(text))  # noqa: RUF006 - the page waits for it
-
-    page.once("dialog", answer)
 
 
 async def test_dark_and_light_are_chosen_and_remembered(desk: Desk) -> None:
@@ -62,8 +51,8 @@ async def test_what_does_not_move_is_found_and_the_view_is_kept(desk: Desk) -> N
     await page.get_by_label("Only").select_option("stuck")
     await expect(page.get_by_text("1 of 1 queue").or_(page.get_by_text("1 queue"))).to_be_visible()
     await expect(page.get_by_role("link", name="empty")).to_have_count(0)
-    _answer(page, "stuck ones")
     await page.get_by_role("button", name="Keep this view").click()
+    await desk.agree("stuck ones")
     await desk.open("queues")
     await expect(page.get_by_role("link", name="empty")).to_be_visible()
     await page.get_by_role("link", name="stuck ones").click()

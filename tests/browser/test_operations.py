@@ -13,18 +13,11 @@ from tests.browser.test_page import fill
 from tests.client import Client
 
 if TYPE_CHECKING:
-    from playwright.async_api import Dialog
-
     from tests.browser.conftest import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 LOG = logging.getLogger("amqpd.test")
-
-
-def accept(dialog: Dialog) -> None:
-    """Say yes to what a page asks."""
-    asyncio.ensure_future(dialog.accept())  # noqa: RUF006 - the page waits for it
 
 
 async def log_in_as(desk: Desk, user: str) -> None:
@@ -41,8 +34,8 @@ async def test_a_queue_is_paused_and_says_so_until_it_is_resumed(desk: Desk) -> 
     await fill(desk, "orders", messages=2)
     page = desk.page
     await desk.open("queues/%2F/orders/danger")
-    page.once("dialog", accept)
     await page.get_by_role("button", name="Pause consumers").click()
+    await desk.agree()
     await expect(page.locator("h1")).to_contain_text("paused")
 
     await page.get_by_role("tab", name="Overview").click()
@@ -102,7 +95,9 @@ async def test_whose_messages_are_not_taken_is_told_why(desk: Desk) -> None:
     page, port = desk.page, desk.api.broker.port
     await expect(page.get_by_role("alert")).to_contain_text("Low on disk: publishers are blocked")
     await desk.open("queues/%2F/orders")
-    await expect(page.get_by_role("note").first).to_contain_text("Nothing new comes in.")
+    await expect(page.get_by_role("note").first).to_contain_text(
+        "Nothing new comes in: the broker is low"
+    )
 
     def publishing() -> Client:
         client = Client(port, user="mina", password="mina", name="shop")

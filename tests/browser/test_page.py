@@ -90,8 +90,8 @@ async def test_messages_are_published_looked_at_and_purged(desk: Desk) -> None:
     await expect(page.locator(".message")).to_contain_text("tenant")
 
     await page.get_by_role("tab", name="Danger zone").click()
-    page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
     await page.get_by_role("button", name="Purge 1 ready message").click()
+    await desk.agree()
 
     await expect(page.get_by_role("button", name="Purge 0 ready messages")).to_be_disabled()
 
@@ -109,8 +109,8 @@ async def test_messages_are_searched_moved_and_deleted_one_by_one(desk: Desk) ->
     await page.get_by_label("With this text").fill('"ID":17')
     await page.get_by_role("button", name="Peek").click()
     await expect(page.locator(".message")).to_have_count(1)
-    page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept("other")))
     await page.get_by_role("button", name="Move to…").click()
+    await desk.agree("other")
     await expect(page.locator(".message")).to_have_count(0)
 
     queues = {one["name"]: one["messages"] for one in await desk.api.get("/queues")}
@@ -155,8 +155,8 @@ async def test_bindings_are_made_and_drawn(desk: Desk) -> None:
 
     await expect(page.get_by_role("img", name="Bindings drawn")).to_contain_text("order.#")
 
-    page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
     await page.get_by_role("button", name="Unbind").click()
+    await desk.agree()
     await expect(page.get_by_text("Nothing is bound.")).to_be_visible()
 
 
@@ -220,8 +220,8 @@ async def test_connections_are_shown_and_closed(desk: Desk) -> None:
         await expect(page.locator(".chart", has_text="from the client")).to_be_visible()
         await page.get_by_label("Reason").fill("a new one comes at noon")
 
-        page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
         await page.get_by_role("button", name="Close this connection").click()
+        await desk.agree()
 
         await expect(page.get_by_text("Nobody is connected.")).to_be_visible()
         with pytest.raises(ConnectionClosed, match="a new one comes at noon"):

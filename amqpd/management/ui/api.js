@@ -16,8 +16,20 @@ export const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 export const segment = (name) => encodeURIComponent(name);
 
 let signedOut = () => {};
+/** Nobody is logged in: nothing is asked for by itself until somebody is. */
+let away = false;
 /** Whom to tell that nobody is logged in any more. */
 export const onSignedOut = (tell) => { signedOut = tell; };
+
+/** A refusal of somebody who is not logged in; somebody who is, and may not, has 401 as well. */
+const isNobody = (status, content) => status === 401 && content?.error === "not_authorized";
+
+function ended() {
+  away = true;
+  source?.close();
+  source = null;
+  signedOut();
+}
 
 /** One request; the JSON that came back, null if there was none. Throws Refused. */
 export async function call(method, path, body, headers = {}) {
@@ -38,7 +50,7 @@ export async function call(method, path, body, headers = {}) {
     content = text ? parse(text) : null;
   } catch { /* an answer of somebody in between */ }
   if (!answer.ok) {
-    if (answer.status === 401) signedOut();
+    if (isNobody(answer.status, content)) ended();
     throw new Refused(answer.status, content?.reason || `Status ${answer.status}`);
   }
   return content;
@@ -66,6 +78,8 @@ export async function signIn(username, password) {
       ? "User or password is wrong, or this user may not log in from here."
       : content?.reason || `Status ${answer.status}`);
   }
+  away = false;
+  reopen();
   return content;
 }
 
@@ -86,7 +100,7 @@ function announce(view, change) {
 
 function failed(view, event) {
   const { error, reason } = JSON.parse(event.data);
-  if (error === "not_authorised" && /login/i.test(reason)) signedOut();
+  if (error === "not_authorized") ended();
   announce(view, { error: new Refused(400, reason) });
 }
 
@@ -94,7 +108,7 @@ function lost() {
   // Refused for good (no login any more), or the broker is away and the browser retries.
   if (source?.readyState === EventSource.CLOSED) {
     source = null;
-    call("GET", "/whoami").then(() => reopen(1000), () => reopen(3000));
+    call("GET", "/whoami").then(() => reopen(1000), (refused) => refused.status !== 401 && reopen(3000));
   }
   views.forEach((view) => announce(view, { error: new Refused(0, "The broker does not answer.") }));
 }
@@ -102,7 +116,7 @@ function lost() {
 function open() {
   source?.close();
   source = null;
-  if (document.hidden || !views.size) return;
+  if (document.hidden || away || !views.size) return;
   const asked = [...views.values()];
   const paths = JSON.stringify(asked.map((view) => [view.path, view.seconds]));
   source = new EventSource(`${ROOT}/api/live?paths=${encodeURIComponent(paths)}`);

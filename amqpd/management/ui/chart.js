@@ -90,7 +90,7 @@ export function Chart({
       },
       axes: [
         { ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((at) => clock(at, step)) },
-        { ...axis, size: 60, values: (_, ticks) => ticks.map((n) => tick(n)) },
+        { ...axis, size: 74, values: (_, ticks) => ticks.map((n) => tick(n)) },
       ],
       series: [
         { value: (plot, n) => (n === null ? "now" : clock(n, 1)) },

@@ -25,6 +25,7 @@ export function Jump() {
   const [found, setFound] = useState([]);
   const [chosen, choose] = useState(0);
   const input = useRef(null);
+  const place = useRef(null);
   useLayoutEffect(() => {
     const key = (event) => {
       if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
@@ -37,7 +38,10 @@ export function Jump() {
   }, []);
   // Before it is seen: what is typed at once is not to be lost.
   useLayoutEffect(() => {
-    if (open) input.current?.focus();
+    if (open) {
+      place.current.showModal();
+      input.current.focus();
+    }
     setText("");
     setFound([]);
   }, [open]);
@@ -49,10 +53,13 @@ export function Jump() {
     }, 120);
     return () => { current = false; clearTimeout(wait); };
   }, [text]);
-  const go = (row) => { window.location.hash = row.place; setOpen(false); };
+  const leave = () => {
+    place.current?.close(); // gives the focus back
+    setOpen(false);
+  };
+  const go = (row) => { window.location.hash = row.place; leave(); };
   const key = (event) => {
-    if (event.key === "Escape") setOpen(false);
-    else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       const step = event.key === "ArrowDown" ? 1 : -1;
       if (found.length) choose((now) => (now + step + found.length) % found.length);
@@ -60,8 +67,8 @@ export function Jump() {
   };
   return html`<button type="button" class="small jump-open" title="Ctrl K" onClick=${() => setOpen(true)}>
       Go to… <kbd>Ctrl K</kbd></button>
-    ${open && html`<div class="curtain" onClick=${(event) => { if (event.target === event.currentTarget) setOpen(false); }}>
-      <div class="jump" role="dialog" aria-label="Go to" onKeyDown=${key}>
+    ${open && html`<dialog class="jump" ref=${place} aria-label="Go to" onKeyDown=${key} onClose=${() => setOpen(false)}
+        onClick=${(event) => { if (event.target === event.currentTarget) leave(); }}><div>
         <input ref=${input} type="search" value=${text} aria-label="Name of a queue, an exchange or a connection"
           placeholder="Name of a queue, an exchange or a connection" onInput=${(event) => setText(event.target.value)} />
         <ul role="listbox" aria-label="Found">${found.map((row, at) => html`<li key=${row.place} role="option"
@@ -69,5 +76,5 @@ export function Jump() {
           <small>${row.kind}${row.vhost && row.vhost !== "/" ? ` in ${row.vhost}` : ""}</small></li>`)}</ul>
         ${text && !found.length && html`<p class="empty">Nothing of that name.</p>`}
         <p class="muted">↑ ↓ choose, Enter goes there, Esc closes. In lists <kbd>/</kbd> searches.</p>
-      </div></div>`}`;
+      </div></dialog>`}`;
 }

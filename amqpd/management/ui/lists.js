@@ -1,6 +1,7 @@
 // Long lists that the broker cuts: searching, filters, sorting, pages, columns, saved views, CSV.
 import { html, useEffect, useRef, useState } from "./lib.js";
 import { get, segment, useLive } from "./api.js";
+import { ask, textOf } from "./dialog.js";
 import { useKept } from "./kept.js";
 import { setQuery, useRoute } from "./route.js";
 import { count } from "./format.js";
@@ -76,14 +77,6 @@ export function Search({ value, noun, onSearch }) {
     onKeyDown=${(event) => { if (event.key === "Escape") setTyped(""); }} />`;
 }
 
-const textOf = (one) => {
-  if (one === null || one === undefined || typeof one === "boolean") return "";
-  if (Array.isArray(one)) return one.map(textOf).filter(Boolean).join(" ").trim();
-  if (typeof one !== "object") return String(one);
-  if (one.props?.children !== undefined) return textOf(one.props.children);
-  return typeof one.type === "function" ? textOf(one.type(one.props)) : "";
-};
-
 /** A cell for a spreadsheet: quoted where needed, and never a formula. */
 function csvCell(text) {
   const plain = text.replace(/\s+/g, " ").trim();
@@ -129,8 +122,10 @@ function Views({ noun }) {
   const { query } = useRoute();
   const [views, setViews] = useKept(`views.${noun}`, []);
   const here = new URLSearchParams([...query].filter(([name]) => name !== "page")).toString();
-  const save = () => {
-    const title = window.prompt("Name of this view:");
+  const save = async () => {
+    const title = await ask({ title: "Keep this view", verb: "Keep",
+      text: "What is searched, filtered and sorted by is kept under a name, in this browser.",
+      field: { label: "Name of this view" } });
     if (title) setViews([...views.filter((one) => one.title !== title), { title, query: here }]);
   };
   return html`${views.map((one) => html`<span class="view" key=${one.title}>

@@ -12,9 +12,13 @@ import { Queues } from "./pages/queues.js";
 import { OneQueue } from "./pages/queue.js";
 import { Streams } from "./pages/streams.js";
 import { Admin } from "./pages/admin.js";
+import { OneNode } from "./pages/node.js";
+import { OneUser } from "./pages/users.js";
+import { OneVhost } from "./pages/vhosts.js";
 import { Alarms } from "./pages/alarms.js";
 import { Audit, Log } from "./pages/log.js";
 import { Jump } from "./jump.js";
+import { Questions } from "./dialog.js";
 import { Appearance } from "./appearance.js";
 import { Me, may } from "./me.js";
 
@@ -30,26 +34,48 @@ const PAGES = [
   ["audit", "Audit", "administrator"],
   ["admin", "Admin"],
 ];
+/** Places that are no page of the list, and under which of them they are. */
+const WITHIN = { nodes: "overview", users: "admin", vhosts: "admin", policies: "admin", limits: "admin", "operator-policies": "admin" };
 /** Alerts that are told of on every page. */
 const RECENT_MS = 3600 * 1000;
 
-function SignIn({ entered }) {
-  const local = ["localhost", "127.0.0.1", "[::1]"].includes(window.location.hostname);
-  const [user, setUser] = useState(local ? "guest" : "");
-  const [password, setPassword] = useState(local ? "guest" : "");
+function Credentials({ entered, user: first, password: secret = "" }) {
+  const [user, setUser] = useState(first);
+  const [password, setPassword] = useState(secret);
   const enter = async () => {
     entered(await signIn(user, password));
   };
-  return html`<main class="sign-in"><img src="ui/icon.svg" alt="" width="48" height="48" />
-    <h1>amqpd</h1>
-    <${Form} label="Log in" action=${enter}>
+  return html`<${Form} label="Log in" action=${enter}>
       <${Field} label="User" name="username" value=${user} autocomplete="username" required
         autofocus onInput=${(event) => setUser(event.target.value)} />
       <${Field} label="Password" name="password" type="password" value=${password} required
         autocomplete="current-password" onInput=${(event) => setPassword(event.target.value)} />
-    <//>
+    <//>`;
+}
+
+function SignIn({ entered }) {
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(window.location.hostname);
+  const guest = local ? "guest" : "";
+  return html`<main class="sign-in"><img src="ui/icon.svg" alt="" width="48" height="48" />
+    <h1>amqpd</h1>
+    <${Credentials} entered=${entered} user=${guest} password=${guest} />
     ${local && html`<small>guest / guest works from this machine only, unless it was changed.</small>`}
   </main>`;
+}
+
+/** A login that has ended, over the page as it was: what was typed there is kept for who comes back. */
+function SignInAgain({ me, entered, leave }) {
+  const place = useRef(null);
+  useEffect(() => {
+    place.current.showModal();
+    place.current.querySelector("[type=password]").focus();
+  }, []);
+  return html`<dialog class="sign-in" ref=${place} aria-labelledby="ended" onCancel=${(event) => event.preventDefault()}
+      onClose=${() => place.current?.showModal()}><h2 id="ended">Your login has ended</h2>
+    <p>Its time is over, the broker was restarted, or you have another password or other tags.
+      What you have typed is kept: log in to go on.</p>
+    <${Credentials} entered=${entered} user=${me.name} />
+    <button type="button" class="small" onClick=${leave}>Leave this page</button></dialog>`;
 }
 
 /** What is wrong, on every page. */
@@ -89,6 +115,15 @@ function Page({ words, me }) {
     case "alarms": return html`<${Alarms} />`;
     case "log": return html`<${Log} />`;
     case "audit": return html`<${Audit} />`;
+    // As RabbitMQ has them: one of each; all of them are a part of the administration.
+    case "nodes": return rest.length ? html`<${OneNode} name=${rest[0]} key=${rest[0]} />` : html`<${Overview} />`;
+    case "users":
+      return rest.length ? html`<${OneUser} name=${rest[0]} me=${me} key=${rest[0]} />`
+        : html`<${Admin} words=${["users"]} me=${me} />`;
+    case "vhosts":
+      return rest.length ? html`<${OneVhost} name=${rest[0]} key=${rest[0]} />`
+        : html`<${Admin} words=${["vhosts"]} me=${me} />`;
+    case "policies": case "limits": case "operator-policies": return html`<${Admin} words=${[page]} me=${me} />`;
     case "admin": return html`<${Admin} words=${rest} me=${me} />`;
     default: return html`<${Overview} />`;
   }
@@ -103,7 +138,8 @@ function Guarded({ words, me }) {
 
 function Shell({ me, leave }) {
   const { words } = useRoute();
-  const chosen = words[0] || "overview";
+  const place = words[0] || "overview";
+  const chosen = WITHIN[place] || place;
   const [overview, trouble] = useLive("/overview", 5);
   const pages = useRef(null);
   useEffect(() => {
@@ -111,11 +147,13 @@ function Shell({ me, leave }) {
     pages.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [chosen]);
   useEffect(() => {
-    const title = words.length > 2 ? words[2] && words[2] !== "overview" ? words[2] : words[2 - 1] : "";
+    const title = words.length > 2 ? words[2] && words[2] !== "overview" ? words[2] : words[2 - 1]
+      : WITHIN[place] ? words[1] : "";
     document.title = `${title ? `${title} · ` : ""}${chosen} · ${overview?.cluster_name || "amqpd"}`;
   }, [words.join("/"), overview?.cluster_name]);
   // Some pages have a heading of their own.
-  const titled = chosen === "alarms" || (chosen === "queues" && words.length > 2);
+  const titled = chosen === "alarms" || (chosen === "queues" && words.length > 2)
+    || (["nodes", "users", "vhosts"].includes(place) && words.length > 1);
   return html`
     <header class="top">
       <a class="brand" href=${link("overview")}><img src="ui/icon.svg" alt="" width="24" height="24" />
@@ -129,24 +167,33 @@ function Shell({ me, leave }) {
     <${Banners} overview=${overview} me=${me} />
     ${trouble?.status === 0 && html`<p class="alarm" role="alert">The broker does not answer. Trying again…</p>`}
     <main class=${trouble?.status === 0 ? "stale" : ""}>${!titled && html`<h1 class="unseen">${PAGES.find(([name]) => name === chosen)?.[1] || "Overview"}</h1>`}
-      <${Guarded} words=${words} me=${me} key=${chosen} /></main>
+      <${Guarded} words=${words} me=${me} key=${place} /></main>
     <footer>amqpd ${overview?.amqpd_version} · <a href=${`${ROOT}/metrics`}>metrics</a></footer>`;
 }
 
 function App() {
   const [me, setMe] = useState(undefined);
+  const [ended, setEnded] = useState(false);
   const [error, setError] = useState(null);
   useEffect(() => {
-    onSignedOut(() => setMe(null));
+    onSignedOut(() => setEnded(true));
     get("/whoami").then(setMe, (refused) => {
       setMe(null);
       if (refused.status !== 401) setError(refused);
     });
   }, []);
   if (me === undefined) return null;
-  if (me === null) return html`<${SignIn} entered=${setMe} /><${Trouble} error=${error} />`;
+  const entered = (who) => {
+    setEnded(false);
+    setError(null);
+    setMe(who);
+  };
+  if (me === null) return html`<${SignIn} entered=${entered} /><${Trouble} error=${error} />`;
   const leave = async () => { await signOut(); setMe(null); };
-  return html`<${Me.Provider} value=${me}><${Shell} me=${me} leave=${leave} /><//>`;
+  // Somebody else begins anew, and sees nothing of who was here before.
+  return html`<${Me.Provider} value=${me}><div class=${ended ? "away" : ""} inert=${ended} key=${me.name}>
+      <${Shell} me=${me} leave=${leave} /><${Questions} /></div>
+    ${ended && html`<${SignInAgain} me=${me} entered=${entered} leave=${leave} />`}<//>`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

@@ -1,5 +1,6 @@
 // The pieces that pages are made of.
 import { html, useEffect, useRef, useState } from "./lib.js";
+import { sure, textOf } from "./dialog.js";
 import { go } from "./route.js";
 import { parse } from "./exact.js";
 import { time } from "./format.js";
@@ -32,12 +33,16 @@ export const Facts = ({ rows }) => html`
   <dl class="facts">${rows.filter(([, one]) => one !== undefined && one !== null && one !== "")
     .map(([name, one]) => html`<div><dt>${name}</dt><dd>${one}</dd></div>`)}</dl>`;
 
-/** A button that does something and says what went wrong; `confirm` is asked first. */
-export function Do({ action, confirm, kind = "", title, disabled, children }) {
+/**
+ * A button that does something and says what went wrong; `confirm` is asked first, a title or
+ * [title, more]; `typed` has to be typed then.
+ */
+export function Do({ action, confirm, typed, kind = "", title, disabled, label, children }) {
   const [state, setState] = useState({ busy: false, error: null });
   const run = async (event) => {
     event.preventDefault();
-    if (confirm && !window.confirm(confirm)) return;
+    const danger = kind.includes("danger");
+    if (confirm && !await sure({ confirm, typed, danger, verb: textOf(children) })) return;
     setState({ busy: true, error: null });
     try {
       await action();
@@ -46,7 +51,7 @@ export function Do({ action, confirm, kind = "", title, disabled, children }) {
       setState({ busy: false, error });
     }
   };
-  return html`<button type="button" class=${kind} title=${title} onClick=${run}
+  return html`<button type="button" class=${kind} title=${title} onClick=${run} aria-label=${label}
       disabled=${disabled || state.busy}>${children}</button>
     <${Trouble} error=${state.error} />`;
 }
@@ -73,13 +78,13 @@ export function Hints({ field, known }) {
     <${Trouble} error=${error} />`;
 }
 
-/** A form; `action(values)` gets what was typed, and may throw; `confirm` is asked first. */
-export function Form({ action, label, done, confirm, danger = false, kind = "", children }) {
+/** A form; `action(values)` gets what was typed, and may throw; `confirm` is asked first, as by `Do`. */
+export function Form({ action, label, done, confirm, typed, danger = false, kind = "", children }) {
   const [state, setState] = useState({ busy: false, error: null, said: "" });
   const submit = async (event) => {
     event.preventDefault();
-    if (confirm && !window.confirm(confirm)) return;
     const form = event.target;
+    if (confirm && !await sure({ confirm, typed, danger, verb: label })) return;
     const values = Object.fromEntries(new FormData(form));
     setState({ busy: true, error: null, said: "" });
     try {

@@ -17,7 +17,8 @@ const columns = (may) => [
   { title: "To", show: (row) => html`<a href=${place(row.destination_type, row.vhost, row.destination)}>
       ${row.destination}</a> <small>${row.destination_type}</small>` },
   ...(may ? [{ title: "", show: (row) => html`<${Do} kind="small" action=${() => unbind(row)}
-      confirm=${`Remove the binding from '${row.source}' to '${row.destination}'?`}>Unbind<//>` }] : []),
+      confirm=${[`Unbind '${row.destination}' from '${row.source}'?`,
+    row.routing_key ? `With the routing key '${row.routing_key}'. What is published with it goes there no more.` : "What is published there goes there no more."]}>Unbind<//>` }] : []),
 ];
 
 /** `may`: whether whoever is logged in may unbind. */

@@ -4,7 +4,7 @@ import { remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Empty, Facts, Field, Form, Section, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
-import { bytes, count, time, value } from "../format.js";
+import { bytes, count, plural, time, value } from "../format.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { channelColumns } from "./channels.js";
 import { Blocked } from "./shared.js";
@@ -95,7 +95,8 @@ export function OneConnection({ name }) {
     <//>
     ${(may(me, "administrator") || row.user === me?.name) && html`<${Section} title="Danger zone">
       <${Form} label="Close this connection" danger action=${close}
-        confirm=${`Close the connection ${row.name}? The client may connect again at once.`}>
+        confirm=${[`Close the connection '${row.user_provided_name || row.name}'?`,
+      `It is of user '${row.user}', with ${plural(row.channels, "channel")}; what was not acknowledged returns to its queues. The client may connect again at once.`]}>
         <${Field} label="Reason, which the client is told" name="reason" placeholder="Closed by an operator" /><//><//>`}`;
 }
 

@@ -4,7 +4,7 @@ import { remove, segment } from "../api.js";
 import { link } from "../route.js";
 import { Badge, Do, Table } from "../widgets.js";
 import { Me, may } from "../me.js";
-import { age, count, value } from "../format.js";
+import { age, count, plural, value } from "../format.js";
 
 const OF = { title: "Of", show: (one) => html`<a href=${link("channels", one.channel_details?.name || "")}>
     ${one.channel_details?.user_provided_name || one.channel_details?.name}</a>
@@ -17,7 +17,8 @@ function Cancel({ one, vhost }) {
   if (!channel || !(may(me, "administrator") || channel.user === me?.name)) return null;
   return html`<${Do} kind="small danger" action=${() => remove(`/consumers/${segment(vhost)}/${
     segment(channel.connection_name)}/${channel.number}/${segment(one.consumer_tag)}`)}
-    confirm=${`Cancel the consumer '${one.consumer_tag}'? It gets nothing more; what it has not acknowledged stays with it.`}>Cancel<//>`;
+    confirm=${[`Cancel the consumer '${one.consumer_tag}'?`,
+      `It gets nothing more; what it has not acknowledged (${plural(one.messages_unacknowledged || 0, "message")}) stays with it.`]}>Cancel<//>`;
 }
 
 /** `queues`: says from which queue each takes; without it, of which channel it is. */

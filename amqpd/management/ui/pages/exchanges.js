@@ -106,6 +106,7 @@ export function OneExchange({ vhost, name }) {
     <${Section} title="Publish a message">
       <${PublishForm} vhost=${vhost} exchange=${name} /><//>
     ${!isDefault && !name.startsWith("amq.") && can(row, "configure") && html`<${Section} title="Danger zone">
-      <${Do} kind="danger" confirm=${`Delete exchange '${name}' with ${plural((bindings?.length || 0) + (inbound?.length || 0), "binding")}?`}
+      <${Do} kind="danger" confirm=${[`Delete exchange '${name}' with ${plural((bindings?.length || 0) + (inbound?.length || 0), "binding")}?`,
+    "Whoever publishes to it then is refused."]}
         action=${async () => { await remove(path); go("exchanges"); }}>Delete this exchange<//><//>`}`;
 }

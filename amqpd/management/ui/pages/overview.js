@@ -2,34 +2,18 @@
 import { html } from "../lib.js";
 import { useLive } from "../api.js";
 import { link } from "../route.js";
-import { Empty, Facts, Section, Stat, Table, Trouble } from "../widgets.js";
-import { bytes, count, duration, rate } from "../format.js";
-import { Meter } from "../meter.js";
+import { Empty, Facts, Section, Stat, Trouble } from "../widgets.js";
+import { count, rate } from "../format.js";
+import { Gauges, Ports, Resources, nodeFacts } from "./node.js";
 import { DEPTH, RATES, Totals } from "./totals.js";
 import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 
-function Node({ node, range }) {
-  return html`<${Section} title=${node.name}>
-    <div class="gauges">
-      <${Meter} label="Memory" part=${node.mem_used / node.mem_limit} bad=${node.mem_alarm}
-        text=${`${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`} />
-      <${Meter} label="Files" part=${node.fd_used / node.fd_total}
-        text=${`${count(node.fd_used)} of ${count(node.fd_total)}`} />
-      <${Meter} label="Disk free" part=${node.disk_free_limit / node.disk_free}
-        bad=${node.disk_free_alarm}
-        text=${`${bytes(node.disk_free)}, alarm below ${bytes(node.disk_free_limit)}`} />
-    </div>
-    <div class="charts">
-      <${Chart} title="Memory" show=${bytes} tick=${bytes} key=${`m${range}`} lines=${[{ label: "resident", colour: "--in", details: node.mem_used_details }]} />
-      <${Chart} title="Disk" show=${bytes} tick=${bytes} key=${`f${range}`} lines=${[{ label: "free", colour: "--out", details: node.disk_free_details }]} />
-    </div>
-    <${Facts} rows=${[["Process", node.os_pid], ["Up", duration(node.uptime)],
-      ["Processors", node.processors], ["Sockets", `${count(node.sockets_used)} of ${count(node.sockets_total)}`],
-      ["Syncs to disk", `${rate(node.io_sync_count_details?.rate ?? 0)}/s`],
-      ["Write-ahead log", bytes(node.store_wal_bytes)],
-      ["Data", node.db_dir], ["Settings", (node.config_files || []).join(", ")], ["Log", (node.log_files || []).join(", ")]]} />
-  <//>`;
-}
+const Node = ({ node, range }) => html`
+  <${Section} title=${html`<a href=${link("nodes", node.name)}>${node.name}</a>`}
+      aside=${html`<a href=${link("nodes", node.name)}>All of this node</a>`}>
+    <${Gauges} node=${node} />
+    <div class="charts"><${Resources} node=${node} range=${range} /></div>
+    <${Facts} rows=${nodeFacts(node)} /><//>`;
 
 const CHURN = [
   ["connection_created", "Connections opened"], ["connection_closed", "Connections closed"],
@@ -77,10 +61,6 @@ export function Overview() {
     ${(nodes || []).map((node) => html`<${Node} node=${node} range=${range} key=${node.name} />`)}
     <${Churn} churn=${now.churn_rates} range=${range} />
     ${now.listeners && html`<${Section} title="Ports">
-      <${Table} label="Ports" rows=${now.listeners} columns=${[
-        { title: "Protocol", show: (row) => row.protocol },
-        { title: "Address", show: (row) => row.ip_address },
-        { title: "Port", kind: "number", show: (row) => row.port },
-      ]} />
+      <${Ports} listeners=${now.listeners} />
     <//>`}`;
 }

@@ -94,6 +94,11 @@ function Starred({ columns }) {
 const place = (row) => `/queues/${segment(row.vhost)}/${segment(row.name)}`;
 /** What a purge would take; of a stream it is refused. */
 const ready = (row) => (row.type === "stream" ? 0 : row.messages_ready || 0);
+const held = (row) => row.messages || 0;
+/** Some of their names, for a question. */
+const NAMED = 5;
+const listed = (rows) => `${rows.slice(0, NAMED).map((row) => `'${row.name}'`).join(", ")}${
+  rows.length > NAMED ? ` and ${count(rows.length - NAMED)} more` : ""}.`;
 const sum = (rows, of) => rows.reduce((all, row) => all + of(row), 0);
 
 /** What is done with several queues, one after the other; what fails does not stop the others. */
@@ -123,12 +128,14 @@ function Bulk({ chosen, choose }) {
   return html`<div class="bulk" role="group" aria-label="What to do with the chosen queues">
     ${chosen.length > 0 && html`<b>${n} chosen</b>
       <${Do} kind="small" action=${each("Paused", (row) => put(`${place(row)}/pause`))} ...${configure}
-        confirm=${`Pause the consumers of ${n}?`}>Pause<//>
+        confirm=${[`Pause ${n}?`, `Consumers get nothing until they are resumed, also after a restart. ${listed(chosen)}`]}>Pause<//>
       <${Do} kind="small" action=${each("Resumed", (row) => put(`${place(row)}/resume`))} ...${configure}>Resume<//>
       <${Do} kind="small danger" action=${each("Purged", (row) => remove(`${place(row)}/contents`))} ...${read}
-        confirm=${`Remove ${plural(sum(chosen, ready), "ready message")} from ${n} for good?`}>Purge<//>
+        typed=${sum(chosen, ready) ? `purge ${n}` : undefined}
+        confirm=${[`Purge ${plural(sum(chosen, ready), "ready message")} of ${n}?`, `They go for good. ${listed(chosen)}`]}>Purge<//>
       <${Do} kind="small danger" action=${each("Deleted", (row) => remove(place(row)))} ...${configure}
-        confirm=${`Delete ${n} with ${plural(sum(chosen, (row) => row.messages || 0), "message")} for good?`}>Delete<//>
+        typed=${sum(chosen, held) ? `delete ${n}` : undefined}
+        confirm=${[`Delete ${n} with ${plural(sum(chosen, held), "message")}?`, `They go for good. ${listed(chosen)}`]}>Delete<//>
       <button type="button" class="small" onClick=${() => choose([])}>Choose none</button>
       ${(configure || read) && html`<small>${(configure || read).title}.</small>`}`}
     ${said.done && html`<span class="said" role="status">${said.done}</span>`}
