@@ -384,6 +384,10 @@ class Connection:
         """What a client has asked for takes several turns; what it sends next waits for its end."""
         self._incoming.wait_for(when_done)
 
+    def wait_within(self, when_done: Callable[[Callable[[], None]], None]) -> None:
+        """The same in the middle of what was read together: the rest of that waits, too."""
+        self._incoming.wait_within(when_done)
+
     def drop_in(self, seconds: float) -> None:
         """Say nothing more, and close the socket after a while."""
         self.phase = Phase.CLOSING

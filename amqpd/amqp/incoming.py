@@ -13,6 +13,7 @@ before it goes on (`catch_up`).
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias
 
@@ -82,6 +83,9 @@ class Incoming:
         #: Operations that wait for an answer, and what was read since.
         self._undecided = 0
         self._kept = b""
+        #: Something that was read takes several turns, and what was read together with it waits.
+        self._is_within = False
+        self._deferred: deque[Callable[[], None]] = deque()
         #: The parser was halted: what it holds is to be done in the next turn.
         self.is_behind = False
         self._is_late = connection.is_late
@@ -159,7 +163,8 @@ class Incoming:
             self.is_behind = True
             # Whoever writes for this connection lets it go on after the others.
             self._connection.output.touch()
-        self._end_read()
+        if not self._is_within:
+            self._end_read()
 
     def _breathe(self) -> None:  # hot: S1b, S2
         """Behind an event: leave the rest for the next turn if this one has lasted long."""
@@ -251,6 +256,11 @@ class Incoming:
         self._parser.halt()
         when_done(partial(self._go_on, _nothing))
 
+    def wait_within(self, when_done: Callable[[Callable[[], None]], None]) -> None:
+        """The same in the middle of a read: what follows there waits, and so do its confirms."""
+        self._is_within = True
+        self.wait_for(when_done)
+
     def _wait(self, undecided: Undecided, again: Callable[[], None]) -> NoReturn:
         """Run `again` when there is an answer, and nothing that comes after it until then."""
         self._undecided += 1
@@ -260,14 +270,25 @@ class Incoming:
     def _go_on(self, again: Callable[[], None]) -> None:
         self._undecided -= 1
         if self._connection.phase in ENDING:
+            self._deferred.clear()
             return
         try:
             again()
+            while self._deferred and not self._undecided:
+                self._deferred.popleft()()
         except Halt:
             return
         if not self._undecided:
+            if self._is_within:
+                self._is_within = False
+                self._end_read()
             self.feed(b"")
         self._connection.output.touch()
+
+    @property
+    def _is_held(self) -> bool:
+        """What was read together with something that takes several turns waits for its end."""
+        return self._is_within and self._undecided > 0
 
     # -- messages --------------------------------------------------------------------------
 
@@ -296,26 +317,36 @@ class Incoming:
             return
         if self._blocking.alarm:
             self._blocking.published()
+        target = group.target
+        assert isinstance(target, Target)
+        run = Run(
+            group.contents,
+            group.names,
+            group.names_each,
+            group.persistent,
+            channel.number,
+            group.size_bytes,
+        )
+        publish = partial(
+            channel.publisher.publish,
+            target,
+            run,
+            group.numbers,
+            group.expiration_ms,
+            group.priority,
+            group.expirations,
+            group.parts,
+        )
+        if self._is_held:
+            self._deferred.append(partial(self._publish, channel, publish))
+        else:
+            self._publish(channel, publish)
+
+    def _publish(self, channel: Channel, publish: Callable[[], None]) -> None:  # hot: S1b, S2
+        if not channel.is_open:
+            return
         try:
-            target = group.target
-            assert isinstance(target, Target)
-            run = Run(
-                group.contents,
-                group.names,
-                group.names_each,
-                group.persistent,
-                channel.number,
-                group.size_bytes,
-            )
-            channel.publisher.publish(
-                target,
-                run,
-                group.numbers,
-                group.expiration_ms,
-                group.priority,
-                group.expirations,
-                group.parts,
-            )
+            publish()
         except Exception as error:
             self._connection.refuse(error, channel.number, _PUBLISH)
         self._breathe()
@@ -327,6 +358,9 @@ class Incoming:
         self._publish_alone(route.channel.number, target, content)
 
     def _publish_alone(self, number: int, target: Target, content: bytes) -> None:
+        if self._is_held:
+            self._deferred.append(partial(self._publish_alone, number, target, content))
+            return
         channel = self._channels.get(number)
         if channel is None or not channel.is_open:
             return
@@ -342,6 +376,9 @@ class Incoming:
 
     def content(self, channel: int, method_payload: bytes, content: bytes) -> None:
         """A message for which `resolve` had no answer: nearly always there is an error to tell."""
+        if self._is_held:
+            self._deferred.append(partial(self.content, channel, method_payload, content))
+            return
         try:
             found = self._channel(channel)
             if found is None:
@@ -361,6 +398,9 @@ class Incoming:
 
     def too_large(self, channel: int, method_payload: bytes, size: int) -> None:
         """A message above the limit; the parser skips its body."""
+        if self._is_held:
+            self._deferred.append(partial(self.too_large, channel, method_payload, size))
+            return
         try:
             if self._channel(channel) is not None:
                 if _decoded(method_payload).immediate:
@@ -378,6 +418,9 @@ class Incoming:
         self, channel: int, first_tag: int, last_tag: int, multiple: bool
     ) -> None:
         """Deliveries were acknowledged."""
+        if self._is_held:
+            self._deferred.append(partial(self.ack, channel, first_tag, last_tag, multiple))
+            return
         try:
             found = self._channel(channel, ignore_unopened=True)
             if found is not None:
@@ -396,6 +439,9 @@ class Incoming:
         self._return(channel, tag, multiple, how, _NACK)
 
     def _return(self, channel: int, tag: int, multiple: bool, how: Settlement, where: Ids) -> None:
+        if self._is_held:
+            self._deferred.append(partial(self._return, channel, tag, multiple, how, where))
+            return
         try:
             found = self._channel(channel, ignore_unopened=True)
             if found is not None:
@@ -410,6 +456,9 @@ class Incoming:
 
     def method(self, channel: int, payload: bytes) -> None:
         """Any other method."""
+        if self._is_held:
+            self._deferred.append(partial(self.method, channel, payload))
+            return
         connection = self._connection
         try:
             if channel:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Final
 from amqpd.amqp import direct_reply, methods
 from amqpd.amqp.gathering import Group, Route, Slot
 from amqpd.broker import content as contents
+from amqpd.broker import fanout
 from amqpd.broker.deadletter import carbon_copies
+from amqpd.broker.errand import Errand
 from amqpd.broker.expiration import parse_expiration
 from amqpd.broker.names import join_keys
 from amqpd.broker.publishing import Published
@@ -29,12 +31,13 @@ from amqpd.errors import NotImplementedHere, PreconditionFailed
 from amqpd.properties import Properties, decode_header, encode_header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from pamqp.commands import Basic
 
     from amqpd.amqp.channel import Channel
     from amqpd.amqp.direct_reply import ReplyConsumer
+    from amqpd.broker.journal import Group as Transaction
     from amqpd.broker.publishing import Path
     from amqpd.broker.queue import Queue
 
@@ -68,6 +71,11 @@ class Publication:
     reply: ReplyConsumer | None = None
     #: What it was routed by.
     keys: Sequence[str] = ()
+
+    @property
+    def is_wide(self) -> bool:
+        """Too much for one turn."""
+        return self.reply is None and fanout.is_wide(self.path)
 
 
 class Publisher:
@@ -166,6 +174,13 @@ class Publisher:
         channel = self._channel
         path = target.path
         assert path is not None
+        if len(path.queues) > fanout.WIDE and channel.tx is None and path.keeping is None:
+            self._publish_widely(
+                self._singly(
+                    target, path, run, numbers, expiration_ms, priority, expirations, parts
+                )
+            )
+            return
         if parts is not None:
             self._publish_parts(target, path, run, numbers, expiration_ms, expirations, parts)
             return
@@ -233,7 +248,11 @@ class Publisher:
             path, run, expiration_ms=expiration_ms, priority=priority, parts=parts
         )
         self._look_at(published, run, target.exchange, target.mandatory)
-        confirms = channel.confirms
+        self._confirm(published, numbers)
+
+    def _confirm(self, published: Published, numbers: Iterable[int] | None) -> None:  # hot: S2
+        """What confirms have to know of; `numbers`: those of the run's messages."""
+        confirms = self._channel.confirms
         if confirms is None:
             return
         if published.refused and numbers is not None:
@@ -250,15 +269,13 @@ class Publisher:
         """
         channel = self._channel
         publication = self._look_into(target, content)
+        number = channel.count.published
         if channel.tx is not None:
             channel.tx.publish(publication)
-            return
-        published = self.send(publication)
-        if channel.confirms is not None:
-            if published.refused:
-                channel.confirms.refuse(channel.count.published)
-            else:
-                channel.confirms.add(published)
+        elif publication.is_wide:
+            self._publish_widely([(publication, [number])])
+        else:
+            self._confirm(self.send(publication), [number])
 
     def send(self, publication: Publication) -> Published:
         """Publish what was routed; a mandatory message without a queue goes back."""
@@ -272,12 +289,100 @@ class Publisher:
                 expiration_ms=publication.expiration_ms,
                 priority=publication.priority,
             )
+        self._sent(publication, published)
+        return published
+
+    def _sent(self, publication: Publication, published: Published) -> None:
+        run = publication.run
         self._look_at(published, run, publication.exchange, publication.mandatory)
         firehose = self._channel.vhost.firehose
         if firehose.on:
             who, queues = self._channel.who(), publication.path.queues
             firehose.published(who, run, publication.exchange, publication.keys, queues)
+
+    # -- into very many queues ---------------------------------------------------------------
+
+    def _publish_widely(self, publications: Iterable[tuple[Publication, list[int] | None]]) -> None:
+        """Publish, one after the other, what is too much for one turn.
+
+        All that the connection wants meanwhile waits for its end: order is as if it had been done
+        at once.
+        """
+        channel = self._channel
+        around = channel.broker.around
+        through = False
+
+        def steps() -> Iterator[None]:
+            nonlocal through
+            for publication, numbers in publications:
+                published = yield from self._send_alone(publication)
+                self._confirm(published, numbers)
+            through = True
+
+        def done() -> None:
+            if not through:
+                channel.connection.fail()  # the log has what went wrong
+
+        errand = Errand(steps(), around, fanout.PART_COST, fanout.SHARE)
+        errand.begin(fanout.AT_ONCE)
+        errand.when_done(done)
+        if not errand.is_done:
+            channel.connection.wait_within(errand.when_done)
+
+    def _send_alone(self, publication: Publication) -> Generator[None, None, Published]:
+        journal = self._channel.broker.journal
+        while journal.open is not None:
+            yield  # there is one of its kind at a time
+        transaction = journal.begin()
+        try:
+            return (yield from self.send_widely(publication, transaction))
+        finally:
+            journal.end()
+
+    def send_widely(
+        self, publication: Publication, transaction: Transaction
+    ) -> Generator[None, None, Published]:
+        """The same as `send` step by step, within a transaction."""
+        published = yield from fanout.fan_out(
+            self._channel.vhost.publishing,
+            publication.path,
+            publication.run,
+            transaction,
+            expiration_ms=publication.expiration_ms,
+            priority=publication.priority,
+        )
+        if self._channel.is_open:
+            with self._channel.broker.journal.inside(transaction):
+                self._sent(publication, published)
         return published
+
+    def _singly(
+        self,
+        target: Target,
+        path: Path,
+        run: Run,
+        numbers: list[int] | None,
+        expiration_ms: int,
+        priority: int,
+        expirations: list[int] | None,
+        parts: list[tuple[int, int, int]] | None,
+    ) -> Iterator[tuple[Publication, list[int] | None]]:
+        """The pieces of a run that have the same properties and the same fate, in their order."""
+        publishing = self._channel.vhost.publishing
+        is_one = numbers is None or publishing.is_one(path, run)
+        if expirations is not None and parts is None and is_one:
+            expirations = None if publishing.date(path, run, expirations) else expirations
+        for level, low, high in parts or [(priority, 0, len(run.contents))]:
+            step = high - low if is_one and expirations is None else 1
+            for at in range(low, high, step):
+                piece = run
+                if step < len(run.contents):
+                    piece = run.single(at) if step == 1 else run.part(at, at + step)
+                ttl_ms = expiration_ms if expirations is None else expirations[at]
+                yield (
+                    Publication(piece, target.exchange, target.mandatory, path, ttl_ms, level),
+                    None if numbers is None else numbers[at : at + step],
+                )
 
     def _look_at(self, published: Published, run: Run, exchange: str, mandatory: bool) -> None:
         """Count; and what the publisher has to hear or heed, before anything is confirmed."""

@@ -8,11 +8,13 @@ outstanding again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pamqp.commands import Tx as TxClass
 
 from amqpd.broker.errand import Errand
+from amqpd.broker.fanout import SHARE
 from amqpd.errors import ChannelStateError, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -116,10 +118,8 @@ class Tx:
             self.roll_back(channel)
             raise PreconditionFailed("partial tx completion")
         publications, settlements = self._publications, self._settlements
-        # What queues may refuse is decided for all of it together.
-        at_once = any(one.path.refuses for one in publications) or (
-            len(publications) + sum(len(taken) for _, taken in settlements) <= AT_ONCE
-        )
+        steps_wanted = sum(max(1, len(one.path.queues)) for one in publications)
+        at_once = steps_wanted + sum(len(taken) for _, taken in settlements) <= AT_ONCE
         self._clear()
         self.number = -1
         steps = self._apply if at_once else self._apply_in_turns
@@ -127,6 +127,7 @@ class Tx:
             steps(channel, channel.publisher, publications, settlements),
             channel.broker.around,
             PART * PUBLICATION_COST,
+            SHARE,
         )
         errand.begin(AT_ONCE // PART)
         return errand
@@ -161,11 +162,22 @@ class Tx:
             yield  # there is one of its kind at a time
         transaction = journal.begin()
         try:
-            for at in range(0, len(publications), PART):
+            places = 0
+            for one in publications:
+                publication = one
+                # What queues may refuse was decided for all of it together.
+                if publication.path.refuses:
+                    path = replace(publication.path, refuses=False)
+                    publication = replace(publication, path=path)
+                if publication.is_wide:
+                    yield from publisher.send_widely(publication, transaction)
+                    continue
                 with journal.inside(transaction):
-                    for publication in publications[at : at + PART]:
-                        publisher.send(publication)
-                yield
+                    publisher.send(publication)
+                places += max(1, len(publication.path.queues))
+                while places >= PART:
+                    places -= PART
+                    yield
             for how, taken in settlements:
                 for at in range(0, len(taken), PART):
                     with journal.inside(transaction):

@@ -21,32 +21,49 @@ RESERVE: Final = 2_000
 
 
 class Errand:
-    """One errand; a step costs `cost`, in units of `Surroundings.spare`."""
+    """One errand; a step costs `cost`, in units of `Surroundings.spare`.
 
-    def __init__(self, steps: Iterator[object], around: Surroundings, cost: int) -> None:
+    `own`: what it may take of each turn whatever others leave: everybody waits for its end.
+    """
+
+    def __init__(
+        self, steps: Iterator[object], around: Surroundings, cost: int, own: int = 0
+    ) -> None:
         self._steps = steps
         self._around = around
         self._cost = cost
+        self._own = own
         self._waiting: list[Callable[[], None]] = []
         self.is_done = False
 
     def begin(self, at_once: int = AT_ONCE) -> None:
-        """Make the first steps; the rest are made in the next turns."""
-        for _ in range(at_once):
-            if next(self._steps, self) is self:
-                self._end()
-                return
+        """Make the first steps; the rest are made in the next turns.
+
+        Raises:
+            Exception: what a step has raised; no more of them are made.
+        """
+        try:
+            for _ in range(at_once):
+                if next(self._steps, self) is self:
+                    self._end()
+                    return
+        except BaseException:
+            self._end()
+            raise
         self._around.work_off(self)
 
     def run(self) -> bool:
         """Make the steps that this turn allows; True: that was all."""
-        around = self._around
+        around, own = self._around, self._own
         try:
-            while around.spare > RESERVE:
+            while own > 0 or around.spare > RESERVE:
                 if next(self._steps, self) is self:
                     self._end()
                     return True
-                around.spare -= self._cost
+                if own > 0:
+                    own -= self._cost
+                else:
+                    around.spare -= self._cost
         except BaseException:
             self._end()
             raise

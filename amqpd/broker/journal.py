@@ -258,6 +258,27 @@ class Journal:
         self._add(number, entry)
         return entry
 
+    def open_append(self, run: Run) -> Append:
+        """The same for a run whose lanes enter bit by bit, all in one transaction; see `begin`."""
+        number = self._next()
+        entry = run.entry = Append(run, number)
+        entry.growing = entry.shared = True
+        entry.by_lane = {}
+        self.pending_bytes += run.size_bytes
+        self.pending_messages += len(run.contents)
+        self._add(number, entry)
+        return entry
+
+    def close_append(self, entry: Append) -> None:
+        """No more lanes enter."""
+        entry.growing = False
+        if not entry.extensions:
+            entry.skipped = entry.left == 0
+        elif not entry.targets:
+            self.pending_bytes -= entry.run.size_bytes
+            entry.run = entry.extensions[0].run  # the contents as they came are of no use now
+            self.pending_bytes += entry.run.size_bytes
+
     def define(self, command: Command) -> int:
         """A durable definition changed; the number that must be safe before it is confirmed."""
         number = self.defined = self._next()

@@ -395,6 +395,9 @@ class Lane(Window):
         """What was pushed is on its way to the store with this append; see `push`."""
         target = Target(self, entry.run, base, deadline_ms, low, high)
         entry.targets.append(target)
+        if entry.by_lane is not None:
+            entry.by_lane[self.id] = target
+            entry.left += 1
         self.stored += target.hi - target.lo
 
     # -- done ----------------------------------------------------------------------------
@@ -480,15 +483,23 @@ class Lane(Window):
 
     def _cut(self, entry: Append, low: int, high: int) -> None:
         self.stored -= high - low
-        for target in entry.targets:
-            if target.home is self:
-                target.cut(low, high)
-                if target.lo < target.hi:
-                    return
-        left = len(entry.extensions) > 0
-        for target in entry.targets:
+        if entry.by_lane is not None:
+            target = entry.by_lane[self.id]
+            target.cut(low, high)
             if target.lo < target.hi:
-                left = True
+                return
+            entry.left -= 1
+            left = entry.growing or entry.left > 0 or len(entry.extensions) > 0
+        else:
+            for target in entry.targets:
+                if target.home is self:
+                    target.cut(low, high)
+                    if target.lo < target.hi:
+                        return
+            left = len(entry.extensions) > 0
+            for target in entry.targets:
+                if target.lo < target.hi:
+                    left = True
         if not left and not entry.skipped:
             entry.skipped = True
             if entry.waiter is not None:

@@ -221,11 +221,7 @@ class Publishing:
         refuses it as a whole: see `is_one`.
         """
         if path.tally is not None:
-            count = len(run.contents)
-            path.tally.add(count, len(path.queues))
-            self.stats.published(count, run.body_bytes)
-            if path.queues:
-                self.stats.routed += count
+            self.counted(path, path.tally, run)
         if not path.queues or path.keeping is not None:
             return self._publish_and_keep(path, run, expiration_ms, priority)
         if path.persists and not run.persistent:
@@ -243,8 +239,16 @@ class Publishing:
             result = self._put_parts(queues, run, expiration_ms, parts) or result
         # The message itself is everywhere before anything that it brings about.
         for queue in refusing:
-            self._refuse(queue, run)
-        return self._heeding(path.queues, result, bool(refusing))
+            self.refuse(queue, run)
+        return self.heeding(path.queues, result, bool(refusing))
+
+    def counted(self, path: Path, tally: Tally, run: Run) -> None:  # hot: S2
+        """A client has published a run."""
+        count = len(run.contents)
+        tally.add(count, len(path.queues))
+        self.stats.published(count, run.body_bytes)
+        if path.queues:
+            self.stats.routed += count
 
     def _put(  # hot: S2
         self, queues: Sequence[Queue], run: Run, expiration_ms: int, priority: int
@@ -305,31 +309,16 @@ class Publishing:
         parts: list[Part] | None,
     ) -> Published:
         """The same where some queues keep it all the same: they have a run of their own."""
-        own = run.copy()
-        own.persistent = True
-        outcomes = []
-        for part, persists in ((own, True), (run, False)):
-            queues = tuple([one for one in path.queues if one.persists is persists])
-            if queues:
-                there = replace(path, queues=queues, persists=False, tally=None)
-                outcomes.append(
-                    self.publish(
-                        there, part, expiration_ms=expiration_ms, priority=priority, parts=parts
-                    )
+        return together(
+            [
+                self.publish(
+                    there, part, expiration_ms=expiration_ms, priority=priority, parts=parts
                 )
-        first, *others = outcomes
-        for other in others:
-            first = replace(
-                first,
-                routed=first.routed or other.routed,
-                refused=first.refused or other.refused,
-                crowded=first.crowded or other.crowded,
-                full=first.full + other.full,
-                tickets=first.tickets + other.tickets,
-            )
-        return first
+                for there, part in in_two(path, run)
+            ]
+        )
 
-    def _heeding(  # hot: S2
+    def heeding(  # hot: S2
         self, queues: Sequence[Queue], result: Published, refused: bool
     ) -> Published:
         """What the publisher has to heed, now that the run is in its queues."""
@@ -458,7 +447,8 @@ class Publishing:
             )
         ]
 
-    def _refuse(self, queue: Queue, run: Run) -> None:
+    def refuse(self, queue: Queue, run: Run) -> None:
+        """A queue has no room for a run."""
         if queue.arguments.overflow is Overflow.REJECT_PUBLISH_DLX:
             self.burials.refused(queue, run)
         else:
@@ -478,6 +468,33 @@ class Publishing:
 
     def _count(self, counts: dict[str, int], reason: str, messages: int) -> None:
         counts[reason] = counts.get(reason, 0) + messages
+
+
+def in_two(path: Path, run: Run) -> list[tuple[Path, Run]]:
+    """A transient run to queues of which some keep it all the same: these have one of their own."""
+    own = run.copy()
+    own.persistent = True
+    found = []
+    for part, persists in ((own, True), (run, False)):
+        queues = tuple([one for one in path.queues if one.persists is persists])
+        if queues:
+            found.append((replace(path, queues=queues, persists=False, tally=None), part))
+    return found
+
+
+def together(outcomes: Sequence[Published]) -> Published:
+    """What became of a run that was published in parts, the first one as the one to wait for."""
+    first, *others = outcomes
+    for other in others:
+        first = replace(
+            first,
+            routed=first.routed or other.routed,
+            refused=first.refused or other.refused,
+            crowded=first.crowded or other.crowded,
+            full=first.full + other.full,
+            tickets=first.tickets + other.tickets,
+        )
+    return first
 
 
 def _ttl(properties: Properties) -> int:

@@ -197,7 +197,9 @@ class Append:
     """One run on its way to the store, into all its lanes and streams or none.
 
     Where a queue has levels each of these gets a part of it; `shared`: lanes of several queues
-    get the same messages.
+    get the same messages. While it is `growing` there are lanes to come, so it is written
+    whatever becomes of the messages in those that it has. Of very many lanes, each there once,
+    `by_lane` has the target of each, and `left` how many have not settled all of theirs.
     """
 
     def __init__(self, run: Run, number: int) -> None:
@@ -206,6 +208,9 @@ class Append:
         self.targets: list[Target] = []
         self.extensions: list[Extension] = []
         self.shared = False
+        self.growing = False
+        self.by_lane: dict[int, Target] | None = None
+        self.left: i64 = 0
         self.skipped = False
         self.waiter: Callable[[], None] | None = None
 

@@ -293,7 +293,7 @@ class SocketWorld(RuleBasedStateMachine):
             channel.commit()
             for queue, body in bodies:
                 self._enqueue(queue, body, stays=True, ttl_ms=0)
-            self.settled.clear()
+            # What was settled before it and outside of it may still come later to the disk.
         else:
             channel.rollback()
         channel.close()
