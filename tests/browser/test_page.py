@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.async_api import expect
+from yarl import URL
 
 from tests.client import Client, ConnectionClosed
 from tests.management.served import name
@@ -47,6 +48,32 @@ async def test_a_wrong_password_is_told_and_the_right_one_opens(desk: Desk) -> N
     await desk.page.get_by_role("button", name="Log in").click()
 
     await expect(desk.page.get_by_text("No queues yet.")).to_be_visible()
+
+
+@pytest.mark.parametrize("desk", [{"http__path_prefix": "/ops/broker"}], indirect=True)
+async def test_below_a_path_everything_works_as_elsewhere(desk: Desk) -> None:
+    page = desk.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(URL(request.url).path))
+
+    await fill(desk, "orders", messages=3)
+    await desk.open("queues")
+    await page.get_by_role("link", name="orders").click()
+    await expect(page.get_by_role("heading", name="orders")).to_be_visible()
+    await page.reload()
+    # By the stream that all views share.
+    await fill(desk, "orders", messages=2)
+    await expect(page.get_by_text("5", exact=True).first).to_be_visible()
+    await expect(page.get_by_role("link", name="metrics")).to_have_attribute(
+        "href", "/ops/broker/metrics"
+    )
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+    assert "/ops/broker/api/live" in asked
+    assert [path for path in asked if not path.startswith("/ops/broker/")] == []
 
 
 async def test_queues_are_found_by_name_and_opened_with_the_keyboard(desk: Desk) -> None:
