@@ -90,6 +90,11 @@ def _not(text: str) -> bool:
     return not truth(text)
 
 
+def _most(text: str) -> int:
+    """A number of things; `infinity` is more than there can be."""
+    return (1 << 31) - 1 if text == "infinity" else number(text)
+
+
 def _minutes(text: str) -> int:
     return 60 * number(text)
 
@@ -179,6 +184,8 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[str], Value]]]] = {
         _not,
     ),
     "management.tcp.port": ("http.port", number),
+    "management.tcp.max_connections": ("http.max_connections", _most),
+    "management.ssl.max_connections": ("http.max_connections", _most),
     "management.ssl.port": ("http.tls_port", number),
     "prometheus.ssl.port": ("metrics.tls_port", number),
     "event_exchange.vhost": ("events.vhost", str),

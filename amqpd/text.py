@@ -2,6 +2,7 @@
 
     printable(text)     nothing in it steers a terminal; tabs and line breaks stay
     one_line(text)      nor does it begin a line
+    as_cell(text)       nor is it a formula of a spreadsheet
     in_json(text)       the same for JSON, which stays what it is
     masked(value)       without the passwords of URIs, however deep
 
@@ -28,6 +29,9 @@ _SHOWN: Final = {code: f"\\x{code:02x}" for code in _CONTROLS if code != TAB} | 
 _LINES: Final = {code: shown for code, shown in _SHOWN.items() if code != LINE_FEED}
 _ONE_LINE: Final = _SHOWN | {LINE_FEED: "\\n"}
 _IN_JSON: Final = {code: f"\\u{code:04x}" for code in (*_CONTROLS, *_STEERING)}
+#: Also in full width, and behind what a spreadsheet passes over.
+_FORMULA: Final = re.compile(r"\s*[=+\-@\uff0b\uff0d\uff1d\uff20]|[\t\r]")
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _WORD: Final = re.compile(r"(?<![^\s\"'])[^\s\"']*@")
 #: From the user's name to the last @: what is in a password need not be quoted rightly.
 _PASSWORD: Final = re.compile(r"(://[^:/?#@]*:).*@", re.DOTALL)
@@ -43,6 +47,13 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """A text that may be written into a line of a log."""
     return text.translate(_ONE_LINE)
+
+
+def as_cell(text: str) -> str:
+    """A text as a cell of a spreadsheet, which takes none for a formula; numbers stay numbers."""
+    if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text
 
 
 def in_json(text: str) -> str:

@@ -307,6 +307,7 @@ def test_what_is_set_of_the_management_api_is_set() -> None:
     found, warnings = entries(
         """
         management.path_prefix = ops/broker/
+        management.tcp.max_connections = 50
         management.cors.allow_origins.1 = https://a.example
         management.cors.allow_origins.2 = https://b.example
         management.cors.max_age = 60
@@ -331,6 +332,7 @@ def test_what_is_set_of_the_management_api_is_set() -> None:
     assert warnings == []
     assert found == {
         "http.path_prefix": "/ops/broker",
+        "http.max_connections": 50,
         "http.cors_origins": ["https://a.example", "https://b.example"],
         "http.cors_max_age_s": 60,
         "http.login_session_s": 1800,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from amqpd.text import in_json, masked, one_line, printable
+from amqpd.text import as_cell, in_json, masked, one_line, printable
 
 #: What steers terminals (ECMA-48, in seven and in eight bits), ends lines, or turns letters around.
 HOSTILE = "\x1b[2J\x9b2J\x9d0;title\x9c\x07\x08\x7f\x85\u2028\u2029\u202e\u2066\u200f\r"
@@ -57,3 +57,18 @@ def test_a_long_text_is_looked_through_once(text: str) -> None:
     masked(text * 100_000)
 
     assert time.process_time() - before_s < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"), ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"), ("-x", "'-x"),
+        ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"), ("\r=1", "'\r=1"), (" =1", "' =1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("orders", "orders"), ("a=b", "a=b"), ("-1", "-1"), ("+2.5", "+2.5"),
+        ("", ""), ("-inf", "'-inf"),
+        ("-1_0", "'-1_0"),
+    ],
+)  # fmt: skip
+def test_a_cell_of_a_spreadsheet_is_never_a_formula(text: str, cell: str) -> None:
+    assert as_cell(text) == cell

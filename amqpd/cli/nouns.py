@@ -18,7 +18,7 @@ import click
 from amqpd.cli.answer import EX_USAGE, answers, fail, print_json, wants_json
 from amqpd.cli.reach import VHOST, broker_options, columns, kept, near, reached, vhost_option
 from amqpd.cli.remote import segment
-from amqpd.text import printable
+from amqpd.text import as_cell, printable
 
 Facts = Mapping[str, Any]
 
@@ -262,7 +262,7 @@ def _facts(row: Facts, shown: Sequence[Column]) -> dict[str, Any]:
 def _csv(shown: Sequence[Column], rows: Sequence[Facts]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow([one.title for one in shown])
-    writer.writerows([printable(one.show(row)) for one in shown] for row in rows)
+    writer.writerows([as_cell(printable(one.show(row))) for one in shown] for row in rows)
 
 
 queues = listing("queues")

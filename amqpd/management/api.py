@@ -101,8 +101,13 @@ class Api:
         except AmqpError as error:
             return _refusal(translated(error))
         except Exception:
-            LOG.exception("HTTP %s /api%s: failed", request.method, request.path)
+            LOG.exception("HTTP %s /api%s: failed", request.method, self._told(request.path))
             return _refusal(HttpError(500, "internal_server_error", "see the broker's log"))
+
+    def _told(self, path: str) -> str:
+        """A path as the log may have it: what is secret in it stays out."""
+        found = self.router.find(path)
+        return "…" if found is None else _about(*found)
 
     async def _answer(self, request: Request) -> Answer:
         found = self.router.find(request.path)

@@ -34,6 +34,17 @@ class Http(Struct, frozen=True):
     tls_port: Annotated[
         PortOrOff, Meta(description="TLS port, usually 15671; the certificate is that of [tls]")
     ] = "off"
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="the newest above it are closed; at most an eighth of the limit on open "
+            "files (management.tcp.max_connections)",
+        ),
+    ] = 500
+    max_connections_per_source: Annotated[
+        int, Meta(ge=0, description="the same for each address but this machine's; 0: no limit")
+    ] = 100
     path_prefix: Annotated[
         str,
         Meta(

@@ -44,7 +44,7 @@ from amqpd.server.ports import Ports
 from amqpd.server.private import make_private
 from amqpd.server.process import Exit, Listening, StartError
 from amqpd.server.resources import Watch
-from amqpd.server.room import Room
+from amqpd.server.room import NO_LIMIT, Room
 from amqpd.server.sessions import Sessions, limits
 from amqpd.server.transport import Transport
 from amqpd.server.turn import Turn
@@ -68,8 +68,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("amqpd.server")
 
-#: HTTP connections, unless few files may be open.
-HTTP_CONNECTIONS: Final = 500
 #: Time comes into the broker and the sessions in steps of this.
 TICK_S: Final = 0.1
 #: Between two full collections of garbage, at least.
@@ -144,8 +142,7 @@ class BrokerServer:
         self._http: HttpServer | None = None
         self.file_limit = process.file_limit() if embedded else process.raise_file_limit()
         # HTTP has descriptors of its own: it must be there when AMQP is full.
-        most = min(HTTP_CONNECTIONS, max(16, self.file_limit // 8))
-        self.http_room = Room(most, self.settings.tls.max_handshakes)
+        self.http_room = Room(*self._most_of_http(), unknown="are open")
         self.room = Room(*self._most())
 
     # -- life ----------------------------------------------------------------------------
@@ -203,6 +200,7 @@ class BrokerServer:
         self.broker.around.consumer_timeout_ms = limits(settings).consumer_timeout_ms
         self.logins.use(settings.auth)
         self.watch.use(settings.resources)
+        self.http_room.use(*self._most_of_http())
         self.room.use(*self._most())
         self.alarming.look_soon()
 
@@ -376,6 +374,12 @@ class BrokerServer:
             amqp.max_unauthenticated,
             amqp.max_unauthenticated_per_source,
         )
+
+    def _most_of_http(self) -> tuple[int, int, int, int]:
+        """The same for HTTP, where nobody stays known from one request to the next."""
+        http = self.settings.http
+        most = min(http.max_connections, max(16, self.file_limit // 8))
+        return most, self.settings.tls.max_handshakes, NO_LIMIT, http.max_connections_per_source
 
     def _recover(self, snapshot: Snapshot) -> None:
         journal = self.broker.journal

@@ -421,5 +421,5 @@ async def _stream(
             await response.write_eof()
         except ConnectionError:
             # Whoever asked has gone; a live view ends in no other way.
-            LOG.debug("HTTP %s: the client has gone", request.path)
+            LOG.debug("HTTP %s: the client has gone", request.method)
     return response

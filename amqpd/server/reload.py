@@ -57,6 +57,8 @@ LIVE: Final[Mapping[str, frozenset[str]]] = {
             "headers",
             "hsts_s",
             "login_session_s",
+            "max_connections",
+            "max_connections_per_source",
             "max_body_bytes",
             "operator_policy_changes",
             "quorum_replica_changes",

@@ -31,7 +31,11 @@ class Room:
         most_handshakes: int = NO_LIMIT,
         most_unknown: int = NO_LIMIT,
         most_unknown_per_source: int = NO_LIMIT,
+        *,
+        unknown: str = "have not logged in",
     ) -> None:
+        #: What those are, for people.
+        self._what = unknown
         self.use(most, most_handshakes, most_unknown, most_unknown_per_source)
         self.connections = 0
         self.handshakes = 0
@@ -68,9 +72,9 @@ class Room:
         if tls and 0 < self.most_handshakes <= self.handshakes:
             return f"{self.handshakes} TLS handshakes are under way"
         if 0 < self.most_unknown <= self.unknown:
-            return f"{self.unknown} connections have not logged in"
+            return f"{self.unknown} connections {self._what}"
         if source and 0 < self.most_unknown_per_source <= self._unknown_of.get(source, 0):
-            return f"{self.most_unknown_per_source} connections from {source} have not logged in"
+            return f"{self.most_unknown_per_source} connections from {source} {self._what}"
         return ""
 
     def forget_unknown(self, source: str) -> None:

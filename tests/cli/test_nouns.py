@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner, Result
@@ -69,6 +72,17 @@ async def test_every_list_is_there_for_people_and_for_programs(api: Api, noun: s
         assert len(shown.splitlines()) == len(listed) + 1
     else:
         assert shown == NOUNS[noun].empty + "\n"
+
+
+async def test_what_looks_like_a_formula_is_none_in_a_spreadsheet(api: Api) -> None:
+    for name in ("=1+1", "@x", "+y", "-z"):
+        await api.put(f"/queues/%2F/{quote(name)}")
+
+    rows = list(csv.reader(io.StringIO(await run(api, "queues", "--csv"))))
+
+    cells = {cell for row in rows for cell in row}
+    assert {"'=1+1", "'@x", "'+y", "'-z", "orders"} <= cells
+    assert not {"=1+1", "@x", "+y", "-z"} & cells
 
 
 async def test_queues_are_lined_up_with_their_figures(api: Api) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.management.resources import ROUTES
+from amqpd.server.hosting import Hosting
 
 if TYPE_CHECKING:
     from tests.management.served import Api
@@ -206,3 +207,20 @@ def test_every_operation_says_what_it_does() -> None:
     for route in ROUTES:
         for method, operation in route.methods.items():
             assert operation.summary, (method, route.path)
+
+
+async def test_a_fault_is_logged_without_the_secret_in_its_path(
+    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> str:
+        raise RuntimeError("a fault of our own")
+
+    monkeypatch.setattr(Hosting, "hash_password", fault)
+
+    for path in ("/auth/hash_password/canary5ae1", "/auth/hash_password/canary5ae1/"):
+        refusal = await api.get(path, 500)
+        assert "canary5ae1" not in str(refusal)
+
+    assert "a fault of our own" in caplog.text
+    assert "HTTP GET /api/auth/hash_password/" in caplog.text
+    assert "canary5ae1" not in caplog.text

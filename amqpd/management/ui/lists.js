@@ -80,8 +80,8 @@ export function Search({ value, noun, onSearch }) {
 /** A cell for a spreadsheet: quoted where needed, and never a formula. */
 function csvCell(text) {
   const plain = text.replace(/\s+/g, " ").trim();
-  const safe = /^[=+\-@]/.test(plain) && Number.isNaN(Number(plain)) ? `'${plain}` : plain;
-  return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const safe = /^[=+\-@\uff0b\uff0d\uff1d\uff20]/.test(plain) && Number.isNaN(Number(plain)) ? `'${plain}` : plain;
+  return /[",;\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }
 
 export function download(name, type, text) {
