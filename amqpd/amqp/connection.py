@@ -40,6 +40,7 @@ from amqpd.amqp.channel import Channel
 from amqpd.amqp.commands import ids, make
 from amqpd.amqp.heartbeat import Heartbeat
 from amqpd.amqp.incoming import UNKNOWN, Ids, Incoming
+from amqpd.amqp.lines import at_its_end, place, raised
 from amqpd.amqp.output import Output
 from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, STATE_NAMES, Phase
 from amqpd.amqp.replies import Replies
@@ -73,6 +74,8 @@ if TYPE_CHECKING:
 NOBODY: Final = Nobody()
 codec = wire.select()
 logger = logging.getLogger(__name__)
+#: A category of its own, as with RabbitMQ.
+channels_logger = logging.getLogger("amqpd.channel")
 
 #: Asks whether credentials are right; the answer (None: no) comes by the last argument, on
 #: the thread that asked, at once or later.
@@ -238,7 +241,7 @@ class Connection:
         self._now_ms = now_ms
         if self._close_at_ms and now_ms >= self._close_at_ms:
             if self.phase not in ENDING:
-                logger.warning("closing AMQP connection (%s): handshake timeout", self.peer)
+                logger.error("closing AMQP connection (%s): handshake timeout", place(self))
             self._end()
             return
         if self._has_expired(now_ms):
@@ -253,9 +256,9 @@ class Connection:
         if self.blocking.holds or self.reading_paused or self._waits_for_answers:
             heartbeat.received = True
         if heartbeat.is_missed(now_ms):
-            logger.warning(
+            logger.error(
                 "closing AMQP connection (%s): missed heartbeats from client, timeout: %ds",
-                self.peer,
+                place(self),
                 heartbeat.interval_ms // 1000,
             )
             self._end()
@@ -267,11 +270,7 @@ class Connection:
         expires_at_ms = self.login.expires_at_ms
         if expires_at_ms is None or now_ms < expires_at_ms or self.phase is not Phase.RUNNING:
             return False
-        logger.warning(
-            "closing AMQP connection (%s, user: '%s'): credential has expired",
-            self.peer,
-            self.login.user,
-        )
+        logger.warning("closing AMQP connection (%s): credential has expired", place(self))
         self.close(ConnectionForced("credential expired"))
         return True
 
@@ -290,6 +289,8 @@ class Connection:
         if self.phase is Phase.HEADER:
             self._end()
         elif self.phase not in ENDING:
+            if self.phase is Phase.RUNNING:
+                self._tell(error, 0, UNKNOWN)
             self._start_closing(error, UNKNOWN)
             self._say_farewell()
 
@@ -304,11 +305,11 @@ class Connection:
     def connection_lost(self, reason: str) -> None:
         """The socket is gone."""
         if self.phase in ENDING:
-            logger.info("closing AMQP connection (%s)", facts.of_log(self))
+            logger.info("closing AMQP connection (%s)", at_its_end(self))
         elif self.phase is not Phase.HEADER:  # somebody who only looks whether the port is open
             logger.warning(
                 "closing AMQP connection (%s): client unexpectedly closed TCP connection%s",
-                facts.of_log(self),
+                at_its_end(self),
                 reason and f" ({reason})",
             )
         self._release()
@@ -406,7 +407,7 @@ class Connection:
             return early[len(frames.PROTOCOL_HEADER) :]
         self._early = early
         if is_ours is not None:
-            logger.warning("connection %s: %s", self.peer, handshake.guess(early))
+            logger.error("closing AMQP connection (%s): %s", self.peer, handshake.guess(early))
             self.output.raw(frames.PROTOCOL_HEADER)
             self._end()
         return b""
@@ -415,7 +416,7 @@ class Connection:
         self._received += count
         if self._received <= self.settings.handshake_max_bytes:
             return True
-        logger.warning("connection %s: too much before the login", self.peer)
+        logger.error("closing AMQP connection (%s): too much before the login", self.peer)
         self._end()
         return False
 
@@ -519,7 +520,9 @@ class Connection:
     def refuse(self, error: Exception, number: int, where: Ids) -> None:
         """The one door for errors: close the channel, the connection, or just the socket."""
         if not isinstance(error, AmqpError):
-            logger.error("connection %s: internal error", self.peer, exc_info=error)
+            logger.error(
+                "Error on AMQP connection (%s): internal error", place(self), exc_info=error
+            )
             self.fail()
             return
         if self.phase in ENDING:
@@ -527,10 +530,10 @@ class Connection:
         self.witness.refused(self.login, self.peer, self.vhost_name, error)
         channel = self.channels.get(number)
         if isinstance(error, ChannelError) and channel is not None:
-            logger.warning(
-                "Channel error on connection %s, channel %d: "
+            channels_logger.error(
+                "Channel error on connection (%s), channel %d: "
                 "operation %s caused a channel exception %s: %s",
-                self.peer,
+                place(self),
                 number,
                 methods.name(*where),
                 error.reply_code.name.lower(),
@@ -539,7 +542,7 @@ class Connection:
             channel.fail(error, *where)
             self._incoming.discard(number)
             return
-        logger.warning("connection %s: %s", self.peer, error.reply_text)
+        self._tell(error, number, where)
         if self.phase in BEFORE_LOGIN and not isinstance(error, (CommandInvalid, SyntaxError)):
             self.drop_in(self.settings.refused_delay_s)
             return
@@ -548,6 +551,10 @@ class Connection:
         self._start_closing(error, error.method if where == UNKNOWN else where)
         if self._incoming.is_deaf:
             self._close_at_ms = self._now_ms + int(self.settings.frame_error_delay_s * 1000)
+
+    def _tell(self, error: AmqpError, number: int, where: Ids) -> None:
+        operation = methods.name(*where)
+        logger.error("Error on AMQP connection (%s", raised(self, error, number, operation))
 
     def _start_closing(self, error: AmqpError, where: Ids) -> None:
         """Tell the client that it is over, and wait for it to agree."""

@@ -47,29 +47,6 @@ def of_connection(connection: Connection) -> ConnectionFacts:
     )
 
 
-def of_log(connection: Connection) -> str:
-    """Which connection, as RabbitMQ's log says it at its end; one that came nowhere is its peer."""
-    if not connection.entered:
-        return str(connection.peer)
-    lasted_ms = connection.broker.around.now_ms - connection.connected_at_ms
-    return (
-        f"{connection.peer}, vhost: '{connection.entered}', user: '{connection.login.user}', "
-        f"duration: '{duration(max(0, lasted_ms))}'"
-    )
-
-
-def duration(lasted_ms: int) -> str:
-    """How long something lasted, as RabbitMQ's log says it: its largest unit comes first."""
-    if lasted_ms < 1000:
-        return f"{lasted_ms}ms"
-    minutes, seconds = divmod(lasted_ms // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [f"{days}D", f"{hours}H", f"{minutes}M", f"{seconds}s"]
-    largest = next((at for at, many in enumerate((days, hours, minutes)) if many), 3)
-    return ", ".join(parts[largest:])
-
-
 def _state(connection: Connection) -> str:
     if connection.phase in ENDING:
         return "closing"

@@ -29,6 +29,9 @@ _HEADER_BYTES: Final = 8
 #: connection.tune, named in errors about the client's answer to it.
 TUNE: Final = (10, 30)
 
+#: Of what a client calls itself, in the log.
+NAME_LENGTH: Final = 255
+
 
 def header(octets: bytes) -> bool | None:
     """Whether a connection begins as it must; None while it still may."""
@@ -62,6 +65,10 @@ def start_ok(connection: Connection, method: ConnectionClass.StartOk) -> None:
     connection.capabilities = _capabilities(connection.client_properties)
     connection.mechanism_name = method.mechanism
     connection.mechanism = sasl.choose(method.mechanism, connection.settings, connection.peer)
+    if name := client_name(connection.client_properties):
+        logger.info(
+            "connection (%s) has a client-provided name: %s", connection.peer, name[:NAME_LENGTH]
+        )
     _respond(connection, connection.mechanism, methods.octets(method.response))
 
 
@@ -101,7 +108,6 @@ def _respond(connection: Connection, mechanism: sasl.Mechanism, response: bytes)
 
 def _refuse(connection: Connection) -> None:
     name = connection.mechanism_name
-    logger.warning("connection %s: login refused, mechanism %s", connection.peer, name)
     if connection.can("authentication_failure_close"):
         connection.close(
             LoginRefused(
@@ -164,9 +170,11 @@ def open_vhost(connection: Connection, method: ConnectionClass.Open) -> None:
     connection.enter(method.virtual_host)
     connection.output.send(make(ConnectionClass.OpenOk, known_hosts=""), 0)
     connection.phase = Phase.RUNNING
+    name = client_name(connection.client_properties)[:NAME_LENGTH]
     logger.info(
-        "connection %s: user '%s' authenticated and granted access to vhost '%s'",
+        "connection (%s%s): user '%s' authenticated and granted access to vhost '%s'",
         connection.peer,
+        name and f" - {name}",
         connection.login.user,
         method.virtual_host,
     )
@@ -182,9 +190,9 @@ def client_name(properties: Table) -> str:
 def guess(octets: bytes) -> str:
     """What a client seems to speak, for the log."""
     if octets.startswith(b"\x16\x03"):
-        return "not AMQP 0-9-1: looks like TLS on a port without it"
+        return "bad_header: looks like TLS on a port without it"
     if octets.startswith((b"GET ", b"POST", b"HEAD", b"PUT ")):
-        return "not AMQP 0-9-1: looks like HTTP"
+        return "bad_header: looks like HTTP"
     if octets.startswith(b"AMQP"):
         return f"protocol version {'-'.join(map(str, octets[4:8]))} is not supported"
-    return "not AMQP 0-9-1"
+    return "bad_header: not AMQP 0-9-1"

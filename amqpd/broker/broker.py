@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from amqpd.broker import deeds
 from amqpd.broker.access import Access
 from amqpd.broker.capacity import Capacity
 from amqpd.broker.definitions import (
@@ -224,8 +225,18 @@ class Broker:
     def change(self, command: Command) -> int:
         """Carry out a durable command; the journal's number to wait for."""
         number = self.journal.define(command)
+        if logger.isEnabledFor(logging.INFO):
+            self._log(command)
         self.apply(command)
         return number
+
+    def _log(self, command: Command) -> None:
+        user = None
+        if isinstance(command, PutUser | DeleteUser):
+            user = self.permissions.user(command.name)
+        has_vhost = isinstance(command, PutVhost | DeleteVhost) and command.name in self.vhosts
+        for line in deeds.lines(command, user, has_vhost):
+            logger.info("%s", line)
 
     def apply(self, command: Command) -> None:
         """Carry out a command that was checked, without writing it down."""

@@ -18,6 +18,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from amqpd import config
 from amqpd.broker.broker import Alarms
 from amqpd.server import tls
 
@@ -93,11 +94,42 @@ class Alarming:
         )
         if alarms == server.broker.alarms:
             return
-        LOG.warning("resources: %s", alarms.reason or "no alarm any more")
+        self._say(server.broker.alarms, alarms)
         server.audit.record("alarm", "on" if alarms.reason else "off", text=alarms.reason)
         server.broker.resources(alarms)
         server.connections.look()
         server.turn.wake()
+
+    def _say(self, before: Alarms, after: Alarms) -> None:
+        """What has changed, in the words that people look for in RabbitMQ's log."""
+        look, watch = self.look, self._server.watch
+        node = config.node_name(self._server.settings)
+        if look is not None and before.memory != after.memory:
+            happened = "set" if after.memory else "clear"
+            LOG.info(
+                "vm_memory_high_watermark %s. Memory used:%d allowed:%d",
+                happened,
+                look.memory_bytes,
+                watch.memory_limit_bytes,
+            )
+        if look is not None and before.disk != after.disk:
+            LOG.info(
+                "Free disk space is %s. Free bytes: %d. Limit: %d",
+                "insufficient" if after.disk else "sufficient",
+                look.disk_free_bytes,
+                watch.disk_limit_bytes,
+            )
+        for source in ("memory", "disk"):
+            was, is_on = getattr(before, source), getattr(after, source)
+            if is_on and not was:
+                LOG.warning(
+                    "%s resource limit alarm set on node %s. "
+                    "*** Publishers will be blocked until this alarm clears ***",
+                    source,
+                    node,
+                )
+            elif was and not is_on:
+                LOG.warning("%s resource limit alarm cleared on node %s", source, node)
 
     def _certificates(self, warned: str) -> str:
         """Say that one ends soon, once for each text; the text."""

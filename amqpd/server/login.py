@@ -123,9 +123,9 @@ class Logins:
             return
         locked_s = self._locked_s(credentials, peer.host)
         if locked_s:
-            LOG.warning(
-                "connection %s: %s login refused: user '%s' - too many failures from there, "
-                "not checked for %.1f s",
+            LOG.error(
+                "Error on AMQP connection (%s, state: starting): %s login refused: user '%s' - "
+                "too many failures from there, not checked for %.1f s",
                 peer,
                 credentials.mechanism,
                 credentials.user,
@@ -135,7 +135,11 @@ class Logins:
             self._loop.call_later(locked_s, decided, None)
             return
         if self._waiting >= MOST_WAITING:
-            LOG.warning("connection %s: login refused: %d logins wait", peer, self._waiting)
+            LOG.error(
+                "Error on AMQP connection (%s, state: starting): login refused: %d logins wait",
+                peer,
+                self._waiting,
+            )
             self._loop.call_soon(decided, None)
             return
         self._waiting += 1
@@ -156,18 +160,18 @@ class Logins:
                 return None
             found = await self._chain.login(user, _text(password), host, self._now_s())
         if isinstance(found, Refused):
-            reason = f"user '{user}' - {found.reason}"
+            reason, detail = f"user '{user}' - invalid credentials", f" ({found.reason})"
         else:
-            reason = self._kept_out(found.name, host, named)
+            reason, detail = self._kept_out(found.name, host, named), ""
         if isinstance(found, Accepted) and not reason:
             self._throttle.succeeded(user, host)
             self._attempts.add("http", host, found.name, succeeded=True)
             # As with RabbitMQ no event: a page asks every few seconds, with a password each time.
             self._noted(found.name, host, "HTTP")
             return _login(found)
-        LOG.warning("HTTP access denied: %s", reason)
+        LOG.warning("HTTP access denied: %s%s", reason, detail)
         self._attempts.add("http", host, user, succeeded=False)
-        self._tell(user, host, "HTTP", reason)
+        self._tell(user, host, "HTTP", reason, detail=detail)
         await asyncio.sleep(self._failed(user, host))
         return None
 
@@ -214,7 +218,7 @@ class Logins:
             found = await self._ask(credentials, peer.host)
         except Exception as error:
             # No traceback: its frames may hold the password.
-            LOG.error("connection %s: login failed: %s", peer, type(error).__name__)
+            LOG.error("connection (%s): login failed: %s", peer, type(error).__name__)
         finally:
             self._waiting -= 1
         self._answer(found, credentials, peer, decided)
@@ -243,19 +247,27 @@ class Logins:
     ) -> None:
         mechanism, user = credentials.mechanism, credentials.user
         if isinstance(found, Refused):
-            reason = f"user '{user}' - {found.reason}"
+            reason, detail = f"user '{user}' - invalid credentials", f" ({found.reason})"
         else:
-            reason = self._kept_out(found.name, peer.host)
+            reason, detail = self._kept_out(found.name, peer.host), ""
         if isinstance(found, Accepted) and not reason:
             self._throttle.succeeded(user, peer.host)
             self._attempts.add(AMQP, peer.host, found.name, succeeded=True)
-            LOG.info("connection %s: user '%s' authenticated with %s", peer, found.name, mechanism)
+            LOG.info(
+                "connection (%s): user '%s' authenticated with %s", peer, found.name, mechanism
+            )
             self._tell(found.name, peer.host, mechanism, "", peer)
             decided(_login(found))
             return
-        LOG.warning("connection %s: %s login refused: %s", peer, mechanism, reason)
+        LOG.error(
+            "Error on AMQP connection (%s, state: starting): %s login refused: %s%s",
+            peer,
+            mechanism,
+            reason,
+            detail,
+        )
         self._attempts.add(AMQP, peer.host, user, succeeded=False)
-        self._tell(user, peer.host, mechanism, reason, peer)
+        self._tell(user, peer.host, mechanism, reason, peer, detail)
         delay_s = self._failed(user, peer.host)
         if delay_s:
             self._loop.call_later(delay_s, decided, None)
@@ -280,9 +292,16 @@ class Logins:
             self._audit.login(user, host, mechanism, reason)
 
     def _tell(
-        self, user: str, host: str, mechanism: str, reason: str = "", peer: Peer | None = None
+        self,
+        user: str,
+        host: str,
+        mechanism: str,
+        reason: str = "",
+        peer: Peer | None = None,
+        detail: str = "",
     ) -> None:
-        self._noted(user, host, mechanism, reason)
+        """What went wrong in `detail` is for logs, and not for all who may listen to events."""
+        self._noted(user, host, mechanism, reason + detail)
         if self._events.on:
             facts: Facts = {
                 "name": user, "connection_type": "network", "peer_host": host,

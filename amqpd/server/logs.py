@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 #: Records that may wait for a slow standard error.
 BACKLOG: Final = 10_000
 
+#: Who writes about connections and channels.
+CHANNELS: Final = "amqpd.channel"
+CONNECTIONS: Final = ("amqpd.connection", "amqpd.amqp.")
+
 Format = Literal["text", "json"]
 
 
@@ -39,19 +43,20 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, category, msg and, if there is one, traceback."""
+    """One JSON object a line: time, level, msg, domain (RabbitMQ's), category, and a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, always."""
         line = {
             "time": _time(record),
             "level": _level(record),
-            "category": record.name.removeprefix("amqpd."),
             "msg": record.getMessage(),
+            "domain": _domain(record.name),
+            "category": record.name.removeprefix("amqpd."),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return in_json(json.dumps(line, ensure_ascii=False))
+        return in_json(json.dumps(line, separators=(",", ":"), ensure_ascii=False))
 
 
 #: How pieces of a traceback begin that are not an error's text.
@@ -141,6 +146,13 @@ def traceback_of(record: logging.LogRecord) -> str:
         (printable if piece.startswith(_OF_OURS) else one_line)(piece.rstrip("\n"))
         for piece in pieces
     )
+
+
+def _domain(name: str) -> str:
+    """What RabbitMQ's JSON calls the part of the broker."""
+    if name == CHANNELS:
+        return "rabbitmq.channel"
+    return "rabbitmq.connection" if name.startswith(CONNECTIONS) else "rabbitmq"
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -62,7 +62,7 @@ class Sessions:
     def make(self, transport: Transport) -> Connection:
         """A session for a connection that stands."""
         peer = self._peer(transport)
-        LOG.info("accepting AMQP connection %s", peer)
+        LOG.info("accepting AMQP connection (%s)", peer)
         return Connection(
             self._environment,
             peer,

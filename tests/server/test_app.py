@@ -185,7 +185,7 @@ def test_rabbitmqs_log_lines_can_be_searched_for(tmp_path: Path) -> None:
     for line in (
         r"started TCP listener on 127\.0\.0\.1:\d+",
         r"Server startup complete; 0 plugins started\.",
-        rf"accepting AMQP connection 127\.0\.0\.1:\d+ -> 127\.0\.0\.1:{port}",
+        rf"accepting AMQP connection \(127\.0\.0\.1:\d+ -> 127\.0\.0\.1:{port}\)",
         r"connection .*: user 'guest' authenticated and granted access to vhost '/'",
         r"Channel error on connection .*, channel 1: operation queue\.declare caused a channel "
         r"exception not_found: no queue 'q' in vhost '/'",

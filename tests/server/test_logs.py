@@ -28,10 +28,11 @@ def _root_level() -> object:
 def test_a_text_line_has_rabbitmqs_shape() -> None:
     stream = io.StringIO()
     with Logs("info", "text", stream):
-        LOG.info("accepting AMQP connection %s", "a -> b")
+        LOG.info("accepting AMQP connection (%s)", "a -> b")
 
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00 \[info\] accepting AMQP connection a -> b\n",
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00 \[info\] "
+        r"accepting AMQP connection \(a -> b\)\n",
         stream.getvalue(),
     )
 
@@ -52,6 +53,26 @@ def test_a_json_line_is_one_object_even_with_a_traceback() -> None:
         "it\nfailed",
     )
     assert "ZeroDivisionError" in entry["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("logger", "domain"),
+    [
+        ("amqpd.connection", "rabbitmq.connection"),
+        ("amqpd.amqp.handshake", "rabbitmq.connection"),
+        ("amqpd.channel", "rabbitmq.channel"),
+        ("amqpd.server", "rabbitmq"),
+        ("asyncio", "rabbitmq"),
+    ],
+)
+def test_a_json_line_has_rabbitmqs_names_and_no_spaces(logger: str, domain: str) -> None:
+    stream = io.StringIO()
+    with Logs("info", "json", stream):
+        logging.getLogger(logger).info("a text")
+
+    line = stream.getvalue()
+    assert f'"level":"info","msg":"a text","domain":"{domain}",' in line
+    assert line.startswith('{"time":"')
 
 
 def test_a_text_line_cannot_be_forged_by_what_a_client_sent() -> None:

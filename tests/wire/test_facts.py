@@ -6,7 +6,7 @@ import pytest
 from pamqp.commands import Basic
 from pamqp.commands import Connection as ConnectionClass
 
-from amqpd.amqp.facts import duration, of_log
+from amqpd.amqp.lines import at_its_end, duration
 from amqpd.broker.broker import Alarms
 from tests.wire.wire import Client, World
 
@@ -147,7 +147,7 @@ def test_how_long_a_connection_lasted_is_said_as_by_rabbitmq(lasted_ms: int, sho
 def test_a_connection_that_entered_no_vhost_is_its_ends_in_the_log(world: World) -> None:
     session = world.connect().session
 
-    assert of_log(session) == str(session.peer)
+    assert at_its_end(session) == str(session.peer)
 
 
 def test_a_connection_is_told_in_the_log_by_where_it_was_and_how_long(
@@ -156,8 +156,8 @@ def test_a_connection_is_told_in_the_log_by_where_it_was_and_how_long(
     world.now_ms += 3000
     world.broker.time_is(world.now_ms)
 
-    told = of_log(client.session)
+    told = at_its_end(client.session)
     client.session.connection_lost("")
 
     assert told == f"{client.peer}, vhost: '/', user: 'guest', duration: '3s'"
-    assert of_log(client.session) == told
+    assert at_its_end(client.session) == told
