@@ -20,12 +20,15 @@ def audit() -> None:
 @click.option("--config", "config_file", type=click.Path(path_type=Path), metavar="FILE",
               help="Settings (TOML); they say where the data directory is.")  # fmt: skip
 @click.option("--data-dir", metavar="DIR", help="Where messages are kept.  [./amqpd-data]")
+@click.option("--hash", "said", metavar="HASH", default="",
+              help="One that the broker has said: is its line still there?")  # fmt: skip
 @answers("lines", "number", "hash", "error")
-def verify(file: Path | None, config_file: Path | None, data_dir: str | None) -> None:
+def verify(file: Path | None, config_file: Path | None, data_dir: str | None, said: str) -> None:
     """See whether the audit log was changed since it was written.
 
     FILE is audit.log in the data directory, unless another one is named. Older files beside it
-    are read as well. Compare number and hash with what the broker has said in its own log.
+    are read as well. That last lines were cut off is seen only with a hash that was kept
+    elsewhere: the broker says one in its own log when it starts and when it stops.
     """
     from amqpd.server.audit import FILE as NAME
     from amqpd.server.auditlog import verify as verified
@@ -33,7 +36,7 @@ def verify(file: Path | None, config_file: Path | None, data_dir: str | None) ->
     if file is None:
         file = Path(load(config_file, {"data_dir": data_dir}).settings.store.path) / NAME
     try:
-        found = verified(file)
+        found = verified(file, said)
     except OSError as error:
         step = "--data-dir says where the broker keeps its data"
         fail(f"{file}: {error.strerror}; {step}", EX_NO_INPUT)

@@ -13,6 +13,7 @@ came together. Passwords, tokens and message bodies never come here.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -45,6 +46,10 @@ TICK_S: Final = 1.0
 MOST_DIFFERENT: Final = 1000
 #: Lines that wait for the disk; beyond it they are lost, and counted.
 MOST_WAITING: Final = 10_000
+#: Lines that the disk did not take; beyond it they are lost, and counted.
+MOST_KEPT: Final = 10_000
+#: How soon a disk that took nothing is tried again.
+RETRY_S: Final = 1.0
 #: Longer values are cut.
 VALUE_LENGTH: Final = 512
 #: Alerts that are remembered.
@@ -70,7 +75,9 @@ class Audit:
             OSError: it cannot be written.
         """
         self.alerts = 0
-        self.lost = 0
+        #: Lines for which there was no room among those that wait.
+        self._dropped = 0
+        self._pen: Pen | None = None
         #: The newest alerts with the time, in ms since the epoch.
         self.raised: deque[tuple[int, Alert]] = deque(maxlen=MOST_RAISED)
         #: Somebody else who wants to know.
@@ -86,11 +93,12 @@ class Audit:
             return
         self.path = path = directory / FILE
         log = AuditLog(path, settings.max_file_bytes, settings.files)
+        self._pen = Pen(log)
         if log.torn_bytes:
             LOG.warning("audit: %d octets of a line that a crash cut off are gone", log.torn_bytes)
         # What anybody who has this line can hold against the file.
         LOG.info("audit: goes on behind number %d, hash %s", *log.head)
-        self._thread = threading.Thread(target=self._write, args=(log,), name="amqpd-audit")
+        self._thread = threading.Thread(target=self._write, args=(self._pen,), name="amqpd-audit")
         self._thread.start()
 
     # -- what is told ----------------------------------------------------------------------
@@ -100,7 +108,7 @@ class Audit:
         if self._thread is None:
             return
         if self._records.qsize() >= MOST_WAITING:
-            self.lost += 1
+            self._dropped += 1
             return
         entry: Entry = {"time": now(), "event": event, "result": result}
         entry |= {name: _cut(value) for name, value in facts.items() if value != ""}
@@ -173,30 +181,78 @@ class Audit:
             event, result = facts.pop("event"), facts.pop("result")
             self.record(event, result, **facts, repeated=repeated.count)
 
-    def _write(self, log: AuditLog) -> None:
+    @property
+    def lost(self) -> int:
+        """Lines that will never be written."""
+        return self._dropped + (self._pen.lost if self._pen is not None else 0)
+
+    def _write(self, pen: Pen) -> None:
         """The thread: all that waits, one sync, and again."""
-        is_fine = True
-        while True:
-            first = self._records.get()
-            entries = [] if first is None else [first]
-            while first is not None and not self._records.empty():
-                more = self._records.get()
-                if more is None:
-                    first = None
-                else:
-                    entries.append(more)
-            try:
-                if entries:
-                    log.append(entries)
-                is_fine = True
-            except OSError as error:
-                self.lost += len(entries)
-                if is_fine:
-                    LOG.error("audit: cannot be written: %s", error)
-                is_fine = False
-            if first is None:
-                log.close()
-                return
+        dropped = 0
+        is_last = False
+        while not is_last:
+            entries: list[Entry] = []
+            with contextlib.suppress(queue.Empty):
+                one = self._records.get(timeout=RETRY_S if pen.owes else None)
+                while one is not None:
+                    entries.append(one)
+                    one = self._records.get_nowait()
+                is_last = True
+            pen.missing += self._dropped - dropped
+            dropped = self._dropped
+            pen.write(entries)
+        pen.close()
+
+
+class Pen:
+    """Writes entries, and keeps what the disk does not take until it does.
+
+    Beyond `MOST_KEPT` they are lost; how many is written down where they are missing.
+    """
+
+    def __init__(self, log: AuditLog) -> None:
+        self._log = log
+        self._kept: list[Entry] = []
+        self._is_fine = True
+        #: Entries that are missing behind those that are kept, and all that ever were.
+        self.missing = 0
+        self.lost = 0
+
+    @property
+    def owes(self) -> bool:
+        """Something waits for room on the disk."""
+        return bool(self._kept or self.missing)
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Write these, and those of before; never fails."""
+        gap: list[Entry] = []
+        if self.missing:
+            gap = [{"time": now(), "event": "audit", "result": "lost", "lines": self.missing}]
+        wanted = [*self._kept, *gap, *entries]
+        if not wanted:
+            return
+        try:
+            self._log.append(wanted)
+            self._kept, self.missing, self._is_fine = [], 0, True
+        except OSError as error:
+            if self._is_fine:
+                LOG.error("audit: cannot be written: %s", error)
+            self._is_fine = False
+            self._keep(entries)
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        room = 0 if self.missing else MOST_KEPT - len(self._kept)
+        self._kept += entries[:room]
+        self.missing += len(entries[room:])
+        self.lost += len(entries[room:])
+
+    def close(self) -> None:
+        """No more of them."""
+        if self.owes:
+            self.lost += len(self._kept)
+            LOG.error("audit: %d lines are lost", len(self._kept) + self.missing)
+        LOG.info("audit: ends with number %d, hash %s", *self._log.head)
+        self._log.close()
 
 
 def _nobody(_alert: Alert) -> None:

@@ -75,16 +75,21 @@ class AuditLog:
         """Write lines; they are on disk when this returns.
 
         Raises:
-            OSError: they are not, or not all.
+            OSError: none of them is: half a line would break the chain for all that follow.
         """
         head, lines = self.head, []
         for entry in entries:
             line, head = chained(entry, head)
             lines.append(line)
         octets = "".join(lines).encode()
-        while octets:
-            octets = octets[os.write(self._file, octets) :]
-        os.fdatasync(self._file)
+        size = os.fstat(self._file).st_size
+        try:
+            while octets:
+                octets = octets[os.write(self._file, octets) :]
+            os.fdatasync(self._file)
+        except OSError:
+            os.ftruncate(self._file, size)
+            raise
         self.head = head
         if self._max_bytes and os.fstat(self._file).st_size >= self._max_bytes:
             self._rotate()
@@ -158,13 +163,16 @@ def _parts(line: str) -> tuple[int, str, str] | None:
 # -- verify ----------------------------------------------------------------------------------
 
 
-def verify(path: Path) -> Verified:
+def verify(path: Path, said: str = "") -> Verified:
     """Read a log with its older files and see whether the chain is whole.
+
+    `said` is a hash that the broker has said: without it nobody sees that last lines were cut off.
 
     Raises:
         OSError: a file cannot be read.
     """
     count, head = 0, Head(-1)
+    is_there = said in ("", GENESIS)
     for file, line_number, line in _lines(path):
         parts = _parts(line)
         where = f"{file.name}, line {line_number}"
@@ -179,7 +187,9 @@ def verify(path: Path) -> Verified:
         if head.digest and digest != _digest(head.digest, text):
             return Verified(count, head, f"{where}: was changed, or a line before it")
         count, head = count + 1, Head(number, digest)
-    return Verified(count, Head(max(0, head.number), head.digest))
+        is_there = is_there or digest == said
+    error = "" if is_there else f"no line has the hash {said}: lines are missing at the end"
+    return Verified(count, Head(max(0, head.number), head.digest), error)
 
 
 def _lines(path: Path) -> Iterator[tuple[Path, int, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,15 +14,18 @@ import pytest
 from amqpd.broker.definitions import PutPermission, PutUser
 from amqpd.config import Audit as Settings
 from amqpd.server import audit as module
-from amqpd.server.audit import FILE, MOST_DIFFERENT, REPEAT_S, Audit
-from amqpd.server.auditlog import verify
+from amqpd.server.audit import FILE, MOST_DIFFERENT, REPEAT_S, Audit, Pen
+from amqpd.server.auditlog import AuditLog, verify
 from amqpd.server.login import new_password_hash
 from tests.client import ChannelClosed, Client, ConnectionClosed
 from tests.management.served import served
+from tests.server.filling import no_longer_than
 from tests.server.running import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from amqpd.server.auditlog import Entry
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -30,6 +35,12 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     for one in found:
         del one["time"], one["seq"], one["hash"]
     return found
+
+
+def raw(path: Path) -> list[dict[str, Any]]:
+    """The same with numbers and hashes."""
+    assert verify(path).error == ""
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -124,7 +135,68 @@ def test_a_disk_that_takes_nothing_is_said_once_and_counted(
     audit.close()
 
     assert audit.lost == 5
+    assert "audit: 5 lines are lost" in caplog.text
     assert caplog.text.count("audit: cannot be written") == 1
+
+
+def entries(*events: str) -> list[Entry]:
+    return [{"event": event, "result": "ok"} for event in events]
+
+
+def test_what_a_full_disk_did_not_take_is_written_when_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    pen = Pen(AuditLog(path, 0, 3))
+    pen.write(entries("first"))
+    size = path.stat().st_size
+
+    with no_longer_than(size + 50):
+        pen.write(entries("second"))
+        pen.write(entries("third"))
+        assert path.stat().st_size == size
+        assert pen.owes
+    pen.write(entries("fourth"))
+    pen.close()
+
+    assert [one["seq"] for one in raw(path)] == [1, 2, 3, 4]
+    assert [one["event"] for one in raw(path)] == ["first", "second", "third", "fourth"]
+    assert (pen.lost, pen.owes) == (0, False)
+
+
+def test_it_is_written_down_how_many_lines_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_KEPT", 2)
+    path = tmp_path / FILE
+    pen = Pen(AuditLog(path, 0, 3))
+    pen.write(entries("first"))
+
+    with no_longer_than(path.stat().st_size + 50):
+        for number in range(5):
+            pen.write(entries(f"of {number}"))
+    pen.write(entries("last"))
+    pen.close()
+
+    found = raw(path)
+    assert [one["event"] for one in found] == ["first", "of 0", "of 1", "audit", "last"]
+    assert (found[3]["result"], found[3]["lines"], pen.lost) == ("lost", 3, 3)
+
+
+def test_a_full_disk_is_tried_again_also_when_nothing_happens(
+    tmp_path: Path, audit: Audit, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.001)
+    tried = threading.Event()
+    caplog.handler.emit = lambda record: tried.set()  # type: ignore[method-assign]  # to hear of it
+
+    with no_longer_than(50):
+        audit.record("first")
+        audit.record("second")
+        assert tried.wait(60)
+    while (tmp_path / FILE).read_bytes().count(b"\n") < 2:
+        os.sched_yield()
+    audit.close()
+
+    assert [one["event"] for one in lines(tmp_path)] == ["first", "second"]
 
 
 def test_more_than_can_wait_is_lost_and_counted(
@@ -208,7 +280,16 @@ def test_a_log_that_was_changed_is_found_by_the_command_line(tmp_path: Path) -> 
     assert whole.exit_code == 0
     assert "lines are whole, up to number 2" in whole.output
 
+    said = re.findall(r"audit: ends with number 2, hash (\w+)", broker.log)
+    kept = run(command, ["verify", "--data-dir", str(tmp_path / "data"), "--hash", said[0]])
+    assert kept.exit_code == 0
     log = tmp_path / "data" / FILE
+    whole_text = log.read_text()
+    log.write_text(whole_text.splitlines(keepends=True)[0])
+    cut = run(command, ["verify", str(log), "--hash", said[0]])
+    assert cut.exit_code == 65
+    assert "no line has the hash" in cut.output
+    log.write_text(whole_text)
     log.write_text(log.read_text().replace('"start"', '"smart"'))
     changed = run(command, ["verify", str(log)])
     assert changed.exit_code == 65

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.server.auditlog import GENESIS, AuditLog, Head, newest, numbered, verify
+from tests.server.filling import no_longer_than
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +100,34 @@ def test_what_a_crash_cut_off_is_taken_away(tmp_path: Path) -> None:
 
     assert verify(path).lines == 3
     assert verify(path).error == ""
+
+
+def test_a_line_that_the_disk_took_half_of_is_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    written(path, "a", "b")
+    before = path.read_bytes()
+    log = AuditLog(path, 0, 3)
+
+    with no_longer_than(len(before) + 40), pytest.raises(OSError, match="too large"):
+        log.append([{"event": "c"}, {"event": "d"}])
+    after = path.read_bytes()
+    log.append([{"event": "e"}])
+    log.close()
+
+    assert after == before
+    assert (verify(path).lines, verify(path).error) == (3, "")
+
+
+def test_the_hash_that_was_said_is_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    said = written(path, "a", "b").digest
+    written(path, "c")
+
+    assert verify(path, said).error == ""
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    assert "no line has the hash" in verify(path, said).error
+    written(tmp_path / "empty.log")
+    assert verify(tmp_path / "empty.log", GENESIS).error == ""
 
 
 def test_full_files_are_put_aside_and_the_chain_goes_on(tmp_path: Path) -> None:
