@@ -461,7 +461,9 @@ def _conflicts(settings: Settings) -> Iterator[tuple[set[str], str]]:
             {"tls.verify", "tls.ca"},
             "setting 'tls.verify': 'required' needs 'tls.ca' (--tls-ca)",
         )
-    files = {key: getattr(tls, key) for key in ("certificate", "key", "ca")}
+    if tls.crl and not tls.ca:
+        yield {"tls.crl", "tls.ca"}, "setting 'tls.crl': needs 'tls.ca' (--tls-ca)"
+    files = {key: getattr(tls, key) for key in ("certificate", "key", "ca", "crl")}
     files |= {f"sni.{name}": file for name, file in tls.sni.items()}
     for key, path in files.items():
         if path and secure and not os.access(path, os.R_OK):

@@ -105,6 +105,10 @@ class Tls(Struct, frozen=True):
         Meta(description="other host names ('*.example.com', too): PEM files, key included"),
     ] = {}
     ca: Annotated[str, Meta(description="PEM file: who may sign client certificates")] = ""
+    crl: Annotated[
+        str,
+        Meta(description="PEM file: what 'ca' has revoked; there must be a list of each signer"),
+    ] = ""
     verify: Annotated[
         Literal["none", "optional", "required"],
         Meta(description="client certificates; needs 'ca' unless none"),

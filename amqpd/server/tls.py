@@ -85,7 +85,7 @@ def for_browsers(settings: Tls) -> ssl.SSLContext:
     Raises:
         StartError: as `context`.
     """
-    return context(msgspec.structs.replace(settings, ca="", verify="none"))
+    return context(msgspec.structs.replace(settings, ca="", crl="", verify="none"))
 
 
 def _context(settings: Tls, certificate: str, key: str) -> ssl.SSLContext:
@@ -107,9 +107,30 @@ def _context(settings: Tls, certificate: str, key: str) -> ssl.SSLContext:
             made.load_verify_locations(settings.ca)
         except (OSError, ssl.SSLError) as error:
             raise StartError(f"TLS: CA '{settings.ca}': {_reason(error)}", Exit.CONFIG) from error
+        if settings.crl:
+            _refuse_revoked(made, settings.crl)
         # Without a CA nobody's certificate can be checked, so none is asked for.
         made.verify_mode = VERIFY[settings.verify]
     return made
+
+
+def _refuse_revoked(made: ssl.SSLContext, crl: str) -> None:
+    """Take nobody whose certificate is in a list of revoked ones, or whose signer has no list.
+
+    A list that is too old counts as none, so that nobody gets by on yesterday's.
+    """
+    before = made.cert_store_stats()
+    try:
+        made.load_verify_locations(crl)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"TLS: CRL '{crl}': {_reason(error)}", Exit.CONFIG) from error
+    after = made.cert_store_stats()
+    if after["crl"] == before["crl"]:
+        raise StartError(f"TLS: CRL '{crl}': no list of revoked certificates", Exit.CONFIG)
+    if after["x509"] != before["x509"]:
+        # Whoever may write lists would say whom to trust.
+        raise StartError(f"TLS: CRL '{crl}': has certificates, which belong into 'ca'", Exit.CONFIG)
+    made.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _reason(error: OSError) -> str:

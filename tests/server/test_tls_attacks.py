@@ -7,13 +7,16 @@ import contextlib
 import shutil
 import ssl
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
+from amqpd.config import Tls
+from amqpd.server import tls
+from amqpd.server.process import Exit, StartError
 from tests.certificates import Authority
 from tests.server.running import running
 
@@ -125,6 +128,101 @@ async def test_14_clients_show_a_certificate_of_the_right_authority_or_none_that
         assert await handshake(broker.port, clients.plain()) is (verify == "optional")
         for bad in (expired, other, child):
             assert not await handshake(broker.port, clients.showing(bad))
+
+
+async def test_14_a_certificate_counts_from_its_first_day_on(tmp_path: Path) -> None:
+    clients = Clients(tmp_path)
+    early = clients.authority.issue_cert(
+        "client@example.org", not_before=datetime.now(UTC) + timedelta(days=1)
+    )
+    async with over_tls(tmp_path, tls__ca=str(clients.file)) as broker:
+        assert not await handshake(broker.port, clients.showing(early))
+
+
+class Revoking:
+    """An authority that revokes what it has signed, with OpenSSL's own program."""
+
+    def __init__(self, clients: Clients, *dates: str) -> None:
+        self._clients = clients
+        self.folder = clients.folder / "crl"
+        self.folder.mkdir()
+        self.crl = self.folder / "crl.pem"
+        self._dates = dates
+        clients.authority.private_key_pem.write_to_path(self.folder / "ca.key")
+        (self.folder / "index").touch()
+        (self.folder / "number").write_text("01")
+        (self.folder / "ca.cnf").write_text(
+            f"[ca]\ndefault_ca = own\n[own]\ndatabase = {self.folder}/index\n"
+            f"crlnumber = {self.folder}/number\ndefault_md = sha256\n"
+            "default_crl_days = 30\nunique_subject = no\n"
+        )
+        self.write()
+
+    def _ca(self, *options: str) -> None:
+        subprocess.run(
+            [OPENSSL, "ca", "-config", str(self.folder / "ca.cnf"),
+             "-keyfile", str(self.folder / "ca.key"), "-cert", str(self._clients.file), *options],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+    def write(self) -> None:
+        self._ca("-gencrl", "-out", str(self.crl), *self._dates)
+
+    def revoke(self, certificate: trustme.LeafCert) -> None:
+        file = self.folder / "revoked.pem"
+        certificate.cert_chain_pems[0].write_to_path(file)
+        self._ca("-revoke", str(file))
+        self.write()
+
+
+async def test_14_a_certificate_that_was_revoked_counts_no_more(tmp_path: Path) -> None:
+    clients = Clients(tmp_path)
+    revoking = Revoking(clients)
+    good, bad = (clients.authority.issue_cert("client@example.org") for _ in range(2))
+    revoking.revoke(bad)
+    flags: dict[str, Value] = {"tls__ca": str(clients.file), "tls__crl": str(revoking.crl)}
+    async with over_tls(tmp_path, **flags) as broker:
+        assert await handshake(broker.port, clients.showing(good))
+        assert await handshake(broker.port, clients.plain())
+        assert not await handshake(broker.port, clients.showing(bad))
+
+        revoking.revoke(good)
+        assert await handshake(broker.port, clients.showing(good))
+        broker.server.reload()
+
+        assert not await handshake(broker.port, clients.showing(good))
+
+
+async def test_14_without_a_list_of_today_nobody_is_known_not_to_be_revoked(
+    tmp_path: Path,
+) -> None:
+    clients, others = Clients(tmp_path), tmp_path / "others"
+    others.mkdir()
+    overdue = ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z")
+    for crl in (Revoking(clients, *overdue).crl, Revoking(Clients(others)).crl):
+        flags: dict[str, Value] = {"tls__ca": str(clients.file), "tls__crl": str(crl)}
+        async with over_tls(tmp_path, **flags) as broker:
+            good = clients.authority.issue_cert("client@example.org")
+            assert not await handshake(broker.port, clients.showing(good))
+            assert await handshake(broker.port, clients.plain())
+
+
+@pytest.mark.parametrize("wrong", ["certificates", "nothing", "both"])
+def test_14_a_list_of_revoked_certificates_is_one_and_nothing_else(
+    tmp_path: Path, wrong: str
+) -> None:
+    clients = Clients(tmp_path)
+    listed = Revoking(clients).crl.read_text()
+    file = tmp_path / "wrong.pem"
+    added = trustme.CA().cert_pem.bytes().decode()
+    file.write_text({"certificates": added, "nothing": "", "both": listed + added}[wrong])
+    certificate, key = Authority(tmp_path).sign("server")
+    settings = Tls(str(certificate), str(key), ca=str(clients.file), crl=str(file))
+
+    with pytest.raises(StartError, match=f"TLS: CRL '{file}': ") as refused:
+        tls.context(settings)
+
+    assert refused.value.code is Exit.CONFIG
 
 
 async def test_41_renegotiation_is_refused(tmp_path: Path) -> None:
