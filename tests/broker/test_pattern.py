@@ -200,6 +200,8 @@ HOSTILE = [
     ".*.*.*.*.*.*.*.*x",
     "(()*)*b",
     "(a{0,40}){0,40}b",
+    # Few enough ways from one place, and from all of them too many.
+    "(a|a)" * 18 + "b",
 ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amqpd.broker.definitions import PutVhost
-from amqpd.broker.journal import Journal
+from amqpd.broker.journal import Journal, Mark
 from amqpd.broker.lane import Lane
 from amqpd.server import commits
 from amqpd.server.commits import Commits
@@ -159,6 +159,8 @@ async def test_settles_wait_for_a_while_and_hold_nobody_up(
     it.store.finish()
 
     lane.settle(run, 0, 0, 1)
+    it.commits.push()
+    assert it.store.held == [], "nobody waits for it"
     it.define("a")
     it.commits.push()
     ((batch, _),) = it.store.held
@@ -220,10 +222,23 @@ async def test_a_failed_commit_is_final() -> None:
     it.commits.push()
     await draining
     await it.commits.drain()
+    await it.commits.write_marks([Mark(3, 7, Lane(Owner(), it.journal.log, 3, 0, True))])
 
     assert it.failed == [FAILED]
     assert it.store.held == []
     assert it.journal.safe == 0
+
+
+async def test_nothing_is_asked_of_a_store_that_is_about_to_be_closed() -> None:
+    it = Setting()
+    it.store.rows = [Row(3, 3, 0, False, False, b"", b"", b"")]
+    got: list[object] = []
+
+    it.commits.close()
+    it.commits.refill(1, 0, 10, 10, 1000, lambda rows, _: got.append(rows))
+
+    assert got == []
+    assert it.committed == 0
 
 
 async def test_a_failed_read_is_final_too() -> None:

@@ -10,13 +10,14 @@ import aio_pika
 from amqpd.broker.broker import Alarms
 from amqpd.broker.definitions import DeletePermission
 from amqpd.server import commits
-from amqpd.server.connections import TICK_SHARES, TICK_SLICE
+from amqpd.server.connections import TICK_SHARES, TICK_SLICE, Connections
 from amqpd.store.memory import MemoryStore
 from tests.load import crowd
 from tests.server.running import running
 from tests.server.waiting import turns, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -186,6 +187,83 @@ async def test_nobody_is_held_for_dead_letters_that_wait_for_the_disk(
         assert not any(one.session.reading_paused for one in broker.server.connections)
         stores[0].go_on()
         await looker.close()
+
+
+class Held:
+    """A connection of which nothing matters but whether it is read."""
+
+    def __init__(self) -> None:
+        self.holds: list[bool] = []
+        self.place = self
+
+    def hold(self, yes: bool) -> None:
+        self.holds.append(yes)
+
+    def leave(self) -> None:
+        """Its place is free again."""
+
+
+class Crowded:
+    """A queue whose consumers are slower than its publishers; `let_go` when they are not."""
+
+    def __init__(self) -> None:
+        self.pressure = self
+        self.let_go: Callable[[], None]
+
+    def hold(self, call: Callable[[], None]) -> None:
+        self.let_go = call
+
+
+class Relieved:
+    """A disk that has caught up."""
+
+    relieved = True
+
+
+def three() -> tuple[Connections, Held, Crowded]:
+    """The connections, one of them, and a queue."""
+    connections, held = Connections(Relieved()), Held()  # type: ignore[arg-type]  # all that is asked
+    connections.add(held)  # type: ignore[arg-type]
+    return connections, held, Crowded()
+
+
+def test_who_is_held_for_the_disk_and_for_a_queue_is_read_when_both_are_relieved() -> None:
+    for disk_first in (True, False):
+        connections, held, queue = three()
+        connections.hold(held)  # type: ignore[arg-type]
+        connections.hold(held)  # type: ignore[arg-type]
+        connections.hold_for(held, queue)  # type: ignore[arg-type]
+        before = list(held.holds)
+
+        relieve = [connections.relieve, queue.let_go]
+        for one in relieve if disk_first else reversed(relieve):
+            assert held.holds == before == [True, True]
+            one()
+
+        assert held.holds == [True, True, False]
+        connections.relieve()
+        assert held.holds == [True, True, False]
+
+
+def test_who_was_held_for_a_queue_is_held_for_it_again() -> None:
+    connections, held, queue = three()
+    connections.hold_for(held, queue)  # type: ignore[arg-type]
+    connections.hold_for(held, queue)  # type: ignore[arg-type]
+    queue.let_go()
+
+    connections.hold_for(held, queue)  # type: ignore[arg-type]
+
+    assert held.holds == [True, False, True]
+
+
+def test_nobody_reads_of_a_connection_that_is_gone() -> None:
+    connections, held, queue = three()
+    connections.hold_for(held, queue)  # type: ignore[arg-type]
+
+    connections.remove(held)  # type: ignore[arg-type]
+    queue.let_go()
+
+    assert held.holds == [True]
 
 
 async def test_an_alarm_stops_the_reading_of_publishers_until_it_is_over(tmp_path: Path) -> None:

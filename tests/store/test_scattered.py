@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +13,7 @@ from amqpd.store import scattered
 from amqpd.store.driver import select
 from amqpd.store.packing import pack
 from amqpd.store.schema import migrate
+from amqpd.store.sqlite import SqliteStore
 from amqpd.store.streamlog import StreamFiles
 from amqpd.store.tables import Tables
 from tests.store.batches import Writing, opened, settle
@@ -173,5 +176,27 @@ def test_the_writer_deletes_them_when_there_are_many(
     assert len(store.read(1)) == MESSAGES - len(GONE)
     store.close()
     assert query(tmp_path, "SELECT count(*) FROM message") == [(MESSAGES - len(GONE),)]
+    assert query(tmp_path, "SELECT count(*) FROM message_gone") == [(0,)]
+    assert_sound(tmp_path)
+
+
+def test_many_are_deleted_as_soon_as_there_is_nothing_else_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.store.writer.MANY", 100)
+    monkeypatch.setattr("amqpd.store.writer.QUIET_S", 3600.0)
+    store, writing = opened(tmp_path, sync=False, sweep_rows=100), Writing()
+    a_queue(store, writing, 1)
+    assert isinstance(store.store, SqliteStore)
+    assert store.store._writer is not None
+    waiting = store.store._writer._tables.scattered
+    for batch in filled(writing):
+        store.write(batch)
+
+    tick, deadline = threading.Event(), time.monotonic() + 20
+    while waiting.waiting and time.monotonic() < deadline:
+        tick.wait(0.01)
+    store.close()
+
     assert query(tmp_path, "SELECT count(*) FROM message_gone") == [(0,)]
     assert_sound(tmp_path)

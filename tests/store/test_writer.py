@@ -16,11 +16,12 @@ import pytest
 
 from amqpd.broker.definitions import DeleteQueue
 from amqpd.broker.journal import Drop, Purge
-from amqpd.store import StoreFailed
+from amqpd.store import StoreFailed, StoreFull
 from amqpd.store.driver import FULL, IO_ERROR, SqlError
 from amqpd.store.mark import Mark
 from amqpd.store.settings import MIB, StoreSettings
 from amqpd.store.sqlite import SqliteStore
+from amqpd.store.writer import LOOK_BYTES, LOOK_SHARE, Writer
 from tests.store.batches import Driven, Writing, came_back, opened, settle
 from tests.store.inspection import assert_sound, query
 from tests.store.killing import ROOT
@@ -292,6 +293,8 @@ def test_a_full_disk_is_given_what_there_is_and_a_batch_is_written_or_not(
 
     outcome = store.write(writing.batch(writing.append([body], 1)))
 
+    # The WAL is begun anew first: what is given up is not there when it is needed more.
+    assert times > 1 or (tmp_path / "reserve").exists()
     assert isinstance(outcome, int) is written
     assert store.bodies(1) == [body] * written
     store.close()
@@ -300,6 +303,75 @@ def test_a_full_disk_is_given_what_there_is_and_a_batch_is_written_or_not(
 def reserving(folder: Path) -> Callable[[Post], SqliteStore]:
     settings = StoreSettings(sync=False, reserve_bytes=1 << 16)
     return lambda post: SqliteStore(folder, post, settings)
+
+
+def writer_of(store: Driven) -> Writer:
+    assert isinstance(store.store, SqliteStore)
+    assert store.store._writer is not None
+    return store.store._writer
+
+
+#: Another program that is about to write into the store.
+LOCKS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locks", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("size", [10, 200_000], ids=["a row for later", "the tables"])
+def test_a_batch_waits_for_another_process_that_has_locked_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, size: int
+) -> None:
+    monkeypatch.setattr("amqpd.store.sqlite.BUSY_MS", 10)
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1)
+    answers: list[int | StoreFull | StoreFailed] = []
+    batch = writing.batch(writing.append([bytes(size)], 1))
+    command = [sys.executable, "-c", LOCKS, str(tmp_path / "amqpd.db")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+
+        store.store.write(batch, answers.append)
+
+        tick, deadline = threading.Event(), time.monotonic() + 60
+        while "keeps it locked, waiting" not in caplog.text and time.monotonic() < deadline:
+            tick.wait(0.01)
+        other.communicate()
+    while not answers:
+        store.turn()
+    assert answers == [batch.number]
+    assert store.bodies(1) == [bytes(size)]
+    store.close()
+
+
+def test_the_wal_is_not_looked_at_with_each_small_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpd.store.writer.QUIET_S", 3600.0)
+    store, writing = opened(tmp_path, sync=False, wal_limit_bytes=64 * MIB), Writing()
+    a_queue(store, writing, 1)
+    gauge, looks = writer_of(store).wal, 0
+    is_longer_than = gauge.is_longer_than
+
+    def counted(size_bytes: int) -> bool:
+        nonlocal looks
+        looks += 1
+        return is_longer_than(size_bytes)
+
+    gauge.is_longer_than = counted  # type: ignore[method-assign]
+    for _ in range(160):
+        store.write(writing.batch(writing.append([b"m"], 1)))
+    store.read(1)  # nothing is left to be done
+
+    # With each sixteenth of them, and a few times for what was left from the start.
+    assert LOOK_BYTES * LOOK_SHARE * 16 == 64 * MIB
+    assert 0 < looks < 40
+    store.close()
 
 
 def test_a_checkpoint_that_fails_ends_it_for_good(tmp_path: Path) -> None:
