@@ -1,6 +1,7 @@
 """What is never called here, whatever it would be good for: code out of data, files out of names.
 
-Row 40 of the table in `amqpd/docs/security.md`.
+Row 40 of the table in `amqpd/docs/security.md`, and of row 33 that text which comes from others is
+never the format of a line of the log.
 """
 
 from __future__ import annotations
@@ -62,6 +63,39 @@ def found(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 value = keyword.value
                 if keyword.arg == "shell" and isinstance(value, ast.Constant) and value.value:
                     yield node.lineno, "shell=True"
+
+
+LEVELS = {"debug", "info", "warning", "error", "critical", "exception", "log"}
+LOGGERS = {"log", "logger", "logging.getlogger"}
+
+
+def formats(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
+    """What lines of the log are made of, by line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            made_by = node.func.value
+            called = dotted(made_by.func if isinstance(made_by, ast.Call) else made_by)
+            is_log = called.lower() in LOGGERS or called.endswith((".log", ".logger", ".LOG"))
+            if is_log and node.func.attr in LEVELS and called != "math.log":
+                yield node.lineno, node.args[node.func.attr == "log"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(AMQPD)))
+def test_33_the_format_of_a_log_line_is_ours(path: Path) -> None:
+    found = formats(ast.parse(path.read_text()))
+
+    assert not [
+        (line, ast.unparse(one)) for line, one in found if not isinstance(one, ast.Constant)
+    ]
+
+
+def test_the_search_finds_formats() -> None:
+    tree = ast.parse(
+        "LOG.info(f'{x}')\nlogging.getLogger('a').log(9, 'a' + x)\nlog.debug('%s', x)\n"
+    )
+
+    assert [isinstance(one, ast.Constant) for _, one in formats(tree)] == [False, False, True]
+    assert sum(len([*formats(ast.parse(path.read_text()))]) for path in SOURCES) > 100
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(AMQPD)))

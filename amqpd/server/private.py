@@ -57,4 +57,6 @@ def private_process() -> None:
     """Write files for nobody else, and leave no memory behind when the system kills us."""
     os.umask(OTHERS)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    # Not 0: a program that the kernel pipes dumps to (core_pattern) would get them all the same.
+    # With 1 it is not called, and no file is so small (fs/coredump.c).
+    resource.setrlimit(resource.RLIMIT_CORE, (min(1, hard) if hard >= 0 else 1, hard))

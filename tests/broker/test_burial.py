@@ -255,3 +255,19 @@ def test_deaths_that_the_broker_knows_of_itself_count_on(model: Model) -> None:
 
     assert deaths(model, "q") == [("q", "rejected", 3)]
     assert queue.ready == 1
+
+
+def test_the_number_of_ways_in_a_circle_that_are_told_is_bounded(
+    model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("amqpd.broker.burial.MOST_CYCLES", 3)
+    for number in range(5):
+        round_ = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"q{number}"}
+        model.queue(f"q{number}", arguments={**round_, "x-message-ttl": 1})
+        model.publish(b"x", b"x", key=f"q{number}")
+
+    model.turn(10)
+    model.turn(10)
+
+    assert caplog.text.count("came round without having been rejected") == 3
+    assert len(model.vhost.publishing.burials._cycles) == 3

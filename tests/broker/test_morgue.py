@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker.definitions import DeleteQueue, PutQueue
+from amqpd.broker.definitions import DeleteQueue, PutParameter, PutQueue
 from amqpd.broker.morgue import MOST_STUCK, PAUSE_MS
+from amqpd.broker.parameters import POLICY
 from tests.broker.model import FakeConsumer, Model
 from tests.broker.types.living import Living
 
@@ -30,7 +32,9 @@ def model() -> Model:
 def reject(model: Model, *bodies: bytes, **arguments: object) -> Queue:
     """A queue in which these have died."""
     named = {name.replace("_", "-"): value for name, value in arguments.items()}
-    queue = model.queue(arguments={**SURE, **named})
+    all_named = {**SURE, **named}
+    declared = {name: value for name, value in all_named.items() if value is not None}
+    queue = model.queue(arguments=declared)
     consumer = FakeConsumer()
     model.consume(consumer)
     model.publish(*bodies)
@@ -264,3 +268,48 @@ def test_moving_a_dead_letter_aside_and_on_is_one_entry_each(model: Model) -> No
     assert [type(one) for one in batch.defines] == [PutQueue]
     assert (len(batch.appends), len(batch.settles)) == (1, 1)
     assert queue.messages == 1
+
+
+def test_a_dead_letter_goes_on_in_the_batch_in_which_it_leaves(model: Model) -> None:
+    reject(model, b"a")
+    model.commit()
+    model.queue("dead")
+    declare_exchange(model)
+    bind(model, "dead")
+
+    model.turn(PAUSE_MS)
+    # Settles that nobody waits for stay behind, and may be lost with the power.
+    batch = model.broker.journal.take(settles=False)
+
+    assert batch is not None
+    assert (len(batch.appends), len(batch.settles)) == (1, 1)
+
+
+def test_dead_letters_go_where_the_policy_of_now_says(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare_exchange(model)
+    declare_exchange(model, "other")
+    model.queue("dead")
+    model.vhost.bind(model.access, "other", "dead", "queue", "", {}, model)
+    put_policy(model, "dlx")
+    for number in range(10):
+        model.queue(f"a{number}")
+    queue = reject(model, b"a", x_dead_letter_exchange=None)
+    assert queue.messages == 1
+
+    monkeypatch.setattr("amqpd.broker.enforcement.STEPS", 1)
+    put_policy(model, "other")
+    assert queue.arguments.dead_letter_exchange == "dlx"
+    assert queue.morgue is not None
+    queue.morgue.look()
+    model.broker.around.now_ms += PAUSE_MS
+    model.broker.dispatch()
+
+    assert queue.messages == 0
+    assert bodies(model, "dead") == [b"a"]
+
+
+def put_policy(model: Model, exchange: str) -> None:
+    value = {"pattern": "", "definition": {"dead-letter-exchange": exchange}}
+    model.broker.change(PutParameter(POLICY, "/", "p", json.dumps(value)))

@@ -10,6 +10,7 @@ from amqpd.broker.arguments import Overflow
 from amqpd.broker.content import body, header_payload
 from amqpd.broker.definitions import DeleteTopicPermission, PutPermission, PutTopicPermission
 from amqpd.broker.names import join
+from amqpd.broker.pressure import CROWD_MESSAGES
 from amqpd.broker.publishing import Path
 from amqpd.broker.queue import Queue
 from amqpd.broker.run import Run
@@ -585,3 +586,45 @@ def test_dead_letters_that_go_round_are_warned_of_once(
     assert model.vhost.publishing.dropped == {"expired": 2}
     (warning,) = [one.getMessage() for one in caplog.records]
     assert "(one -> two -> one)" in warning
+
+
+#: Queues that keep transient messages, and those that do not, have runs of their own.
+KEEPS = {"x-queue-type": "quorum"}
+
+
+@pytest.mark.parametrize("first", ["kept", "loose"])
+def test_what_a_queue_says_of_a_transient_message_counts_whatever_others_do_with_it(
+    model: Model, first: str
+) -> None:
+    limit = {"x-max-length": 1}
+    model.queue("kept", arguments={**KEEPS, **limit, "x-overflow": "reject-publish"})
+    model.queue("loose", arguments={**limit, "x-overflow": "reject-publish"})
+    for name in ("kept", "loose"):
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+    model.publish(b"full", key=first, mode=1)
+
+    published = model.publish(b"x", exchange="amq.fanout", key="", mode=1)
+
+    assert (published.routed, published.refused) == (True, True)
+    assert [model.vhost.queues[name].ready for name in ("kept", "loose")] == [1, 1]
+
+
+@pytest.mark.parametrize("slow", ["kept", "loose"])
+def test_who_publishes_transient_messages_heeds_all_of_their_queues(
+    model: Model, slow: str
+) -> None:
+    block = {"x-max-length": 1, "x-overflow": "block"}
+    model.queue("kept", arguments={**KEEPS, **block})
+    model.queue("loose", arguments=block)
+    consumer = FakeConsumer(credit=0)
+    consumer.is_slow = True
+    model.consume(consumer, slow)
+    model.publish(*[b"x"] * CROWD_MESSAGES, key=slow, mode=1)
+    for name in ("kept", "loose"):
+        model.vhost.bind(model.access, "amq.fanout", name, "queue", "", {}, model)
+
+    published = model.publish(b"x", exchange="amq.fanout", key="", mode=1)
+
+    assert published.crowded is model.vhost.queues[slow]
+    assert {queue.name for queue in published.full} == {"kept", "loose"}
+    assert len(published.tickets) == 1, "the other one has just reached its limit"

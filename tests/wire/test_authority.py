@@ -243,6 +243,19 @@ def test_an_answer_for_a_connection_that_is_gone_does_nothing(far: Far) -> None:
     assert far.world.broker.vhosts["/"].queues == {}
 
 
+def test_a_vhost_is_not_entered_by_who_is_gone() -> None:
+    far = Far()
+    far.client.start(response="\0far\0far")
+    far.client.send(ConnectionClass.TuneOk(2047, 131_072, 0), 0)
+    far.client.send(ConnectionClass.Open("/"), 0)
+
+    far.client.session.connection_lost("")
+    far.elsewhere.answer()
+
+    assert far.world.broker.presence.connections == 0
+    assert far.client.session.vhost is None
+
+
 def test_a_broker_that_stops_does_not_wait_for_answers(far: Far) -> None:
     far.client.say(declared("q"))
     far.client.session.shut_down()
@@ -291,6 +304,7 @@ def test_a_consumer_goes_on_while_nobody_can_be_asked(far: Far) -> None:
 
 def test_a_consumer_that_ended_meanwhile_is_left_alone(far: Far) -> None:
     far.say(declared("q"), frame.marshal(Basic.Consume(queue="q", consumer_tag="t"), 1))
+    far.elsewhere.refused.add(Question("read", "queue", "q"))
     far.elsewhere.forget()
     far.client.session.access_changed()
 
@@ -365,6 +379,21 @@ def test_a_new_secret_brings_new_rights(far: Far) -> None:
 
     assert isinstance(updated, ConnectionClass.UpdateSecretOk)
     assert isinstance(close, ChannelClass.Close)
+
+
+def test_a_new_secret_for_a_connection_that_is_gone_is_nothing(
+    far: Far, caplog: pytest.LogCaptureFixture
+) -> None:
+    poor = Elsewhere()
+    far.world.authorities["far"] = poor
+    far.client.send(ConnectionClass.UpdateSecret("far", ""), 0)
+
+    far.client.session.connection_lost("")
+    far.client.hear_octets()
+    poor.answer()
+
+    assert "internal error" not in caplog.text
+    assert far.client.hear_octets() == b""
 
 
 def test_a_new_secret_without_right_to_the_vhost_ends_the_connection(far: Far) -> None:

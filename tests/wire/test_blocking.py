@@ -9,7 +9,7 @@ from pamqp import frame
 from pamqp.commands import Basic, Channel, Queue, Tx
 from pamqp.commands import Connection as ConnectionClass
 
-from amqpd.amqp import blocking, consumer
+from amqpd.amqp import blocking, consumer, frames
 from amqpd.broker.broker import Alarms
 from tests.broker.model import FakeConsumer
 from tests.wire.wire import Client, Message, World, bodies, published
@@ -629,3 +629,24 @@ def test_who_hoards_gets_the_rest_when_memory_is_back(
     world.turn()
 
     assert bodies(hoarder.hear()) == [b"late"]
+
+
+def test_the_largest_frame_there_is_hides_no_publish_behind_it(world: World) -> None:
+    client = world.connect()
+    client.log_in("connection.blocked", frame_max=4096)
+    client.open(1)
+    client.declare("q")
+
+    def declare(padding: int) -> bytes:
+        return frame.marshal(Queue.Declare(queue="r", arguments={"x": "." * padding}), 1)
+
+    most = frames.payload_limit(4096) + frames.OVERHEAD
+    largest = declare(most - len(declare(0)))
+    assert len(largest) == most
+    world.broker.resources(Alarms(memory=True))
+
+    client.say(largest + published(b"during", "q"))
+
+    assert is_held(client)
+    queues = world.broker.vhosts["/"].queues
+    assert (len(queues), queues["q"].ready) == (2, 0)

@@ -489,6 +489,14 @@ def test_33_names_are_never_formats_patterns_or_markup() -> None:
     assert code == 406
     assert name[:60] in text
 
+    stranger = world.connect()
+    stranger.start()
+    stranger.send(ConnectionClass.TuneOk(2047, 131_072, 0), 0)
+    stranger.say(raw(ConnectionClass.Open, 0, virtual_host=name))
+    (close,) = (one for one in stranger.hear() if isinstance(one, ConnectionClass.Close))
+    assert (close.reply_code, name[:60] in close.reply_text) == (530, True)
+    stranger.session.connection_lost(HOSTILE)
+
 
 def raw(kind: type[Command], channel: int, **arguments: object) -> bytes:
     """A method frame with any names; what is not given is nothing."""

@@ -274,6 +274,20 @@ def test_the_channel_goes_where_a_message_was_fetched() -> None:
     assert closed_with(pass_ms(client, 1_100)) == (406, TEXT)
 
 
+def test_what_was_fetched_later_is_overdue_later() -> None:
+    client = a_client(CANCEL)
+    client.declare("q", arguments={"x-consumer-timeout": 1_000})
+    client.publish(b"a", "q")
+    client.publish(b"b", "q")
+    assert client.get("q", no_ack=False)
+    assert pass_ms(client, 600) == []
+    assert client.get("q", no_ack=False)
+    client.send(Basic.Ack(1))
+
+    assert pass_ms(client, 600) == []
+    assert closed_with(pass_ms(client, 500)) == (406, TEXT)
+
+
 def test_the_channel_goes_in_a_transaction_and_what_it_has_settled_comes_back() -> None:
     client = a_client(CANCEL)
     client.tx()
