@@ -75,7 +75,7 @@ from amqpd.broker.vhost import VHost
 from amqpd.errors import ConnectionForced, NotAllowed, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from amqpd.broker.access import Authority
     from amqpd.broker.archive import StreamState
@@ -226,17 +226,18 @@ class Broker:
         """Carry out a durable command; the journal's number to wait for."""
         number = self.journal.define(command)
         if logger.isEnabledFor(logging.INFO):
-            self._log(command)
+            for line in self.deeds(command):
+                logger.info("%s", line)
         self.apply(command)
         return number
 
-    def _log(self, command: Command) -> None:
+    def deeds(self, command: Command) -> Iterator[str]:
+        """What a command that is not carried out yet will do, for logs."""
         user = None
         if isinstance(command, PutUser | DeleteUser):
             user = self.permissions.user(command.name)
         has_vhost = isinstance(command, PutVhost | DeleteVhost) and command.name in self.vhosts
-        for line in deeds.lines(command, user, has_vhost):
-            logger.info("%s", line)
+        return deeds.lines(command, user, has_vhost)
 
     def apply(self, command: Command) -> None:
         """Carry out a command that was checked, without writing it down."""

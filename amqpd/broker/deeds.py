@@ -2,24 +2,28 @@
 
     lines(command, known) -> the lines of one command, before it is carried out
 
-Who did it, and from where, is in the audit log; policies, parameters, queues and exchanges are told
-of as events.
+Parameters are policies and limits, too. Who did it, and from where, is in the audit log, with the
+same lines; queues and exchanges are told of as events.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from amqpd.broker.definitions import (
+    DeleteParameter,
     DeletePermission,
     DeleteTopicPermission,
     DeleteUser,
     DeleteVhost,
+    PutParameter,
     PutPermission,
     PutTopicPermission,
     PutUser,
     PutVhost,
 )
+from amqpd.text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +57,18 @@ def lines(command: Command, user: User | None, has_vhost: bool) -> Iterator[str]
         case DeleteTopicPermission():
             of = f" on exchange '{command.exchange}'" if command.exchange else ""
             yield f"Successfully cleared topic permissions{of} for {_in(command)}"
+        case PutParameter():
+            value = json.dumps(masked(json.loads(command.value)))
+            yield f"Setting {_parameter(command)} to {value}"
+        case DeleteParameter():
+            yield f"Clearing {_parameter(command)}"
         case _:
             pass
+
+
+def _parameter(command: PutParameter | DeleteParameter) -> str:
+    where = f" in virtual host '{command.vhost}'" if command.vhost else ""
+    return f"{command.component} '{command.name}'{where}"
 
 
 def _user(command: PutUser, known: User | None) -> Iterator[str]:

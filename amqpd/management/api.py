@@ -52,7 +52,7 @@ LOGIN_BYTES: Final = 131_072
 #: What takes everything out, hashes of passwords too, though it changes nothing.
 EXPORTS: Final = "/definitions"
 #: What is written down although it only reads: hashes of passwords, bodies of messages.
-REVEALING: Final = (EXPORTS, "/trace-files/")
+REVEALING: Final = (EXPORTS, "/trace-files/", "/queues/{vhost}/{queue}/messages/")
 #: Another name of it.
 ALL: Final = "/all-configuration"
 #: Parts of paths that nobody may write down.
@@ -157,7 +157,8 @@ class Api:
     def _witnessed(self, call: Call, about: str, status: int) -> None:
         request = call.request
         operation = f"http {request.method.lower()}"
-        self._host.witnessed(call.caller.name, request.peer, operation, about, status)
+        text = "; ".join(call.told)
+        self._host.witnessed(call.caller.name, request.peer, operation, about, status, text)
 
     async def _decided(self, operation: Operation, call: Call) -> Answer:
         """The answer of an operation, once everybody was asked who decides whether it may be."""

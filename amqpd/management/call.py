@@ -50,6 +50,8 @@ class Call:
         self.caller = caller
         #: For what one call does at a time: a transaction that takes several turns.
         self.alone = alone
+        #: What it has changed, for the audit log.
+        self.told: list[str] = []
         self._access: Access | None = None
 
     # -- what it is about ------------------------------------------------------------------
@@ -172,6 +174,7 @@ class Call:
         self.broker.events.by = self.caller.name
         with self.broker.journal.atomic():
             for command in commands:
+                self.told += self.broker.deeds(command)
                 number = self.broker.change(command)
         await self.safe(number)
 

@@ -88,5 +88,7 @@ class Host(Protocol):
     def settings(self) -> Mapping[str, object]:
         """The settings in force, without secrets."""
 
-    def witnessed(self, user: str, peer: str, operation: str, about: str, status: int) -> None:
-        """Something was changed over HTTP, or somebody was not allowed to do what it asked."""
+    def witnessed(
+        self, user: str, peer: str, operation: str, about: str, status: int, text: str
+    ) -> None:
+        """Something was changed over HTTP (`text`), or somebody was not allowed to."""

@@ -95,11 +95,13 @@ class Hosting:
         """When the first certificate ends, in seconds since the epoch."""
         return tls.ends_s(self._server.settings.tls)
 
-    def witnessed(self, user: str, peer: str, operation: str, about: str, status: int) -> None:
+    def witnessed(
+        self, user: str, peer: str, operation: str, about: str, status: int, text: str
+    ) -> None:
         """Write it down."""
         audit = self._server.audit
         if status < 400:
-            audit.record(operation, user=user, source=peer, object=about)
+            audit.record(operation, user=user, source=peer, object=about, text=text)
         elif user:
             audit.denied(user, peer, "", f"{operation} {about}: {status}")
 

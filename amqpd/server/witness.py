@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqpd.errors import AccessRefused, NotAllowed
+from amqpd.errors import AccessRefused, FrameError, NotAllowed, SyntaxError
 
 if TYPE_CHECKING:
     from amqpd.amqp.sasl import Login, Peer
@@ -28,7 +28,12 @@ class AmqpWitness:
         """A client got an error: its rights, a limit, or no AMQP at all."""
         if isinstance(error, (AccessRefused, NotAllowed)):
             self._audit.denied(login.user, peer.host, vhost, error.explanation)
-        elif not login.user:
+        elif not login.user or isinstance(error, (FrameError, SyntaxError)):
             self._audit.often(
-                "protocol-error", "refused", source=peer.host, text=type(error).__name__
+                "protocol-error",
+                "refused",
+                user=login.user,
+                source=peer.host,
+                code=str(error.reply_code.value),
+                text=type(error).__name__,
             )

@@ -39,6 +39,18 @@ def test_only_what_differs_of_a_user_is_told(command: d.Command, told: list[str]
             d.DeleteTopicPermission("u", "v", "x"),
             "Successfully cleared topic permissions on exchange 'x' for 'u' in virtual host 'v'",
         ),
+        (
+            d.PutParameter("policy", "v", "p", '{"pattern": "a"}'),
+            """Setting policy 'p' in virtual host 'v' to {"pattern": "a"}""",
+        ),
+        (
+            d.PutParameter("shovel", "v", "s", '{"src-uri": "amqp://u:secret@there"}'),
+            """Setting shovel 's' in virtual host 'v' to {"src-uri": "amqp://u:***@there"}""",
+        ),
+        (
+            d.DeleteParameter("user-limits", "", "bob"),
+            "Clearing user-limits 'bob'",
+        ),
         (d.DeleteQueue("v", "q"), ""),
         (d.DeleteVhost("gone"), ""),
         (d.DeleteUser("gone"), ""),

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from amqpd.amqp.sasl import Login, Peer
 from amqpd.broker.definitions import PutPermission, PutUser
 from amqpd.config import Audit as Settings
+from amqpd.errors import CommandInvalid, FrameError
 from amqpd.server import audit as module
 from amqpd.server.audit import FILE, MOST_DIFFERENT, REPEAT_S, Audit, Pen
 from amqpd.server.auditlog import AuditLog, verify
 from amqpd.server.login import new_password_hash
+from amqpd.server.witness import AmqpWitness
 from tests.client import ChannelClosed, Client, ConnectionClosed
 from tests.management.served import served
 from tests.server.filling import no_longer_than
@@ -186,7 +189,7 @@ def test_a_full_disk_is_tried_again_also_when_nothing_happens(
 ) -> None:
     monkeypatch.setattr(module, "RETRY_S", 0.001)
     tried = threading.Event()
-    caplog.handler.emit = lambda record: tried.set()  # type: ignore[method-assign]  # to hear of it
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: tried.set())
 
     with no_longer_than(50):
         audit.record("first")
@@ -259,11 +262,51 @@ async def test_a_broker_tells_who_did_what_from_where(tmp_path: Path) -> None:
     assert (failed["event"], failed["user"], failed["mechanism"]) == ("login", "guest", "PLAIN")
     changed = pick(found, "http put")
     assert (changed["user"], changed["object"]) == ("guest", "/vhosts/v")
+    assert changed["text"].startswith("Adding vhost 'v' (description: 'x', tags: []); Successfully")
     assert pick(found, "http get")["object"] == "/definitions"
     text = (tmp_path / "data" / FILE).read_text()
     assert "opensesame" not in text
     assert "w r o n g" not in text
     assert "/vhosts/w: 401" in text
+
+
+async def test_who_looks_at_bodies_is_written_down(tmp_path: Path) -> None:
+    async with served(tmp_path) as api:
+        await api.put("/queues/%2F/q", {"durable": True}, 201)
+        message = {
+            "properties": {},
+            "routing_key": "q",
+            "payload": "x",
+            "payload_encoding": "string",
+        }
+        await api.post("/exchanges/%2F/amq.default/publish", message)
+        place = (await api.post("/queues/%2F/q/peek", {}))["messages"][0]["place"]
+        await api.get(f"/queues/%2F/q/messages/{place}")
+
+    found = lines(tmp_path / "data")
+    assert pick(found, "http get")["object"] == f"/queues/%2F/q/messages/{place}"
+    assert "/queues/%2F/q/peek" in [one.get("object") for one in found]
+
+
+def test_who_speaks_no_amqp_is_written_down_also_after_the_login(
+    tmp_path: Path, audit: Audit
+) -> None:
+    witness, peer = AmqpWitness(audit), Peer("192.0.2.1", 7)
+    witness.refused(Login(""), peer, "", CommandInvalid("no such mechanism"))
+    witness.refused(Login("bob"), peer, "/", FrameError("frame end"))
+    witness.refused(Login("bob"), peer, "/", CommandInvalid("is for the client to know"))
+    audit.close()
+
+    assert lines(tmp_path) == [
+        {
+            "event": "protocol-error", "result": "refused", "source": "192.0.2.1", "code": "503",
+            "text": "CommandInvalid",
+        },
+        {
+            "event": "protocol-error", "result": "refused", "user": "bob",
+            "source": "192.0.2.1", "code": "501", "text": "FrameError",
+        },
+    ]  # fmt: skip
 
 
 def test_a_log_that_was_changed_is_found_by_the_command_line(tmp_path: Path) -> None:
