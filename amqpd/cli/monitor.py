@@ -63,7 +63,7 @@ class Report:
         self.limits[name] = (warning, critical)
         for limit, status in ((critical, Status.CRITICAL), (warning, Status.WARNING)):
             if limit is not None and value >= limit:
-                self.add(f"{name} {value:g} is at or over {limit:g}", status)
+                self.add(f"{name} {_plain(value)} is at or over {_plain(limit)}", status)
                 return
 
     def end(self) -> NoReturn:
@@ -82,9 +82,14 @@ class Report:
         raise SystemExit(int(self.status))
 
     def _figure(self, name: str) -> str:
-        limits = [f"{one:g}" if one is not None else "" for one in self.limits[name]]
+        limits = [_plain(one) if one is not None else "" for one in self.limits[name]]
         shown = f"'{name}'" if " " in name else name
-        return ";".join([f"{shown}={self.figures[name]:g}", *limits]).rstrip(";")
+        return ";".join([f"{shown}={_plain(self.figures[name])}", *limits]).rstrip(";")
+
+
+def _plain(value: float) -> str:
+    """A figure as monitoring systems read it: with all its digits and no exponent."""
+    return f"{value:.15g}"
 
 
 @contextlib.contextmanager

@@ -49,6 +49,8 @@ async def check(url: str, *words: str, code: int) -> str:
 async def test_a_queue_is_judged_by_its_length_and_its_consumers(api: Api) -> None:
     said = await check(api.uri, "queue", "orders", "-w", "5", "-c", "9", code=0)
     assert said == "QUEUE OK - orders: 3 ready, 0 consumers | ready=3;5;9 unacked=0 consumers=0\n"
+    millions = await check(api.uri, "queue", "orders", "-w", "1234567", "-c", "10000000", code=0)
+    assert "ready=3;1234567;10000000 " in millions
 
     said = await check(api.uri, "queue", "orders", "-w", "3", "-c", "9", code=1)
     assert said.startswith("QUEUE WARNING - orders: 3 ready, 0 consumers, ready 3 is at or over 3")
