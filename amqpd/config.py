@@ -133,6 +133,19 @@ RABBITMQ_VARIABLES: Final = {
     "RABBITMQ_NODE_IP_ADDRESS": "amqp.host",
 }
 
+#: What else the server and its image obey, by how the names begin: what is done here.
+RABBITMQ_OTHERWISE: Final = {
+    "RABBITMQ_LOGS": "the log goes to standard error",
+    "RABBITMQ_PID_FILE": "run.json in the data directory has the process id",
+    "RABBITMQ_MNESIA_": "messages are where store.path says",
+    "RABBITMQ_ADVANCED_CONFIG_FILE": "it is in Erlang",
+    "RABBITMQ_ENABLED_PLUGINS": "what there is of plugins is part of amqpd",
+    "RABBITMQ_SSL_": "certificates are named in [tls]",
+    "RABBITMQ_MANAGEMENT_SSL_": "certificates are named in [tls]",
+    "RABBITMQ_VM_MEMORY_HIGH_WATERMARK": "resources.memory_watermark is the share",
+    "RABBITMQ_DISK_FREE_": "resources.disk_free_bytes says how much",
+}
+
 #: Variables that are no settings: the file's, and those that tell the command line which broker.
 _OTHERS: Final = "CONFIG_FILE URL AMQP_URL USERNAME PASSWORD CONTEXT CONTEXTS"
 ELSEWHERE: Final = frozenset(f"AMQPD_{one}" for one in _OTHERS.split())
@@ -160,6 +173,7 @@ def load(
     if state:
         reading.entries["store.path"] = Origin(state, "STATE_DIRECTORY")
     reading.take(_from_rabbitmq(environment))
+    reading.warnings += _without_effect(environment)
     files = _files(file, environment)
     for path in files:
         reading.take(_from_file(path, reading.warnings))
@@ -243,10 +257,11 @@ def _files(file: Path | None, environment: Mapping[str, str]) -> list[Path]:
     if file is None and (directory := environment.get("CONFIGURATION_DIRECTORY")):
         file = Path(directory.split(":")[0]) / "amqpd.toml"
         if not file.exists():
-            return []
+            file = None
+    more = _rabbitmq_folder(environment)
     if file is None:
-        return []
-    return [file, *sorted((file.parent / "conf.d").glob(f"*{file.suffix}"))]
+        return more
+    return [file, *sorted((file.parent / "conf.d").glob(f"*{file.suffix}")), *more]
 
 
 def _rabbitmq_file(environment: Mapping[str, str]) -> Path | None:
@@ -255,6 +270,22 @@ def _rabbitmq_file(environment: Mapping[str, str]) -> Path | None:
     if not named:
         return None
     return Path(named if named.endswith(".conf") else f"{named}.conf")
+
+
+def _rabbitmq_folder(environment: Mapping[str, str]) -> list[Path]:
+    """The files of a folder, or the one file, that another variable of RabbitMQ names."""
+    named = environment.get("RABBITMQ_CONFIG_FILES")
+    if not named:
+        return []
+    return sorted(Path(named).glob("*.conf")) if Path(named).is_dir() else [Path(named)]
+
+
+def _without_effect(environment: Mapping[str, str]) -> Iterator[str]:
+    """What is asked for in RabbitMQ's variables, and not done."""
+    for variable in sorted(environment):
+        for begin, instead in RABBITMQ_OTHERWISE.items():
+            if variable.startswith(begin) and environment[variable] not in ("", "-"):
+                yield f"{variable} has no effect: {instead}"
 
 
 def _from_file(path: Path, warnings: list[str]) -> Iterator[_Found]:

@@ -110,6 +110,42 @@ def test_rabbitmqs_variables_are_understood_and_ours_win(tmp_path: Path) -> None
     assert settings.amqp.port == 6000
 
 
+def test_a_folder_of_rabbitmqs_files_is_read_behind_its_file(tmp_path: Path) -> None:
+    main = file(tmp_path, "heartbeat = 1\nchannel_max = 1\nframe_max = 5000\n", "rabbitmq.conf")
+    file(tmp_path, "heartbeat = 2\nchannel_max = 2\n", "etc/10.conf")
+    file(tmp_path, "heartbeat = 3\n", "etc/20.conf")
+    file(tmp_path, "nonsense", "etc/readme.txt")
+    environment = {
+        "RABBITMQ_CONFIG_FILE": str(main),
+        "RABBITMQ_CONFIG_FILES": str(tmp_path / "etc"),
+    }
+
+    amqp = load(None, environment, {}).settings.amqp
+
+    assert (amqp.frame_max_bytes, amqp.channel_max, amqp.heartbeat_s) == (5000, 2, 3)
+    one = {"RABBITMQ_CONFIG_FILES": str(tmp_path / "etc" / "10.conf")}
+    assert load(None, one, {}).settings.amqp.heartbeat_s == 2
+    none = {"RABBITMQ_CONFIG_FILES": str(tmp_path / "nowhere")}
+    with pytest.raises(ConfigError, match="nowhere"):
+        load(None, none, {})
+
+
+def test_what_else_rabbitmqs_variables_ask_for_is_told_to_have_no_effect() -> None:
+    environment = {
+        "RABBITMQ_LOGS": "/var/log/rabbit.log",
+        "RABBITMQ_PID_FILE": "/run/rabbit.pid",
+        "RABBITMQ_SSL_CERTFILE": "x",
+        "RABBITMQ_URL": "amqp://for.an.application",
+    }
+
+    assert load(None, environment, {}).warnings == (
+        "RABBITMQ_LOGS has no effect: the log goes to standard error",
+        "RABBITMQ_PID_FILE has no effect: run.json in the data directory has the process id",
+        "RABBITMQ_SSL_CERTFILE has no effect: certificates are named in [tls]",
+    )
+    assert load(None, {"RABBITMQ_LOGS": "-"}, {}).warnings == ()
+
+
 def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     secret = file(tmp_path, "s3cret\n", "password")
 
