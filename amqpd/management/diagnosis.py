@@ -16,13 +16,27 @@ if TYPE_CHECKING:
     from amqpd.broker.session import ConsumerFacts
 
 
+#: So long a consumer may have a message before anybody wonders.
+AT_WORK_MS: Final = 5000
 #: Clients that are named; the list of consumers has all of them.
 NAMED: Final = 3
 
 
-def why(queue: Queue, alarms: Alarms) -> str:
-    """All that a page or a person is told: why nothing comes in, then why what is there waits."""
-    return " ".join(filter(None, (_blocked(alarms), reason(queue))))
+def why(queue: Queue, alarms: Alarms, now_ms: int) -> str:
+    """All that a page or a person is told: why nothing comes in, then why what is there waits.
+
+    What consumers have had for a moment only is on its way, and nothing to speak of.
+    """
+    waits = "" if _is_moving(queue, now_ms) else reason(queue)
+    return " ".join(filter(None, (_blocked(alarms), waits)))
+
+
+def _is_moving(queue: Queue, now_ms: int) -> bool:
+    """All that there is is with consumers, and none of it for long."""
+    if queue.ready or queue.paused is not None or not queue.unacked:
+        return False
+    held = [one.consumer.facts().oldest_unacked_ms for one in queue.ring]
+    return any(held) and now_ms - min(filter(None, held)) < AT_WORK_MS
 
 
 def _blocked(alarms: Alarms) -> str:

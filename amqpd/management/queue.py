@@ -237,7 +237,7 @@ def in_full(call: Call, queue: Queue, shown: Shown) -> Facts | None:
     found |= {
         "effective_origins": {key: str(origin) for key, origin in effective.origins.items()},
         "warnings": [str(each) for each in advice.unknown_arguments(queue.declared, advice.QUEUE)],
-        "why_waiting": diagnosis.why(queue, call.broker.alarms),
+        "why_waiting": diagnosis.why(queue, call.broker.alarms, call.broker.around.now_ms),
         "paused": asdict(queue.paused) if queue.paused is not None else None,
         "head_message_timestamp": head_timestamp(queue),
         "consumer_details": [

@@ -27,6 +27,14 @@ class Busy(FakeConsumer):
         return replace(super().facts(), prefetch=self.prefetch, unacked=len(self.unacked))
 
 
+class Holding(Busy):
+    """It has had its oldest message since the first second."""
+
+    def facts(self) -> ConsumerFacts:
+        """Since when."""
+        return replace(super().facts(), oldest_unacked_ms=1000)
+
+
 @pytest.fixture
 def model() -> Model:
     return Model()
@@ -132,10 +140,22 @@ def test_an_alarm_is_a_reason_why_nothing_comes_in_and_none_why_what_is_there_wa
     queue = model.queue()
     model.publish(b"a")
 
-    assert why(queue, Alarms()) == reason(queue)
-    told = why(queue, Alarms(memory=True, disk=True))
+    assert why(queue, Alarms(), 0) == reason(queue)
+    told = why(queue, Alarms(memory=True, disk=True), 0)
     assert told.startswith("Nothing new comes in: the broker is low on memory and on disk, and")
     assert told.endswith(reason(queue))
+
+
+def test_what_consumers_have_had_for_a_moment_only_is_on_its_way(model: Model) -> None:
+    queue = model.queue()
+    consumer = Holding()
+    model.consume(consumer)
+    model.publish(b"a")
+    model.turn()
+
+    assert reason(queue) == "Its only message is with a consumer that has not acknowledged it."
+    assert why(queue, Alarms(), 5_999) == ""
+    assert why(queue, Alarms(), 6_000) == reason(queue)
 
 
 async def test_a_queue_tells_of_the_alarm_over_http_and_counts_as_stuck_for_it_no_more(

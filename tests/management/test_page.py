@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpd.broker.policy import POLICY_KEYS
 from amqpd.management import page
 from amqpd.management.page import Page
 
@@ -107,3 +109,28 @@ async def test_every_path_of_the_api_is_on_its_page(api: Api) -> None:
 
     assert "<code>/api/queues/{vhost}/{queue}/get</code>" in text
     assert "<code>/api/login</code>" in text
+
+
+def test_the_form_of_policies_knows_every_key_that_has_an_effect() -> None:
+    """And of each for what it is, and whether operators may bound it."""
+    text = (FOLDER / "pages" / "keys.js").read_text()
+    found = {
+        name: (letters, bool(operator))
+        for name, letters, operator in re.findall(
+            r'\{ key: "([^"]+)".*?of: "([A-Z]+)",\s*(operator: true)?', text, re.DOTALL
+        )
+    }
+
+    assert found == {
+        name: ("E" if name == "alternate-exchange" else key.types, key.operator)
+        for name, key in POLICY_KEYS.items()
+        if key.field or name == "alternate-exchange"
+    }
+
+
+def test_the_form_of_policies_knows_the_words_of_each_key() -> None:
+    text = (FOLDER / "pages" / "keys.js").read_text()
+    for name, words in re.findall(r'\{ key: "([^"]+)", kind: (\[.*?\])', text):
+        for word in json.loads(words):
+            assert POLICY_KEYS[name].valid(word), (name, word)
+        assert not POLICY_KEYS[name].valid("nonsense")

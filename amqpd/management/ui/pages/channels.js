@@ -73,7 +73,8 @@ export function OneChannel({ name }) {
       <${Trouble} error=${error} />
       <${Facts} rows=${[
     ["Connection", html`<a href=${link("connections", of.name || "")}>${of.name}</a>`],
-    ["Vhost", row.vhost], ["User", row.user], ["State", html`<${Badge} kind=${row.state === "running" ? "good" : "warn"}>${row.state}<//>`],
+    ["Vhost", html`<a href=${link("vhosts", row.vhost)}>${row.vhost}</a>`],
+    ["User", row.user && html`<a href=${link("users", row.user)}>${row.user}</a>`], ["State", html`<${Badge} kind=${row.state === "running" ? "good" : "warn"}>${row.state}<//>`],
     ["Mode", row.confirm ? "publisher confirms" : row.transactional ? "transactions" : "plain"],
     ["Prefetch of new consumers", limit(row.prefetch_count)], ["Prefetch of the channel", limit(row.global_prefetch_count)],
     ["Unacked", count(row.messages_unacknowledged)],

@@ -72,7 +72,8 @@ export function OneConnection({ name }) {
     <${Section} title=${row.user_provided_name || row.name}>
       <${Facts} rows=${[
         ["Connection", row.name], ["State", html`<${State} state=${row.state} />`],
-        ["Vhost", row.vhost], ["User", row.user], ["Protocol", row.protocol],
+        ["Vhost", html`<a href=${link("vhosts", row.vhost)}>${row.vhost}</a>`],
+    ["User", row.user && html`<a href=${link("users", row.user)}>${row.user}</a>`], ["Protocol", row.protocol],
         ["Logged in with", row.auth_mechanism], ["Since", time(row.connected_at)],
         ["TLS", row.ssl ? [row.ssl_protocol, row.ssl_cipher].filter(Boolean).join(", ") || "yes" : "no"],
         ["Certificate of", row.peer_cert_subject], ["Certificate by", row.peer_cert_issuer], ["Certificate valid", row.peer_cert_validity], ["Heartbeat", `${row.timeout} s`],

@@ -80,7 +80,7 @@ export function OneExchange({ vhost, name }) {
   };
   return html`<${Section} title=${`Exchange ${shownName(row.name)}`}>
       <${Facts} rows=${[
-        ["Vhost", row.vhost], ["Type", row.type],
+        ["Vhost", html`<a href=${link("vhosts", row.vhost)}>${row.vhost}</a>`], ["Type", row.type],
         ["Features", features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`)],
         ["Arguments", Object.keys(row.arguments || {}).length ? value(row.arguments) : ""],
         ["Policy", row.policy],

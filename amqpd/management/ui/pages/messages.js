@@ -158,6 +158,40 @@ export function Messages({ path, row }) {
   return html`<${Peek} path=${path} row=${row} />`;
 }
 
+/** What RabbitMQ calls the ways to get: what each does to what is got. */
+const MODES = [
+  ["ack_requeue_true", "put them back, marked redelivered"], ["ack_requeue_false", "take them out for good"],
+  ["reject_requeue_false", "reject them: to the dead letter exchange"],
+];
+const TAKES = {
+  ack_requeue_false: "They are shown here, and gone from the queue for good.",
+  reject_requeue_false: "They go to the dead letter exchange of the queue, or for good where it has none.",
+};
+
+/** As a consumer would get them; a look changes nothing, this does. */
+function Get({ path, row }) {
+  const [mode, setMode] = useState(MODES[0][0]);
+  const [wanted, setWanted] = useState("1");
+  const [found, setFound] = useState(null);
+  const get = async (form) => {
+    setFound(await post(`${path}/get`, { count: Number(form.count), ackmode: form.ackmode, encoding: "auto", truncate: FIRST }));
+  };
+  return html`<details class="add"><summary>Get messages as a consumer does</summary>
+    <${Form} label="Get" kind="inline" danger=${mode in TAKES} action=${get}
+      confirm=${TAKES[mode] && [`Get up to ${plural(Number(wanted), "message")} of '${row.name}' and ${mode === "ack_requeue_false" ? "take them out" : "reject them"}?`, TAKES[mode]]}>
+      <div class="row"><${Field} label="How many" name="count" type="number" min="1" max="1000" value=${wanted} required
+        onInput=${(event) => setWanted(event.target.value)} />
+      <${Select} label="Then" name="ackmode" options=${MODES} value=${mode} onChange=${(event) => setMode(event.target.value)} /></div><//>
+    ${found && (found.length ? found.map((one, at) => html`<${Got} one=${one} key=${at} />`) : html`<${Empty}>No message was ready.<//>`)}</details>`;
+}
+
+const Got = ({ one }) => html`<article class="message"><header><span>${one.exchange || "(default)"} → <code>${one.routing_key}</code></span>
+    ${one.redelivered && html`<${Badge} kind="warn">redelivered<//>`}
+    <span class="muted">${bytes(one.payload_bytes)}, ${plural(one.message_count, "message")} behind it</span></header>
+  <${Facts} rows=${Object.entries(one.properties || {}).map(([name, each]) => [name, nested(each)])} />
+  <pre class=${one.payload_encoding === "base64" ? "octets" : ""} tabindex="0" aria-label="Body">${one.payload_encoding === "base64"
+  ? hexdump(octets(one.payload).subarray(0, DUMPED)) : pretty(one.payload)}</pre></article>`;
+
 /** Messages of one look. */
 const LOOKS = [20, 100, 500];
 
@@ -209,7 +243,8 @@ function Peek({ path, row }) {
     ? html`<${MessageTable} messages=${messages} path=${path} act=${act} />`
     : messages.map((one) => html`<${Message} one=${one} path=${path} key=${one.place}
         act=${(what, gone) => act(what, gone, one.place)} />`))}<//>
-      ${found?.next && html`<${Do} action=${() => look(found.next)}>More<//>`}<//>
+      ${found?.next && html`<${Do} action=${() => look(found.next)}>More<//>`}
+      <${Get} path=${path} row=${row} /><//>
     <${Section} title="Publish to this queue">
       <${PublishForm} vhost=${row.vhost} exchange="amq.default" routingKey=${row.name} /><//>`;
 }

@@ -9,6 +9,7 @@ import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { DEPTH, RATES, Totals } from "./totals.js";
 import { ConsumerTable } from "./consumers.js";
 import { Bindings } from "./bindings.js";
+import { KEYS } from "./keys.js";
 import { Messages } from "./messages.js";
 import { features, parsed } from "./shared.js";
 import { State } from "./connections.js";
@@ -42,23 +43,42 @@ function Glance({ path, row, range, choose }) {
       <${Chart} title="Per second" lines=${RATES(stats)} growing key=${`r${range}`} /></div>
       <${Totals} stats=${row.message_stats} /><//>
     <${Section} title="Details"><${Facts} rows=${[
-    ["Vhost", row.vhost], ["Type", row.type], ["State", html`<${State} state=${row.state} />`],
+    ["Vhost", html`<a href=${link("vhosts", row.vhost)}>${row.vhost}</a>`], ["Type", row.type], ["State", html`<${State} state=${row.state} />`],
     ["Features", features(row).map(([one, title]) => html`<${Badge} title=${title}>${one}<//>`)],
-    ["Exclusive to", row.owner_pid_details?.name],
+    ["Policy", inForce(row, row.policy)], ["Operator policy", inForce(row, row.operator_policy)],
+    ["Exclusive to", row.owner_pid_details?.name && html`<a href=${link("connections", row.owner_pid_details.name)}>${row.owner_pid_details.name}</a>`],
     ["Single active consumer", row.single_active_consumer_tag],
-    ["Idle since", row.idle_since && time(Date.parse(row.idle_since))], ["Oldest message", row.head_message_timestamp && time(row.head_message_timestamp * 1000)],
+    ["Idle since", moves(stats) ? "" : row.idle_since && time(Date.parse(row.idle_since))], ["Oldest message", row.head_message_timestamp && time(row.head_message_timestamp * 1000)],
     ["Oldest unacked", row.oldest_unacked_since && `with a consumer for ${age(row.oldest_unacked_since)}`],
     ["Wait for a retry", row.messages_delayed ? count(row.messages_delayed) : ""],
     ["Dead letters kept", row.messages_dlx ? `${count(row.messages_dlx)}, ${bytes(row.message_bytes_dlx)}` : ""],
     ["Set aside, damaged", row.messages_quarantined ? count(row.messages_quarantined) : ""],
-    ["Bodies, ready", bytes(row.message_bytes_ready)], ["Bodies, unacked", bytes(row.message_bytes_unacknowledged)],
-    ["In memory", `${plural(row.messages_ram, "message")}, ${bytes(row.memory)}`],
-    ["Persistent", plural(row.messages_persistent, "message")],
-    ["Only on disk", row.messages_paged_out ? `${plural(row.messages_paged_out, "message")}, ${bytes(row.message_bytes_paged_out)}` : ""],
+    ["Needs of memory", bytes(row.memory)],
     ["Consumers with room", row.consumers ? `${Math.round(100 * row.consumer_capacity)} %` : ""],
-  ]} /><//>
+  ]} /><${Inventory} row=${row} /><//>
   <${Traffic} row=${row} />`;
 }
+
+/** Whether something went in or out at the last look. */
+const moves = (stats) => Boolean(stats.publish_details?.rate || stats.deliver_get_details?.rate);
+const inForce = (row, name) => name && html`<a href=${link("queues", row.vhost, row.name, "arguments")}>${name}</a>`;
+
+/** Messages and octets of bodies, by where they are and of which kind they are. */
+const KINDS = [
+  ["In all", "messages", "message_bytes"], ["Ready", "messages_ready", "message_bytes_ready"],
+  ["Unacked", "messages_unacknowledged", "message_bytes_unacknowledged"], ["In memory", "messages_ram", "message_bytes_ram"],
+  ["Only on disk", "messages_paged_out", "message_bytes_paged_out"], ["Persistent", "messages_persistent", "message_bytes_persistent"],
+];
+const Inventory = ({ row }) => {
+  const rows = KINDS.map(([title, n, octets]) => ({ title, n: row[n], octets: row[octets] })).filter((one) => one.n !== undefined);
+  if (row.messages !== undefined && row.messages_persistent !== undefined) {
+    rows.push({ title: "Transient", n: row.messages - row.messages_persistent,
+      octets: row.message_bytes === undefined ? undefined : row.message_bytes - (row.message_bytes_persistent ?? 0) });
+  }
+  return html`<${Table} label="Messages by kind" rows=${rows} columns=${[
+    { title: "Messages", leads: true, show: (one) => one.title }, { title: "How many", kind: "number", show: (one) => count(one.n) },
+    { title: "Bodies", kind: "number", show: (one) => bytes(one.octets) }]} />`;
+};
 
 /** From where messages came, and to whom they went. */
 function Traffic({ row }) {
@@ -85,14 +105,9 @@ function meaning(name, one) {
   return /bytes/.test(name) ? html`<small>${bytes(one)}</small>` : null;
 }
 
-/** Arguments that a policy can set as well; the others are only of a declaration. */
-const AS_POLICY = ["x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow",
-  "x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy", "x-delivery-limit",
-  "x-max-age", "x-consumer-timeout"];
-
 /** Arguments cannot be changed as long as a queue lives; a policy can. */
 function ToPolicy({ row }) {
-  const known = Object.entries(row.arguments || {}).filter(([name]) => AS_POLICY.includes(name));
+  const known = Object.entries(row.arguments || {}).filter(([name]) => KEYS.some((one) => `x-${one.key}` === name));
   const allowed = useMay()("policymaker");
   if (!known.length || !allowed) return null;
   const definition = Object.fromEntries(known.map(([name, one]) => [name.slice(2), one]));

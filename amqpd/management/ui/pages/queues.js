@@ -7,7 +7,8 @@ import { Finder, useColumns, usePaged } from "../lists.js";
 import { useKept } from "../kept.js";
 import { within } from "../me.js";
 import { bytes, count, plural, rate } from "../format.js";
-import { Adding, Nothing, QUEUE_ARGUMENTS, VhostChoice, features, parsed } from "./shared.js";
+import { QUEUE_ARGUMENTS } from "./keys.js";
+import { Adding, Nothing, VhostChoice, features, parsed } from "./shared.js";
 import { State } from "./connections.js";
 
 /** What an operator looks for among thousands. */

@@ -67,29 +67,3 @@ export function features(row) {
   }
   return found;
 }
-
-/** Arguments of queues with a value to begin with: [name, value, what it means, types it is for]. */
-export const QUEUE_ARGUMENTS = [
-  ["x-message-ttl", 60000, "messages expire after so many ms", "classic quorum"],
-  ["x-expires", 1800000, "the queue goes after so many ms without use", "classic quorum"],
-  ["x-max-length", 10000, "so many ready messages at most", "classic quorum"],
-  ["x-max-length-bytes", 1000000000, "so many bytes of bodies at most", "classic quorum stream"],
-  ["x-overflow", "reject-publish", "what happens when it is full: drop-head, reject-publish, block", "classic quorum"],
-  ["x-dead-letter-exchange", "", "where dead letters go", "classic quorum"],
-  ["x-dead-letter-routing-key", "", "their routing key, instead of their own", "classic quorum"],
-  ["x-delivery-limit", 20, "dead after so many attempts", "classic quorum"],
-  ["x-consumer-timeout", 1800000, "a consumer must acknowledge within so many ms", "classic quorum"],
-  ["x-delayed-retry-type", "failed", "returned messages wait: failed, returned, all", "classic quorum"],
-  ["x-delayed-retry-min", 1000, "so many ms before the second attempt", "classic quorum"],
-  ["x-max-priority", 10, "priorities from 0 to this", "classic"],
-  ["x-single-active-consumer", true, "one consumer at a time", "classic quorum"],
-  ["x-max-age", "7D", "older messages go: Y, M, D, h, m, s", "stream"],
-  ["x-stream-max-segment-size-bytes", 100000000, "what goes at once", "stream"],
-];
-
-/** Arguments that only a declaration has; the others a policy can set as well. */
-const DECLARED = ["x-max-priority", "x-single-active-consumer"];
-export const POLICY_KEYS = [
-  ...QUEUE_ARGUMENTS.filter(([name]) => !DECLARED.includes(name)).map(([name, one, means]) => [name.slice(2), one, means]),
-  ["alternate-exchange", "", "of an exchange: where messages go that no binding wants"],
-];
