@@ -170,3 +170,25 @@ async def test_hours_and_days_are_drawn_from_what_was_kept(desk: Desk) -> None:
         await expect(depth.locator(".u-legend")).not_to_contain_text("now")
         await page.mouse.move(0, 0)
     assert desk.complaints == []
+
+
+async def test_nothing_is_offered_that_patterns_of_names_forbid(desk: Desk) -> None:
+    await fill(desk, "own-x", "orders", messages=1)
+    await desk.api.user("conf", "management", vhosts=("/",))
+    rights = {"configure": "^own-", "write": "", "read": ".*"}
+    await desk.api.put("/permissions/%2F/conf", rights, 204)
+    await log_in_as(desk, "conf")
+    page = desk.page
+    await desk.open("queues")
+    await page.get_by_label("Choose own-x", exact=True).check()
+    await expect(page.get_by_role("button", name="Delete", exact=True)).to_be_enabled()
+    await page.get_by_label("Choose orders", exact=True).check()
+    await expect(page.get_by_role("button", name="Delete", exact=True)).to_be_disabled()
+    await expect(page.get_by_text("You have no permission to configure 'orders'.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Purge", exact=True)).to_be_enabled()
+
+    # It may read the exchange, and has no queue into which a binding could be written.
+    await desk.open("exchanges/%2F/amq.topic")
+    await expect(page.get_by_text("Nothing is bound.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Bind", exact=True)).to_have_count(0)
+    assert desk.complaints == []

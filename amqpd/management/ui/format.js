@@ -14,7 +14,7 @@ export function bytes(n) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let at = 0;
   while (n >= 1000 && at < units.length - 1) { n /= 1000; at += 1; }
-  return `${at && n < 100 ? n.toFixed(1) : Math.round(n)} ${units[at]}`;
+  return `${(at && n < 100) || (n > 0 && n < 1) ? n.toFixed(1) : Math.round(n)} ${units[at]}`;
 }
 
 export function duration(ms) {

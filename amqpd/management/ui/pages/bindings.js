@@ -21,11 +21,11 @@ const columns = (may) => [
     row.routing_key ? `With the routing key '${row.routing_key}'. What is published with it goes there no more.` : "What is published there goes there no more."]}>Unbind<//>` }] : []),
 ];
 
-/** `may`: whether whoever is logged in may unbind. */
-export function Bindings({ bindings, may = true }) {
+/** `may`: whether whoever is logged in may unbind; `children`: what is said where there is none. */
+export function Bindings({ bindings, may = true, children = "Nothing is bound." }) {
   const rows = (bindings || []).filter((row) => row.source);
   if (!bindings) return null;
-  if (!rows.length) return html`<${Empty}>Nothing is bound.<//>`;
+  if (!rows.length) return html`<${Empty}>${children}<//>`;
   const drawn = rows.slice(0, DRAWN);
   return html`<${Drawing} rows=${drawn} />
     ${rows.length > DRAWN && html`<p class="muted">The first ${DRAWN} of ${count(rows.length)} bindings are drawn.</p>`}

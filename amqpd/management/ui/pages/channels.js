@@ -54,7 +54,7 @@ export function Channels() {
       ? html`<${Table} label="Channels" columns=${columns} rows=${found.items}
           sort=${paged.sort} reverse=${paged.reverse} onSort=${paged.order}
           href=${(row) => link("channels", row.name)} />`
-      : html`<${Empty}>${paged.name ? "None of that name." : "No channels are open."}<//>`)}
+      : html`<${Empty}>${paged.name ? "None of that name." : "No channels are open. Clients open them within a connection, mostly one for each thread or consumer."}<//>`)}
   <//>`;
 }
 

@@ -9,7 +9,7 @@ import { Chart, RANGES, RangeChoice, sampled, useRange } from "../chart.js";
 import { can } from "../me.js";
 import { Bindings } from "./bindings.js";
 import { PublishForm } from "./publish.js";
-import { Adding, Nothing, VhostChoice, features, parsed } from "./shared.js";
+import { Adding, Nothing, VhostChoice, features, parsed, useWithin } from "./shared.js";
 
 const shownName = (name) => name || "(default)";
 
@@ -67,6 +67,9 @@ export function OneExchange({ vhost, name }) {
   const [range, choose] = useRange();
   const [row, error] = useLive(`${path}?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 2, true);
   const [bindings] = useLive(row ? `${path}/bindings/source` : "", 2);
+  // A binding is written into what it leads to, and read from where it comes.
+  const writes = useWithin(vhost, "write");
+  const reads = useWithin(vhost, "read");
   const [inbound] = useLive(row ? `${path}/bindings/destination` : "", 5);
   if (!row) return error ? html`<${Section} title=${name}><${Trouble} error=${error} /><//>` : null;
   const isDefault = row.name === "";
@@ -92,12 +95,13 @@ export function OneExchange({ vhost, name }) {
     { label: "in", colour: "--in", details: stats.publish_in_details },
     { label: "out", colour: "--out", details: stats.publish_out_details }]} /><//>`}
     ${inbound?.length > 0 && html`<${Section} title="Bindings to here">
-      <${Bindings} bindings=${inbound} may=${can(row, "write")} /><//>`}
+      <${Bindings} bindings=${inbound} may=${can(row, "write") && reads} /><//>`}
     <${Section} title="Bindings from here">
       ${isDefault
         ? html`<${Empty}>Every queue is bound to the default exchange by its own name.<//>`
-        : html`<${Bindings} bindings=${bindings} may=${can(row, "read")} />
-          ${can(row, "read") && html`<${Form} label="Bind" action=${bind} kind="inline">
+        : html`<${Bindings} bindings=${bindings} may=${can(row, "read") && writes}>Nothing is bound. What is published here
+            ${row.arguments?.["alternate-exchange"] ? ` goes to '${row.arguments["alternate-exchange"]}'.` : " goes nowhere."}<//>
+          ${can(row, "read") && writes && html`<${Form} label="Bind" action=${bind} kind="inline">
             <div class="row"><${Select} label="To" name="kind" options=${["queue", "exchange"]} />
             <${Field} label="Name" name="destination" required />
             <${Field} label="Routing key" name="key" />

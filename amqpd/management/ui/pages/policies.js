@@ -72,7 +72,7 @@ function PolicyForm({ kind, draft, done }) {
     return `'${form.name}' is in force.`;
   };
   return html`<${Form} label="Set" action=${add} kind=${draft ? "inline" : ""}>
-    <div class="row"><${VhostChoice} chosen=${draft?.vhost} />
+    <div class="row"><${VhostChoice} chosen=${draft?.vhost} own />
     <${Field} label="Name" name="name" defaultValue=${draft?.name} required />
     <${Field} label="Pattern of names" name="pattern" placeholder="^orders\\." defaultValue=${draft?.pattern} required />
     <${Select} label="Applies to" name="target" value=${target} onChange=${(event) => setTarget(event.target.value)}

@@ -11,7 +11,7 @@ import { ConsumerTable } from "./consumers.js";
 import { Bindings } from "./bindings.js";
 import { KEYS } from "./keys.js";
 import { Messages } from "./messages.js";
-import { features, parsed } from "./shared.js";
+import { features, parsed, useWithin } from "./shared.js";
 import { State } from "./connections.js";
 
 const TABS = [
@@ -171,6 +171,7 @@ export function OneQueue({ vhost, name, tab }) {
   const path = `/queues/${segment(vhost)}/${segment(name)}`;
   const [range, choose] = useRange();
   const [row, error] = useLive(`${path}?x=1${sampled(range)}`, RANGES[range][1] > 1 ? 5 : 1);
+  const binds = useWithin(vhost, "read") && can(row, "write");
   const [bindings] = useLive(tab === "bindings" ? `${path}/bindings` : "", 2);
   if (!row) {
     return error ? html`<h1 class="unseen">${name}</h1><${Section} title=${name}><${Empty}>There is no queue '${name}' in vhost
@@ -188,8 +189,9 @@ export function OneQueue({ vhost, name, tab }) {
     <${Trouble} error=${error} />
     ${tab === "messages" ? html`<${Messages} path=${path} row=${row} />`
     : tab === "consumers" ? html`<${Section} title="Consumers"><${Consumers} row=${row} /><//>`
-    : tab === "bindings" ? html`<${Section} title="Bindings to here"><${Bindings} bindings=${bindings} may=${can(row, "write")} />
-        ${can(row, "write") && html`<${Form} label="Bind" action=${bind} kind="inline"><div class="row">
+    : tab === "bindings" ? html`<${Section} title="Bindings to here"><${Bindings} bindings=${bindings} may=${binds}>Nothing is bound. It gets what is published
+          to the default exchange with its name as routing key: <code>amqpd publish --queue ${row.name} hello</code><//>
+        ${binds && html`<${Form} label="Bind" action=${bind} kind="inline"><div class="row">
           <${Field} label="From exchange" name="source" required /><${Field} label="Routing key" name="key" />
           <${Field} label="Arguments (JSON)" name="arguments" /></div><//>`}<//>`
     : tab === "arguments" ? html`<${Section} title="What is in force"><${InForce} row=${row} /><//>`

@@ -1,6 +1,6 @@
 // Queues and streams: all of them, a page at a time.
-import { html, useState } from "../lib.js";
-import { put, remove, segment, useLive } from "../api.js";
+import { html, useEffect, useState } from "../lib.js";
+import { get, put, remove, segment, useLive } from "../api.js";
 import { link } from "../route.js";
 import { Badge, Do, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
@@ -102,6 +102,30 @@ const listed = (rows) => `${rows.slice(0, NAMED).map((row) => `'${row.name}'`).j
   rows.length > NAMED ? ` and ${count(rows.length - NAMED)} more` : ""}.`;
 const sum = (rows, of) => rows.reduce((all, row) => all + of(row), 0);
 
+/** So many queues are asked one by one what may be done with them; of more the broker decides at each. */
+const ASKED = 200;
+
+/** What whoever is logged in may do with each of the chosen: patterns of names are the broker's to read. */
+function useRights(chosen) {
+  const [known, setKnown] = useState({});
+  const names = chosen.map(nameOf).join();
+  useEffect(() => {
+    let current = true;
+    const missing = chosen.slice(0, ASKED).filter((row) => !known[nameOf(row)]);
+    Promise.all(missing.map(async (row) => {
+      try {
+        return [nameOf(row), (await get(`${place(row)}?columns=rights`)).rights];
+      } catch {
+        return null; // it is gone
+      }
+    })).then((found) => {
+      if (current && missing.length) setKnown((now) => ({ ...now, ...Object.fromEntries(found.filter(Boolean)) }));
+    });
+    return () => { current = false; };
+  }, [names]);
+  return (row, right) => known[nameOf(row)]?.includes(right) !== false;
+}
+
 /** What is done with several queues, one after the other; what fails does not stop the others. */
 function Bulk({ chosen, choose }) {
   const [said, setSaid] = useState({ done: "", failed: [] });
@@ -119,11 +143,14 @@ function Bulk({ chosen, choose }) {
   };
   const n = plural(chosen.length, "queue");
   const [vhosts] = useLive(chosen.length ? "/vhosts" : "", 15);
-  /** Why it is not to be done with some of them; patterns of names are looked at by the broker alone. */
+  const allowed = useRights(chosen);
+  /** Why it is not to be done with some of them. */
   const refused = (right) => {
     const where = within(vhosts, right);
     const row = where && chosen.find((one) => !where.includes(one.vhost));
-    return row && { disabled: true, title: `You have no permission to ${right} in vhost '${row.vhost}'` };
+    if (row) return { disabled: true, title: `You have no permission to ${right} in vhost '${row.vhost}'` };
+    const one = chosen.find((each) => !allowed(each, right));
+    return one && { disabled: true, title: `You have no permission to ${right} '${one.name}'` };
   };
   const [configure, read] = [refused("configure"), refused("read")];
   return html`<div class="bulk" role="group" aria-label="What to do with the chosen queues">

@@ -15,10 +15,12 @@ export function parsed(text, what) {
   }
 }
 
-/** The vhosts there are, or those in which whoever is logged in has a `right` on something. */
-export function VhostChoice({ name = "vhost", chosen, right }) {
+/** The vhosts there are, those in which whoever is logged in has a `right` on something, or its `own`. */
+export function VhostChoice({ name = "vhost", chosen, right, own = false }) {
   const [vhosts] = useLive("/vhosts", 15);
-  const names = (right ? within(vhosts, right) : vhosts?.map((one) => one.name)) || [];
+  const administrator = useMay()("administrator");
+  const entered = own && !administrator ? vhosts?.filter((one) => one.rights.length) : vhosts;
+  const names = (right ? within(vhosts, right) : entered?.map((one) => one.name)) || [];
   return html`<${Select} label="Vhost" name=${name} value=${chosen} options=${names} />`;
 }
 
@@ -28,6 +30,12 @@ export function Nothing({ children }) {
   const administrator = useMay()("administrator");
   return html`<${Empty}>${!administrator && vhosts && !vhosts.some((one) => one.rights.length)
     ? "You have a permission in no vhost. With one, what is in it is shown here." : children}<//>`;
+}
+
+/** Whether whoever is logged in has a right on anything in a vhost: what is at the other end of a binding is not known yet. */
+export function useWithin(vhost, right) {
+  const [vhosts] = useLive("/vhosts", 15);
+  return within(vhosts, right)?.includes(vhost) !== false;
 }
 
 /** That publishers are blocked, where somebody wonders why nothing comes in. */
