@@ -142,3 +142,20 @@ def test_what_is_wrong_with_files_of_streams_is_found_with_the_stream(tmp_path: 
         "position 0: a chunk in a file that is not known (1)",
         "position 1: a chunk in a file that is not known (2)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        ("INSERT INTO message_share VALUES (7, 1)", "message 7: a share without its message"),
+        ("UPDATE lane SET next_position = 4", "position 4: a position that will be given again"),
+        ("INSERT INTO deferred VALUES (1, x'00')", "row 1 of table 'deferred': "),
+    ],
+)
+def test_what_would_go_wrong_only_later_is_found_now(tmp_path: Path, sql: str, text: str) -> None:
+    path = a_store(tmp_path, 5 if "lane" in sql else 10)
+    change(path, sql)
+
+    (found,) = findings(path)
+
+    assert found.text.startswith(text)

@@ -13,6 +13,7 @@ from amqpd.fields import table
 from amqpd.store import StoreDamaged, StoreFailed, StoreLocked
 from amqpd.store.check import check
 from amqpd.store.copy import backup, restore, salvage
+from amqpd.store.mark import Mark
 from amqpd.store.streamlog import file_of, files_of
 from tests.store.batches import Driven, Writing, opened
 from tests.store.test_check import a_store, flip
@@ -57,6 +58,41 @@ def test_a_store_that_is_there_is_kept_under_another_name(tmp_path: Path) -> Non
 
     assert len(bodies(tmp_path / "data")) == 5
     assert list(check(tmp_path / "data" / "amqpd.db.before-restore")) == []
+
+
+def a_killed_store(folder: Path) -> Path:
+    """A store of 5 messages that was copied, got 3 more, and was killed; its directory."""
+    path = a_store(folder / "data", 5)
+    backup(path, folder / "copy.db")
+    # Another life, which is noted beside it.
+    opened(folder / "data").close()
+    store = opened(folder / "data")
+    writing = Writing(next_message_id=1000, number=1 << 20, positions={1: 5})
+    for number in range(3):
+        store.write(writing.batch(writing.append([b"later %d" % number], 1)))
+    left = folder / "left"
+    shutil.copytree(folder / "data", left)
+    store.close()
+    assert (left / "amqpd.db-wal").stat().st_size > 0
+    return left
+
+
+def test_nothing_of_the_store_that_was_there_is_taken_for_that_of_the_copy(tmp_path: Path) -> None:
+    left = a_killed_store(tmp_path)
+    Mark(left / "amqpd.db").leave(damage=True)
+
+    restore(tmp_path / "copy.db", left, replace=True)
+
+    assert not Mark(left / "amqpd.db").is_there
+    assert (left / "amqpd.db").stat().st_mode & 0o777 == 0o600
+    again = opened(left)
+    assert len(again.bodies(1)) == 5
+    again.close()
+    kept = left / "amqpd.db.before-restore"
+    assert list(check(kept)) == []
+    salvage(kept, tmp_path / "kept.db")
+    restore(tmp_path / "kept.db", tmp_path / "again")
+    assert bodies(tmp_path / "again")[5:] == [b"later 0", b"later 1", b"later 2"]
 
 
 def test_a_data_directory_in_use_is_not_touched(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import pytest
 
+from amqpd.broker.attempts import Counted, Delayed, Waiting
 from amqpd.broker.journal import Drop, Purge
 from amqpd.store import StoreFailed, StoreUnreadable
 from amqpd.store.driver import CORRUPT, IO_ERROR, SqlError
 from amqpd.store.sqlite import SqliteStore
-from tests.store.batches import Driven, Writing, opened
+from tests.store.batches import Driven, Writing, came_back, opened
 from tests.store.inspection import assert_sound, query
 from tests.store.test_sqlite import a_queue
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from amqpd.broker.expiry import Due
     from amqpd.store import Row
     from amqpd.store.driver import Connection
 
@@ -184,3 +186,41 @@ def test_only_where_the_disk_is_at_fault_rows_are_read_one_by_one(
         assert not isinstance(answer, StoreUnreadable)
     store.close()
     assert query(tmp_path, "SELECT count(*) FROM quarantine") == [(0,)]
+
+
+@pytest.fixture
+def unswept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are gone stay where they are: nobody has had the time to delete them."""
+    monkeypatch.setattr("amqpd.store.writer.Writer._sweep", lambda _: True)
+    monkeypatch.setattr("amqpd.store.writer.Writer._sweep_transient", lambda _: True)
+
+
+@pytest.mark.usefixtures("unswept")
+def test_no_question_is_answered_with_rows_that_are_gone_and_still_there(tmp_path: Path) -> None:
+    store, writing = opened(tmp_path, sync=False), Writing()
+    a_queue(store, writing, 1)
+    entries = [
+        writing.append([b"m"] * count, 1, persistent=persistent, deadlines=[9] * count)
+        for count, persistent in ((2, True), (3, True), (4, False))
+    ]
+    returns = [came_back(one, 1, len(one.run.contents), 1, 0, 50) for one in entries]
+    store.write(writing.batch(*entries, *returns))
+    store.write(writing.batch(Purge(1, 2, 5, 3, 3)))
+    store.close()
+
+    again = opened(tmp_path, sync=False)
+
+    # At position 0 and 1, the latter waiting until 50, both expired at 9.
+    assert [row.position for row in again.read(1)] == [0, 1]
+    early = again.returned(Counted(1, 0, 9, 49, 100, 1 << 30))
+    assert ([row[0] for row in early.rows], early.waiting) == ([0], [Waiting(1, 50, 1)])
+    late = again.returned(Counted(1, 0, 9, 50, 100, 1 << 30))
+    assert ([row[0] for row in late.rows], late.waiting) == ([0, 1], [])
+    waiting = again.returned(Delayed(1, 9, (0, 0), 100, 1 << 30))
+    assert [row[0] for row in waiting.rows] == [1]
+    told: list[tuple[list[Due], int] | StoreFailed] = []
+    again.store.expired(1, 0, 9, (0, 0), 9, 100, told.append)
+    again.turn()
+    assert isinstance(told[0], tuple)
+    assert ([one.position for one in told[0][0]], told[0][1]) == ([0, 1], 0)
+    again.close()
