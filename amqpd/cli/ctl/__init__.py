@@ -26,6 +26,7 @@ from amqpd.cli.ctl import (
     plugins,
     policies,
     status,
+    streams,
     users,
     vhosts,
 )
@@ -51,6 +52,7 @@ ROOMS = (
     control,
     evaluate,
     diagnostics,
+    streams,
     others,
 )
 VERBS["plugins"] = plugins.plugins

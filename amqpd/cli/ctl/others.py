@@ -34,7 +34,9 @@ REFUSED: Final = (
         "erlang_cookie_sources", "hipe_compile", "maybe_stuck", "runtime_thread_stats",
         "resolver_info",
     )),
-    ("there is no Mnesia here; 'amqpd store check' looks through what is kept", ("schema_info",)),
+    ("there is no Mnesia here; 'amqpd check store' looks through what is kept", (
+        "schema_info", "metadata_store_status",
+    )),
     ("how much a stream keeps is said by a policy: "
      "'amqpd ctl set_policy NAME ^QUEUE$ {\"max-age\":\"7D\"} --apply-to streams'", (
         "set_stream_retention_policy",
@@ -45,7 +47,21 @@ REFUSED: Final = (
     ("amqpd is one node; there is no cluster to change", (
         "change_cluster_node_type", "update_cluster_nodes", "force_boot", "grow", "shrink",
         "delete_member", "add_replica", "delete_replica", "discover_peers",
+        "transfer_leadership", "restart_stream", "coordinator_status",
     )),
+    ("streams are read over AMQP: 'amqpd ctl list_consumers' has who does", (
+        "list_stream_connections", "list_stream_consumers", "list_stream_consumer_groups",
+        "list_stream_group_consumers", "list_stream_publishers", "list_stream_tracking",
+        "activate_stream_consumer", "reset_offset",
+    )),
+    ("there are no shovels and no federation here", (
+        "shovel_status", "delete_shovel", "restart_shovel", "federation_status",
+        "restart_federation_link",
+    )),
+    ("clients speak AMQP here: 'amqpd ctl list_connections' has them", (
+        "list_mqtt_connections", "list_stomp_connections",
+    )),
+    ("sizes are in the metrics, under rabbitmq_message_size_bytes", ("message_size_stats",)),
 )  # fmt: skip
 #: What has nothing to do, and why that is right.
 IDLE: Final = {

@@ -220,3 +220,41 @@ async def test_one_message_is_peeked_at_as_rabbitmq_queues_does(ctl: Ctl) -> Non
     await ctl.api.put("/queues/%2F/s", stream)
     (row,) = json.loads(await ctl.run("stream_status", "s", "--formatter", "json"))
     assert row["role"] == "writer"
+
+
+async def test_a_super_stream_is_made_and_removed_as_a_whole(ctl: Ctl) -> None:
+    await ctl.run("add_super_stream", "orders", "--max-length-bytes", "1000000")
+    await ctl.run("add_super_stream", "zones", "--binding-keys", "emea, apac", "--max-age", "1D")
+
+    exchange = await ctl.api.get("/exchanges/%2F/orders")
+    assert (exchange["type"], exchange["arguments"]) == ("direct", {"x-super-stream": True})
+    queues = await ctl.api.get("/queues/%2F")
+    assert [(one["name"], one["type"]) for one in queues] == [
+        (name, "stream")
+        for name in ("orders-0", "orders-1", "orders-2", "zones-apac", "zones-emea")
+    ]
+    assert queues[0]["arguments"]["x-max-length-bytes"] == 1_000_000
+    assert queues[3]["arguments"]["x-max-age"] == "1D"
+    bound = await ctl.api.get("/exchanges/%2F/zones/bindings/source")
+    assert {
+        (one["routing_key"], one["destination"], one["arguments"]["x-stream-partition-order"])
+        for one in bound
+    } == {("emea", "zones-emea", 0), ("apac", "zones-apac", 1)}
+
+    await ctl.run("delete_super_stream", "orders")
+    await ctl.run("delete_super_stream", "zones")
+
+    assert await ctl.api.get("/queues/%2F") == []
+    await ctl.api.get("/exchanges/%2F/zones", 404)
+
+
+async def test_what_is_no_super_stream_is_told(ctl: Ctl) -> None:
+    both = ("--partitions", "2", "--binding-keys", "a")
+    assert "not both" in await ctl.run("add_super_stream", "s", *both, code=64)
+    assert "greater than 0" in await ctl.run("add_super_stream", "s", "--partitions", "0", code=64)
+    assert "no number of bytes" in await ctl.run(
+        "add_super_stream", "s", "--max-length-bytes", "x", code=64
+    )
+    assert "does not exist" in await ctl.run("delete_super_stream", "s", code=65)
+    assert "is not a super stream" in await ctl.run("delete_super_stream", "amq.direct", code=64)
+    assert await ctl.api.get("/queues/%2F") == []
