@@ -497,6 +497,7 @@ class Broker:
         """
         around = self.around
         around.spare, around.spare_bytes = EFFORT, HAND_OUT_BYTES
+        around.turn += 1
         if self.events.waiting:
             self.events.publish()
         if self._labours:

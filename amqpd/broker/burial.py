@@ -41,6 +41,10 @@ logger = logging.getLogger(__name__)
 
 #: Cycles of dead letters that are warned of.
 MOST_CYCLES: Final = 1000
+#: Queues that ways may be found to in one turn, where each leads to `FEW` or more; dead letters
+#: that need another way wait for the next turns.
+MOST_PLACES: Final = 4096
+FEW: Final = 16
 #: Of the payload of a content header: behind the size of the body.
 _BEHIND_SIZE: Final = 12
 
@@ -80,6 +84,9 @@ class Burials:
     depth: int = 0
     #: Dead letters that were refused meanwhile.
     _refused: deque[tuple[Queue, Run]] = field(default_factory=deque)
+    #: The turn in which ways to many queues were last found, and to how many queues.
+    _turn: int = -1
+    _places: int = 0
 
     def bury(self, queue: Queue, dead: Iterable[tuple[Lane, Stretch]], reason: str) -> None:
         """Messages that were taken out of lanes leave them for good, to the DLX if there is one.
@@ -101,6 +108,17 @@ class Burials:
             funeral.end()
         if is_first and reason == deadletter.EXPIRED:
             journal.expired_bytes += journal.pending_bytes - before
+
+    @property
+    def is_spent(self) -> bool:
+        """The dead letters of this turn go into very many queues: others go in the next ones."""
+        return self._turn == self._publishing.around.turn and self._places > MOST_PLACES
+
+    def _spend(self, places: int) -> None:
+        if places >= FEW:
+            turn = self._publishing.around.turn
+            self._places = places + (self._places if self._turn == turn else 0)
+            self._turn = turn
 
     def refused(self, queue: Queue, run: Run) -> None:
         """A queue has no room for messages, and its exchange for dead letters gets them."""
@@ -143,6 +161,7 @@ class Burials:
             else:
                 names.append(name)
         path = publishing.path_to(names, found, message)
+        self._spend(len(path.queues))
         if not (path.queues or path.keeping):
             return None, ()
         return path, path.queues if queue.keeps_dead_letters and path.refuses else ()
@@ -199,8 +218,8 @@ class Funeral:
     """Messages of one queue that die at the same time for the same reason, in their order."""
 
     __slots__ = (
-        "_alike", "_burials", "_channel", "_contents", "_keeps", "_names", "_publishing", "_queue",
-        "_reason", "_shapes", "_target", "_way",
+        "_alike", "_burials", "_channel", "_contents", "_found", "_keeps", "_names", "_publishing",
+        "_queue", "_reason", "_shapes", "_target", "_way",
     )  # fmt: skip
 
     def __init__(self, burials: Burials, queue: Queue, reason: str) -> None:
@@ -217,6 +236,7 @@ class Funeral:
         trusts = publishing.around.trusts_deaths
         self._alike = trusts and self._target is not None and burials.are_alike(self._target)
         self._shapes: dict[tuple[bytes, bytes], Shape | None] = {}
+        self._found: dict[tuple[object, ...], tuple[Path | None, Sequence[Queue]]] = {}
         self._way: Way | None = None
         self._channel = 0
         self._contents: list[bytes] = []
@@ -285,7 +305,13 @@ class Funeral:
         properties = decode_header(header_payload(content))[2]
         burial, named = self._bury(properties, names, b"")
         assert self._target is not None
-        path, asked = self._burials.find(self._queue, self._target, burial)
+        on = burial.way
+        there = self._found.get(on)
+        if there is None:
+            if self._burials.is_spent:
+                return None
+            there = self._found[on] = self._burials.find(self._queue, self._target, burial)
+        path, asked = there
         if self._keeps and (path is None or asked):
             return None
         if path is not None and (path.refuses or path.keeping is not None):
@@ -335,6 +361,9 @@ class Funeral:
         hidden = run.blind if self._queue.arguments.dead_letter_routing_key is None else b""
         dead.blind = self._marked(hidden)
         assert self._target is not None
+        if self._burials.is_spent:
+            self._publishing.morgues.keep(self._queue, dead)
+            return
         refusing = self._burials.send(self._queue, self._target, dead, burial)
         if refusing is not None and self._keeps:
             self._publishing.morgues.keep(self._queue, dead)

@@ -51,6 +51,12 @@ class Burial:
         """Where it died, the last time first."""
         return [_text(death.get("queue")) for death in self.deaths]
 
+    @property
+    def way(self) -> tuple[object, ...]:
+        """What decides where it goes, apart from its headers: alike for those that go together."""
+        deaths = [(_text(death.get("queue")), _text(death.get("reason"))) for death in self.deaths]
+        return tuple(self.keys), tuple(deaths)
+
     def is_cycle(self, queue: str, reason: str) -> bool:
         """Whether it died in this queue before and nobody rejected it since.
 

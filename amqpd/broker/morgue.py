@@ -5,6 +5,8 @@ its dead letters: as long as the dead letter exchange is missing, or leads nowhe
 the queues at its end has no room, they stay with it. They do so in a queue behind it that no
 client can see, with its backlog on disk; from there they go on once something has changed
 that may let them: routes, or room. Moving one is one journal entry, as all dead lettering.
+Those of any queue wait there for the next turns where each goes into so many queues that one
+turn is too short for all.
 
 A dead letter that cannot go holds up those behind it only if there are many like it
 (`MOST_STUCK`, RabbitMQ's prefetch of 32). Nobody tries again and again: a look follows a
@@ -108,7 +110,7 @@ class Morgue(Queue):
             self._try_again()
         around = self.around
         while len(self._stuck) < MOST_STUCK and (lane := self.paging.head()) is not None:
-            if around.spare <= 0:
+            if around.spare <= 0 or self._publishing.burials.is_spent:
                 self.go_on_later()
                 break
             piece = lane.remove(1)
@@ -203,11 +205,12 @@ class Morgues:
         morgue.keep(run)
 
     def _make(self, queue: Queue) -> Morgue:
-        logger.warning(
-            "queue '%s' in vhost '%s': dead letters stay, nobody takes them",
-            queue.name,
-            self._vhost,
-        )
+        if queue.keeps_dead_letters:
+            logger.warning(
+                "queue '%s' in vhost '%s': dead letters stay, nobody takes them",
+                queue.name,
+                self._vhost,
+            )
         lane_id = self._around.new_lane_id() if queue.durable else 0
         command = PutQueue(
             self._vhost,

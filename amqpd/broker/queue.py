@@ -198,13 +198,13 @@ class Queue:
     @property
     def waiting(self) -> int:
         """All that nobody has, as length limits count."""
-        kept = 0 if self.morgue is None else self.morgue.messages
+        kept = self.morgue.messages if self.morgue and self.keeps_dead_letters else 0
         return self.ready + (self.delayed if self.retry.active else 0) + kept
 
     @property
     def waiting_bytes(self) -> int:
         """Body bytes of these."""
-        kept = 0 if self.morgue is None else self.morgue.size_bytes
+        kept = self.morgue.size_bytes if self.morgue and self.keeps_dead_letters else 0
         if not self.retry.active:
             return self.ready_bytes + kept
         return self.ready_bytes + sum(lane.delayed_bytes for lane in self.lanes) + kept

@@ -70,6 +70,8 @@ class Surroundings:
     spare: int = EFFORT
     spare_bytes: int = HAND_OUT_BYTES
     tired: list[Queue] = field(default_factory=list)
+    #: Which turn it is.
+    turn: int = 0
     #: Consumers of all queues.
     consumers: int = 0
     #: The queues that have any.

@@ -10,6 +10,7 @@ import pytest
 from amqpd.broker.definitions import DeleteQueue, PutParameter, PutQueue
 from amqpd.broker.morgue import MOST_STUCK, PAUSE_MS
 from amqpd.broker.parameters import POLICY
+from amqpd.fields import Field
 from tests.broker.model import FakeConsumer, Model
 from tests.broker.types.living import Living
 
@@ -313,3 +314,80 @@ def test_dead_letters_go_where_the_policy_of_now_says(
 def put_policy(model: Model, exchange: str) -> None:
     value = {"pattern": "", "definition": {"dead-letter-exchange": exchange}}
     model.broker.change(PutParameter(POLICY, "/", "p", json.dumps(value)))
+
+
+# -- of any queue, where each goes into very many --------------------------------------------
+
+
+@pytest.fixture
+def widely(model: Model, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """Dead letters go into three queues, which is as much as fits into one turn."""
+    monkeypatch.setattr("amqpd.broker.burial.MOST_PLACES", 2)
+    monkeypatch.setattr("amqpd.broker.burial.FEW", 3)
+    declare_exchange(model)
+    for name in ("one", "two", "three"):
+        model.queue(name)
+        bind(model, name)
+    return model
+
+
+def publish_unlike(model: Model, count: int) -> list[bytes]:
+    """Messages of which no two go the same way: each has died somewhere else before."""
+    sent = [b"%d" % number for number in range(count)]
+    for number, body in enumerate(sent):
+        death = {"queue": Field("S", f"q{number}"), "reason": Field("S", "rejected")}
+        model.publish(body, headers={"x-death": Field("A", [Field("F", death)])})
+    return sent
+
+
+def places(model: Model) -> list[int]:
+    return [model.vhost.queues[name].ready for name in ("one", "two", "three")]
+
+
+def test_they_go_a_few_in_each_turn_and_none_is_lost(widely: Model) -> None:
+    model = widely
+    queue = model.queue(arguments={"x-dead-letter-exchange": "dlx"})
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    sent = publish_unlike(model, 4)
+    model.turn()
+    model.vhost.cancel(consumer)
+
+    model.vhost.discard(consumer.take())
+
+    assert (places(model), queue.messages) == ([1, 1, 1], 3)
+    for number in (2, 3, 4):
+        model.broker.dispatch()
+        assert (places(model), queue.messages) == ([number] * 3, 4 - number)
+    for name in ("one", "two", "three"):
+        assert bodies(model, name) == sent
+    assert model.vhost.publishing.buried == {"rejected": 4}
+
+
+def test_what_is_dropped_for_want_of_room_is_no_more_than_that(widely: Model) -> None:
+    model = widely
+    queue = model.queue(arguments={"x-dead-letter-exchange": "dlx", "x-max-length": 2})
+
+    publish_unlike(model, 6)
+    model.turn()
+    for _ in range(6):
+        model.broker.dispatch()
+
+    assert (queue.ready, queue.messages, places(model)) == (2, 2, [4, 4, 4])
+
+
+def test_those_that_wait_for_a_turn_survive_a_restart(widely: Model) -> None:
+    model = widely
+    model.queue(arguments={"x-dead-letter-exchange": "dlx"}, durable=True)
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    publish_unlike(model, 3)
+    model.turn()
+    model.vhost.discard(consumer.take())
+
+    batch = model.broker.journal.take()
+
+    assert batch is not None
+    into = [target.home.owner for append in batch.appends for target in append.targets]
+    morgue = model.vhost.queues["q"].morgue
+    assert into.count(morgue) == 2  # type: ignore[arg-type]  # a queue is who is woken

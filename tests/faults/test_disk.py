@@ -222,5 +222,6 @@ def test_a_disk_that_hangs_keeps_confirms_waiting_and_nobody_is_cut_off(tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_disk_that_hangs_for_a_minute(tmp_path: Path) -> None:
     hang(tmp_path, 60)
