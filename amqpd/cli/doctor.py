@@ -266,6 +266,7 @@ def ports(patient: Patient) -> Iterator[Finding]:
         for one in run_file({}, patient.directory).get("listeners", ()):
             yield _ok("ports", f"{one['port']} is open and the broker's ({one['protocol']})")
         return
+    listening = _listening(patient.remote)
     for name, host, port in (
         ("--port", settings.amqp.host, settings.amqp.port),
         ("--tls-port", settings.amqp.host, settings.amqp.tls_port),
@@ -279,10 +280,20 @@ def ports(patient: Patient) -> Iterator[Finding]:
             try:
                 one.bind((host, port))
             except OSError as error:
+                if port in listening:
+                    yield _ok("ports", f"{port} is open and the broker's ({listening[port]})")
+                    continue
                 step = f"see who has it (ss -ltnp 'sport = :{port}'), or choose another: {name}"
                 yield _bad("ports", f"{port} on {host}: {error.strerror}", step)
             else:
                 yield _ok("ports", f"{port} on {host} is free")
+
+
+def _listening(remote: Remote | None) -> dict[object, str]:
+    """The ports of a broker that answers, with their protocols."""
+    if remote is None:
+        return {}
+    return {one["port"]: one["protocol"] for one in remote.get("/overview").get("listeners", ())}
 
 
 def certificates(patient: Patient) -> Iterator[Finding]:

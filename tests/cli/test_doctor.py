@@ -67,6 +67,20 @@ def test_a_file_that_is_no_store_is_told(tmp_path: Path) -> None:
     assert examine(tmp_path, code=70)["store"][0]["next_step"].startswith("amqpd check")
 
 
+async def test_the_ports_of_a_broker_that_answers_are_its_own(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with served(tmp_path / "b") as api:
+        port = api.broker.port
+
+        found = await asyncio.to_thread(examine, elsewhere, "--port", str(port), url=api.uri)
+
+    assert {"level": "ok", "text": f"{port} is open and the broker's (amqp)"} in [
+        {key: one[key] for key in ("level", "text")} for one in found["ports"]
+    ]
+    assert {one["level"] for one in found["ports"]} == {"ok"}
+
+
 async def test_a_broker_is_asked_and_a_queue_that_stands_still_is_named(tmp_path: Path) -> None:
     async with served(tmp_path) as api:
 
