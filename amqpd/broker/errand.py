@@ -20,7 +20,28 @@ AT_ONCE: Final = 256
 RESERVE: Final = 2_000
 
 
-class Errand:
+class Awaited:
+    """Something that takes several turns, and who waits for its end."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self._waiting: list[Callable[[], None]] = []
+
+    def when_done(self, call: Callable[[], None]) -> None:
+        """Call back when all of it is done; at once if it is."""
+        if self.is_done:
+            call()
+        else:
+            self._waiting.append(call)
+
+    def _end(self) -> None:
+        self.is_done = True
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+
+
+class Errand(Awaited):
     """One errand; a step costs `cost`, in units of `Surroundings.spare`.
 
     `own`: what it may take of each turn whatever others leave: everybody waits for its end.
@@ -29,12 +50,11 @@ class Errand:
     def __init__(
         self, steps: Iterator[object], around: Surroundings, cost: int, own: int = 0
     ) -> None:
+        super().__init__()
         self._steps = steps
         self._around = around
         self._cost = cost
         self._own = own
-        self._waiting: list[Callable[[], None]] = []
-        self.is_done = False
 
     def begin(self, at_once: int = AT_ONCE) -> None:
         """Make the first steps; the rest are made in the next turns.
@@ -68,16 +88,3 @@ class Errand:
             self._end()
             raise
         return False
-
-    def when_done(self, call: Callable[[], None]) -> None:
-        """Call back when all steps are made; at once if they are."""
-        if self.is_done:
-            call()
-        else:
-            self._waiting.append(call)
-
-    def _end(self) -> None:
-        self.is_done = True
-        waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            call()

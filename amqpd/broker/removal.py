@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from amqpd.broker.access import Undecided
 from amqpd.broker.binding import Destination
 from amqpd.broker.definitions import DeleteBinding, DeleteExchange, DeleteQueue
+from amqpd.broker.errand import Awaited
 from amqpd.broker.publishing import DELETED
 
 if TYPE_CHECKING:
@@ -57,19 +58,18 @@ class _Clearing(NamedTuple):
     queue: Queue | None
 
 
-class Removal:
+class Removal(Awaited):
     """One removal; see the module."""
 
     def __init__(self, catalogue: Catalogue, by: str = "") -> None:
         """`by` whom; empty: whoever is acting now."""
+        super().__init__()
         self._catalogue = catalogue
         #: The journal's number that must be safe before the removal is confirmed.
         self.number = 0
-        self.is_done = False
         self._clearing: list[_Clearing] = []
         self._queues: deque[tuple[Queue, bool]] = deque()
         self._exchanges: list[Exchange] = []
-        self._waiting: list[Callable[[], None]] = []
         self._by = by or catalogue.around.events.by
 
     # -- what goes -----------------------------------------------------------------------
@@ -182,13 +182,6 @@ class Removal:
             if not self._step():
                 self._end()
 
-    def when_done(self, call: Callable[[], None]) -> None:
-        """Call back when all of it is done; at once if it is."""
-        if self.is_done:
-            call()
-        else:
-            self._waiting.append(call)
-
     def _step(self) -> int:
         """One thing less; what it costs, 0 if there was nothing left to do."""
         if self._clearing:
@@ -233,10 +226,7 @@ class Removal:
             del self._catalogue.leaving[clearing.what]
         self._clearing.clear()
         self._catalogue.routes_changed()
-        self.is_done = True
-        waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            call()
+        super()._end()
 
 
 def unbinding(vhost: str, binding: Binding) -> DeleteBinding:
