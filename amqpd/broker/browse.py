@@ -2,6 +2,7 @@
 
     peek(queue, after, most, done)      the next messages behind a place, in order of delivery
     find(queue, place, done)            one message
+    is_there(queue, found)              whether nobody has got it meanwhile
     take_out(queue, found)              out of the queue, whoever waits for it
 
 Looking changes nothing: neither order nor `redelivered` nor what the store holds. Messages
@@ -190,20 +191,39 @@ def take_out(queue: Queue, found: Found) -> bool:
     if lane is None or lane.dead:
         return False
     if position < lane.loaded_upto:
-        for stretch in lane.stretches():
-            if stretch.base + stretch.lo <= position < stretch.base + stretch.hi:
-                return _cut_out(queue, lane, stretch.base + stretch.lo, position)
-        return False
+        start = _start(lane, position)
+        return start is not None and _cut_out(queue, lane, start, position)
     row = found.row
-    if position >= lane.next_position:
-        return False  # it was in a lane that was worn
-    assert row is not None
-    if queue.expiry.unswept(lane, [row]) == []:
+    if row is None or not _is_stored(queue, lane, row, position):
         return False
     _, message_id, _, shared, transient, _, _, body = row
     lane.settle_stored(position, message_id, shared, transient, len(body))
     queue.expiry.taken_out(lane, position)
     return True
+
+
+def is_there(queue: Queue, found: Found) -> bool:
+    """Whether a message is in its place still: nobody has got it meanwhile."""
+    lane = queue.priorities.find(found.place.level)
+    position = found.place.position
+    if lane is None or lane.dead:
+        return False
+    if position < lane.loaded_upto:
+        return _start(lane, position) is not None
+    return found.row is not None and _is_stored(queue, lane, found.row, position)
+
+
+def _start(lane: Lane, position: int) -> int | None:
+    """Where the stretch begins in which a message is."""
+    for stretch in lane.stretches():
+        if stretch.base + stretch.lo <= position < stretch.base + stretch.hi:
+            return stretch.base + stretch.lo
+    return None
+
+
+def _is_stored(queue: Queue, lane: Lane, row: Row, position: int) -> bool:
+    # Behind the end: it was in a lane that was worn.
+    return position < lane.next_position and queue.expiry.unswept(lane, [row]) != []
 
 
 def _cut_out(queue: Queue, lane: Lane, start: int, position: int) -> bool:

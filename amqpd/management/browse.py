@@ -1,6 +1,7 @@
 """Browsing a queue: looking at its messages, and moving, copying or deleting single ones.
 
     POST   /api/queues/{vhost}/{queue}/peek                      {"count", "after", "search", …}
+    POST   /api/queues/{vhost}/{queue}/move                      {"destination": queue, "count"}
     POST   /api/queues/{vhost}/{queue}/messages/{place}/copy     {"destination": queue}
     POST   /api/queues/{vhost}/{queue}/messages/{place}/move     {"destination": queue}
     GET    /api/queues/{vhost}/{queue}/messages/{place}
@@ -8,7 +9,7 @@
 
 Peeking leaves order, `redelivered` and delivery counts as they are. A place is what a peek
 names it; it is good as long as the message is in the queue. A message's number counts from where
-the look began. A move is one transaction.
+the look began. A move of a message is one transaction; of several each is one of its own.
 RabbitMQ has none of these.
 """
 
@@ -67,6 +68,13 @@ class Target(Struct):
     """Where a message goes: a queue of the same vhost."""
 
     destination: str
+
+
+class Moving(Struct):
+    """Where messages go, those that are delivered next first, and how many at most."""
+
+    destination: str
+    count: Number = MOST
 
 
 def _facts(found: Found, truncate: int | None, encoding: str) -> Facts:
@@ -162,7 +170,7 @@ async def _find(call: Call, queue: Queue) -> Found:
     call.host.changed()
     found = await arrived
     if found is None:
-        raise not_found("the message is not in the queue any more", "not_found")
+        raise _gone()
     return found
 
 
@@ -183,31 +191,81 @@ async def delete(call: Call) -> Answer:
 
 def _take_out(queue: Queue, found: Found) -> None:
     if not browse.take_out(queue, found):
-        raise not_found("the message is not in the queue any more", "not_found")
+        raise _gone()
 
 
 async def pass_on(call: Call, *, keep: bool) -> Answer:
     """Put one message into another queue, too, or there instead."""
     queue = _queue(call)
     target = await call.body(Target)
-    if target.destination not in call.vhost.queues:
-        raise bad_request(f"no queue '{target.destination}' in vhost '{call.vhost.name}'")
-    if not keep and target.destination == queue.name:
-        raise bad_request("the message is in that queue already")
+    _check_destination(call, queue, target.destination, keep=keep)
     found = await _find(call, queue)
+    if not _pass(call, queue, found, target.destination, keep=keep):
+        raise _refused(target.destination)
+    await call.safe(call.broker.journal.next_number())
+    return Answer(204)
+
+
+async def move_some(call: Call) -> Answer:
+    """Move messages into another queue, in order; how many were, and how many are left."""
+    queue = _queue(call)
+    wish = await call.body(Moving)
+    most = min(number(wish.count, "count"), MOST)
+    _check_destination(call, queue, wish.destination, keep=False)
+    moved, refused, slices = 0, False, Slices()
+    while moved < most and not refused:
+        found, _ = await _look(call, queue, None, min(STEP, most - moved))
+        if not found:
+            break
+        for one in found:
+            if not browse.is_there(queue, one):
+                continue  # somebody has got it since the look
+            refused = not _pass(call, queue, one, wish.destination, keep=False)
+            if refused:
+                break
+            moved += 1
+        await slices.pause()
+    if refused and not moved:
+        raise _refused(wish.destination)
+    await call.safe(call.broker.journal.next_number())
+    return json({"moved": moved, "left": queue.ready})
+
+
+def _check_destination(call: Call, queue: Queue, name: str, *, keep: bool) -> None:
+    if name not in call.vhost.queues:
+        raise bad_request(f"no queue '{name}' in vhost '{call.vhost.name}'")
+    if not keep and name == queue.name:
+        raise bad_request("the message is in that queue already")
+
+
+def _refused(name: str) -> HttpError:
+    return HttpError(409, "conflict", f"queue '{name}' does not take it")
+
+
+def _pass(call: Call, queue: Queue, found: Found, destination: str, *, keep: bool) -> bool:
+    """Put a message into another queue; False: that one does not take it.
+
+    Raises:
+        HttpError: it is to be taken out, and somebody has got it meanwhile; nothing is done.
+    """
+    if not (keep or browse.is_there(queue, found)):
+        raise _gone()
     properties = decode_header(header_payload(found.content))[2]
-    path = call.vhost.route(call.access, "", (target.destination,), properties)
-    run = a_run(join("", target.destination), properties, body_of(found.content))
+    path = call.vhost.route(call.access, "", (destination,), properties)
+    run = a_run(join("", destination), properties, body_of(found.content))
     priority = -1 if properties.priority is None else properties.priority
     ttl_ms = -1 if properties.expiration is None else parse_expiration(properties.expiration)
     with call.broker.journal.atomic():
         published = call.vhost.publish(path, run, expiration_ms=ttl_ms, priority=priority)
         if published.refused or not published.routed:
-            raise HttpError(409, "conflict", f"queue '{target.destination}' does not take it")
+            return False
         if not keep:
             _take_out(queue, found)
-    await call.safe(call.broker.journal.next_number())
-    return Answer(204)
+    return True
+
+
+def _gone() -> HttpError:
+    return not_found("the message is not in the queue any more", "not_found")
 
 
 copy = partial(pass_on, keep=True)
@@ -219,6 +277,7 @@ VHOST: Final = Needs.VHOST
 ONE: Final = "/queues/{vhost}/{queue}/messages/{place}"
 ROUTES: Final = (
     Route("/queues/{vhost}/{queue}/peek", POST=Operation(peek, VHOST, Wish)),
+    Route("/queues/{vhost}/{queue}/move", POST=Operation(move_some, VHOST, Moving)),
     Route(ONE, GET=Operation(show, VHOST), DELETE=Operation(delete, VHOST)),
     Route(f"{ONE}/copy", POST=Operation(copy, VHOST, Target)),
     Route(f"{ONE}/move", POST=Operation(move, VHOST, Target)),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.broker.browse import Found, Place, find, peek, take_out
+from amqpd.broker.browse import Found, Place, find, is_there, peek, take_out
 from amqpd.broker.content import body
 from tests.broker.model import FakeConsumer, Model
 from tests.broker.types.living import Living
@@ -64,6 +64,7 @@ def remove(model: Model, queue: Queue, position: int, level: int = 0) -> bool:
     (found,) = got
     if found is None:
         return False
+    assert is_there(queue, found)
     return take_out(queue, found)
 
 
@@ -239,6 +240,7 @@ def test_a_message_of_a_deleted_queue_is_not_there(model: Model) -> None:
     (found,), _ = look(queue)
     queue.delete()
 
+    assert not is_there(queue, found)
     assert not take_out(queue, found)
     assert look(queue) == ([], True)
 
@@ -332,6 +334,7 @@ def test_what_a_consumer_has_got_meanwhile_is_not_taken_out(model: Model) -> Non
     model.turn()
     model.commit()
 
+    assert not is_there(queue, first)
     assert not take_out(queue, first)
 
     assert queue.unacked == 1
@@ -348,6 +351,7 @@ def test_what_has_expired_on_disk_meanwhile_is_not_taken_out(model: Model) -> No
     model.turn(20)
 
     assert queue.ready == 6
+    assert not is_there(queue, found[-1])
     assert not take_out(queue, found[-1])
     assert queue.ready == 6
     check(model, queue)
@@ -369,6 +373,7 @@ def test_a_place_of_a_lane_that_began_again_is_nobodys(
     model.publish(b"new")
 
     assert queue.lanes[0].next_position == 1
+    assert not any(is_there(queue, one) for one in old[1:])
     assert not any(take_out(queue, one) for one in old[1:])
     assert bodies(look(queue)[0]) == [b"new"]
     check(model, queue)

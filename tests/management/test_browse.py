@@ -169,6 +169,26 @@ async def test_a_message_is_moved_or_copied_with_its_properties(api: Api) -> Non
     assert moved["properties"] == first["properties"]
 
 
+async def test_messages_are_moved_together_in_their_order(api: Api) -> None:
+    await fill(api, *(str(number).encode() for number in range(450)))
+    await fill(api, queue="other")
+    full = {"durable": True, "arguments": {"x-max-length": 2, "x-overflow": "reject-publish"}}
+    await api.put("/queues/%2F/full", full)
+
+    move = "/queues/%2F/orders/move"
+    said = await api.post(move, {"destination": "other", "count": 440})
+
+    assert said == {"moved": 440, "left": 10}
+    peeked = (await api.post("/queues/%2F/other/peek", {"count": 1000}))["messages"]
+    assert [one["payload"] for one in peeked] == [str(number) for number in range(440)]
+    assert await api.post(move, {"destination": "full"}) == {"moved": 2, "left": 8}
+    await api.post(move, {"destination": "full"}, 409)
+    assert await api.post(move, {"destination": "other"}) == {"moved": 8, "left": 0}
+    assert await api.post(move, {"destination": "other"}) == {"moved": 0, "left": 0}
+    await api.post(move, {"destination": "orders"}, 400)
+    await api.post(move, {"destination": "nope"}, 400)
+
+
 async def test_a_move_that_is_refused_leaves_the_message(api: Api) -> None:
     await fill(api, b"a")
     full = {"durable": True, "arguments": {"x-max-length": 0, "x-overflow": "reject-publish"}}

@@ -70,6 +70,8 @@ OPERATIONS: Final = (
     at("PUT", f"{QUEUE}/resume", "/queues/%2F/q/resume", 204, ("configure", "q")),
     at("POST", f"{QUEUE}/get", "/queues/%2F/q/get", 200, ("read", "q"), body=WISH),
     at("POST", f"{QUEUE}/peek", "/queues/%2F/q/peek", 200, ("read", "q"), body={}),
+    at("POST", f"{QUEUE}/move", "/queues/%2F/q/move", 200, ("read", "q"), ("write", "amq.default"),
+       body={"destination": "r"}),
     at("GET", ONE, "/queues/%2F/q/messages/0.0", 200, ("read", "q")),
     at("DELETE", ONE, "/queues/%2F/q/messages/0.0", 204, ("read", "q")),
     at("POST", f"{ONE}/copy", "/queues/%2F/q/messages/0.0/copy", 204, ("read", "q"),

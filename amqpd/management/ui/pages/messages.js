@@ -76,7 +76,7 @@ const nested = (one) => (one !== null && typeof one === "object" && !(one instan
   ? html`<pre>${JSON.stringify(one, null, 2)}</pre>` : value(one));
 
 /** To which queue of the vhost; those whose names have in them what was typed are offered. */
-const askQueue = (verb, what, row) => ask({
+export const askQueue = (verb, what, row) => ask({
   title: `${verb === "move" ? "Move" : "Copy"} ${what}`, verb: verb === "move" ? "Move" : "Copy",
   text: verb === "move" ? `Out of '${row.name}', to the end of another queue.`
     : `To the end of another queue; '${row.name}' keeps what it has.`,

@@ -1,5 +1,5 @@
 // One queue: how it is, its messages, consumers, bindings, what is in force, and the danger zone.
-import { html } from "../lib.js";
+import { html, useEffect, useRef, useState } from "../lib.js";
 import { post, put, remove, segment, useLive } from "../api.js";
 import { go, link } from "../route.js";
 import { Badge, Do, Empty, Facts, Field, Form, Section, Table, Tabs, Trouble, Words } from "../widgets.js";
@@ -10,7 +10,7 @@ import { DEPTH, RATES, Totals } from "./totals.js";
 import { ConsumerTable } from "./consumers.js";
 import { Bindings } from "./bindings.js";
 import { KEYS } from "./keys.js";
-import { Messages } from "./messages.js";
+import { Messages, askQueue } from "./messages.js";
 import { features, parsed, useWithin } from "./shared.js";
 import { State } from "./connections.js";
 
@@ -146,15 +146,44 @@ function InForce({ row }) {
     <${ToPolicy} row=${row} />`;
 }
 
+/** All ready messages into another queue, some at a time; it can be stopped between two of them. */
+function MoveAll({ path, row }) {
+  const [said, setSaid] = useState("");
+  const going = useRef(false);
+  useEffect(() => () => { going.current = false; }, []);
+  const move = async () => {
+    const destination = await askQueue("move", plural(row.messages_ready, "ready message"), row);
+    if (!destination) return;
+    let done = 0;
+    going.current = true;
+    while (going.current) {
+      const { moved, left } = await post(`${path}/move`, { destination, count: AT_ONCE });
+      done += moved;
+      setSaid(`${plural(done, "message")} moved to '${destination}', ${count(left)} left.`);
+      if (!moved || !left) break;
+    }
+    going.current = false;
+  };
+  return html`<dt><${Do} kind="danger" action=${move} disabled=${!row.messages_ready || going.current}>Move all to…<//>
+      ${going.current && html`<button type="button" onClick=${() => { going.current = false; }}>Stop</button>`}</dt>
+    <dd>${said ? html`<span class="said" role="status">${said}</span>`
+    : "All ready messages go to the end of another queue of this vhost, in their order. What consumers have is theirs."}</dd>`;
+}
+/** Moved with one request. */
+const AT_ONCE = 1000;
+
 function Danger({ path, row }) {
   const purge = () => remove(`${path}/contents`);
   const drop = async () => { await remove(path); go("queues"); };
   const isStream = row.type === "stream";
   const [configure, read] = [can(row, "configure"), can(row, "read")];
+  const [through] = useLive(`/exchanges/${segment(row.vhost)}/amq.default?columns=rights`, 30);
+  const passing = can(through, "write");
   if (!configure && !read) return html`<${Empty}>You have no permission to change this queue.<//>`;
   return html`<dl class="dangers">
     ${configure && html`<dt><${Pause} path=${path} row=${row} /></dt>
     <dd>${row.paused ? "The consumers go on where they were." : "Consumers stay connected and get nothing; what is published waits. It can be undone."}</dd>`}
+    ${!isStream && read && passing && html`<${MoveAll} path=${path} row=${row} />`}
     ${!isStream && read && html`<dt><${Do} kind="danger" action=${purge} disabled=${!row.messages_ready}
       confirm=${[`Purge ${plural(row.messages_ready, "ready message")} of '${row.name}'?`, "They go for good, and to no dead letter exchange."]}>
       Purge ${plural(row.messages_ready, "ready message")}<//></dt>
