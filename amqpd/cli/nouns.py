@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import click
 
-from amqpd.cli.answer import EX_USAGE, answers, fail, print_json, wants_json
+from amqpd.cli.answer import EX_USAGE, answers, fail, note, print_json, wants_json
 from amqpd.cli.reach import VHOST, broker_options, columns, kept, near, reached, vhost_option
 from amqpd.cli.remote import segment
 from amqpd.text import as_cell, printable
@@ -194,6 +194,7 @@ def listing(name: str, command: str = "") -> click.Command:
             rows = list(remote.get(path))
         if by is not None:
             rows.sort(key=lambda row: _order(by, row), reverse=reverse is not by.is_number)
+        _look_for(noun, shown, rows)
         if wants_json():
             print_json(rows if chosen is None else [_facts(row, shown) for row in rows])
         elif as_csv:
@@ -225,6 +226,14 @@ def _chosen(noun: Noun, names: str | None) -> Sequence[Column]:
     if names is None:
         return [one for one in noun.columns if one.is_usual]
     return [_column(noun, one.strip()) for one in names.split(",") if one.strip()]
+
+
+def _look_for(noun: Noun, shown: Sequence[Column], rows: Sequence[Facts]) -> None:
+    """Say which columns are in no row; a key that some rows have is right."""
+    for one in shown if rows else ():
+        if one not in noun.columns and all(one.value(row) is None for row in rows):
+            known = {column.title for column in noun.columns}.union(*rows)
+            note(f"no row has '{one.title}'.{near(one.title, known)}")
 
 
 def _sort(noun: Noun, name: str | None) -> Column | None:

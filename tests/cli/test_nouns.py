@@ -113,6 +113,14 @@ async def test_a_name_that_is_nearly_right_is_corrected(api: Api) -> None:
     assert "no queue 'order' in vhost '/'.  Did you mean 'orders'?" in said
 
 
+async def test_a_column_that_nothing_has_is_told_with_the_nearest(api: Api) -> None:
+    said = await run(api, "queues", "--columns", "queue,mesage_bytes")
+
+    assert "no row has 'mesage_bytes'.  Did you mean 'message_bytes'?" in said
+    assert "no row has" not in await run(api, "queues", "--columns", "queue,message_bytes")
+    assert "no row has" not in await run(api, "consumers", "--columns", "nothing")
+
+
 async def test_messages_are_peeked_at_and_stay(api: Api) -> None:
     said = await run(api, "peek", "orders", "-n", "2")
 
