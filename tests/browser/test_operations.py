@@ -159,6 +159,25 @@ async def test_anything_is_gone_to_by_its_name(desk: Desk) -> None:
     await expect(page.get_by_role("heading", name="orders")).to_be_visible()
 
 
+async def test_vhosts_and_users_are_gone_to_by_those_who_may_see_them(desk: Desk) -> None:
+    await desk.api.put("/vhosts/shop")
+    await desk.api.user("shopper", "management", vhosts=("shop",))
+    page = desk.page
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("shop")
+    await expect(page.get_by_role("option")).to_have_count(2)
+    await page.get_by_role("option", name="shopper").click()
+    await expect(page.get_by_role("heading", name="shopper")).to_be_visible()
+
+    await log_in_as(desk, "shopper")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("shop")
+    await expect(page.get_by_role("option")).to_have_count(1)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="shop")).to_be_visible()
+    assert desk.complaints == []
+
+
 async def test_who_may_not_see_the_log_is_not_shown_the_way(desk: Desk) -> None:
     await desk.api.user("monitor", "monitoring")
     page = desk.page
