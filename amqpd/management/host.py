@@ -79,6 +79,9 @@ class Host(Protocol):
     def figures(self) -> Figures:
         """What there is at this moment."""
 
+    def memory(self) -> Mapping[str, int]:
+        """Bytes by RabbitMQ's kinds, those that are measured; together all that is used."""
+
     def is_ready(self) -> bool:
         """Whether clients are let in."""
 

@@ -150,30 +150,25 @@ async def show(call: Call) -> Answer:
     return one(call, facts(call, this_node(call), call.shown()))
 
 
-def _memory(now: Figures) -> dict[str, int]:
+def _memory(call: Call) -> dict[str, int]:
     """Bytes by RabbitMQ's kinds: clients want all of them, most are Erlang's and nothing here."""
-    waiting = min(now.store_pending_bytes, now.resident_bytes)
-    return {
-        **dict.fromkeys(MEMORY_KINDS, 0),
-        # Bodies that are not on disk yet.
-        "binary": waiting,
-        "other_system": now.resident_bytes - waiting,
-    }
+    this_node(call)
+    return {**dict.fromkeys(MEMORY_KINDS, 0), **call.host.memory()}
 
 
 async def memory(call: Call) -> Answer:
     """What memory is used for."""
-    now = this_node(call)
+    parts = _memory(call)
     # RabbitMQ measures in three ways, of which clients want each to be more than nothing.
-    total = dict.fromkeys(("rss", "allocated", "erlang"), now.resident_bytes)
-    return json({"memory": {**_memory(now), "strategy": "rss", "total": total}})
+    total = dict.fromkeys(("rss", "allocated", "erlang"), sum(parts.values()))
+    return json({"memory": {**parts, "strategy": "rss", "total": total}})
 
 
 async def memory_relative(call: Call) -> Answer:
     """The same in percent."""
-    now = this_node(call)
-    whole = max(1, now.resident_bytes)
-    shares = {kind: round(100 * octets / whole) for kind, octets in _memory(now).items()}
+    parts = _memory(call)
+    whole = max(1, sum(parts.values()))
+    shares = {kind: round(100 * octets / whole) for kind, octets in parts.items()}
     return json({"memory": {**shares, "total": 100}})
 
 

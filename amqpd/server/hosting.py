@@ -14,7 +14,7 @@ from amqpd.auth.passwords import hash_password, refusal_of
 from amqpd.config import SECRETS
 from amqpd.management.access import Caller
 from amqpd.management.figures import Figures, Port, totals
-from amqpd.server import tls
+from amqpd.server import memory, tls
 from amqpd.server.controls import Controls
 from amqpd.server.records import Remembered
 from amqpd.server.resources import open_files, own_work
@@ -86,6 +86,10 @@ class Hosting:
     def changed(self) -> None:
         """Let the next turn of the loop see to what was decided."""
         self._server.turn.wake()
+
+    def memory(self) -> Mapping[str, int]:
+        """What memory is used for, as far as that is known."""
+        return memory.parts(self._server)
 
     def is_ready(self) -> bool:
         """Whether clients are let in."""

@@ -9,6 +9,7 @@ them for all its connections to an open file, never both.
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, Protocol
@@ -123,6 +124,15 @@ def select(name: DriverName = "auto") -> Driver:
         if name == "apsw" or ApswDriver.binds_arrays():
             return ApswDriver()
     return StandardDriver()
+
+
+def memory_bytes() -> int:
+    """What SQLite has taken for itself in this process; 0 if that is not known."""
+    if "apsw" not in sys.modules:
+        return 0
+    from amqpd.store.driver_apsw import memory_bytes as of_apsw
+
+    return of_apsw()
 
 
 class StandardDriver:

@@ -43,6 +43,11 @@ class ApswDriver:
         return f"carray(?{parameter}) AS n"
 
 
+def memory_bytes() -> int:
+    """What SQLite has taken for itself."""
+    return apsw.status(apsw.SQLITE_STATUS_MEMORY_USED)[0]
+
+
 class ApswConnection:
     """A connection of apsw."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from amqpd.management.node import MEMORY_KINDS
+from amqpd.server.memory import file_bytes
+
 if TYPE_CHECKING:
     from tests.management.served import Api
 
@@ -47,13 +50,34 @@ async def test_it_says_which_files_settings_came_from_and_where_the_log_goes(api
     assert node["log_files"] == ["<stderr>"]
 
 
+async def test_contents_of_messages_in_memory_are_told(api: Api) -> None:
+    await api.put("/queues/%2F/q", {"durable": False}, 201)
+    node = (await api.get("/overview"))["node"]
+    before = (await api.get(f"/nodes/{node}/memory"))["memory"]["binary"]
+
+    message = {"properties": {}, "routing_key": "q", "payload": "x" * 100_000}
+    message["payload_encoding"] = "string"
+    await api.post("/exchanges/%2F/amq.default/publish", message)
+    after = (await api.get(f"/nodes/{node}/memory"))["memory"]["binary"]
+
+    assert 100_000 <= after - before < 101_000
+
+
+def test_where_the_system_tells_nothing_there_is_no_code(tmp_path: Path) -> None:
+    assert file_bytes(tmp_path / "nothing") == 0
+    (tmp_path / "status").write_text("RssAnon: 7 kB\nRssFile:\t   5 kB\n")
+    assert file_bytes(tmp_path / "status") == 5120
+
+
 async def test_memory_is_told_in_bytes_and_in_percent(api: Api) -> None:
     node = (await api.get("/overview"))["node"]
 
     memory = (await api.get(f"/nodes/{node}/memory"))["memory"]
     relative = (await api.get(f"/nodes/{node}/memory/relative"))["memory"]
 
-    assert memory["other_system"] + memory["binary"] == memory["total"]["rss"]
+    assert sum(memory[kind] for kind in MEMORY_KINDS) == memory["total"]["rss"]
+    assert memory["other_system"] > 0
+    assert memory["code"] > 0  # the interpreter
     assert all(octets > 0 for octets in memory["total"].values())
     assert relative["total"] == 100
     refusal = await api.get(f"/nodes/{node}/memory/ets", 404)

@@ -25,6 +25,7 @@ from amqpd.cli.ctl import (
     permissions,
     plugins,
     policies,
+    report,
     status,
     streams,
     users,
@@ -54,6 +55,7 @@ ROOMS = (
     diagnostics,
     streams,
     others,
+    report,
 )
 VERBS["plugins"] = plugins.plugins
 GROUPS["plugins"] = ["plugins"]

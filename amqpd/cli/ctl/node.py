@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -282,15 +281,6 @@ def alarms(ctl: Ctl) -> None:
         message = f"Node {node} reported alarms"
         facts = {"global": [], "local": found, "message": message, "result": "ok"}
     ctl.result(text, facts)
-
-
-@verb("environment", GROUP)
-def environment(ctl: Ctl) -> None:
-    """The settings in force."""
-    settings = ctl.remote.get("/config/effective")
-    ctl.say(f"Application environment of node {ctl.node} ...")
-    lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-    ctl.result("\n".join(lines), settings)
 
 
 @verb("list_deprecated_features", GROUP, argument("columns", required=False, many=True))

@@ -101,6 +101,38 @@ CONSUMER: Final = _columns(
 )  # fmt: skip
 
 
+#: All columns, in the order of `rabbitmqctl report`.
+QUEUE_COLUMNS: Final = (
+    "name", "durable", "auto_delete", "arguments", "policy", "pid", "owner_pid", "exclusive",
+    "exclusive_consumer_pid", "exclusive_consumer_tag", "messages_ready",
+    "messages_unacknowledged", "messages", "messages_ready_ram", "messages_unacknowledged_ram",
+    "messages_ram", "messages_persistent", "message_bytes", "message_bytes_ready",
+    "message_bytes_unacknowledged", "message_bytes_ram", "message_bytes_persistent",
+    "head_message_timestamp", "disk_reads", "disk_writes", "consumers", "consumer_utilisation",
+    "consumer_capacity", "memory", "slave_pids", "synchronised_slave_pids", "state", "type",
+    "leader", "members", "online",
+)  # fmt: skip
+EXCHANGE_COLUMNS: Final = (
+    "name", "type", "durable", "auto_delete", "internal", "arguments", "policy"
+)  # fmt: skip
+BINDING_COLUMNS: Final = (
+    "source_name", "source_kind", "destination_name", "destination_kind", "routing_key",
+    "arguments",
+)  # fmt: skip
+CONNECTION_COLUMNS: Final = (
+    "pid", "name", "port", "host", "peer_port", "peer_host", "ssl", "ssl_protocol",
+    "ssl_key_exchange", "ssl_cipher", "ssl_hash", "peer_cert_subject", "peer_cert_issuer",
+    "peer_cert_validity", "state", "channels", "protocol", "auth_mechanism", "user", "vhost",
+    "timeout", "frame_max", "channel_max", "client_properties", "recv_oct", "recv_cnt",
+    "send_oct", "send_cnt", "send_pend", "connected_at",
+)  # fmt: skip
+CHANNEL_COLUMNS: Final = (
+    "pid", "connection", "name", "number", "user", "vhost", "transactional", "confirm",
+    "consumer_count", "messages_unacknowledged", "messages_uncommitted", "acks_uncommitted",
+    "messages_unconfirmed", "prefetch_count", "global_prefetch_count",
+)  # fmt: skip
+
+
 def _list(
     ctl: Ctl,
     what: str,
@@ -196,15 +228,9 @@ def list_exchanges(ctl: Ctl, columns: tuple[str, ...]) -> None:
 @verb("list_bindings", "exchanges", MANY)
 def list_bindings(ctl: Ctl, columns: tuple[str, ...]) -> None:
     """The bindings of a vhost."""
-    default = tuple(name for name in _BINDING_ORDER if name in BINDING)
     path = f"/bindings/{ctl.vhost_path}"
-    _list(ctl, f"Listing bindings for vhost {ctl.vhost}...", path, BINDING, columns, default)
-
-
-_BINDING_ORDER: Final = (
-    "source_name", "source_kind", "destination_name", "destination_kind", "routing_key",
-    "arguments",
-)  # fmt: skip
+    what = f"Listing bindings for vhost {ctl.vhost}..."
+    _list(ctl, what, path, BINDING, columns, BINDING_COLUMNS)
 
 
 @verb("list_connections", "connections", MANY)

@@ -45,7 +45,7 @@ REFUSED: Final = (
         "encode", "decode",
     )),
     ("amqpd is one node; there is no cluster to change", (
-        "change_cluster_node_type", "update_cluster_nodes", "force_boot", "grow", "shrink",
+        "change_cluster_node_type", "update_cluster_nodes", "force_boot", "shrink",
         "delete_member", "add_replica", "delete_replica", "discover_peers",
         "transfer_leadership", "restart_stream", "coordinator_status",
     )),

@@ -238,7 +238,7 @@ def _memory(ctl: Ctl, facts: Facts, node: str, unit: str) -> list[str]:
         f"Total memory used: {in_unit(total, unit)}",
         f"Calculation strategy: {facts['vm_memory_calculation_strategy']}",
         f"Memory high watermark setting: {how}\n",
-        *(f"{name}: {in_unit(size, unit)} ({share} %)" for name, size, share in parts),
+        *(f"{name}: {in_unit(size, unit)} ({share} %)" for name, size, share in parts if size),
     ]
 
 

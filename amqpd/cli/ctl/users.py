@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from amqpd.cli.answer import EX_DATA, EX_SOFTWARE
@@ -104,8 +105,7 @@ def authenticate_user(ctl: Ctl, user: str, password: str | None) -> None:
     """See whether a password is right; 65 if not."""
     ctl.say(f'Authenticating user "{user}" ...')
     secret = _password(password, "Password")
-    place = ctl.remote.place
-    other = Remote(type(place)(place.uri, user, secret, place.timeout_s, place.ca))
+    other = Remote(replace(ctl.remote.place, user=user, password=secret))
     try:
         other.get("/whoami")
     except RemoteError as error:

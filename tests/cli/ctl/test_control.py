@@ -92,7 +92,7 @@ async def test_the_memory_limit_holds_and_frees_publishers(ctl: Ctl) -> None:
         assert not broker.alarms.memory, limit
     await ctl.run("set_vm_memory_high_watermark", "absolute", "1GiB")
     environment = await ctl.run("environment")
-    assert "resources.memory_watermark_bytes = 1073741824" in environment
+    assert "{memory_watermark_bytes,1073741824}" in environment
     await ctl.run("set_vm_memory_high_watermark", "1.5", code=65)
     await ctl.run("set_vm_memory_high_watermark", "much", code=65)
     await ctl.run("set_vm_memory_high_watermark", "absolute", code=64)
@@ -107,13 +107,13 @@ async def test_the_disk_limit_holds_and_frees_publishers(ctl: Ctl) -> None:
     assert alarm.startswith("Free disk space alarm on node")
     await ctl.run("set_disk_free_limit", "1MB")
     assert "no alarms" in await ctl.run("alarms")
-    assert "resources.disk_free_bytes = 1000000" in await ctl.run("environment")
+    assert "{disk_free_bytes,1000000}" in await ctl.run("environment")
     assert "not valid" in await ctl.run("set_disk_free_limit", "little", code=65)
 
 
 async def test_the_log_level_is_set(ctl: Ctl) -> None:
     await ctl.run("set_log_level", "warning")
-    assert 'log.level = "warning"' in await ctl.run("environment")
+    assert '{level,"warning"}' in await ctl.run("environment")
     assert "Try one of debug" in await ctl.run("set_log_level", "loud", code=69)
 
 
@@ -132,7 +132,7 @@ async def test_listeners_are_suspended_and_resumed(ctl: Ctl) -> None:
 async def test_settings_are_read_again(ctl: Ctl) -> None:
     await ctl.run("set_log_level", "error")
     await ctl.run("reload")
-    assert 'log.level = "info"' in await ctl.run("environment")
+    assert '{level,"info"}' in await ctl.run("environment")
 
 
 async def test_what_needs_a_cluster_is_refused_with_its_reason(ctl: Ctl) -> None:

@@ -79,6 +79,11 @@ def test_a_broker_is_found_and_stopped_from_the_directory_it_was_started_in(
             assert broker.poll() is None
         here = {"AMQPD_STORE_PATH": str(tmp_path / "amqpd-data")}
 
+        for password, code in (("guest", 0), ("wrong", 65)):
+            asked = CliRunner(env=here).invoke(
+                group, ["ctl", "authenticate_user", "guest", password]
+            )
+            assert asked.exit_code == code, asked.output
         result = CliRunner(env=here).invoke(group, ["ctl", "stop"])
 
         assert result.exit_code == 0, result.output
@@ -116,8 +121,8 @@ async def test_alarms_are_listed(ctl: Ctl) -> None:
 async def test_the_settings_in_force_are_shown_without_secrets(ctl: Ctl) -> None:
     shown = await ctl.run("environment")
 
-    assert "amqp.heartbeat_s = 60" in shown
-    assert 'auth.default_password = "guest"' not in shown
+    assert "{heartbeat_s,60}" in shown
+    assert '{default_password,"guest"}' not in shown
 
 
 async def test_features_are_listed(ctl: Ctl) -> None:
@@ -143,3 +148,10 @@ async def test_the_log_is_followed(ctl: Ctl) -> None:
         await ctl.api.get("/overview")
 
     assert "[warning] orders are late\n" in await following
+
+
+async def test_this_node_has_copies_of_all_queues_and_no_other_has(ctl: Ctl) -> None:
+    node = (await ctl.api.get("/overview"))["node"]
+
+    assert await ctl.run("grow", node, "all") == f"Growing all quorum queues on {node}...\n"
+    await ctl.run("grow", "rabbit@elsewhere", "all", code=65)
