@@ -143,15 +143,30 @@ def _pattern(queue: str) -> Pattern | None:
     return compile_pattern(queue) if queue else None
 
 
+#: Parts of memory: the metric, what it is, and the part.
+MEMORY: Final = (
+    (
+        "memory_code_module_bytes",
+        "Pages of files: interpreter, libraries, index of the WAL",
+        "code",
+    ),
+    (
+        "memory_client_connection_writer_bytes",
+        "What waits for clients that read slowly",
+        "connection_writers",
+    ),
+    ("memory_modern_metadata_store_bytes", "What SQLite has taken", "metadata_store"),
+    ("memory_binary_heap_bytes", "Contents of messages", "binary"),
+    ("memory_other_system_bytes", "Everything else", "other_system"),
+)
+
+
 async def memory_breakdown(host: Host) -> AsyncGenerator[bytes, None]:
     """The text of `/metrics/memory-breakdown`."""
     now = host.figures()
-    other = max(0, now.resident_bytes - now.store_pending_bytes)
-    metrics = (
-        Metric("memory_message_index_bytes", "gauge", "Messages that wait for the disk"),
-        Metric("memory_other_system_bytes", "gauge", "Everything else"),
-    )
-    row: Row = ("", (now.store_pending_bytes, other))
+    parts = host.memory()
+    metrics = [Metric(name, "gauge", about) for name, about, _ in MEMORY]
+    row: Row = ("", tuple(parts[kind] for _, _, kind in MEMORY))
     yield _encoded([*identity(now, "memory-breakdown"), *write(PREFIX, metrics, [row])])
 
 

@@ -345,6 +345,8 @@ async def test_memory_is_broken_down(api: Api) -> None:
     found = await scrape(api, "/memory-breakdown")
 
     assert found.one("rabbitmq_memory_other_system_bytes") > 0
+    assert found.one("rabbitmq_memory_code_module_bytes") > 0
+    assert found.one("rabbitmq_memory_binary_heap_bytes") == 0
 
 
 async def test_the_sums_are_on_the_port_of_the_api_and_names_are_not(api: Api) -> None:
