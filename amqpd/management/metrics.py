@@ -147,7 +147,7 @@ def _pattern(queue: str) -> Pattern | None:
 MEMORY: Final = (
     (
         "memory_code_module_bytes",
-        "Pages of files: interpreter, libraries, index of the WAL",
+        "Pages of files: interpreter and libraries",
         "code",
     ),
     (
