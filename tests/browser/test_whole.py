@@ -198,6 +198,22 @@ async def test_nothing_is_offered_that_patterns_of_names_forbid(desk: Desk) -> N
     await expect(page.get_by_text("You have no permission to configure 'orders'.")).to_be_visible()
     await expect(page.get_by_role("button", name="Purge", exact=True)).to_be_enabled()
 
+    await desk.api.put("/queues/%2F/mine", status=201)
+    rights = {"configure": "", "write": "^mine$", "read": ".*"}
+    await desk.api.put("/permissions/%2F/conf", rights, 204)
+    for queue in ("mine", "orders"):
+        binding = {"routing_key": queue}
+        await desk.api.post(f"/bindings/%2F/e/amq.direct/q/{queue}", binding, 201)
+    await desk.open("exchanges/%2F/amq.direct")
+    await expect(page.get_by_role("button", name="Bind", exact=True)).to_be_visible()
+    table = page.get_by_role("table", name="Bindings")
+    unbind = page.get_by_role("button", name="Unbind")
+    await expect(table.get_by_role("row", name="mine").locator(unbind)).to_be_visible()
+    await expect(table.get_by_role("row", name="orders").locator(unbind)).to_have_count(0)
+    rights = {"configure": "^own-", "write": "", "read": ".*"}
+    await desk.api.put("/permissions/%2F/conf", rights, 204)
+    await page.reload()
+
     # It may read the exchange, and has no queue into which a binding could be written.
     await desk.open("exchanges/%2F/amq.topic")
     await expect(page.get_by_text("Nothing is bound.")).to_be_visible()

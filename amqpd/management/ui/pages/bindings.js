@@ -4,19 +4,25 @@ import { remove, segment } from "../api.js";
 import { link } from "../route.js";
 import { Do, Empty, Table } from "../widgets.js";
 import { count, value } from "../format.js";
+import { useMay } from "../me.js";
+import { useRights } from "./shared.js";
 
 const place = (kind, vhost, name) => link(kind === "queue" ? "queues" : "exchanges", vhost, name);
 
 const unbind = (row) => remove(`/bindings/${segment(row.vhost)}/e/${segment(row.source)}/`
   + `${row.destination_type[0]}/${segment(row.destination)}/${segment(row.properties_key)}`);
 
+const sourceOf = (row) => ({ kind: "exchanges", vhost: row.vhost, name: row.source });
+const targetOf = (row) => ({ kind: `${row.destination_type}s`, vhost: row.vhost, name: row.destination });
+
+/** `may(row)`: whether that one may be removed; null: none of them. */
 const columns = (may) => [
   { title: "From", show: (row) => html`<a href=${place("exchange", row.vhost, row.source)}>${row.source}</a>` },
   { title: "Routing key", show: (row) => html`<code>${row.routing_key}</code>` },
   { title: "Arguments", show: (row) => (Object.keys(row.arguments || {}).length ? value(row.arguments) : "") },
   { title: "To", show: (row) => html`<a href=${place(row.destination_type, row.vhost, row.destination)}>
       ${row.destination}</a> <small>${row.destination_type}</small>` },
-  ...(may ? [{ title: "", show: (row) => html`<${Do} kind="small" action=${() => unbind(row)}
+  ...(may ? [{ title: "", show: (row) => may(row) && html`<${Do} kind="small" action=${() => unbind(row)}
       confirm=${[`Unbind '${row.destination}' from '${row.source}'?`,
     row.routing_key ? `With the routing key '${row.routing_key}'. What is published with it goes there no more.` : "What is published there goes there no more."]}>Unbind<//>` }] : []),
 ];
@@ -24,12 +30,16 @@ const columns = (may) => [
 /** `may`: whether whoever is logged in may unbind; `children`: what is said where there is none. */
 export function Bindings({ bindings, may = true, children = "Nothing is bound." }) {
   const rows = (bindings || []).filter((row) => row.source);
+  // Administrators may nearly always: of them none is asked for.
+  const administrator = useMay()("administrator");
+  const allowed = useRights(may && !administrator ? rows.flatMap((row) => [sourceOf(row), targetOf(row)]) : []);
+  const mayUnbind = may ? (row) => allowed(sourceOf(row), "read") && allowed(targetOf(row), "write") : null;
   if (!bindings) return null;
   if (!rows.length) return html`<${Empty}>${children}<//>`;
   const drawn = rows.slice(0, DRAWN);
   return html`<${Drawing} rows=${drawn} />
     ${rows.length > DRAWN && html`<p class="muted">The first ${DRAWN} of ${count(rows.length)} bindings are drawn.</p>`}
-    <${Table} label="Bindings" columns=${columns(may)} rows=${rows} />`;
+    <${Table} label="Bindings" columns=${columns(mayUnbind)} rows=${rows} />`;
 }
 
 /** More would be a tangle. */

@@ -1,6 +1,6 @@
 // Queues and streams: all of them, a page at a time.
-import { html, useEffect, useState } from "../lib.js";
-import { get, put, remove, segment, useLive } from "../api.js";
+import { html, useState } from "../lib.js";
+import { put, remove, segment, useLive } from "../api.js";
 import { link } from "../route.js";
 import { Badge, Do, Field, Form, Hints, Section, Select, Table, Trouble } from "../widgets.js";
 import { Finder, useColumns, usePaged } from "../lists.js";
@@ -8,7 +8,7 @@ import { useKept } from "../kept.js";
 import { within } from "../me.js";
 import { bytes, count, plural, rate } from "../format.js";
 import { QUEUE_ARGUMENTS } from "./keys.js";
-import { Adding, Nothing, VhostChoice, features, parsed } from "./shared.js";
+import { Adding, Nothing, VhostChoice, features, parsed, useRights } from "./shared.js";
 import { State } from "./connections.js";
 
 /** What an operator looks for among thousands. */
@@ -102,30 +102,6 @@ const listed = (rows) => `${rows.slice(0, NAMED).map((row) => `'${row.name}'`).j
   rows.length > NAMED ? ` and ${count(rows.length - NAMED)} more` : ""}.`;
 const sum = (rows, of) => rows.reduce((all, row) => all + of(row), 0);
 
-/** So many queues are asked one by one what may be done with them; of more the broker decides at each. */
-const ASKED = 200;
-
-/** What whoever is logged in may do with each of the chosen: patterns of names are the broker's to read. */
-function useRights(chosen) {
-  const [known, setKnown] = useState({});
-  const names = chosen.map(nameOf).join();
-  useEffect(() => {
-    let current = true;
-    const missing = chosen.slice(0, ASKED).filter((row) => !known[nameOf(row)]);
-    Promise.all(missing.map(async (row) => {
-      try {
-        return [nameOf(row), (await get(`${place(row)}?columns=rights`)).rights];
-      } catch {
-        return null; // it is gone
-      }
-    })).then((found) => {
-      if (current && missing.length) setKnown((now) => ({ ...now, ...Object.fromEntries(found.filter(Boolean)) }));
-    });
-    return () => { current = false; };
-  }, [names]);
-  return (row, right) => known[nameOf(row)]?.includes(right) !== false;
-}
-
 /** What is done with several queues, one after the other; what fails does not stop the others. */
 function Bulk({ chosen, choose }) {
   const [said, setSaid] = useState({ done: "", failed: [] });
@@ -143,13 +119,14 @@ function Bulk({ chosen, choose }) {
   };
   const n = plural(chosen.length, "queue");
   const [vhosts] = useLive(chosen.length ? "/vhosts" : "", 15);
-  const allowed = useRights(chosen);
+  const things = chosen.map((row) => ({ kind: "queues", vhost: row.vhost, name: row.name }));
+  const allowed = useRights(things);
   /** Why it is not to be done with some of them. */
   const refused = (right) => {
     const where = within(vhosts, right);
     const row = where && chosen.find((one) => !where.includes(one.vhost));
     if (row) return { disabled: true, title: `You have no permission to ${right} in vhost '${row.vhost}'` };
-    const one = chosen.find((each) => !allowed(each, right));
+    const one = things.find((each) => !allowed(each, right));
     return one && { disabled: true, title: `You have no permission to ${right} '${one.name}'` };
   };
   const [configure, read] = [refused("configure"), refused("read")];

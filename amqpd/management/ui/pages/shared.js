@@ -1,6 +1,6 @@
 // Small things that several pages need.
-import { html } from "../lib.js";
-import { useLive } from "../api.js";
+import { html, useEffect, useState } from "../lib.js";
+import { get, segment, useLive } from "../api.js";
 import { Empty, Select } from "../widgets.js";
 import { useMay, within } from "../me.js";
 import { parse } from "../exact.js";
@@ -36,6 +36,34 @@ export function Nothing({ children }) {
 export function useWithin(vhost, right) {
   const [vhosts] = useLive("/vhosts", 15);
   return within(vhosts, right)?.includes(vhost) !== false;
+}
+
+/** So many things are asked one by one what may be done with them; of more the broker decides at each. */
+const ASKED = 200;
+
+/**
+ * What whoever is logged in may do with queues and exchanges, each {kind, vhost, name} with the kind as in
+ * a path: patterns of names are the broker's to read. What is not known yet may be done.
+ */
+export function useRights(things) {
+  const [known, setKnown] = useState({});
+  const pathOf = (one) => `/${one.kind}/${segment(one.vhost)}/${segment(one.name)}`;
+  const paths = [...new Set(things.map(pathOf))].slice(0, ASKED);
+  useEffect(() => {
+    let current = true;
+    const missing = paths.filter((path) => !known[path]);
+    Promise.all(missing.map(async (path) => {
+      try {
+        return [path, (await get(`${path}?columns=rights`)).rights];
+      } catch {
+        return null; // it is gone
+      }
+    })).then((found) => {
+      if (current && missing.length) setKnown((now) => ({ ...now, ...Object.fromEntries(found.filter(Boolean)) }));
+    });
+    return () => { current = false; };
+  }, [paths.join(" ")]);
+  return (one, right) => known[pathOf(one)]?.includes(right) !== false;
 }
 
 /** That publishers are blocked, where somebody wonders why nothing comes in. */
