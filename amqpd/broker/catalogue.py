@@ -174,7 +174,8 @@ class Catalogue:
         if name in ANNOUNCING and name not in self.exchanges:
             # Another vhost was told of events when it was bound: it stays, and hears nothing.
             self.exchanges[name] = create(
-                self.types, PutExchange(self.name, name, "topic", True, False, True)
+                self.types,
+                PutExchange(self.name, name, "topic", True, False, True, declared_by=INTERNAL),
             )
         return self.exchanges[name]
 
@@ -208,6 +209,7 @@ class Catalogue:
             lanes=command.lanes,
             around=self.around,
             total=self.stats.totals[parsed.queue_type],
+            declared_by=command.declared_by,
         )
         queue.paused = self._paused.get(command.name)
         self.queues[command.name] = queue
@@ -251,6 +253,8 @@ class Catalogue:
 
     def restore(self, command: PutExchange | PutQueue | PutBinding) -> None:
         """Make what a document of definitions has, if it is not there (see `restoring`)."""
+        if isinstance(command, PutExchange | PutQueue):
+            command = replace(command, declared_by=self.around.events.by)
         match command:
             case PutExchange():
                 self._finish_leaving("exchange", command.name)

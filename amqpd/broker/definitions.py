@@ -103,6 +103,8 @@ class PutExchange:
     auto_delete: bool
     internal: bool
     arguments: Table = field(default_factory=dict)
+    #: The user; empty for what is older than that this is kept.
+    declared_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class PutQueue:
     auto_delete: bool
     arguments: Table
     lanes: tuple[int, ...]
+    #: As of exchanges.
+    declared_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -427,6 +427,8 @@ _PREDECLARED: Final = (
 EVENTS: Final = "amq.rabbitmq.event"
 LOG: Final = "amq.rabbitmq.log"
 ANNOUNCING: Final = (EVENTS, LOG)
+#: Who has made those, in RabbitMQ's words.
+BROKER: Final = "rmq-internal"
 
 
 def predeclared(
@@ -435,7 +437,7 @@ def predeclared(
     """The exchanges of a new vhost, the default exchange first."""
 
     def definition(name: str, kind: str, internal: bool) -> PutExchange:
-        return PutExchange(vhost, name, kind, durable=True, auto_delete=False, internal=internal)
+        return PutExchange(vhost, name, kind, True, False, internal, declared_by=BROKER)
 
     return [
         DefaultExchange(definition(DEFAULT_EXCHANGE, "direct", False)),

@@ -100,6 +100,7 @@ class Queue:
         lanes: tuple[int, ...],
         around: Surroundings,
         total: Counts | None = None,
+        declared_by: str = "",
     ) -> None:
         self.vhost = vhost
         self.name = name
@@ -107,6 +108,7 @@ class Queue:
         self.owner = owner
         self.auto_delete = auto_delete
         self.declared = declared
+        self.declared_by = declared_by
         self.own = arguments
         self.arguments = arguments
         self.match = Match(None, None)
@@ -157,6 +159,7 @@ class Queue:
             self.auto_delete,
             self.declared,
             self.priorities.lane_ids(),
+            self.declared_by,
         )
 
     def recovered(self) -> None:

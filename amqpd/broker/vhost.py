@@ -94,7 +94,14 @@ class VHost(Catalogue):
         type_of(self.types, kind)  # as RabbitMQ: before anybody looks what is there
         access.configure("exchange", name)
         command = PutExchange(
-            self.name, name, kind, durable, auto_delete, internal, dict(arguments)
+            self.name,
+            name,
+            kind,
+            durable,
+            auto_delete,
+            internal,
+            dict(arguments),
+            self.around.events.by,
         )
         existing = self.exchanges.get(name)
         if existing is not None:
@@ -300,7 +307,16 @@ class VHost(Catalogue):
             access.read("queue", name)
             access.write("exchange", dead_letter)
         command = self._with_lanes(
-            PutQueue(self.name, name, durable, exclusive, auto_delete, dict(arguments), ())
+            PutQueue(
+                self.name,
+                name,
+                durable,
+                exclusive,
+                auto_delete,
+                dict(arguments),
+                (),
+                self.around.events.by,
+            )
         )
         self._advice.queue(self.name, name, arguments)
         self.stats.queues_created += 1

@@ -62,7 +62,7 @@ def facts(call: Call, exchange: Exchange, shown: Shown) -> Facts | None:
         found["policy"] = policy.name
     if operator is not None:
         found["operator_policy"] = operator.name
-    found["user_who_performed_action"] = ""
+    found["user_who_performed_action"] = exchange.definition.declared_by
     tallies = exchange.tallies
     if tallies.messages and shown.stats:
         values = (tallies.messages, tallies.copies)

@@ -31,9 +31,14 @@ class Body(Struct):
 
 async def list_of_vhosts(call: Call) -> Answer:
     """The limits of vhosts that have some."""
-    vhosts = [call.vhost] if "vhost" in call.names else call.visible_vhosts()
-    limits = ((one.name, as_set(call, VHOST_LIMITS, one.name, LIMITS)) for one in vhosts)
-    found: list[Facts] = [{"vhost": name, "value": value} for name, value in limits if value]
+    is_one = "vhost" in call.names
+    found: list[Facts] = []
+    for vhost in [call.vhost] if is_one else call.visible_vhosts():
+        value = as_set(call, VHOST_LIMITS, vhost.name, LIMITS)
+        # RabbitMQ's list of all has those, too, whose limits were lifted one by one.
+        kept = call.broker.parameters.get(VHOST_LIMITS, vhost.name, LIMITS)
+        if value or (kept is not None and not is_one):
+            found.append({"vhost": vhost.name, "value": value})
     return await _listed(call, found, "vhost")
 
 
@@ -88,7 +93,7 @@ async def delete(call: Call) -> Answer:
     component, vhost, name, limits = _parameter(call)
     if limits.pop(call.names["name"], None) is not None:
         command: PutParameter | DeleteParameter = DeleteParameter(component, vhost, name)
-        if limits:
+        if limits or component == VHOST_LIMITS:
             command = PutParameter(component, vhost, name, encode(limits).decode())
         await call.change(command)
     return Answer(204)

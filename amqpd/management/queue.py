@@ -561,14 +561,14 @@ async def no_reading(call: Call) -> Answer:
 
 
 async def list_of_user(call: Call) -> Answer:
-    """The exclusive queues of a user's connections."""
+    """The queues that a user has declared."""
     name = call.names["user"]
     if not (call.caller.is_monitor or call.caller.name == name):
         raise not_found()
-    guests: set[object] = set(call.broker.presence.of_user(name))
     shown = call.shown()
-    found = [queue for queue in all_queues(call) if queue.owner in guests]
-    return await listing(call, found, lambda one: facts(call, one, shown), KEYS)
+    found = [queue for queue in all_queues(call) if queue.declared_by == name]
+    rows = None if shown.has_samples else _rows(call)
+    return await listing(call, found, lambda one: facts(call, one, shown), _keys(shown), rows=rows)
 
 
 VHOST: Final = Needs.VHOST

@@ -146,6 +146,7 @@ class Catalogue:
             internal=int(command.internal),
             arguments=encode_table(command.arguments),
             arguments_text=_text(command.arguments),
+            declared_by=command.declared_by,
         )
 
     @apply.register
@@ -167,6 +168,7 @@ class Catalogue:
             arguments=encode_table(command.arguments),
             arguments_text=_text(command.arguments),
             lanes=json.dumps(command.lanes),
+            declared_by=command.declared_by,
         )
         for level, lane in enumerate(command.lanes):
             if lane:
@@ -240,8 +242,8 @@ class Catalogue:
             yield d.PutTopicPermission(*map(str, row))
 
     def _exchanges(self) -> Iterator[d.Command]:
-        columns = "vhost, name, kind, durable, auto_delete, internal, arguments"
-        for vhost, name, kind, durable, auto_delete, internal, arguments in self._rows(
+        columns = "vhost, name, kind, durable, auto_delete, internal, arguments, declared_by"
+        for vhost, name, kind, durable, auto_delete, internal, arguments, by in self._rows(
             "exchange", columns
         ):
             yield d.PutExchange(
@@ -252,11 +254,12 @@ class Catalogue:
                 bool(auto_delete),
                 bool(internal),
                 _table(arguments),
+                str(by),
             )
 
     def _queues(self) -> Iterator[d.Command]:
-        columns = "vhost, name, durable, exclusive, auto_delete, arguments, lanes"
-        for vhost, name, durable, exclusive, auto_delete, arguments, lanes in self._rows(
+        columns = "vhost, name, durable, exclusive, auto_delete, arguments, lanes, declared_by"
+        for vhost, name, durable, exclusive, auto_delete, arguments, lanes, by in self._rows(
             "queue", columns
         ):
             yield d.PutQueue(
@@ -267,6 +270,7 @@ class Catalogue:
                 bool(auto_delete),
                 _table(arguments),
                 tuple(json.loads(str(lanes))),
+                str(by),
             )
 
     def _bindings(self) -> Iterator[d.Command]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
 #: The version that this code reads and writes.
-VERSION: Final = 7
+VERSION: Final = 8
 #: "AMQP" in the file's header tells our files from others'.
 APPLICATION_ID: Final = 0x414D5150
 
@@ -169,6 +169,12 @@ def _migrations() -> Migrations:
     def seventh(database: Database) -> None:
         _table(database, "deferred", "number", number=int, entry=bytes)
         database.execute("PRAGMA user_version = 7")
+
+    @migrations(name="8-declared-by")
+    def eighth(database: Database) -> None:
+        for table in ("exchange", "queue"):
+            database.execute(f"ALTER TABLE {table} ADD COLUMN declared_by TEXT NOT NULL DEFAULT ''")
+        database.execute("PRAGMA user_version = 8")
 
     return migrations
 

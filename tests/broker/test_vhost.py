@@ -149,7 +149,7 @@ def test_a_durable_exchange_is_there_once_its_number_is_safe(model: Model, clien
     assert number == model.broker.journal.last
     arguments = a_table({"alternate-exchange": "amq.fanout"})
     assert journaled(model) == [
-        PutExchange("/", "x", "direct", True, False, False, arguments),
+        PutExchange("/", "x", "direct", True, False, False, arguments, "rmq-internal"),
     ]
     assert client.vhost.exchanges["x"].durable
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.management.served import ignore, name, publish
+from tests.management.served import ignore, name, publish, served
+from tests.management.test_pause import on_disk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.management.served import Api
 
 DURABLE = {"durable": True}
@@ -229,6 +232,36 @@ async def test_an_exclusive_queue_is_shown_with_its_owner_and_belongs_to_it(api:
         refusal = await api.delete("/queues/%2F/mine", 400)
         assert "cannot obtain exclusive access to locked queue" in refusal["reason"]
         assert [one["name"] for one in await api.get("/users/guest/queues")] == ["mine"]
+
+
+async def test_queues_are_found_by_who_has_declared_them_also_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path, on_disk) as api:
+        shop = await api.user("shop", "management", vhosts=("/",))
+        await shop.put("/queues/%2F/http", DURABLE)
+        await shop.put("/exchanges/%2F/x", {"type": "direct", "durable": True})
+        await api.put("/queues/%2F/guests", DURABLE)
+        await api.put("/queues/%2F/http", DURABLE, 204)
+        async with api.channel("shop", "shop") as channel:
+            await channel.declare_queue("amqp", durable=True)
+            await channel.declare_queue("mine", exclusive=True)
+            found = await api.get("/users/shop/queues")
+            assert [one["name"] for one in found] == ["amqp", "http", "mine"]
+        await api.post(
+            "/definitions",
+            {"queues": [{"name": "restored", "vhost": "/", "durable": True, "auto_delete": False,
+                         "arguments": {}}]}, 204,
+        )  # fmt: skip
+
+    async with served(tmp_path, on_disk) as api:
+        found = await api.get("/users/shop/queues")
+        assert [one["name"] for one in found] == ["amqp", "http"]
+        found = await api.get("/users/guest/queues")
+        assert [one["name"] for one in found] == ["guests", "restored"]
+        assert (await api.get("/exchanges/%2F/x"))["user_who_performed_action"] == "shop"
+        amq = await api.get("/exchanges/%2F/amq.topic")
+        assert amq["user_who_performed_action"] == "rmq-internal"
 
 
 async def test_without_statistics_only_the_names_and_the_totals_are_shown(api: Api) -> None:

@@ -126,4 +126,5 @@ def test_sqlite_utils_lists_tables_and_knows_the_migrations(tmp_path: Path) -> N
         ("5-stream-files",),
         ("6-scattered",),
         ("7-deferred",),
+        ("8-declared-by",),
     ]

@@ -67,7 +67,8 @@ def clear_vhost_limits(ctl: Ctl) -> None:
     ctl.say(f'Clearing vhost "{ctl.vhost}" limits ...')
     if not ctl.remote.get(f"/vhost-limits/{ctl.vhost_path}"):
         end("Parameter does not exist", EX_UNAVAILABLE)
-    _clear(ctl, f"/vhost-limits/{ctl.vhost_path}", ["max-connections", "max-queues"])
+    # Lifted one by one the vhost would stay in the list of those that have had limits.
+    ctl.remote.delete(f"/parameters/vhost-limits/{ctl.vhost_path}/limits")
 
 
 @verb("list_vhost_limits", GROUP, option("--global", "everywhere", is_flag=True))
