@@ -315,3 +315,17 @@ def test_a_broker_without_a_store_has_nothing_to_read() -> None:
     none_returned(Counted(1, 5, 9, 0, 10, 10), told.append)
 
     assert told == [Returned([], {}, (), 9)]
+
+
+@pytest.mark.parametrize(("own", "times"), [(0, 1), (1, 2), (9, 3)])
+def test_a_message_does_not_outlive_the_limit_of_its_queue_by_one_of_its_own(
+    own: int, times: int
+) -> None:
+    model = Model()
+    reader = a_reader(model, {"x-delivery-limit": 2}, headers={"x-delivery-limit": Field("I", own)})
+
+    for _ in range(times):
+        assert model.vhost.publishing.dropped == {}
+        refuse(model, reader)
+
+    assert model.vhost.publishing.dropped == {"delivery_limit": 1}

@@ -271,3 +271,31 @@ def test_the_number_of_ways_in_a_circle_that_are_told_is_bounded(
 
     assert caplog.text.count("came round without having been rejected") == 3
     assert len(model.vhost.publishing.burials._cycles) == 3
+
+
+@pytest.mark.parametrize("reason", ["rejected", "expired", "maxlen"])
+def test_a_message_becomes_a_dead_letter_in_the_batch_in_which_it_leaves(
+    model: Model, reason: str
+) -> None:
+    limits = {"rejected": {}, "expired": {"x-message-ttl": 10}, "maxlen": {"x-max-length": 1}}
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    model.queue(arguments={**dead, **limits[reason]})
+    model.queue("dead")
+    model.publish(b"a")
+    model.commit()
+
+    if reason == "rejected":
+        consumer = FakeConsumer()
+        model.consume(consumer)
+        model.turn()
+        model.commit()
+        model.vhost.discard(consumer.take())
+    elif reason == "maxlen":
+        model.publish(b"b", mode=1)
+    model.turn(10)
+    # Settles that nobody waits for stay behind, and may be lost with the power.
+    batch = model.broker.journal.take(settles=False)
+
+    assert batch is not None
+    assert (len(batch.appends), len(batch.settles)) == (1, 1)
+    assert model.vhost.publishing.buried == {reason: 1}

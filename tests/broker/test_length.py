@@ -6,7 +6,9 @@ import pytest
 
 from amqpd.broker.arguments import Overflow
 from amqpd.broker.definitions import PutParameter
+from amqpd.broker.expiry import BURIAL_COST
 from amqpd.broker.parameters import POLICY
+from amqpd.broker.surroundings import EFFORT
 from tests.broker.model import FakeConsumer, Model
 from tests.broker.test_publishing import bodies
 
@@ -66,6 +68,20 @@ def test_what_a_consumer_takes_at_once_does_not_count(model: Model) -> None:
     assert refused == [False, False, False, False, True]
     assert consumer.bodies == [b"a", b"b", b"c"]
     assert queue.ready == 1
+
+
+def test_what_a_consumer_is_about_to_take_does_not_count(model: Model) -> None:
+    model.queue(arguments={"x-max-length": 1, **REFUSING})
+    consumer = FakeConsumer(credit=1)
+    model.consume(consumer)
+    model.publish(b"a", b"b")
+    assert model.publish(b"c").refused
+
+    # In one read with the next message: nobody has looked at the queue since.
+    model.vhost.settle(consumer.take())
+
+    assert not model.publish(b"c").refused
+    assert consumer.bodies == [b"a", b"b"]
 
 
 def test_a_queue_of_length_zero_refuses_all(model: Model) -> None:
@@ -235,7 +251,24 @@ def test_a_policy_that_sets_a_limit_drops_what_is_over_it_at_once(model: Model) 
     assert queue.ready == 1
 
 
-def limit(model: Model, messages: int) -> None:
+def limit(model: Model, messages: int, pattern: str = ".*") -> None:
     """Set a policy."""
-    value = f'{{"pattern": ".*", "definition": {{"max-length": {messages}}}}}'
+    value = f'{{"pattern": "{pattern}", "definition": {{"max-length": {messages}}}}}'
     model.broker.change(PutParameter(POLICY, "/", "p", value))
+
+
+def test_so_many_dead_letters_that_one_turn_is_not_enough_are_made_in_the_next_ones(
+    model: Model,
+) -> None:
+    queue, other = model.queue(arguments=DEAD), model.queue("dead")
+    count = 2 * EFFORT // BURIAL_COST
+    model.publish_run(*[b"x"] * count)
+    model.turn()
+
+    limit(model, 1, "^q$")
+    model.broker.dispatch()
+    assert queue.ready > 1
+    while model.broker.around.awake:
+        model.turn()
+
+    assert (queue.ready, other.ready) == (1, count - 1)

@@ -163,6 +163,15 @@ def test_bytes_fill_a_queue_too(model: Model) -> None:
     assert model.publish(b"5").full == (queue,)
 
 
+@pytest.mark.parametrize(("body", "full"), [(b"12", False), (b"123", True)])
+def test_a_queue_is_full_at_its_limit_of_bytes_and_not_only_above(
+    model: Model, body: bytes, full: bool
+) -> None:
+    queue = model.queue(arguments={"x-max-length-bytes": 3, "x-overflow": "block"})
+
+    assert model.publish(body).full == (queue,) * full
+
+
 def test_a_queue_whose_consumer_takes_all_is_never_full(model: Model) -> None:
     model.queue(arguments={"x-max-length": 0, **BLOCK})
     model.consume(FakeConsumer())

@@ -760,3 +760,22 @@ def test_a_time_at_which_nothing_is_due_any_more_wakes_nobody(model: Living) -> 
 
     model.turn()
     assert consumer.bodies == [b"b", b"c"]
+
+
+def test_what_has_waited_expires_on_time_behind_what_does_not(model: Living) -> None:
+    model.queue(arguments=RETRY)
+    consumer = FakeConsumer()
+    model.consume(consumer)
+    model.publish(b"stays")
+    model.publish(b"expires", expiration="1000")
+    model.turn()
+    model.vhost.cancel(consumer)
+
+    fail_all(model, consumer)
+    assert figures(model) == (0, 0, 2)
+    model.wait(200)
+    assert figures(model) == (2, 0, 0)
+    model.wait(900)
+
+    assert figures(model) == (1, 0, 0)
+    assert model.bodies() == [b"stays"]

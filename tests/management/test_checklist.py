@@ -82,6 +82,20 @@ async def test_20_every_operation_asks_for_a_login_and_a_tag(api: Api) -> None:
             await api.as_user("guest", "w r o n g").call(method, path, 401, {})
 
 
+def test_20_what_an_operation_needs_is_what_was_decided() -> None:
+    # Written down apart from the code: who lowers it there must mean it. A new one needs a line.
+    lines = (Path(__file__).parent / "rights.tsv").read_text().splitlines()
+    decided = {(method, path): needs for needs, method, path in (one.split("\t") for one in lines)}
+
+    found = {
+        (method, route.path): operation.needs.name
+        for route in resources.ROUTES
+        for method, operation in route.methods.items()
+    }
+
+    assert found == decided
+
+
 async def test_20_no_low_tag_does_what_needs_a_higher_one(api: Api) -> None:
     users = {tag: await api.user(tag, tag, vhosts=("/",)) for tag in TAGS[1:-1]}
     for route in resources.ROUTES:

@@ -281,6 +281,45 @@ def test_what_fits_is_confirmed_and_what_does_not_when_there_is_room(world: Worl
     assert isinstance(unblocked, ConnectionClass.Unblocked)
 
 
+def two_full_queues(world: World) -> Client:
+    """Somebody who has published more to both than they may hold."""
+    client = world.client("connection.blocked")
+    for name in ("one", "two"):
+        client.declare(name, arguments={"x-max-length": 1, "x-overflow": "block"})
+        client.ask(Queue.Bind(queue=name, exchange="amq.fanout"), Queue.BindOk)
+    client.confirms()
+    client.publish(b"1", exchange="amq.fanout")
+    assert [type(one) for one in client.hear()] == [ConnectionClass.Blocked, Basic.Ack]
+    client.publish(b"2", exchange="amq.fanout")
+    assert client.hear() == []
+    return client
+
+
+def test_what_was_taken_by_two_full_queues_waits_for_room_in_both(world: World) -> None:
+    client, other = two_full_queues(world), world.client()
+
+    for _ in range(2):
+        assert other.get("one")
+    assert not [one for one in client.hear() if isinstance(one, Basic.Ack)]
+    for _ in range(2):
+        assert other.get("two")
+
+    (ack,) = (one for one in client.hear() if isinstance(one, Basic.Ack))
+    assert ack.delivery_tag == 2
+
+
+def test_nobody_waits_for_room_any_more_when_the_channel_is_gone(world: World) -> None:
+    client = two_full_queues(world)
+    queues = world.broker.vhosts["/"].queues
+    tickets = [queues[name].pressure._ticket for name in ("one", "two")]
+    assert all(ticket is not None and ticket._calls for ticket in tickets)
+
+    client.session.connection_lost("")
+    world.turn()
+
+    assert not any(ticket is not None and ticket._calls for ticket in tickets)
+
+
 def test_what_is_not_on_disk_is_not_confirmed_however_much_room_there_is(
     world: World,
 ) -> None:

@@ -146,6 +146,18 @@ def test_what_a_queue_refuses_is_nacked_in_its_turn(world: World, client: Client
     ]  # fmt: skip
 
 
+def test_what_several_queues_refuse_of_one_read_is_nacked_in_the_order_of_the_client(
+    client: Client,
+) -> None:
+    for name in ("one", "two"):
+        client.declare(name, arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+
+    # Gathered by queue: the first and the fourth together, before the second.
+    client.say(b"".join(published(b"x", name) for name in ("one", "two", "q", "one")))
+
+    assert verdicts(client.hear()) == [("Nack", 2, True), ("Ack", 3, False), ("Nack", 4, False)]
+
+
 def test_a_read_for_a_queue_that_is_full_is_refused_as_a_whole(client: Client) -> None:
     client.declare("full", arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
     client.publish(b"1", "full")
@@ -181,6 +193,23 @@ def test_a_message_consumed_and_acked_before_it_was_written_is_confirmed(
     client.send(Basic.Ack(1))
 
     assert verdicts(client.hear()) == [("Ack", 1, False)]
+
+
+def test_of_what_was_published_together_all_is_on_disk_or_acked_before_it_is_confirmed(
+    world: World, client: Client
+) -> None:
+    client.declare("r", durable=True)
+    client.consume("q")
+    world.disk = False
+    client.say(b"".join(published(b"x", name, properties=PERSISTENT) for name in ("q", "r")))
+    (delivered,) = client.hear()
+    assert isinstance(delivered, Message)
+
+    client.send(Basic.Ack(1))
+    assert client.hear() == []
+
+    world.commit()
+    assert verdicts(client.hear()) == [("Ack", 2, True)]
 
 
 def test_confirms_do_not_overtake_replies_that_wait(world: World) -> None:

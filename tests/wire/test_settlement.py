@@ -220,3 +220,25 @@ def test_a_transaction_takes_masses_back_at_once(client: Client) -> None:
     client.send(Tx.Commit(), 2)
 
     assert client.world.broker.vhosts["/"].queues["q"].ready == 1500
+
+
+def test_many_that_are_rejected_with_one_word_become_dead_letters_in_several_turns() -> None:
+    world = World()
+    client = world.client()
+    client.declare("dead")
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    client.declare("q", arguments=arguments)
+    count = 3_000
+    client.say(published(b"x", "q") * count)
+    client.consume("q")
+    assert len(client.hear()) == count
+    dead = world.broker.vhosts["/"].queues["dead"]
+
+    client.session.receive_data(frame.marshal(Basic.Nack(count, multiple=True, requeue=False), 1))
+    assert dead.ready == 0
+    world.broker.dispatch()
+    assert 0 < dead.ready < count
+    while dead.ready < count:
+        before = dead.ready
+        world.turn()
+        assert dead.ready > before

@@ -440,3 +440,22 @@ def test_a_commit_that_fails_in_the_middle_ends_the_connection(
     assert isinstance(close, ConnectionClass.Close)
     assert close.reply_code == 541
     assert world.broker.journal.open is None
+
+
+def test_a_commit_that_a_queue_refuses_makes_outstanding_again_what_it_would_have_settled() -> None:
+    world = World()
+    client = world.client()
+    client.declare("q")
+    client.declare("full", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    client.publish(b"a", "q")
+    assert client.get("q", no_ack=False)
+    client.tx()
+    client.send(Basic.Ack(1))
+    client.publish(b"x", "full")
+
+    client.send(Tx.Commit())
+    (close,) = client.hear()
+
+    assert isinstance(close, ChannelClass.Close)
+    assert close.reply_code == 406
+    assert world.broker.vhosts["/"].queues["q"].ready == 1

@@ -303,3 +303,17 @@ def test_what_arrives_after_the_exchange_was_deleted_is_not_looked_at() -> None:
     diary.wait(200)
 
     assert exchange.heard == []
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_not_on_disk_yet_stays_in_memory() -> None:
+    diary = Diary()
+    bodies = [b"%02d" % number for number in range(40)]
+    for number, octets in enumerate(bodies):
+        diary.add(octets, 1_000 + number)
+
+    assert diary.agenda.in_memory == 40
+    for _ in range(40):
+        diary.turn(100)
+
+    assert diary.heard() == bodies

@@ -108,6 +108,20 @@ def test_keys_are_forgotten_after_the_ttl_of_the_exchange_or_the_message() -> No
     assert model.bodies() == [b"a"]
 
 
+def test_a_key_that_comes_again_after_its_time_is_on_disk_once() -> None:
+    model = a_model(x_cache_ttl=100)
+    for _ in range(3):
+        publish(model, "a", mode=2)
+        publish(model, "b", ttl=1, mode=2)
+        model.turn(50)
+        publish(model, "b", ttl=1, mode=2)
+        model.turn(60)
+
+    exchange = exchange_of(model)
+    assert exchange._shelf is not None
+    assert exchange._shelf.stored == len(exchange) == 2
+
+
 def test_a_ttl_that_makes_no_sense_is_ignored() -> None:
     model = a_model(x_cache_ttl=100)
     for number, ttl in enumerate((0, -1, "x", True, "9" * 30)):

@@ -195,3 +195,17 @@ def test_any_integer_type_will_do(kind: str) -> None:
     exchange = an_exchange(KIND, {"x-recent-history-length": Field(kind, 7)})
 
     assert getattr(exchange, "length", None) == 7
+
+
+def test_dead_letters_that_come_together_are_remembered_one_by_one() -> None:
+    model = Living()
+    declare(model, "x-recent-history", {"x-recent-history-length": 2})
+    model.queue(arguments={"x-dead-letter-exchange": "x", "x-message-ttl": 10})
+    model.queue("late")
+    model.publish(b"1", b"2", b"3")
+
+    model.turn(10)
+    model.turn()
+    bind_queue(model, "late")
+
+    assert model.bodies("late") == [b"2", b"3"]

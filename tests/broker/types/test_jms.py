@@ -104,3 +104,11 @@ def test_names_are_headers_and_properties() -> None:
     assert [bare("JMSTimestamp"), bare("JMSDeliveryMode"), bare("properties.headers")] == [
         None, "NON_PERSISTENT", None,
     ]  # fmt: skip
+
+
+def test_a_selector_that_is_not_true_does_not_match_whatever_else_it_is() -> None:
+    exchange = bind(an_exchange(KIND), to("q", "#", {"x-filter-jms-selector": "colour"}))
+
+    for value, matches in (("red", False), (1, False), (True, True), (False, False)):
+        found = names(exchange, a_message("a", headers={"colour": value})) or []
+        assert (found == ["q"]) is matches, value

@@ -102,6 +102,9 @@ def test_expired_values_do_not_pile_up(model: Living) -> None:
     model.publish(b"1", exchange="x", key="one more")
 
     assert len(exchange) == 2
+    # Nor on disk.
+    assert exchange._shelf is not None
+    assert exchange._shelf.stored == 2
 
 
 def test_without_persistence_values_are_in_memory_only(model: Living) -> None:
