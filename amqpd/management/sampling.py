@@ -156,7 +156,7 @@ class Series:
 class Sampler:
     """The series of all things, by what identifies them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, begins_anew: bool = False) -> None:
         self._series: dict[object, Series] = {}
         self._histories: dict[object, Series] = {}
         #: What was different at the last sweep: its rate is not 0 yet.
@@ -165,8 +165,8 @@ class Sampler:
         #: At the last `begin` nothing had been looked at, or all of it was forgotten.
         self.was_blank = True
         self._at_ms = self._before_ms = 0
-        #: What is new meanwhile was there before, and has been forgotten.
-        self._begins_anew = False
+        #: What is new meanwhile was there before: it was restored, or has been forgotten.
+        self._begins_anew = begins_anew
 
     def get(self, key: object) -> Series | None:
         """The series of a thing; None until it was looked at."""

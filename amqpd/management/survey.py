@@ -100,7 +100,8 @@ class Survey:
     """Samples everything until it is cancelled."""
 
     def __init__(self, host: Host) -> None:
-        self.sampler = Sampler()
+        # What there is at the first look was restored, and has not grown from nothing.
+        self.sampler = Sampler(begins_anew=True)
         #: What lists have shown of queues.
         self.shelf = Shelf()
         self._host = host

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpd.management.sampling import IDLE, INTERVAL_S, MOST, Sampler
-from tests.management.served import publish
+from tests.management.served import publish, served
+from tests.management.test_pause import on_disk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.management.served import Api
 
 STEP_MS = INTERVAL_S * 1000
@@ -287,3 +290,28 @@ async def test_a_queue_that_is_new_has_one_sample(api: Api) -> None:
     queue = await api.get("/queues/%2F/q", lengths_age=60, lengths_incr=5)
 
     assert [one["sample"] for one in queue["messages_details"]["samples"]] == [0]
+
+
+async def test_what_was_there_when_the_broker_started_has_not_grown_from_nothing(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path, on_disk) as api:
+        await api.put("/queues/%2F/q", {"durable": True})
+        async with api.channel() as channel:
+            for _ in range(3):
+                await publish(channel, b"x", "q", delivery_mode=2)
+
+    async with served(tmp_path, on_disk) as api:
+        for _ in range(2):
+            asked = {"lengths_age": 60, "lengths_incr": 5}
+            queue = await api.get("/queues/%2F/q", **asked)
+            total = (await api.get("/overview", **asked))["queue_totals"]
+            vhost = await api.get("/vhosts/%2F", **asked)
+
+            for shown in (queue, total, vhost):
+                assert shown["messages"] == 3
+                assert {one["sample"] for one in shown["messages_details"]["samples"]} <= {3}
+                assert shown["messages_details"]["rate"] == 0
+            http = api.broker.server._http
+            assert http is not None
+            await http._api.survey.sweep(api.broker.server.broker.around.now_ms + 5000)
