@@ -34,7 +34,9 @@ _NEEDLESS: Final = (
     "cluster_partition_handling", "cluster_keepalive_interval", "queue_index", "background_gc",
     "msg_store", "raft", "classic_queue", "distribution", "net_ticktime", "credentials_obfuscation",
     "vm_memory_calculation_strategy", "vm_memory_high_watermark_paging_ratio", "memory_monitor",
-    "max_number_of_connections", "reverse_dns_lookups",
+    "max_number_of_connections", "reverse_dns_lookups", "management.rates_mode",
+    "management.sample_retention_policies", "management.db_cache_multiplier",
+    "management.delegate_count",
 )  # fmt: skip
 #: What is not done as there, by how keys begin: what is done here.
 _OTHERWISE: Final[Mapping[str, str]] = {

@@ -28,6 +28,7 @@ from amqpd.management.errors import (
 )
 from amqpd.management.live import STREAM, Streams, live
 from amqpd.management.openapi import describe
+from amqpd.management.overview import identity
 from amqpd.management.request import Answer, encode, json
 from amqpd.management.resources import ROUTES
 from amqpd.management.routing import Operation, Route, Router
@@ -278,13 +279,8 @@ class Api:
         life_s = settings.login_session_s
         token = self._sessions.open(caller, self._host.broker.around.now_ms, life_s)
         known = {"name": caller.name, "tags": sorted(caller.tags)}
-        answer = json(
-            {
-                **known,
-                "token": {"type": "bearer", "value": token},
-                "user": known | {"login_session_timeout": settings.login_session_minutes},
-            }
-        )
+        shown = {"type": "bearer", "value": token}
+        answer = json({**known, "token": shown, "user": identity(caller, settings)})
         answer.headers["Set-Cookie"] = self._cookie(token, request, life_s)
         return answer
 

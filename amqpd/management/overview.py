@@ -23,10 +23,12 @@ from amqpd.management.routing import Operation, Route
 from amqpd.management.survey import BROKER, CHURNING, churn_values
 
 if TYPE_CHECKING:
+    from amqpd.management.access import Caller
     from amqpd.management.call import Call
     from amqpd.management.figures import Figures
     from amqpd.management.listing import Facts
     from amqpd.management.rates import Shown
+    from amqpd.management.settings import Http
 
 #: How far back samples reach: ten minutes, an hour, a day.
 RETAINED_S: Final = [600, 3600, 86400]
@@ -169,16 +171,19 @@ def _message_totals(call: Call, shown: Shown) -> Facts:
     }
 
 
+def identity(caller: Caller, settings: Http) -> Facts:
+    """What somebody is told of oneself."""
+    return {
+        "name": caller.name,
+        "tags": sorted(caller.tags),
+        "is_internal_user": caller.authority is None,
+        "login_session_timeout": settings.login_session_minutes,
+    }
+
+
 async def whoami(call: Call) -> Answer:
     """Who is logged in."""
-    return json(
-        {
-            "name": call.caller.name,
-            "tags": sorted(call.caller.tags),
-            "is_internal_user": call.caller.authority is None,
-            "login_session_timeout": call.host.http.login_session_minutes,
-        }
-    )
+    return json(identity(call.caller, call.host.http))
 
 
 async def version(call: Call) -> Answer:

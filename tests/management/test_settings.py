@@ -34,6 +34,7 @@ async def test_a_login_gives_a_token_for_the_header_authorization(api: Api) -> N
 
     assert answer["user"]["name"] == "guest"
     assert answer["user"]["tags"] == ["administrator"]
+    assert answer["user"] == await api.get("/whoami")
     assert answer["user"]["login_session_timeout"] == 480
     token = answer["token"]
     assert token["type"] == "bearer"
