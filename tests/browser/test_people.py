@@ -9,8 +9,11 @@ from playwright.async_api import expect
 
 from tests.browser.test_operations import log_in_as
 from tests.browser.test_page import fill
+from tests.management.served import served
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.browser.conftest import Desk
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -242,4 +245,30 @@ async def test_somebody_else_who_logs_in_finds_nothing_of_who_was_there(desk: De
 
     await expect(ended).to_have_count(0)
     await expect(page.get_by_label("Body")).to_have_value("")
+    desk.complaints.clear()
+
+
+async def test_a_broker_that_is_started_again_is_found_and_goes_on_after_a_login(
+    desk: Desk, tmp_path: Path
+) -> None:
+    page = desk.page
+    async with served(tmp_path / "first") as api:
+        await page.goto(api.uri)
+        await page.get_by_role("button", name="Log in").click()
+        await page.goto(f"{api.uri}/#/queues")
+        await expect(page.get_by_text("No queues yet.")).to_be_visible()
+    told = page.get_by_role("alert").filter(has_text="The broker does not answer.")
+    await expect(told.first).to_be_visible()
+
+    port = int(api.uri.rpartition(":")[2])
+    async with served(tmp_path / "second", None, http__port=port) as again:
+        ended = page.get_by_role("dialog", name="Your login has ended")
+        await expect(ended).to_be_visible()
+        await ended.get_by_label("Password").fill("guest")
+        await ended.get_by_role("button", name="Log in").click()
+        await expect(ended).to_have_count(0)
+        await expect(told).to_have_count(0)
+        await again.put("/queues/%2F/orders", {"durable": True})
+        await expect(page.get_by_role("link", name="orders")).to_be_visible()
+        await page.goto("about:blank")
     desk.complaints.clear()

@@ -161,8 +161,9 @@ async def served(
     **flags: config.Value,
 ) -> AsyncIterator[Api]:
     """A broker whose HTTP ports answer, and the API as guest sees it."""
+    ports: dict[str, config.Value] = {"http__port": 0, "metrics__port": 0}
     async with (
-        running(folder, make_store, http__port=0, metrics__port=0, **flags) as broker,
+        running(folder, make_store, **ports | flags) as broker,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as client,
     ):
         yield Api(broker, client, basic("guest", "guest"))
