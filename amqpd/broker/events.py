@@ -212,7 +212,7 @@ class Events:
             "name", "user_provided_name", "pid", "node", "client_properties", "user", "vhost", ACTOR
         )  # fmt: skip
         if not user:
-            kept = tuple(name for name in kept if found[name])
+            kept = tuple(one for one in kept if found[one] or one == "client_properties")
         told = {name: found[name] for name in kept}
         self.tell("connection.closed", told, is_done=bool(user))
 

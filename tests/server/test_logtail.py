@@ -122,7 +122,13 @@ async def test_a_connection_that_never_got_in_is_told_of_when_it_is_gone(tmp_pat
 
     assert (closed.routing_key, stranger.routing_key) == ("connection.closed", "connection.closed")
     assert closed.headers["user_provided_name"] == "x"
-    assert sorted(stranger.headers) == ["name", "node", "pid", "timestamp_in_ms"]
+    assert sorted(stranger.headers) == [
+        "client_properties",
+        "name",
+        "node",
+        "pid",
+        "timestamp_in_ms",
+    ]
 
 
 async def test_what_a_connection_takes_with_it_goes_before_it(tmp_path: Path) -> None:
