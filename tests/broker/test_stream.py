@@ -984,6 +984,20 @@ def test_the_oldest_segments_go_when_all_are_too_large(world: World) -> None:
     assert world.vhost.publishing.dropped["retention"] == stream.first
 
 
+def test_a_stream_that_was_cut_begins_after_a_start_where_it_began_before(world: World) -> None:
+    world.stream(x_stream_max_segment_size_bytes=1, x_max_length_bytes=210)
+    world.fill("abcdefg")
+    first, ready = world.s.first, world.s.ready
+    assert (first, first + ready) == (4, 7)
+
+    world.restart()
+
+    assert (world.s.first, world.s.ready) == (first, ready)
+    world.fill("h")
+    assert (world.s.first, world.s.ready) == (first + 1, ready)
+    assert text(world.read()) == "fgh"
+
+
 def test_the_last_segment_stays_however_large_it_is(world: World) -> None:
     world.stream(x_max_length_bytes=10)
 
