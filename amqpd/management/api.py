@@ -289,8 +289,11 @@ class Api:
         return logins.cookie(token, secure=request.secure, life_s=life_s, path=path)
 
     async def _logout(self, call: Call) -> Answer:
-        """Forget the cookie."""
-        self._sessions.close(logins.token_of(call.request.headers))
+        """Forget the cookie, or the token that was given with it."""
+        headers = call.request.headers
+        _, shown = _credentials(headers.get("authorization", ""))
+        for token in (logins.token_of(headers), shown.decode(errors="replace")):
+            self._sessions.close(token)
         return Answer(204, headers={"Set-Cookie": self._cookie("", call.request, 0)})
 
     async def _live(self, call: Call) -> Answer:
