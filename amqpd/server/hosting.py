@@ -37,7 +37,7 @@ PROTOCOLS: Final = {"amqps": "amqp/ssl"}
 
 
 def _port(one: Listening) -> Port:
-    return Port(PROTOCOLS.get(one.protocol, one.protocol), one.host, one.port)
+    return Port(PROTOCOLS.get(one.protocol, one.protocol), one.host, one.port, one.path)
 
 
 class Hosting:
