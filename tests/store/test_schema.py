@@ -12,14 +12,20 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlite_utils import Database
 
 from amqpd.store import StoreDamaged, StoreNewer
-from amqpd.store.schema import APPLICATION_ID, VERSION, migrate, version_of
-from tests.store.batches import opened
+from amqpd.store.check import check
+from amqpd.store.schema import APPLICATION_ID, VERSION, _migrations, migrate, version_of
+from tests.store.batches import Writing, opened
 from tests.store.inspection import query
+from tests.store.test_sqlite import a_queue
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from amqpd.broker.expiry import Due
+    from amqpd.store import StoreFailed
 
 
 def test_a_new_file_has_the_settings_that_cannot_be_changed_later(tmp_path: Path) -> None:
@@ -128,3 +134,54 @@ def test_sqlite_utils_lists_tables_and_knows_the_migrations(tmp_path: Path) -> N
         ("7-deferred",),
         ("8-declared-by",),
     ]
+
+
+def of_the_first_version(path: Path, source: Path) -> None:
+    """What is in a store of now, as the first version had it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        database = Database(connection, recursive_triggers=False, execute_plugins=False)
+        _migrations().apply(database, stop_before="2-expiry")
+        connection.execute("ATTACH ? AS newer", [str(source)])
+        tables = connection.execute(
+            "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_%' "
+            "ESCAPE '\\' AND name NOT LIKE 'sqlite%'"
+        ).fetchall()
+        for (table,) in tables:
+            columns = ", ".join(
+                f'"{one[1]}"' for one in connection.execute(f"PRAGMA main.table_info({table})")
+            )
+            into = f"INSERT OR REPLACE INTO main.{table}({columns})"
+            connection.execute(f"{into} SELECT {columns} FROM newer.{table}")
+        # It knew no messages that expire before others.
+        connection.execute("UPDATE queue_message SET flags = flags & ~2")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def test_a_store_of_the_first_version_is_one_of_this_and_nothing_in_it_is_lost(
+    tmp_path: Path,
+) -> None:
+    store, writing = opened(tmp_path / "new", sync=False), Writing()
+    a_queue(store, writing, 1)
+    never, expiring = writing.append([b"a"], 1), writing.append([b"b"], 1, deadlines=[9])
+    store.write(writing.batch(never, expiring))
+    store.close()
+    old = tmp_path / "old"
+    old.mkdir(mode=0o700)
+    of_the_first_version(old / "amqpd.db", tmp_path / "new" / "amqpd.db")
+    assert version_of(old / "amqpd.db") == 1
+
+    again = opened(old, sync=False)
+
+    assert again.bodies(1) == [b"a", b"b"]
+    assert [type(one).__name__ for one in again.snapshot.commands] == ["PutVhost", "PutQueue"]
+    told: list[tuple[list[Due], int] | StoreFailed] = []
+    again.store.expired(1, 0, 9, (0, 0), 9, 100, told.append)
+    again.turn()
+    assert isinstance(told[0], tuple)
+    assert [one.position for one in told[0][0]] == [1]
+    again.close()
+    assert version_of(old / "amqpd.db") == VERSION
+    assert list(check(old / "amqpd.db")) == []
