@@ -39,7 +39,10 @@ class Place(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A message in its place; the store's `row` if it is only there."""
+    """A message in its place; the store's `row` if it is only there.
+
+    `entered_ms`: when it was published; 0: it came from the store, which does not know.
+    """
 
     place: Place
     names: bytes
@@ -48,6 +51,7 @@ class Found(NamedTuple):
     redelivered: bool
     persistent: bool
     row: Row | None = None
+    entered_ms: int = 0
 
 
 def peek(
@@ -168,6 +172,7 @@ def _in_memory(lane: Lane, position: int) -> Iterator[Found]:
                 int(stretch.earliest(index, index + 1)),
                 stretch.redelivered,
                 run.persistent,
+                entered_ms=int(run.entered_ms),
             )
 
 

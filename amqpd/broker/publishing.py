@@ -220,6 +220,7 @@ class Publishing:
         `parts` where they differ in their priorities. A queue that has no room for all of it
         refuses it as a whole: see `is_one`.
         """
+        run.entered_ms = self.around.now_ms
         if path.tally is not None:
             self.counted(path, path.tally, run)
         if not path.queues or path.keeping is not None:

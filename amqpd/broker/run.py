@@ -39,6 +39,7 @@ class Run:
     `names` holds exchange and routing key as two AMQP short strings; where messages differ
     `names_each` has them one by one. `channel` is the channel number inside the contents.
     `deadlines` says when each expires (0: never), if they differ, and in all queues alike.
+    `entered_ms`: when it was published; 0: it is read from the store, which does not know.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Run:
         self.size_bytes: i64 = size_bytes
         self.body_bytes: i64 = sizes(contents, 0, len(contents))
         self.deadlines: list[int] | None = None
+        self.entered_ms: i64 = 0
         self.first_id: i64 = 0
         self.shared = False
         self.entry: Append | None = None
@@ -75,6 +77,7 @@ class Run:
             self.size_bytes,
         )
         copy.blind, copy.deadlines = self.blind, self.deadlines
+        copy.entered_ms = self.entered_ms
         return copy
 
     def earliest(self, low: int, high: int) -> int:

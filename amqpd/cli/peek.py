@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import deque
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -127,6 +128,7 @@ def _print(one: dict[str, Any]) -> None:
     properties = one["properties"]
     facts = [
         f"#{one['number']}" if "number" in one else "",
+        entered(one, datetime.now().astimezone()),
         f"exchange {one['exchange'] or '(default)'}",
         f"key {one['routing_key']}",
         "persistent" if properties.get("delivery_mode") == 2 else "transient",
@@ -140,6 +142,23 @@ def _print(one: dict[str, Any]) -> None:
         click.echo(printable(f"  {name}: {json.dumps(value)}"))
     for text in _pretty(one["payload"]).splitlines() or [""]:
         click.echo(printable(text))
+
+
+def entered(one: dict[str, Any], now: datetime) -> str:
+    """When the broker took a message, in local time.
+
+    It knows as long as the message is in memory, and where it stamps messages with it.
+    """
+    headers = one["properties"].get("headers") or {} if "properties" in one else {}
+    at_ms = one.get("entered_at") or headers.get("timestamp_in_ms")
+    if not isinstance(at_ms, int):
+        return "time not known"
+    try:
+        at = datetime.fromtimestamp(at_ms / 1000, now.tzinfo)
+    except (ValueError, OverflowError, OSError):
+        return "time not known"
+    date = "" if at.date() == now.date() else f"{at:%Y-%m-%d} "
+    return f"{date}{at:%H:%M:%S}.{at_ms % 1000:03}"
 
 
 def _pretty(text: str) -> str:

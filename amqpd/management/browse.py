@@ -86,6 +86,8 @@ def _facts(found: Found, truncate: int | None, encoding: str) -> Facts:
         "redelivered": found.redelivered,
         **message_facts(found.content, truncate, encoding),
     }
+    if found.entered_ms:
+        facts["entered_at"] = found.entered_ms
     if found.deadline_ms:
         facts["expires_at"] = found.deadline_ms
     return facts

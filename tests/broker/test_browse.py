@@ -57,6 +57,34 @@ def paged(model: Model, *, priorities: int = 0) -> Queue:
     return queue
 
 
+def test_what_is_in_memory_tells_when_it_came_and_what_is_on_disk_only_does_not(
+    model: Model,
+) -> None:
+    came_ms = model.broker.around.now_ms
+    queue = paged(model)
+    model.turn(1000)
+
+    found, _ = look(queue)
+
+    assert [one.entered_ms for one in found] == [came_ms, came_ms, 0, 0, 0, 0]
+
+
+def test_a_message_that_came_back_came_when_it_came(model: Model) -> None:
+    came_ms = model.broker.around.now_ms
+    queue = model.queue()
+    model.publish(b"a")
+    consumer = FakeConsumer(credit=1)
+    model.turn(1000)
+
+    model.consume(consumer)
+    model.turn(1000)
+    model.vhost.cancel(consumer)
+    model.vhost.requeue(consumer.take())
+
+    ((one,), _) = look(queue)
+    assert (one.redelivered, one.entered_ms) == (True, came_ms)
+
+
 def remove(model: Model, queue: Queue, position: int, level: int = 0) -> bool:
     """Take the message in a place out."""
     got: list[Found | None] = []

@@ -6,6 +6,8 @@ import asyncio
 import csv
 import io
 import json
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from amqpd.cli.main import group
 from amqpd.cli.nouns import NOUNS
+from amqpd.cli.peek import entered
 from tests.client import Client
 from tests.management.served import Api, served
 
@@ -124,7 +127,7 @@ async def test_a_column_that_nothing_has_is_told_with_the_nearest(api: Api) -> N
 async def test_messages_are_peeked_at_and_stay(api: Api) -> None:
     said = await run(api, "peek", "orders", "-n", "2")
 
-    assert said.startswith("#1  ")
+    assert re.match(r"#1  \d\d:\d\d:\d\d\.\d{3}  exchange \(default\)  key orders  ", said)
     assert "exchange (default)  key orders  persistent  8 B" in said
     assert '{\n  "id": 0\n}\n#2  ' in said
     assert "peeked: 2 messages, still in the queue, not marked as redelivered" in said
@@ -135,6 +138,18 @@ async def test_messages_are_peeked_at_and_stay(api: Api) -> None:
     found = await run(api, "peek", "orders", "--search", '"ID":1')
     assert found.startswith("#2  ")
     assert "peeked: the message is still in the queue, not marked as redelivered" in found
+
+
+def test_a_time_is_local_and_has_a_date_unless_it_is_of_today() -> None:
+    now = datetime(2026, 3, 4, 14, 2, 11, 482_000)  # noqa: DTZ001
+    at_ms = round(now.timestamp() * 1000)
+
+    assert entered({"entered_at": at_ms}, now) == "14:02:11.482"
+    assert entered({"entered_at": at_ms}, now + timedelta(days=1)) == "2026-03-04 14:02:11.482"
+    stamped = {"properties": {"headers": {"timestamp_in_ms": at_ms}}}
+    assert entered(stamped, now) == "14:02:11.482"
+    assert entered({"properties": {"headers": {"timestamp_in_ms": "x"}}}, now) == "time not known"
+    assert entered({"properties": {}}, now) == "time not known"
 
 
 async def test_where_there_is_nothing_to_peek_at_that_is_said(api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,6 +64,18 @@ async def test_messages_are_numbered_from_where_a_look_began(api: Api) -> None:
     assert [one["number"] for one in whole["messages"]] == [1, 2]
     assert [one["number"] for one in rest["messages"]] == [1]
     assert [(one["payload"], one["number"]) for one in found["messages"]] == [("b", 2), ("ab", 3)]
+
+
+async def test_a_message_tells_when_the_broker_took_it(api: Api) -> None:
+    before_ms = time.time() * 1000
+    await fill(api, b"a")
+
+    (one,) = (await api.post(f"{ORDERS}/peek", {}))["messages"]
+    whole = await api.get(f"{ORDERS}/messages/{one['place']}")
+
+    # The broker's clock takes up to a twentieth longer to follow that of the machine.
+    assert before_ms - 1000 < one["entered_at"] < time.time() * 1000 + 1000
+    assert whole["entered_at"] == one["entered_at"]
 
 
 async def test_one_message_is_shown_whole(api: Api) -> None:
