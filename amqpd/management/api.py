@@ -128,9 +128,11 @@ class Api:
         try:
             answer = await self._decided(operation, call)
         except (HttpError, AmqpError) as error:
-            refusal = error if isinstance(error, HttpError) else translated(error)
-            if operation.audited and refusal.status in REFUSED:
-                self._witnessed(call, about, refusal.status)
+            # Only a number stays: an error in a local variable is in a cycle with its traceback,
+            # in whose frames the body of the request is.
+            status = (error if isinstance(error, HttpError) else translated(error)).status
+            if operation.audited and status in REFUSED:
+                self._witnessed(call, about, status)
             raise
         changes = request.method not in SAFE_METHODS or route.path.startswith(REVEALING)
         if operation.audited and changes:

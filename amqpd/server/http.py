@@ -372,16 +372,32 @@ class _Handler(web.RequestHandler):
 async def _read(request: web.Request, limit_bytes: int, most_bytes: int | None = None) -> bytes:
     """A body, which must not be longer than any may be, nor than this one."""
     most = limit_bytes if most_bytes is None else min(limit_bytes, most_bytes)
+    if request.content_length is not None and request.content_length > most:
+        raise _too_long()
     try:
         async with asyncio.timeout(BODY_S):
             return await request.clone(client_max_size=most).read()
-    except web.HTTPRequestEntityTooLarge as error:
-        raise bad_request("Exceeded HTTP request body size limit") from error
-    except ConnectionError as error:
+    except web.HTTPRequestEntityTooLarge:
+        refusal = _too_long
+    except ConnectionError:
         # Nobody hears the answer.
-        raise HttpError(400, "bad_request", "the body ended too early") from error
-    except TimeoutError as error:
-        raise HttpError(408, "request_timeout", "the body did not come in time") from error
+        refusal = _broken_off
+    except TimeoutError:
+        refusal = _too_slow
+    # Here and not above: what comes from there has the body in the frames of its traceback.
+    raise refusal()
+
+
+def _too_long() -> HttpError:
+    return bad_request("Exceeded HTTP request body size limit")
+
+
+def _broken_off() -> HttpError:
+    return HttpError(400, "bad_request", "the body ended too early")
+
+
+def _too_slow() -> HttpError:
+    return HttpError(408, "request_timeout", "the body did not come in time")
 
 
 def _local_user(request: web.Request) -> str:
