@@ -24,6 +24,7 @@ from amqpd.management.errors import (
     not_authorised,
     not_found,
     not_running,
+    not_written_down,
     translated,
 )
 from amqpd.management.live import STREAM, Streams, live
@@ -168,6 +169,7 @@ class Api:
         for _ in range(MOST_QUESTIONS):
             try:
                 self._check(operation.needs, call)
+                self._check_is_written_down(operation, call.request)
                 return await operation.answer(call)
             except AmqpError:
                 # It was about to do something in somebody's name.
@@ -183,6 +185,12 @@ class Api:
             vhost = call.vhost_name
             known = vhost if vhost in self._host.broker.vhosts else None
             access.check(needs, call.caller, known, self._host.broker)
+
+    def _check_is_written_down(self, operation: Operation, request: Request) -> None:
+        """Change nothing of which the audit log cannot tell."""
+        if operation.audited and request.method not in SAFE_METHODS and self._host.unwritten:
+            LOG.warning("HTTP %s refused: %s", request.method, self._host.unwritten)
+            raise not_written_down(self._host.unwritten)
 
     def _once_more(self, names: dict[str, str]) -> dict[str, str]:
         """The names in a path that was quoted twice, which some clients do with `%2F`."""

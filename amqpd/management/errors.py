@@ -70,6 +70,11 @@ def not_running() -> HttpError:
     return HttpError(503, "not_running", reason)
 
 
+def not_written_down(reason: str) -> HttpError:
+    """Nobody would know who has done it."""
+    return HttpError(503, "service_unavailable", reason)
+
+
 def disallowed(reason: str) -> HttpError:
     """The settings do not let anybody do this here."""
     return HttpError(405, "method_not_allowed", reason, {"Allow": "OPTIONS"})

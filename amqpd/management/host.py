@@ -91,6 +91,10 @@ class Host(Protocol):
     def settings(self) -> Mapping[str, object]:
         """The settings in force, without secrets."""
 
+    @property
+    def unwritten(self) -> str:
+        """Why it cannot be written down who changes what; empty: it can."""
+
     def witnessed(
         self, user: str, peer: str, operation: str, about: str, status: int, text: str
     ) -> None:

@@ -134,7 +134,7 @@ ERRORS: Final = {
     "400": "The broker cannot do this, or does not understand it",
     "401": "Nobody is logged in, or who it is may not do this",
     "404": "There is no such thing",
-    "503": "Not now: an alarm, or a check that has failed",
+    "503": "Not now: an alarm, a check that has failed, or an audit log that cannot be written",
 }
 #: Of operations that do not only look.
 ERRORS_OF_CHANGES: Final = {

@@ -6,9 +6,10 @@
         .tick(now_s)                once a second or so
         .close()
 
-What comes often is told once a minute for the same user, source and thing, and then counted:
-a flood of denials is a few lines. Lines are written by a thread, with one sync for those that
-came together. Passwords, tokens and message bodies never come here.
+As long as the disk takes no lines `refusal` says so, and nothing may be changed over HTTP: nobody
+would know who did it. What comes often is told once a minute for the same user, source and thing,
+and then counted: a flood of denials is a few lines. Lines are written by a thread, with one sync
+for those that came together. Passwords, tokens and message bodies never come here.
 """
 
 from __future__ import annotations
@@ -182,6 +183,16 @@ class Audit:
             self.record(event, result, **facts, repeated=repeated.count)
 
     @property
+    def refusal(self) -> str:
+        """Why nobody may change anything at the moment; empty: what is done is written down."""
+        if self._pen is None or not self._pen.error:
+            return ""
+        return (
+            f"the audit log {self.path} cannot be written ({self._pen.error}): nothing is changed "
+            "over HTTP until it can; make room on its disk, it is tried again every second"
+        )
+
+    @property
     def lost(self) -> int:
         """Lines that will never be written."""
         return self._dropped + (self._pen.lost if self._pen is not None else 0)
@@ -213,7 +224,8 @@ class Pen:
     def __init__(self, log: AuditLog) -> None:
         self._log = log
         self._kept: list[Entry] = []
-        self._is_fine = True
+        #: Why the disk has not taken the last ones; empty: it has.
+        self.error = ""
         #: Entries that are missing behind those that are kept, and all that ever were.
         self.missing = 0
         self.lost = 0
@@ -233,11 +245,16 @@ class Pen:
             return
         try:
             self._log.append(wanted)
-            self._kept, self.missing, self._is_fine = [], 0, True
+            self._kept, self.missing = [], 0
+            if self.error:
+                LOG.warning("audit: is written again, and so things may be changed over HTTP")
+            self.error = ""
         except OSError as error:
-            if self._is_fine:
-                LOG.error("audit: cannot be written: %s", error)
-            self._is_fine = False
+            if not self.error:
+                LOG.error(
+                    "audit: cannot be written: %s; nothing is changed over HTTP until it can", error
+                )
+            self.error = error.strerror or str(error)
             self._keep(entries)
 
     def _keep(self, entries: Sequence[Entry]) -> None:

@@ -99,6 +99,11 @@ class Hosting:
         """When the first certificate ends, in seconds since the epoch."""
         return tls.ends_s(self._server.settings.tls)
 
+    @property
+    def unwritten(self) -> str:
+        """Why the audit log takes nothing."""
+        return self._server.audit.refusal
+
     def witnessed(
         self, user: str, peer: str, operation: str, about: str, status: int, text: str
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
@@ -20,12 +21,14 @@ from amqpd.server.audit import FILE, MOST_DIFFERENT, REPEAT_S, Audit, Pen
 from amqpd.server.auditlog import AuditLog, verify
 from amqpd.server.login import new_password_hash
 from amqpd.server.witness import AmqpWitness
+from tests.cli.ctl.conftest import Ctl
 from tests.client import ChannelClosed, Client, ConnectionClosed
 from tests.management.served import served
 from tests.server.filling import no_longer_than
 from tests.server.running import Program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from amqpd.server.auditlog import Entry
@@ -268,6 +271,62 @@ async def test_a_broker_tells_who_did_what_from_where(tmp_path: Path) -> None:
     assert "opensesame" not in text
     assert "w r o n g" not in text
     assert "/vhosts/w: 401" in text
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Let the thread that writes have its turns until this holds."""
+    while not condition():
+        os.sched_yield()
+
+
+async def test_nothing_is_changed_over_http_of_which_the_audit_log_cannot_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.001)
+    path, write, is_full = tmp_path / "data" / FILE, os.write, False
+
+    def limited(file: int, octets: bytes) -> int:
+        if is_full and os.readlink(f"/proc/self/fd/{file}") == str(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(file, octets)
+
+    monkeypatch.setattr(os, "write", limited)
+    async with served(tmp_path) as api:
+        audit = api.broker.server.audit
+        await api.put("/vhosts/before", {}, 201)
+        is_full = True
+        audit.record("noise")
+        await asyncio.to_thread(until, lambda: audit.refusal)
+
+        refused = (await api.call("PUT", "/vhosts/v", 503, {}))[0]
+        told = await Ctl(api).run("add_vhost", "w", code=69)
+        names = [one["name"] for one in await api.get("/vhosts")]
+
+        def talk() -> bytes:
+            with Client(api.broker.port) as client:
+                channel = client.channel()
+                channel.declare_queue("q")
+                channel.publish("", "q", b"x")
+                message = channel.get("q", no_ack=True)
+                assert message is not None
+                return message.body
+
+        assert await asyncio.to_thread(talk) == b"x"
+        is_full = False
+        await asyncio.to_thread(until, lambda: not audit.refusal)
+        await api.put("/vhosts/after", {}, 201)
+
+    reason = (
+        f"the audit log {path} cannot be written (No space left on device): nothing is changed "
+        "over HTTP until it can; make room on its disk, it is tried again every second"
+    )
+    assert refused == {"error": "service_unavailable", "reason": reason}
+    assert reason in told
+    assert names == ["/", "before"]
+    assert f"HTTP PUT refused: {reason}" in caplog.text
+    assert "audit: is written again" in caplog.text
+    changed = [one["object"] for one in lines(tmp_path / "data") if one["event"] == "http put"]
+    assert changed == ["/vhosts/before", "/vhosts/after"]
 
 
 async def test_who_looks_at_bodies_is_written_down(tmp_path: Path) -> None:
