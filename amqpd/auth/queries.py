@@ -159,7 +159,8 @@ def _in_group_nested(
         groups: list[str] = []
         for member in members:
             groups += directory.groups_of(attribute, member, deep=deep)
-        members = [one for one in groups if one.lower() not in seen]
+        # Each once, however many ways lead to it: else there are more of them with every level.
+        members = [one for one in dict.fromkeys(groups) if one.lower() not in seen]
         seen |= {one.lower() for one in members}
         if group.lower() in seen - {variables["user_dn"].lower()}:
             return True

@@ -151,3 +151,23 @@ def test_a_windows_name_has_two_parts() -> None:
     assert active_directory("alice") == {}
     assert active_directory("A\\B\\c") == {}
     assert active_directory("\\alice") == {}
+
+
+@pytest.mark.parametrize("is_ring", [False, True])
+def test_each_group_is_asked_for_once_however_many_lead_to_it(is_ring: bool) -> None:
+    # Six layers of ten groups: all of one are in all of the next, and perhaps of the first again.
+    asked: list[str] = []
+
+    class Layers(Memory):
+        """Groups in groups, by many ways."""
+
+        def groups_of(self, attribute: str, member: str, *, deep: bool) -> list[str]:
+            asked.append(member)
+            layer = int(member[3]) + 1 if member.startswith("cn=") else 0
+            layer = layer % 6 if is_ring else layer
+            return [f"cn={layer}-{number}" for number in range(10)] if layer < 6 else []
+
+    query = parse('{in_group_nested, "cn=none"}')
+
+    assert not evaluate(query, {"username": "u", "user_dn": "uid=u"}, Layers())
+    assert len(asked) == len(set(asked)) == 61

@@ -167,6 +167,18 @@ async def test_22_another_vhost_is_not_even_there(api: Api) -> None:
     await here.delete("/queues/other/q", 404)
 
 
+async def test_22_a_monitor_sees_what_is_in_vhosts_that_it_may_enter(api: Api) -> None:
+    await api.put("/vhosts/other")
+    for vhost in ("%2F", "other"):
+        await api.put(f"/queues/{vhost}/q")
+        await api.put(f"/policies/{vhost}/p", {"pattern": "", "definition": {"expires": 60_000}})
+    monitor = await api.user("monitor", "monitoring", vhosts=("/",))
+
+    for path in ("/queues", "/exchanges", "/bindings", "/policies"):
+        assert {one["vhost"] for one in await monitor.get(path)} == {"/"}, path
+        assert {one["vhost"] for one in await api.get(path)} == {"/", "other"}, path
+
+
 async def test_26_a_user_id_cannot_be_forged_over_http(api: Api) -> None:
     other = await api.user("other", "management", vhosts=("/",))
     message = {
