@@ -105,13 +105,13 @@ def _tell(plan: dict[str, Any], document: dict[str, Any]) -> None:
             of_sign[section] = of_sign.get(section, 0) + count
     same = sum(counts.pop("=", {}).values())
     parts = [
-        f"{sign} {count} {_noun(section, count)}"
+        f"{sign} {count} {_noun(section, count)}{_remarks(plan, document, sign, section)}"
         for sign, sections in sorted(counts.items())
         for section, count in sections.items()
     ]
     if same:
         parts.append(f"= {same} unchanged")
-    click.echo("   ".join(parts) if parts else "nothing is in it")
+    click.echo(printable("   ".join(parts) if parts else "nothing is in it"))
     for one in plan["changes"]:
         where = f" in vhost '{one['vhost']}'" if one["vhost"] else ""
         sign = SIGNS.get(one["action"], "?")
@@ -119,6 +119,20 @@ def _tell(plan: dict[str, Any], document: dict[str, Any]) -> None:
         click.echo(printable(line))
     if not plan["changes"]:
         click.echo("nothing changes")
+
+
+def _remarks(plan: dict[str, Any], document: dict[str, Any], sign: str, section: str) -> str:
+    """What is to be known of the changes of one kind: of one by its name, of more how many."""
+    said = [
+        f"{one['name']}: {idle}"
+        for one in plan["changes"]
+        if one["section"] == section
+        and SIGNS.get(one["action"], "?") == sign
+        and (idle := _idle(one, document))
+    ]
+    if len(said) > 1:
+        return f" ({len(said)} of them with keys that have no effect here)"
+    return f" ({said[0]})" if said else ""
 
 
 def _noun(section: str, count: int) -> str:
@@ -130,6 +144,12 @@ def _noun(section: str, count: int) -> str:
 
 
 def _remark(change: dict[str, Any], document: dict[str, Any]) -> str:
+    said = _idle(change, document)
+    return f" ({said})" if said else ""
+
+
+def _idle(change: dict[str, Any], document: dict[str, Any]) -> str:
+    """That keys of a policy do nothing; empty: there are none."""
     if change["section"] != "policies":
         return ""
     from amqpd.broker.policy import without_effect
@@ -137,7 +157,7 @@ def _remark(change: dict[str, Any], document: dict[str, Any]) -> str:
     for one in document["policies"]:
         if one["name"] == change["name"] and one.get("vhost", change["vhost"]) == change["vhost"]:
             idle = without_effect(one["definition"])
-            return f" ({no_effect(idle)})" if idle else ""
+            return no_effect(idle) if idle else ""
     return ""
 
 

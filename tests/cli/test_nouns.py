@@ -240,8 +240,14 @@ async def test_a_policy_that_does_nothing_here_is_said_to(api: Api, tmp_path: Pa
 
     plan = await run(api, "import", str(file), "--dry-run")
     assert plan.splitlines() == [
-        "+ 1 policy",
+        "+ 1 policy (ha-all: 'ha-mode', 'ha-sync-mode' have no effect here)",
         "  + policy: ha-all in vhost '/' ('ha-mode', 'ha-sync-mode' have no effect here)",
     ]
+    other = policy | {"name": "other"}
+    file.write_text(
+        json.dumps({"policies": [one | {"definition": mirrored} for one in (policy, other)]})
+    )
+    plan = await run(api, "import", str(file), "--dry-run")
+    assert plan.startswith("+ 2 policies (2 of them with keys that have no effect here)\n")
     said = await run(api, "policy", "set", "p", "^x", '{"ha-mode": "all"}')
     assert "warning: 'ha-mode' has no effect here" in said
