@@ -46,7 +46,7 @@ from amqpd.amqp.phase import BEFORE_LOGIN, ENDING, STATE_NAMES, Phase
 from amqpd.amqp.replies import Replies
 from amqpd.amqp.sasl import Credentials, Login, Mechanism, Peer
 from amqpd.amqp.timeouts import sweep
-from amqpd.amqp.witness import Nobody
+from amqpd.amqp.witness import Ending, Nobody, Visit
 from amqpd.broker.errand import Errand
 from amqpd.broker.presence import Carried
 from amqpd.errors import (
@@ -146,6 +146,9 @@ class Connection:
         self.vhost: VHost | None = None
         #: The name of that vhost, even when it was left.
         self.entered = ""
+        #: Why it ends.
+        self._reason = ""
+        self._visit: Visit | None = None
         self.channels: dict[int, Channel] = {}
         self.channel_max = self.settings.channel_max
         self._access: Access | None = None
@@ -261,6 +264,7 @@ class Connection:
                 place(self),
                 heartbeat.interval_ms // 1000,
             )
+            self._reason = "missed heartbeats"
             self._end()
         elif heartbeat.is_due(now_ms) and self.phase not in ENDING:
             self.output.raw(frames.HEARTBEAT_FRAME)
@@ -314,10 +318,21 @@ class Connection:
             )
         self._release()
         self._end()
+        self._tell_the_end(reason)
         if self._access is None and self.broker.events.on:
             self.broker.events.disconnected(self.facts(), "", "")
         for replies in self._replies.values():
             replies.drop()
+
+    def _tell_the_end(self, reason: str) -> None:
+        visit, self._visit = self._visit, None
+        if visit is not None:
+            gone = "client unexpectedly closed TCP connection" + (reason and f" ({reason})")
+            lasted_ms = max(0, self.broker.around.now_ms - self.connected_at_ms)
+            self.witness.closed(
+                visit,
+                Ending(self._reason or gone, self.received_bytes, self.output.sent, lasted_ms),
+            )
 
     # -- for the handshake and the channels ------------------------------------------------
 
@@ -376,6 +391,12 @@ class Connection:
         self._close_at_ms = 0
         self.broker.watch_alarms(self.blocking.alarmed)
         self.blocking.alarm = self.broker.alarms.reason
+
+    def opened(self, name: str) -> None:
+        """The client was told that it is in its vhost; `name` is what it calls itself."""
+        self.phase = Phase.RUNNING
+        self._visit = Visit(self.login, self.peer, self.entered, name)
+        self.witness.opened(self._visit)
 
     def resume(self) -> None:
         """The login was decided on: go on with what came meanwhile."""
@@ -559,6 +580,7 @@ class Connection:
     def _start_closing(self, error: AmqpError, where: Ids) -> None:
         """Tell the client that it is over, and wait for it to agree."""
         self._release()
+        self._reason = error.reply_text
         self.phase = Phase.CLOSING
         wait_s = self.settings.close_timeout_s
         if self._heartbeat.interval_ms:
@@ -579,6 +601,7 @@ class Connection:
             self.output.send(ConnectionClass.CloseOk(), 0)
             return
         self._release()
+        self._reason = "closed by the client"
         self.phase = Phase.CLOSING
         self._farewell = (methods.encode(ConnectionClass.CloseOk(), 0), True)
         self._say_farewell_when_free()

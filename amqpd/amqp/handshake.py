@@ -169,8 +169,8 @@ def open_vhost(connection: Connection, method: ConnectionClass.Open) -> None:
     """
     connection.enter(method.virtual_host)
     connection.output.send(make(ConnectionClass.OpenOk, known_hosts=""), 0)
-    connection.phase = Phase.RUNNING
     name = client_name(connection.client_properties)[:NAME_LENGTH]
+    connection.opened(name)
     logger.info(
         "connection (%s%s): user '%s' authenticated and granted access to vhost '%s'",
         connection.peer,

@@ -33,6 +33,11 @@ class Peer:
     local_port: int = 0
     secured: Secured = PLAIN
 
+    @property
+    def listener(self) -> str:
+        """Where it has come in: the protocol and the port."""
+        return f"{'amqps' if self.tls else 'amqp'}:{self.local_port}"
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port} -> {self.local_host}:{self.local_port}"
 

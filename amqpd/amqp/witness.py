@@ -1,11 +1,11 @@
-"""Witness: who hears what clients have removed, and what they were refused.
+"""Witness: who hears that clients came and went, what they removed, and what they were refused.
 
 Only rare things are told, and never what a message holds.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from pamqp.commands import Exchange, Queue
 
@@ -19,8 +19,32 @@ if TYPE_CHECKING:
 REMOVING: Final = frozenset({Queue.Delete, Queue.Purge, Exchange.Delete})
 
 
+class Visit(NamedTuple):
+    """A client in a vhost; `name` is what it calls its connection."""
+
+    login: Login
+    peer: Peer
+    vhost: str
+    name: str
+
+
+class Ending(NamedTuple):
+    """How a visit came to its end."""
+
+    reason: str
+    received_bytes: int
+    sent_bytes: int
+    lasted_ms: int
+
+
 class Witness(Protocol):
     """Somebody who writes it down."""
+
+    def opened(self, visit: Visit) -> None:
+        """A client is in its vhost."""
+
+    def closed(self, visit: Visit, ending: Ending) -> None:
+        """Its socket is gone."""
 
     def removed(self, login: Login, peer: Peer, vhost: str, what: str, name: str) -> None:
         """A client has removed something: `queue.delete`, its name."""
@@ -31,6 +55,12 @@ class Witness(Protocol):
 
 class Nobody:
     """Writes nothing down."""
+
+    def opened(self, visit: Visit) -> None:
+        """It is not written down."""
+
+    def closed(self, visit: Visit, ending: Ending) -> None:
+        """It is not written down."""
 
     def removed(self, login: Login, peer: Peer, vhost: str, what: str, name: str) -> None:
         """It is not written down."""

@@ -3,6 +3,7 @@
     Audit(settings, directory)      as long as the broker runs
         .record(event, result, …)   from the event loop; never waits
         .login(…) .denied(…)        the same, and watched for attacks (`detection`)
+        .connection(…)              who came and went
         .tick(now_s)                once a second or so
         .close()
 
@@ -18,7 +19,7 @@ import contextlib
 import logging
 import queue
 import threading
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,7 +30,7 @@ from amqpd.server.detection import Detection
 from amqpd.server.process import Exit, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from amqpd.config import Audit as AuditSettings
@@ -45,6 +46,8 @@ REPEAT_S: Final = 60.0
 TICK_S: Final = 1.0
 #: Different things within that time; beyond it they are counted as one.
 MOST_DIFFERENT: Final = 1000
+#: Connections that are told one by one within that time as they come, and as they go.
+MOST_CONNECTIONS: Final = 200
 #: Lines that wait for the disk; beyond it they are lost, and counted.
 MOST_WAITING: Final = 10_000
 #: Lines that the disk did not take; beyond it they are lost, and counted.
@@ -87,6 +90,9 @@ class Audit:
         self.path: Path | None = None
         self._detection = Detection()
         self._repeated: dict[tuple[str, ...], _Repeated] = {}
+        #: How many connections were told one by one, by what happened to them, and until when.
+        self._connections: Counter[str] = Counter()
+        self._connections_until_s = 0.0
         self._now_s = 0.0
         self._records: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -115,8 +121,11 @@ class Audit:
         entry |= {name: _cut(value) for name, value in facts.items() if value != ""}
         self._records.put(entry)
 
-    def often(self, event: str, result: str, **facts: str) -> None:
-        """The same for what may come often: told once a minute, then counted."""
+    def often(self, event: str, result: str, *, port: int = 0, **facts: str) -> None:
+        """The same for what may come often: told once a minute, then counted.
+
+        The `port` of its source is told the first time, and makes it nothing different.
+        """
         key = (event, result, *(str(_cut(value)) for value in facts.values()))
         known = self._repeated.get(key)
         if known is None and len(self._repeated) >= MOST_DIFFERENT:
@@ -127,20 +136,43 @@ class Audit:
             return
         if known is not None:
             self._tell(known)
-        self.record(event, result, **facts)
+        where = {"source": f"{facts['source']}:{port}"} if port and "source" in facts else {}
+        self.record(event, result, **(facts | where))
         self._repeated[key] = _Repeated(
             {"event": event, "result": result, **facts}, self._now_s + REPEAT_S
         )
 
-    def login(self, user: str, source: str, mechanism: str, reason: str = "") -> None:
+    def login(
+        self,
+        user: str,
+        source: str,
+        mechanism: str,
+        reason: str = "",
+        port: int = 0,
+        listener: str = "",
+    ) -> None:
         """Somebody got in, or did not (`reason`)."""
-        facts = {"user": user, "source": source, "mechanism": mechanism}
+        facts = {"user": user, "source": source, "listener": listener, "mechanism": mechanism}
         if reason:
-            self.often("login", "failed", **facts, reason=reason)
+            self.often("login", "failed", port=port, **facts, reason=reason)
             self._raise(self._detection.login_failed(user, source, self._now_s))
         else:
-            self.often("login", "ok", **facts)
+            self.often("login", "ok", port=port, **facts)
             self._raise(self._detection.login_succeeded(user, source, self._now_s))
+
+    def connection(
+        self, result: str, source: str, port: int, who: Mapping[str, str], **facts: str | int
+    ) -> None:
+        """A connection was `opened` or `closed`.
+
+        Each is told with its `facts`; of more than a few hundred in a minute it is only told `who`
+        they were, and how many.
+        """
+        if self._connections[result] >= MOST_CONNECTIONS:
+            self.often("connection", result, port=0, source=source, **who, note="one of many")
+            return
+        self._connections[result] += 1
+        self.record("connection", result, source=f"{source}:{port}", **who, **facts)
 
     def denied(self, user: str, source: str, vhost: str, text: str) -> None:
         """Somebody was refused what it asked for."""
@@ -162,6 +194,9 @@ class Audit:
         if now_s - self._now_s < TICK_S:
             return
         self._now_s = now_s
+        if now_s >= self._connections_until_s:
+            self._connections.clear()
+            self._connections_until_s = now_s + REPEAT_S
         for key in [key for key, one in self._repeated.items() if now_s >= one.until_s]:
             self._tell(self._repeated.pop(key))
 

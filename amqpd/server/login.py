@@ -287,9 +287,12 @@ class Logins:
         self.refused += 1
         return self._throttle.failed(user, host, self._loop.time())
 
-    def _noted(self, user: str, host: str, mechanism: str, reason: str = "") -> None:
+    def _noted(
+        self, user: str, host: str, mechanism: str, reason: str = "", peer: Peer | None = None
+    ) -> None:
         if self._audit is not None:
-            self._audit.login(user, host, mechanism, reason)
+            port, listener = (0, "") if peer is None else (peer.port, peer.listener)
+            self._audit.login(user, host, mechanism, reason, port, listener)
 
     def _tell(
         self,
@@ -301,7 +304,7 @@ class Logins:
         detail: str = "",
     ) -> None:
         """What went wrong in `detail` is for logs, and not for all who may listen to events."""
-        self._noted(user, host, mechanism, reason + detail)
+        self._noted(user, host, mechanism, reason + detail, peer)
         if self._events.on:
             facts: Facts = {
                 "name": user, "connection_type": "network", "peer_host": host,

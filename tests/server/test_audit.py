@@ -11,9 +11,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pamqp.commands import Connection
 
 from amqpd.amqp.sasl import Login, Peer
+from amqpd.amqp.witness import Ending, Visit
 from amqpd.broker.definitions import PutPermission, PutUser
+from amqpd.broker.session import Secured
 from amqpd.config import Audit as Settings
 from amqpd.errors import CommandInvalid, FrameError
 from amqpd.server import audit as module
@@ -47,6 +50,12 @@ def raw(path: Path) -> list[dict[str, Any]]:
     """The same with numbers and hashes."""
     assert verify(path).error == ""
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Let others have their turns until this holds."""
+    while not condition():
+        os.sched_yield()
 
 
 @pytest.fixture
@@ -102,6 +111,106 @@ def test_a_flood_of_denials_is_a_few_lines(tmp_path: Path, audit: Audit) -> None
     assert sum(one.get("repeated", 0) + ("repeated" not in one) for one in found
                if one["event"] == "denied") == 100_000  # fmt: skip
     assert len(found) <= MOST_DIFFERENT + 10
+
+
+def test_a_flood_of_connections_is_a_few_lines_and_each_is_counted(
+    tmp_path: Path, audit: Audit
+) -> None:
+    witness = AmqpWitness(audit)
+    for number in range(100_000):
+        if number % 300 == 0:
+            audit.tick(1_000.0 + number // 300)
+        peer = Peer("192.0.2.1", 1024 + number % 60_000, local_port=5672)
+        visit = Visit(Login("u"), peer, "/", f"client {number}")
+        witness.opened(visit)
+        witness.closed(visit, Ending("closed by the client", 400, 500, 3))
+    audit.close()
+
+    assert (tmp_path / FILE).stat().st_size < 1 << 20
+    for result in ("opened", "closed"):
+        found = [one for one in lines(tmp_path) if one["result"] == result]
+        assert sum(one.get("repeated", 1) for one in found) == 100_000
+    assert found[-1] == {
+        "event": "connection", "result": "closed", "user": "u", "source": "192.0.2.1",
+        "listener": "amqp:5672", "vhost": "/", "note": "one of many",
+        "repeated": found[-1]["repeated"],
+    }  # fmt: skip
+
+
+def test_logins_from_other_ports_are_the_same(tmp_path: Path, audit: Audit) -> None:
+    for port in (50_001, 50_002, 50_003):
+        audit.login("u", "192.0.2.1", "PLAIN", "", port, "amqps:5671")
+    audit.login("u", "192.0.2.1", "HTTP")
+    audit.close()
+
+    told = {"event": "login", "result": "ok", "user": "u", "mechanism": "PLAIN",
+            "listener": "amqps:5671"}  # fmt: skip
+    assert lines(tmp_path) == [
+        {**told, "source": "192.0.2.1:50001"},
+        {"event": "login", "result": "ok", "user": "u", "mechanism": "HTTP", "source": "192.0.2.1"},
+        {**told, "source": "192.0.2.1", "repeated": 2},
+    ]
+
+
+def test_a_connection_with_tls_tells_its_version_and_the_certificate(
+    tmp_path: Path, audit: Audit
+) -> None:
+    secured = Secured(ssl_protocol="tlsv1.3", peer_cert_subject="CN=shop")
+    peer = Peer("192.0.2.1", 7, tls=True, local_port=5671, secured=secured)
+    AmqpWitness(audit).opened(Visit(Login("u"), peer, "/", ""))
+    audit.close()
+
+    assert lines(tmp_path) == [
+        {
+            "event": "connection", "result": "opened", "user": "u", "source": "192.0.2.1:7",
+            "listener": "amqps:5671", "vhost": "/", "tls_version": "tlsv1.3",
+            "tls_subject": "CN=shop",
+        },
+    ]  # fmt: skip
+
+
+def _break_off(client: Client) -> None:
+    """Send what is no frame, and hear what the broker has to say to that."""
+    client.send_octets(b"\1\0\0\0\0\0\0X")
+    with pytest.raises(ConnectionClosed):
+        client.wait(Connection.CloseOk)
+    client.abort()
+
+
+async def test_connections_are_told_with_how_they_ended_and_what_went_over_them(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as api:
+        port, seen = api.broker.port, api.broker.server.connections
+
+        def talk() -> list[str]:
+            names = []
+            for end in (Client.close, Client.abort, _break_off):
+                client = Client(port, name="till 7")
+                names.append("{}:{}".format(*client.detach()[0].getsockname()))
+                end(client)
+                until(lambda: not seen)
+            return names
+
+        sources = await asyncio.to_thread(talk)
+
+    found = [one for one in lines(tmp_path / "data") if one["event"] == "connection"]
+    told = {"event": "connection", "user": "guest", "listener": f"amqp:{port}", "vhost": "/",
+            "name": "till 7"}  # fmt: skip
+    reasons = (
+        "closed by the client",
+        "client unexpectedly closed TCP connection",
+        "FRAME_ERROR",
+    )
+    assert [one["source"] for one in found] == [one for one in sources for _ in range(2)]
+    for at, reason in enumerate(reasons):
+        opened, closed = found[2 * at : 2 * at + 2]
+        assert opened == {**told, "result": "opened", "source": sources[at]}
+        assert closed.pop("octets_in") > 100
+        assert closed.pop("octets_out") > 100
+        assert 0 <= closed.pop("duration_ms") < 60_000
+        assert closed.pop("reason").startswith(reason)
+        assert closed == {**told, "result": "closed", "source": sources[at]}
 
 
 def test_an_attack_raises_an_alert(
@@ -271,12 +380,6 @@ async def test_a_broker_tells_who_did_what_from_where(tmp_path: Path) -> None:
     assert "opensesame" not in text
     assert "w r o n g" not in text
     assert "/vhosts/w: 401" in text
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Let the thread that writes have its turns until this holds."""
-    while not condition():
-        os.sched_yield()
 
 
 async def test_nothing_is_changed_over_http_of_which_the_audit_log_cannot_tell(
