@@ -96,6 +96,7 @@ async def test_a_node_has_a_page_with_what_it_was_started_with(desk: Desk) -> No
     await page.get_by_role("link", name="All of this node").click()
     for title in ("resident", "free", "open", "connected", "syncs to disk"):
         await expect(page.locator(".chart", has_text=title).first).to_be_visible()
+    await expect(page.get_by_role("progressbar", name="SQLite")).to_be_visible()
     await expect(page.get_by_role("table", name="Ports")).to_contain_text("amqp")
     await expect(page.get_by_role("table", name="Web contexts")).to_contain_text("Management")
     await page.keyboard.press("/")

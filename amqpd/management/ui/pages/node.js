@@ -47,14 +47,17 @@ const Contexts = ({ contexts }) => html`<${Table} label="Web contexts" rows=${co
   { title: "TLS", show: (row) => (/https/.test(row.protocol) ? "yes" : "no") },
 ]} />`;
 
-const KINDS = { binary: "Bodies of messages that are not on disk yet", other_system: "Everything else: queues, connections, the program" };
+const KINDS = {
+  binary: "Bodies of messages that are not on disk yet", connection_writers: "What waits for clients that read slowly",
+  metadata_store: "SQLite", code: "The program's files", other_system: "Everything else: queues, connections, the program's data",
+};
 
 function Memory({ name }) {
   const [found] = useLive(`/nodes/${segment(name)}/memory`, 5);
   if (!found) return null;
   const { total, strategy, ...kinds } = found.memory;
-  return html`<${Section} title="Memory"><div class="gauges">${Object.entries(kinds).filter(([kind]) => KINDS[kind])
-    .map(([kind, octets]) => html`<${Meter} label=${KINDS[kind]} part=${octets / total.rss} calm text=${bytes(octets)} />`)}</div>
+  return html`<${Section} title="Memory"><div class="gauges">${Object.entries(kinds).filter(([kind, octets]) => KINDS[kind] || octets)
+    .map(([kind, octets]) => html`<${Meter} label=${KINDS[kind] || kind} part=${octets / total.rss} calm text=${bytes(octets)} />`)}</div>
     <${Facts} rows=${[["In all", bytes(total.rss)], ["Measured as", strategy === "rss" ? "resident memory of the process" : strategy]]} /><//>`;
 }
 
