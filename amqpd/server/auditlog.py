@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+LOG = logging.getLogger("amqpd.audit")
+
 #: What the first line follows.
 GENESIS: Final = "0" * 64
+#: What the next file ends with until it is in its place.
+NEW: Final = ".new"
 _HASH: Final = ',"hash":"'
 _END: Final = '"}'
 #: How far from the end the last line begins, at most.
@@ -69,6 +74,7 @@ class AuditLog:
         self._path = path
         self._max_bytes = max_bytes
         self._files = files
+        self._is_stuck = False
         self._file, self.head, self.torn_bytes = _opened(path)
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -92,20 +98,39 @@ class AuditLog:
             raise
         self.head = head
         if self._max_bytes and os.fstat(self._file).st_size >= self._max_bytes:
-            self._rotate()
+            self._put_aside()
 
     def close(self) -> None:
         """No more lines."""
         os.close(self._file)
 
+    def _put_aside(self) -> None:
+        """Go on in a new file; if there can be none now, in this one, for its lines are written."""
+        try:
+            self._rotate()
+            self._is_stuck = False
+        except OSError as error:
+            if not self._is_stuck:
+                LOG.error("audit: cannot be put aside, and grows: %s", error)
+            self._is_stuck = True
+
     def _rotate(self) -> None:
+        # Under another name first: without it nothing is renamed, nor closed: the number
+        # of a file that is closed is soon another's.
+        path = self._path.with_suffix(NEW)
+        file = _open(path)
         names = [self._path, *(numbered(self._path, n) for n in range(1, self._files))]
-        names[-1].unlink(missing_ok=True)
-        for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
-            if newer.exists():
-                newer.rename(older)
+        try:
+            names[-1].unlink(missing_ok=True)
+            for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
+                if newer.exists():
+                    newer.rename(older)
+            path.rename(self._path)
+        except OSError:
+            os.close(file)
+            raise
         os.close(self._file)
-        self._file = _open(self._path)
+        self._file = file
 
 
 def numbered(path: Path, number: int) -> Path:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from amqpd.server.auditlog import GENESIS, AuditLog, Head, newest, numbered, verify
-from tests.server.filling import no_longer_than
+from amqpd.server.auditlog import GENESIS, AuditLog, Head, Verified, newest, numbered, verify
+from tests.server.filling import no_longer_than, no_more_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,6 +141,25 @@ def test_full_files_are_put_aside_and_the_chain_goes_on(tmp_path: Path) -> None:
     assert verify(path).head == head
     assert verify(path).error == ""
     assert head == written(path)
+
+
+def test_a_file_that_cannot_be_put_aside_is_written_on_until_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "audit.log"
+    log = AuditLog(path, max_bytes=1, files=3)
+    with no_more_files():
+        for number in range(3):
+            log.append([{"event": f"of {number}"}])
+    log.append([{"event": "last"}])
+    log.append([{"event": "in the next one"}])
+    log.close()
+
+    assert verify(path) == Verified(5, log.head)
+    assert caplog.text.count("audit: cannot be put aside") == 1
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "audit.1.log", "audit.2.log", "audit.log",
+    ]  # fmt: skip
 
 
 def test_a_log_goes_on_behind_a_file_that_was_just_put_aside(tmp_path: Path) -> None:
