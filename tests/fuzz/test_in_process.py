@@ -30,6 +30,15 @@ SLOW: Final = 200_000
 SESSIONS_PER_WORLD: Final = 300
 
 
+#: Who tells of errors that clients have made, which is what a fuzz does.
+REFUSERS = ("amqpd.amqp.connection", "amqpd.channel")
+
+
+def is_ours(record: logging.LogRecord) -> bool:
+    """An error of our own has a traceback."""
+    return record.exc_info is not None
+
+
 class Complaints(logging.Handler):
     """Keeps what is logged as an error."""
 
@@ -48,11 +57,16 @@ def complaints() -> Iterator[Complaints]:
     handler = Complaints()
     logger = logging.getLogger("amqpd")
     logger.addHandler(handler)
-    # Every refusal is a warning: thousands of them would hide the one that matters.
+    # Thousands of refusals would hide the one that matters.
+    refusers = [logging.getLogger(name) for name in REFUSERS]
+    for one in refusers:
+        one.addFilter(is_ours)
     level = logger.level
     logger.setLevel(logging.ERROR)
     yield handler
     logger.setLevel(level)
+    for one in refusers:
+        one.removeFilter(is_ours)
     logger.removeHandler(handler)
 
 
