@@ -329,7 +329,7 @@ class HttpServer:
             headers={name.lower(): value for name, value in request.headers.items()},
             peer=request.remote or "",
             secure=request.secure,
-            read=partial(_read, request, self._host.http.max_body_bytes),
+            read=_Body(request, self._host.http.max_body_bytes).read,
             local_user=_local_user(request),
         )
 
@@ -367,6 +367,29 @@ class _Handler(web.RequestHandler):
         answer.headers.update(PROTECTION)
         answer.headers["Server"] = SERVER
         return answer
+
+
+class _Body:
+    """The body of a request: it comes once, and whoever has to begin anew has it again."""
+
+    __slots__ = ("_limit_bytes", "_octets", "_request")
+
+    def __init__(self, request: web.Request, limit_bytes: int) -> None:
+        self._request = request
+        self._limit_bytes = limit_bytes
+        self._octets: bytes | None = None
+
+    async def read(self, most_bytes: int | None = None) -> bytes:
+        """All of it.
+
+        Raises:
+            HttpError: it is too long, or does not come.
+        """
+        if self._octets is None:
+            self._octets = await _read(self._request, self._limit_bytes, most_bytes)
+        elif most_bytes is not None and len(self._octets) > most_bytes:
+            raise _too_long()
+        return self._octets
 
 
 async def _read(request: web.Request, limit_bytes: int, most_bytes: int | None = None) -> bytes:
