@@ -107,9 +107,10 @@ def losses(
                 survives(image, expected, disk)
                 if repeat and images % 10 == 0:
                     survives(image, expected, disk)
-            except (AssertionError, StoreError, sqlite3.Error) as error:
+            # A queue without its lanes is a loss, too.
+            except (AssertionError, KeyError, StoreError, sqlite3.Error) as error:
                 lost += 1
-                log.warning("image %d, %s: %.300s", images, policy, error)
+                log.warning("image %d, %s: %.300s", images, policy, repr(error))
             rmtree(image)
     return images, lost
 
