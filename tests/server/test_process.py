@@ -52,6 +52,7 @@ def test_run_json_is_written_whole_and_removed(tmp_path: Path) -> None:
                 "protocol": "amqp",
                 "host": "127.0.0.1",
                 "port": 5672,
+                "path": "",
                 "uri": "amqp://127.0.0.1:5672",
             }
         ],
