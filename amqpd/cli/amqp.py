@@ -438,10 +438,11 @@ class Channel:
         return self.call(Queue.Delete(0, name), Queue.DeleteOk).message_count or 0
 
     def select_confirms(self) -> None:
-        """Ask for publisher confirms; publishes are numbered from here."""
+        """Ask for publisher confirms; publishes are numbered from where this was first done."""
         self.call(Confirm.Select(), Confirm.SelectOk)
-        self.published = 0
-        self.confirming = True
+        if not self.confirming:
+            self.published = 0
+            self.confirming = True
 
     def publish(
         self,
