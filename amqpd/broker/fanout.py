@@ -46,6 +46,7 @@ def fan_out(
     priority: int = -1,
 ) -> Generator[None, None, Published]:
     """Put a run into all queues of a path step by step; what became of it, as of `publish`."""
+    run.entered_ms = publishing.around.now_ms
     if path.tally is not None:
         publishing.counted(path, path.tally, run)
     ways = [(path, run)]

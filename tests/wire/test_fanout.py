@@ -120,6 +120,16 @@ def test_it_is_confirmed_when_all_of_it_is_on_disk(world: World, client: Client)
     assert acked(client.hear()) == [(1, False)]
 
 
+def test_every_queue_knows_when_it_came(world: World, client: Client) -> None:
+    world.broker.time_is(5_000)
+    client.session.receive_data(to_all(b"1") + published(b"2", "", "x"))
+    settled(world, client)
+
+    queues = world.broker.vhosts["/"].queues
+    entered = {one.run.entered_ms for name in QUEUES for one in queues[name].lanes[0].stretches()}
+    assert entered == {5_000}
+
+
 def test_what_was_read_with_it_comes_after_it(world: World, client: Client) -> None:
     client.confirms()
     client.publish(b"0", "f", properties=DURABLE)
